@@ -1,4 +1,4 @@
-//! What can go wrong with the store, sorted by what the caller can do about it.
+//! The errors of the store, and whether the caller can retry.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Another daemon holds the database.
+    /// Another daemon has the lock.
     #[error(
         "another avatar-watch{} holds `{}`",
         .pid.map(|pid| format!(" (process {pid})")).unwrap_or_default(),
@@ -15,7 +15,7 @@ pub enum StoreError {
     Locked {
         /// The database.
         path: PathBuf,
-        /// The process that holds it, when the lock file names one.
+        /// The process that holds the lock, if known.
         pid: Option<u32>,
     },
     /// The database was written by a newer program.
@@ -31,10 +31,10 @@ pub enum StoreError {
         /// The newest schema of this program.
         known: i64,
     },
-    /// The database was written by an older program, and no daemon has brought it forward yet.
+    /// The database was written by an older program, and no daemon has migrated it yet.
     #[error(
-        "`{}` has schema {found}, this program reads schema {known}: `avatar-watch run` brings it \
-         forward",
+        "`{}` has schema {found}, this program reads schema {known}: `avatar-watch run` \
+         migrates it",
         .path.display()
     )]
     Older {
@@ -45,7 +45,7 @@ pub enum StoreError {
         /// The schema of this program.
         known: i64,
     },
-    /// The file is not a sound database of ours.
+    /// The file is damaged.
     #[error("`{}` is damaged: {what}", .path.display())]
     Damaged {
         /// The database.
@@ -53,38 +53,38 @@ pub enum StoreError {
         /// What was found.
         what: String,
     },
-    /// The file is another program's.
-    #[error("`{}` is no database of avatar-watch, and is left alone: {what}", .path.display())]
+    /// The file belongs to another program.
+    #[error("`{}` is not a database of avatar-watch, and is not changed: {what}", .path.display())]
     NotOurs {
         /// The file.
         path: PathBuf,
         /// What was found.
         what: String,
     },
-    /// The tables, indexes or whatever else is in it are not those that this program makes.
-    #[error("`{}` is not as avatar-watch makes it: {}", .path.display(), listed(.differences))]
+    /// The schema differs from the one that this program creates.
+    #[error("the schema of `{}` was altered: {}", .path.display(), listed(.differences))]
     Altered {
         /// The database.
         path: PathBuf,
-        /// Every difference, such as "the trigger `x` is none of ours".
+        /// Every difference, such as "unexpected trigger `x`".
         differences: Vec<String>,
     },
     /// There is no database to read.
     #[error("there is no database at `{}`", .path.display())]
     NotFound {
-        /// Where it was looked for.
+        /// The path.
         path: PathBuf,
     },
-    /// There is a file, and nothing in it.
+    /// The file is empty.
     #[error("`{}` is empty: no database was written to it yet", .path.display())]
     Empty {
         /// The file.
         path: PathBuf,
     },
-    /// There is something where a new file was to be.
-    #[error("`{}` is there already, and is not overwritten", .path.display())]
+    /// A new file would overwrite another one.
+    #[error("`{}` exists, and is not overwritten", .path.display())]
     AlreadyExists {
-        /// Where.
+        /// The path.
         path: PathBuf,
     },
     /// The file was removed or replaced while it was in use.
@@ -93,49 +93,49 @@ pub enum StoreError {
         /// The database.
         path: PathBuf,
     },
-    /// Something of the database, or its folder, is not for this user, or not what belongs there.
+    /// A file or folder of the database does not permit the access, or is not trusted.
     #[error("`{}` {what}", .path.display())]
     Blocked {
-        /// What is in the way.
+        /// The file or folder.
         path: PathBuf,
-        /// Why, and whose it is.
+        /// The reason, a sentence without its subject, the file.
         what: String,
-        /// What to do about it.
+        /// The suggested fix.
         help: String,
     },
     /// The file system lacks what a database needs.
     #[error("the file system of `{}` cannot hold a database: {what}", .folder.display())]
     Unfit {
-        /// Where.
+        /// The folder.
         folder: PathBuf,
-        /// What it cannot do.
+        /// What it does not support.
         what: String,
     },
-    /// The disk is full, for now.
+    /// The disk is full.
     #[error("no space left for the database while {doing}")]
     NoSpace {
         /// What was being done.
         doing: &'static str,
     },
-    /// Another process holds the database for long; it can be tried again.
+    /// Another process locked the database for too long.
     #[error("the database was locked by another process while {doing}")]
     Busy {
         /// What was being done.
         doing: &'static str,
     },
-    /// A statement took longer than it may, and was interrupted; it can be tried again.
+    /// A statement exceeded its time limit, and was interrupted.
     #[error("the database took too long while {doing}, and was interrupted")]
     TooLong {
         /// What was being done.
         doing: &'static str,
     },
-    /// A statement was interrupted before, since the daemon stops.
-    #[error("the database was interrupted since the daemon stops, before {doing}")]
+    /// The shutdown had interrupted a statement before.
+    #[error("the shutdown interrupted the database before {doing}")]
     Interrupted {
-        /// What was to be done.
+        /// What was not started.
         doing: &'static str,
     },
-    /// A file of the database could not be opened, most likely for lack of handles.
+    /// A file of the database could not be opened, most likely for lack of file handles.
     #[error(
         "a file of the database could not be opened while {doing}: may this user open it, and \
          are there file handles left?"
@@ -155,7 +155,7 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
-    /// SQLite reported something else.
+    /// SQLite reported another error.
     #[error("the database failed while {doing}")]
     Sqlite {
         /// What was being done.
@@ -170,22 +170,22 @@ pub enum StoreError {
         /// What was being done.
         doing: &'static str,
     },
-    /// The writer's thread is gone.
+    /// The thread of the writer has ended.
     #[error("the database's writer has stopped")]
     Stopped,
 }
 
-/// What can be done about a failure.
+/// What the caller can do about a failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recovery {
-    /// It can pass: the same write may be tried again later.
+    /// Retry the same operation later.
     Retry,
-    /// It will not pass while this process runs.
+    /// Do not retry in this process.
     GiveUp,
 }
 
 impl StoreError {
-    /// Takes an error of SQLite apart; `doing` says what was being done, like `claiming`.
+    /// Classifies an error of SQLite; `doing` is the operation, such as `claiming`.
     pub(super) fn sqlite(doing: &'static str, source: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
         match source.sqlite_error_code() {
@@ -206,7 +206,7 @@ impl StoreError {
             | Self::TooLong { .. }
             | Self::NoHandles { .. }
             | Self::RolledBack { .. } => Recovery::Retry,
-            // Whoever changed it while it was in use may undo that; an opening does not retry.
+            // A change made while the database is open may be undone; an opening does not retry.
             Self::Altered { .. } => Recovery::Retry,
             Self::Locked { .. }
             | Self::Newer { .. }
@@ -226,7 +226,7 @@ impl StoreError {
         }
     }
 
-    /// The same failure, for everyone else whose write was in the same group.
+    /// The failure as reported for the other writes of the same group.
     pub(super) fn shared(&self, doing: &'static str) -> Self {
         match self {
             Self::NoSpace { .. } => Self::NoSpace { doing },
@@ -256,7 +256,7 @@ impl StoreError {
     }
 }
 
-/// The first of them, and how many there are beside.
+/// The first of them, and the number of the others.
 pub(super) fn listed(all: &[String]) -> String {
     let named = all.iter().take(NAMED_MAX).map(String::as_str).collect::<Vec<_>>();
     match (named.is_empty(), all.len().saturating_sub(NAMED_MAX)) {
@@ -266,10 +266,10 @@ pub(super) fn listed(all: &[String]) -> String {
     }
 }
 
-/// Tables, indexes or differences that are named.
+/// The number of tables, indexes or differences that are named.
 const NAMED_MAX: usize = 3;
 
-/// A full disk shows under this name, too, when the shared-memory file cannot grow.
+/// The error of SQLite when the disk is full and the shared-memory file cannot grow.
 fn is_shm_size(error: &rusqlite::Error) -> bool {
     match error {
         rusqlite::Error::SqliteFailure(failure, _) => {
@@ -279,7 +279,7 @@ fn is_shm_size(error: &rusqlite::Error) -> bool {
     }
 }
 
-/// Errors of a file that cannot be read as a database are damage; others stay what they are.
+/// Maps errors of a corrupt file to [`StoreError::Damaged`].
 pub(super) fn damaged(path: &Path, doing: &'static str, source: rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode;
     match source.sqlite_error_code() {
@@ -290,7 +290,7 @@ pub(super) fn damaged(path: &Path, doing: &'static str, source: rusqlite::Error)
     }
 }
 
-/// Names what was being done when SQLite failed.
+/// Adds the operation to an error of SQLite.
 pub(super) trait ErrorContext<T> {
     fn doing(self, doing: &'static str) -> Result<T, StoreError>;
 }

@@ -1,9 +1,9 @@
-//! The store as the loops hold it: every write goes to one thread, which puts all that waits
-//! into one commit.
+//! The handle of the store: every write goes to one thread, which combines the queued writes into
+//! one commit.
 //!
-//! What always holds: an answer comes only after the commit is on disk; a write that fails
-//! takes none of its neighbours with it, unless SQLite rolled all of them back, and then all
-//! are told. The handle may be cloned; when the last one is dropped the thread ends.
+//! Invariants: a call returns only after the commit is on disk; a write that fails does not affect
+//! the others of its group, unless SQLite rolled back all of them, and then all return an error.
+//! The handle can be cloned; when the last one is dropped, the thread ends.
 
 use std::collections::HashMap;
 use std::fs;
@@ -51,35 +51,35 @@ use crate::store::tables::watches;
 use crate::store::tables::watches::Checkpoint;
 use crate::store::writer::{Job, Kind, Task, Writer};
 
-/// What one observation changed: written together or not at all.
+/// The changes of one observation, written in one transaction.
 #[derive(Clone, Debug)]
 pub struct ObservationCommit {
-    /// The watch as it is now.
+    /// The new state of the watch.
     pub watch: Watch,
-    /// The change of status, if there was one.
+    /// The transition, if the status changed.
     pub transition: Option<Transition>,
-    /// The training that ended with it, if one did.
+    /// The training that ended with it, if any.
     pub training: Option<Training>,
-    /// What is told, in this order.
+    /// The events to publish, in this order.
     pub events: Vec<NewEvent>,
-    /// The account whose list showed the avatar first, if it was found so.
+    /// The account of the list that first showed the avatar, if it was discovered.
     pub discovered: Option<AccountName>,
-    /// When.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// One event with its frozen body, and to whom it goes.
+/// An event with its rendered body and its deliveries.
 #[derive(Clone, Debug)]
 pub struct NewEvent {
-    /// What is told.
+    /// The event.
     pub event: Event,
-    /// The body, as it is kept with the event.
+    /// The body that is stored with the event.
     pub body: Vec<u8>,
-    /// To whom; may be nobody.
+    /// Its deliveries; may be empty.
     pub deliveries: Vec<NewDelivery>,
 }
 
-/// A handle on the writer's thread.
+/// A handle of the writer's thread.
 #[derive(Clone, Debug)]
 pub struct Store {
     jobs: mpsc::Sender<Box<dyn Job>>,
@@ -88,11 +88,11 @@ pub struct Store {
 }
 
 impl Store {
-    /// Takes the lock, opens the database and starts its writer. `boot_id` marks this process's
-    /// claims.
+    /// Takes the lock, opens the database and starts its writer. `boot_id` identifies the claims of
+    /// this process.
     ///
     /// # Errors
-    /// When another daemon holds the database, or it cannot be opened, is damaged or newer.
+    /// When another daemon has the lock, or the database cannot be opened, is damaged or newer.
     pub fn open(path: &Path, boot_id: String) -> Result<(Self, Writer), StoreError> {
         permissions::check(path, OpenFor::Write)?;
         location::create_folder(path)?;
@@ -124,8 +124,7 @@ impl Store {
         Ok((Self { jobs, writes, limit }, writer))
     }
 
-    /// The watches of these avatars, as they were last written; new ones for those that never
-    /// were. Writes nothing.
+    /// The watches of these avatars; new ones for avatars without a row. Writes nothing.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -138,18 +137,18 @@ impl Store {
         .await
     }
 
-    /// Writes what one observation changed.
+    /// Writes the changes of one observation.
     ///
     /// # Errors
-    /// When it could not be written; then nothing of it was.
+    /// When it could not be written; then no row is changed.
     pub async fn commit(&self, change: ObservationCommit) -> Result<(), StoreError> {
         self.run("recording a change", move |connection, _| record(connection, &change)).await
     }
 
-    /// Writes what the first whole list of an account shows, and that it was seen.
+    /// Writes the avatars of the first complete list of an account, and that it was seen.
     ///
     /// # Errors
-    /// When it could not be written; then nothing of it was.
+    /// When it could not be written; then no row is changed.
     pub async fn commit_first_list(
         &self,
         changes: Vec<ObservationCommit>,
@@ -163,44 +162,44 @@ impl Store {
         .await
     }
 
-    /// Writes what is told about ourselves.
+    /// Publishes an event about the daemon itself.
     ///
     /// # Errors
-    /// When it could not be written; then nothing of it was.
+    /// When it could not be written; then no row is changed.
     pub async fn publish(
         &self,
         announcements: Vec<NewEvent>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.run("recording an announcement", move |connection, _| {
+        self.run("recording an event", move |connection, _| {
             insert_event(connection, &announcements, now)
         })
         .await
     }
 
-    /// Since when the config has been told to be rejected, if it is.
+    /// Since when `config.rejected` has been firing, if it is.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn config_rejected(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read("reading what was told of the config", |connection, _| {
+        self.read("reading the condition of the config", |connection, _| {
             conditions::config_rejected(connection)
         })
         .await
     }
 
-    /// Notes why the config is rejected now, if it is told to be.
+    /// Updates the reason of `config.rejected`, if it is firing.
     ///
     /// # Errors
     /// When it could not be written.
     pub async fn set_rejected_reason(&self, reason: String) -> Result<(), StoreError> {
-        self.run("noting why the config is rejected", move |connection, _| {
+        self.run("recording why the config is rejected", move |connection, _| {
             conditions::set_rejected_reason(connection, &reason)
         })
         .await
     }
 
-    /// What lists of an account's avatars have shown.
+    /// The state of an account.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -209,7 +208,7 @@ impl Store {
             .await
     }
 
-    /// How long past trainings lasted, by model, oldest first; at most `most` of each.
+    /// The durations of past trainings by model, oldest first; at most `most` of each.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -223,12 +222,12 @@ impl Store {
         .await
     }
 
-    /// Notes the config in force, for whoever asks what a reload would change.
+    /// Saves the active config, with which `check` compares another one.
     ///
     /// # Errors
     /// When it could not be written.
     pub async fn save_active_config(&self, text: String) -> Result<(), StoreError> {
-        self.run("noting the config in force", move |connection, _| {
+        self.run("recording the active config", move |connection, _| {
             let sql = "INSERT INTO config(id, active) VALUES(1, ?1)
                        ON CONFLICT(id) DO UPDATE SET active = excluded.active
                        WHERE active <> excluded.active";
@@ -237,18 +236,18 @@ impl Store {
         .await
     }
 
-    /// Notes when avatars were last seen as their rows say, and when they are due.
+    /// Saves when avatars were last seen with an unchanged status, and when they are due.
     ///
     /// # Errors
     /// When it could not be written.
     pub async fn checkpoint(&self, checkpoints: Vec<Checkpoint>) -> Result<(), StoreError> {
-        self.run("noting what was last seen", move |connection, _| {
+        self.run("recording a checkpoint", move |connection, _| {
             checkpoints.iter().try_for_each(|checkpoint| watches::note(connection, checkpoint))
         })
         .await
     }
 
-    /// When the next looks at these avatars were to be, by the last checkpoint.
+    /// When the next polls of these avatars were due at the last checkpoint.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -256,20 +255,19 @@ impl Store {
         &self,
         ids: Vec<AvatarId>,
     ) -> Result<HashMap<AvatarId, Timestamp>, StoreError> {
-        self.read("reading when looks are due", move |connection, _| {
-            let mut looks = HashMap::new();
+        self.read("reading when polls are due", move |connection, _| {
+            let mut polls = HashMap::new();
             for id in ids {
                 if let Some(at) = watches::next_poll_at(connection, &id)? {
-                    looks.insert(id, at);
+                    polls.insert(id, at);
                 }
             }
-            Ok(looks)
+            Ok(polls)
         })
         .await
     }
 
-    /// Registers the channels of the config. Channels that are not among them keep their rows
-    /// and their deliveries.
+    /// Registers the channels of the config. Other channels keep their rows and deliveries.
     ///
     /// # Errors
     /// When it could not be written.
@@ -284,44 +282,43 @@ impl Store {
         .await
     }
 
-    /// What operators have to be told of channels and dead letters, and have not been.
+    /// The alerts about channels and dead letters that were not reported yet.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn pending_alerts(&self) -> Result<PendingAlerts, StoreError> {
-        self.read("reading what is to be told", |connection, _| pending_alerts::find(connection))
-            .await
+        self.read("reading pending alerts", |connection, _| pending_alerts::find(connection)).await
     }
 
-    /// Takes back the tries that a process before this one left open, of channels whose terms are
-    /// known; their number. Register the channels first: that makes up for the time in which one
-    /// was not in the config.
+    /// Ends the attempts that an earlier process left open, for channels with a known policy, and
+    /// returns their number. Register the channels first, which extends the expiry of deliveries to
+    /// channels that were not in the config.
     ///
     /// # Errors
     /// When it could not be written.
     pub async fn recover(&self, recovery: CrashRecovery) -> Result<usize, StoreError> {
-        self.run("taking back open tries", move |connection, boot_id| {
+        self.run("recovering open attempts", move |connection, boot_id| {
             recovery::recover(connection, &recovery, boot_id)
         })
         .await
     }
 
-    /// Makes due what waits for a moment that it was given before the wall clock was set back;
-    /// its number.
+    /// Makes rows due that were scheduled before the wall clock was set back, and returns their
+    /// number.
     ///
     /// # Errors
     /// When it could not be written.
     pub async fn reschedule_after_clock_step(&self, now: Timestamp) -> Result<usize, StoreError> {
-        self.run("making up for a clock set back", move |connection, _| {
+        self.run("rescheduling after a clock step", move |connection, _| {
             recovery::reschedule_after_clock_step(connection, now)
         })
         .await
     }
 
-    /// Takes due deliveries for the channels that have room.
+    /// Claims due deliveries for the channels that have capacity.
     ///
     /// # Errors
-    /// When it could not be written; then nothing was taken.
+    /// When it could not be written; then none is claimed.
     pub async fn claim(&self, claim: Claim) -> Result<Claims, StoreError> {
         self.run("claiming deliveries", move |connection, boot_id| {
             outbox::claim(connection, &claim, boot_id)
@@ -329,46 +326,47 @@ impl Store {
         .await
     }
 
-    /// How many deliveries wait.
+    /// The numbers of pending deliveries.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub async fn pending_counts(&self) -> Result<usize, StoreError> {
-        self.read("counting what waits", |connection, _| outbox::pending_counts(connection)).await
+        self.read("counting pending deliveries", |connection, _| outbox::pending_counts(connection))
+            .await
     }
 
-    /// Records the end of a try.
+    /// Records the result of an attempt.
     ///
     /// # Errors
-    /// When it could not be written; then it may be tried again.
+    /// When it could not be written; then it can be repeated.
     pub async fn record_result(
         &self,
         settlement: AttemptResult,
     ) -> Result<RecordedResult, StoreError> {
-        self.run("recording the end of a try", move |connection, boot_id| {
+        self.run("recording the result of an attempt", move |connection, boot_id| {
             outbox::record_result(connection, &settlement, boot_id)
         })
         .await
     }
 
-    /// Removes some of what is so old that it may go; the pass goes on with what it returns.
+    /// Removes some old rows; the next step starts at the returned position.
     ///
     /// # Errors
-    /// When it could not be written; then nothing was removed.
-    pub async fn prune(&self, cutoffs: Cutoffs, place: PruneCursor) -> Result<Pruned, StoreError> {
-        self.ask("removing what is old", Kind::Prune, move |connection, _| {
-            retention::step(connection, cutoffs, place, retention::ROWS_MAX)
+    /// When it could not be written; then no row is removed.
+    pub async fn prune(&self, cutoffs: Cutoffs, cursor: PruneCursor) -> Result<Pruned, StoreError> {
+        self.ask("removing old rows", Kind::Prune, move |connection, _| {
+            retention::step(connection, cutoffs, cursor, retention::ROWS_MAX)
         })
         .await
     }
 
-    /// Whether it can write, as far as the last writes tell.
+    /// Whether the last write succeeded.
     pub fn can_write(&self) -> bool {
         self.writes.load(Ordering::Relaxed)
     }
 
-    /// Leaves a few seconds to each transaction, since the daemon stops: what takes longer is
-    /// interrupted and rolled back, and nothing more is begun.
+    /// Limits each transaction to a few seconds during a shutdown: a longer one is interrupted and
+    /// rolled back, and no other one starts.
     pub fn stop(&self) {
         self.limit.stop();
     }
@@ -381,8 +379,8 @@ impl Store {
         self.ask(doing, Kind::Write, work).await
     }
 
-    /// As [`Self::run`], for work that writes nothing: no write that fails beside it takes it
-    /// along.
+    /// As [`Self::run`], for work that writes nothing and does not fail with the writes of its
+    /// group.
     async fn read<T, F>(&self, doing: &'static str, work: F) -> Result<T, StoreError>
     where
         T: Send + 'static,

@@ -69,12 +69,12 @@ impl Bench {
         Reader::open(&self.path()).unwrap()
     }
 
-    fn roll(&mut self) -> RandomBits {
+    fn random(&mut self) -> RandomBits {
         self.rolls += 1;
         RandomBits::new(self.rolls)
     }
 
-    /// The `sequence`-th transition of an avatar, told to these channels.
+    /// The commit of the `sequence`-th transition of an avatar, with a delivery to each channel.
     fn change(&mut self, avatar: &str, sequence: u64, channels: &[&str]) -> ObservationCommit {
         let id = AvatarId::parse(avatar).unwrap();
         let transition = Transition {
@@ -87,7 +87,7 @@ impl Bench {
             upstream_updated_at: None,
         };
         let event = Event {
-            id: EventId::mint(NOW, self.roll()),
+            id: EventId::mint(NOW, self.random()),
             kind: EventKind::AvatarReady,
             occurred_at: NOW,
             subject: Subject::Transition {
@@ -105,11 +105,11 @@ impl Bench {
                 training: None,
             },
         };
-        let sight = LastObserved { status: Status::Idle, since: NOW, last_seen_at: NOW };
+        let observed = LastObserved { status: Status::Idle, since: NOW, last_seen_at: NOW };
         let deliveries = channels
             .iter()
             .map(|channel| NewDelivery {
-                id: DeliveryId::mint(NOW, self.roll()),
+                id: DeliveryId::mint(NOW, self.random()),
                 channel: ChannelName::parse(channel).unwrap(),
                 recipient: String::new(),
                 content_type: "application/json".to_owned(),
@@ -119,7 +119,7 @@ impl Bench {
             })
             .collect();
         ObservationCommit {
-            watch: Watch { observed: Some(sight), sequence, ..Watch::new(id) },
+            watch: Watch { observed: Some(observed), sequence, ..Watch::new(id) },
             transition: Some(transition),
             training: None,
             events: vec![NewEvent { event, body: b"{}".to_vec(), deliveries }],
@@ -133,9 +133,9 @@ impl Bench {
         self.store().claim(Claim { slots, now }).await.unwrap()
     }
 
-    /// Records that a try ended so, at the target that the channel has; whether it counted.
+    /// Records the result of an attempt at the current target of its channel.
     async fn settle(&self, claimed: &Claimed, class: OutcomeClass, now: Timestamp) -> bool {
-        let settled = self.store().record_result(settlement(claimed, class, now)).await.unwrap();
+        let settled = self.store().record_result(result(claimed, class, now)).await.unwrap();
         assert_ne!(settled, RecordedResult::TargetChanged);
         settled == RecordedResult::Recorded
     }
@@ -152,7 +152,7 @@ impl Drop for Bench {
     }
 }
 
-fn settlement(claimed: &Claimed, class: OutcomeClass, now: Timestamp) -> AttemptResult {
+fn result(claimed: &Claimed, class: OutcomeClass, now: Timestamp) -> AttemptResult {
     let outcome = Outcome { code: Some(200), ..Outcome::new(class, "response") };
     let delivery = claimed.delivery.clone();
     AttemptResult {
@@ -189,7 +189,7 @@ fn bodies(claims: &Claims) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_change_is_written_whole_and_read_back() {
+async fn a_commit_is_written_completely_and_read_back() {
     let mut bench = Bench::new().await;
     let change = bench.change("a", 1, &["ops", "mail"]);
     bench.store().commit(change.clone()).await.unwrap();
@@ -204,10 +204,10 @@ async fn a_change_is_written_whole_and_read_back() {
 }
 
 #[tokio::test]
-async fn a_change_that_cannot_be_written_leaves_nothing() {
+async fn a_failed_commit_writes_no_row() {
     let mut bench = Bench::new().await;
     let mut change = bench.change("a", 1, &["ops"]);
-    change.events[0].deliveries[0].channel = ChannelName::parse("nobody").unwrap();
+    change.events[0].deliveries[0].channel = ChannelName::parse("unknown").unwrap();
     assert!(bench.store().commit(change).await.is_err());
     let reader = bench.reader();
     assert!(reader.transitions(None, 10).unwrap().is_empty());
@@ -215,13 +215,13 @@ async fn a_change_that_cannot_be_written_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn one_bad_write_in_a_group_does_not_take_its_neighbours_with_it() {
+async fn a_failed_write_does_not_affect_the_others_of_its_group() {
     let mut bench = Bench::new().await;
     let changes: Vec<ObservationCommit> = (0..50)
         .map(|n| {
             let mut change = bench.change(&format!("a{n}"), 1, &["ops"]);
             if n % 7 == 0 {
-                change.events[0].deliveries[0].channel = ChannelName::parse("nobody").unwrap();
+                change.events[0].deliveries[0].channel = ChannelName::parse("unknown").unwrap();
             }
             change
         })
@@ -234,12 +234,12 @@ async fn one_bad_write_in_a_group_does_not_take_its_neighbours_with_it() {
 }
 
 #[tokio::test]
-async fn what_only_reads_does_not_fail_with_the_write_that_it_waited_with() {
+async fn a_read_does_not_fail_with_the_writes_of_its_group() {
     let bench = Bench::new().await;
     let store = bench.store();
     let (begun, begins) = oneshot::channel();
     let (release, held) = std::sync::mpsc::channel::<()>();
-    // The disk is full from now on, and the writer is busy, so that the others wait together.
+    // The disk is full from now on, and the writer is busy, so that the others form a group.
     let busy = store.run("filling the disk", move |connection, _| {
         let pages: i64 = connection.query_row("PRAGMA page_count", [], |row| row.get(0))?;
         connection.pragma_update(None, "max_page_count", pages)?;
@@ -252,7 +252,7 @@ async fn what_only_reads_does_not_fail_with_the_write_that_it_waited_with() {
         let written = store.save_active_config("x".repeat(1_000_000));
         let read = store.watches(vec![AvatarId::parse("a").unwrap()]);
         let release = async { release.send(()).unwrap() };
-        // In this order they are sent before the writer goes on.
+        // They are queued in this order before the writer continues.
         let (written, read, ()) = tokio::join!(written, read, release);
         (written, read)
     };
@@ -263,7 +263,7 @@ async fn what_only_reads_does_not_fail_with_the_write_that_it_waited_with() {
 }
 
 #[tokio::test]
-async fn within_one_line_nothing_overtakes_and_lines_do_not_wait_for_each_other() {
+async fn deliveries_of_one_avatar_are_sent_in_order_and_do_not_wait_for_others() {
     let mut bench = Bench::new().await;
     for (avatar, sequence) in [("a", 1), ("a", 2), ("b", 1)] {
         let change = bench.change(avatar, sequence, &["ops"]);
@@ -287,7 +287,7 @@ async fn within_one_line_nothing_overtakes_and_lines_do_not_wait_for_each_other(
 }
 
 #[tokio::test]
-async fn a_claim_takes_no_more_than_there_is_room_for() {
+async fn a_claim_is_limited_to_the_free_slots() {
     let mut bench = Bench::new().await;
     for n in 0..5 {
         let change = bench.change(&format!("a{n}"), 1, &["ops", "mail"]);
@@ -315,7 +315,7 @@ async fn a_result_counts_only_for_its_own_attempt_and_only_once() {
 }
 
 #[tokio::test]
-async fn an_open_try_of_a_dead_process_becomes_unknown_and_is_sent_again() {
+async fn an_open_attempt_of_a_dead_process_becomes_unknown_and_is_repeated() {
     let mut bench = Bench::new().await;
     let change = bench.change("a", 1, &["ops"]);
     bench.store().commit(change).await.unwrap();
@@ -340,17 +340,17 @@ async fn a_dead_letter_can_be_sent_again_with_the_same_id_and_bytes() {
     let first = bench.claim("ops", 1, NOW).await.claimed.remove(0);
     bench.settle(&first, OutcomeClass::Rejected, NOW).await;
 
-    let mut hands = DeliveryAdmin::open(&bench.path()).unwrap();
-    assert_eq!(hands.failed(&FailedFilter::default()).unwrap(), std::slice::from_ref(&first.id));
-    let roll = bench.roll();
-    let AdminResult::Done(fresh) = hands.retry(&first.id, RetryAs::SameId, NOW, roll).unwrap()
+    let mut admin = DeliveryAdmin::open(&bench.path()).unwrap();
+    assert_eq!(admin.failed(&FailedFilter::default()).unwrap(), std::slice::from_ref(&first.id));
+    let roll = bench.random();
+    let AdminResult::Done(fresh) = admin.retry(&first.id, RetryAs::SameId, NOW, roll).unwrap()
     else {
         panic!()
     };
     assert_ne!(fresh, first.id);
-    assert!(hands.failed(&FailedFilter::default()).unwrap().is_empty(), "it is being sent again");
+    assert!(admin.failed(&FailedFilter::default()).unwrap().is_empty(), "it is being sent again");
     assert!(matches!(
-        hands.retry(&first.id, RetryAs::SameId, NOW, roll).unwrap(),
+        admin.retry(&first.id, RetryAs::SameId, NOW, roll).unwrap(),
         AdminResult::InvalidState(_)
     ));
 
@@ -370,14 +370,14 @@ async fn a_dead_letter_sent_again_as_new_counts_as_sent_again() {
         let dead = bench.claim(channel, 1, NOW).await.claimed.remove(0);
         bench.settle(&dead, OutcomeClass::Rejected, NOW).await;
     }
-    let mut hands = DeliveryAdmin::open(&bench.path()).unwrap();
+    let mut admin = DeliveryAdmin::open(&bench.path()).unwrap();
     let all = FailedFilter::default();
-    let failed = hands.failed(&all).unwrap();
+    let failed = admin.failed(&all).unwrap();
     assert_eq!(failed.len(), 2);
-    let roll = bench.roll();
-    let done = hands.retry(&failed[0], RetryAs::NewId, NOW, roll).unwrap();
+    let roll = bench.random();
+    let done = admin.retry(&failed[0], RetryAs::NewId, NOW, roll).unwrap();
     assert!(matches!(done, AdminResult::Done(_)));
-    assert_eq!(hands.failed(&all).unwrap(), failed[1..], "that one is on its way");
+    assert_eq!(admin.failed(&all).unwrap(), failed[1..], "that one is on its way");
     let counted = |bench: &Bench| {
         let channels = bench.reader().channels().unwrap().into_iter();
         let by_channel: Vec<_> =
@@ -388,32 +388,32 @@ async fn a_dead_letter_sent_again_as_new_counts_as_sent_again() {
     };
     assert_eq!(counted(&bench), (vec![("mail".to_owned(), 1)], 1));
 
-    // What became of it under its new id counts by itself.
+    // Its delivery under the new id counts separately.
     let again = bench.claim("ops", 1, NOW).await.claimed.remove(0);
     bench.settle(&again, OutcomeClass::Rejected, NOW).await;
-    assert_eq!(hands.failed(&all).unwrap(), [failed[1].clone(), again.id.clone()]);
+    assert_eq!(admin.failed(&all).unwrap(), [failed[1].clone(), again.id.clone()]);
     assert_eq!(bench.reader().attempts(&again.id).unwrap()[0].trigger, "manual");
-    // One that fails once more after that, under the first id, was not sent again since.
-    let roll = bench.roll();
+    // A later failure under the first id was not sent again.
+    let roll = bench.random();
     assert!(matches!(
-        hands.retry(&failed[0], RetryAs::SameId, NOW, roll).unwrap(),
+        admin.retry(&failed[0], RetryAs::SameId, NOW, roll).unwrap(),
         AdminResult::Done(_)
     ));
     let third = bench.claim("ops", 1, NOW).await.claimed.remove(0);
     bench.settle(&third, OutcomeClass::Rejected, NOW).await;
-    assert_eq!(hands.failed(&all).unwrap(), [failed[1].clone(), again.id, third.id]);
+    assert_eq!(admin.failed(&all).unwrap(), [failed[1].clone(), again.id, third.id]);
 }
 
 #[tokio::test]
-async fn only_the_try_that_somebody_asked_for_is_one_by_hand() {
+async fn only_the_requested_attempt_is_manual() {
     let mut bench = Bench::new().await;
     let change = bench.change("a", 1, &["ops"]);
     bench.store().commit(change).await.unwrap();
     let first = bench.claim("ops", 1, NOW).await.claimed.remove(0);
     bench.settle(&first, OutcomeClass::Retryable, NOW).await;
-    let roll = bench.roll();
-    let mut hands = DeliveryAdmin::open(&bench.path()).unwrap();
-    hands.retry(&first.id, RetryAs::SameId, NOW, roll).unwrap();
+    let roll = bench.random();
+    let mut admin = DeliveryAdmin::open(&bench.path()).unwrap();
+    admin.retry(&first.id, RetryAs::SameId, NOW, roll).unwrap();
     let second = bench.claim("ops", 1, NOW).await.claimed.remove(0);
     bench.settle(&second, OutcomeClass::Retryable, NOW).await;
     let late = NOW.plus(Duration::from_hours(1));
@@ -424,7 +424,7 @@ async fn only_the_try_that_somebody_asked_for_is_one_by_hand() {
 }
 
 #[tokio::test]
-async fn a_try_at_the_old_target_says_nothing_about_the_new_one() {
+async fn an_attempt_at_the_old_target_does_not_affect_the_health_of_the_new_one() {
     for class in [OutcomeClass::Gone, OutcomeClass::Throttled, OutcomeClass::Retryable] {
         let mut bench = Bench::new().await;
         let change = bench.change("a", 1, &["ops"]);
@@ -432,7 +432,7 @@ async fn a_try_at_the_old_target_says_nothing_about_the_new_one() {
         let claimed = bench.claim("ops", 1, NOW).await.claimed.remove(0);
         bench.register(&[("ops", "new"), ("mail", "f2")], NOW).await;
         let before = bench.health("ops");
-        let mut ended = settlement(&claimed, class, NOW);
+        let mut ended = result(&claimed, class, NOW);
         ended.outcome.retry_after = Some(Duration::from_hours(3));
         assert_eq!(
             bench.store().record_result(ended).await.unwrap(),
@@ -441,7 +441,7 @@ async fn a_try_at_the_old_target_says_nothing_about_the_new_one() {
         assert_eq!(bench.health("ops"), before, "after {class:?}");
         let attempts = bench.reader().attempts(&claimed.id).unwrap();
         assert_eq!(attempts[0].outcome.as_deref(), Some(class.name()), "it is on record");
-        // Nor does it make the delivery wait.
+        // The delivery is not delayed either.
         let again = bench.claim("ops", 1, NOW).await.claimed;
         assert_eq!(again.first().map(|it| &it.id), Some(&claimed.id), "after {class:?}");
     }
@@ -454,7 +454,7 @@ async fn a_try_at_the_old_target_says_nothing_about_the_new_one() {
 }
 
 #[tokio::test]
-async fn an_open_try_of_a_channel_that_is_not_in_the_config_waits_for_what_the_channel_says() {
+async fn an_open_attempt_of_an_unconfigured_channel_stays_open() {
     let hold = DeliveryPolicy { on_unknown: OnUnknown::Hold, ..DeliveryPolicy::webhook() };
     let late = NOW.plus(Duration::from_hours(10 * 24));
     for (terms, expected) in [(hold, "failed"), (DeliveryPolicy::webhook(), "pending")] {
@@ -467,7 +467,7 @@ async fn an_open_try_of_a_channel_that_is_not_in_the_config_waits_for_what_the_c
         assert_eq!(registration.unconfigured, [(ChannelName::parse("ops").unwrap(), 1)]);
         let without = recovery_of(&[("mail", DeliveryPolicy::email())], NOW);
         assert_eq!(bench.store().recover(without).await.unwrap(), 0);
-        // It comes back after longer than a message is tried, within the same run.
+        // The channel returns after the expiry of the delivery, within the same run.
         bench.register(&[("ops", "f1"), ("mail", "f2")], late).await;
         let with = recovery_of(&[("ops", terms)], late);
         assert_eq!(bench.store().recover(with).await.unwrap(), 1);
@@ -477,16 +477,16 @@ async fn an_open_try_of_a_channel_that_is_not_in_the_config_waits_for_what_the_c
 }
 
 #[tokio::test]
-async fn a_crash_during_a_probe_leaves_the_delivery_its_place_in_the_schedule() {
+async fn a_crash_during_a_probe_keeps_the_schedule_of_the_delivery() {
     let mut bench = Bench::new().await;
     for avatar in ["a", "b", "c"] {
         let change = bench.change(avatar, 1, &["ops"]);
         bench.store().commit(change).await.unwrap();
     }
-    // The oldest has the longest wait; three that failed leave only probes.
+    // The oldest has the longest delay; three failures limit the channel to probes.
     for claimed in bench.claim("ops", 9, NOW).await.claimed {
         let spent = u32::from(claimed.delivery.expires_at > NOW);
-        let mut ended = settlement(&claimed, OutcomeClass::Retryable, NOW);
+        let mut ended = result(&claimed, OutcomeClass::Retryable, NOW);
         ended.delivery.attempts_used = 4 * spent;
         let next_attempt_at = NOW.plus(Duration::from_hours(5));
         ended.delivery.state = DeliveryState::Pending { next_attempt_at };
@@ -504,7 +504,7 @@ async fn a_crash_during_a_probe_leaves_the_delivery_its_place_in_the_schedule() 
 }
 
 #[tokio::test]
-async fn a_clock_set_back_lets_what_lasts_have_begun_now() {
+async fn a_clock_set_back_moves_start_times_to_now() {
     let mut bench = Bench::new().await;
     for avatar in ["a", "b", "c"] {
         let change = bench.change(avatar, 1, &["ops"]);
@@ -512,7 +512,7 @@ async fn a_clock_set_back_lets_what_lasts_have_begun_now() {
     }
     let ahead = NOW.plus(Duration::from_hours(24 * 365));
     for claimed in bench.claim("ops", 9, ahead).await.claimed {
-        let mut ended = settlement(&claimed, OutcomeClass::Retryable, ahead);
+        let mut ended = result(&claimed, OutcomeClass::Retryable, ahead);
         ended.outcome = Outcome::new(OutcomeClass::Retryable, "response");
         bench.store().record_result(ended).await.unwrap();
     }
@@ -524,30 +524,30 @@ async fn a_clock_set_back_lets_what_lasts_have_begun_now() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_can_be_laid_to_rest() {
+async fn a_dead_letter_can_be_discarded() {
     let mut bench = Bench::new().await;
     let change = bench.change("a", 1, &["ops"]);
     bench.store().commit(change).await.unwrap();
     let dead = bench.claim("ops", 1, NOW).await.claimed.remove(0);
     bench.settle(&dead, OutcomeClass::Rejected, NOW).await;
-    let mut hands = DeliveryAdmin::open(&bench.path()).unwrap();
-    assert_eq!(hands.cancel(&dead.id, NOW).unwrap(), AdminResult::Done(dead.id.clone()));
-    assert!(hands.failed(&FailedFilter::default()).unwrap().is_empty());
+    let mut admin = DeliveryAdmin::open(&bench.path()).unwrap();
+    assert_eq!(admin.cancel(&dead.id, NOW).unwrap(), AdminResult::Done(dead.id.clone()));
+    assert!(admin.failed(&FailedFilter::default()).unwrap().is_empty());
     let row = bench.reader().delivery(dead.id.as_str()).unwrap().unwrap();
-    assert_eq!(row.final_reason.as_deref(), Some("cancelled by hand"));
+    assert_eq!(row.final_reason.as_deref(), Some("cancelled manually"));
 }
 
 #[tokio::test]
-async fn only_what_waits_can_be_cancelled() {
+async fn only_pending_deliveries_can_be_cancelled() {
     let mut bench = Bench::new().await;
     let change = bench.change("a", 1, &["ops"]);
     let id = change.events[0].deliveries[0].id.clone();
     bench.store().commit(change).await.unwrap();
-    let mut hands = DeliveryAdmin::open(&bench.path()).unwrap();
-    assert_eq!(hands.cancel(&id, NOW).unwrap(), AdminResult::Done(id.clone()));
-    assert_eq!(hands.cancel(&id, NOW).unwrap(), AdminResult::InvalidState("cancelled".to_owned()));
-    let nobody = DeliveryId::mint(NOW, RandomBits::new(99));
-    assert_eq!(hands.cancel(&nobody, NOW).unwrap(), AdminResult::NotFound);
+    let mut admin = DeliveryAdmin::open(&bench.path()).unwrap();
+    assert_eq!(admin.cancel(&id, NOW).unwrap(), AdminResult::Done(id.clone()));
+    assert_eq!(admin.cancel(&id, NOW).unwrap(), AdminResult::InvalidState("cancelled".to_owned()));
+    let unknown = DeliveryId::mint(NOW, RandomBits::new(99));
+    assert_eq!(admin.cancel(&unknown, NOW).unwrap(), AdminResult::NotFound);
     assert!(bench.claim("ops", 1, NOW).await.claimed.is_empty());
 }
 
@@ -558,7 +558,7 @@ async fn a_channel_that_left_the_config_keeps_its_deliveries() {
     bench.store().commit(change).await.unwrap();
     let registration = bench.register(&[("ops", "f1")], NOW).await;
     assert_eq!(registration.unconfigured, [(ChannelName::parse("mail").unwrap(), 1)]);
-    // It comes back after ten days, which do not count against what waited for it.
+    // It returns after ten days, which do not count towards the expiry of its deliveries.
     let late = NOW.plus(Duration::from_hours(10 * 24));
     bench.register(&[("ops", "f1"), ("mail", "f2")], late).await;
     let claimed = bench.claim("mail", 1, late).await.claimed.remove(0);
@@ -566,7 +566,7 @@ async fn a_channel_that_left_the_config_keeps_its_deliveries() {
 }
 
 #[tokio::test]
-async fn looking_and_an_empty_claim_write_nothing() {
+async fn reads_and_an_empty_claim_write_nothing() {
     let mut bench = Bench::new().await;
     let change = bench.change("a", 1, &[]);
     let id = change.watch.id.clone();
@@ -590,7 +590,7 @@ async fn looking_and_an_empty_claim_write_nothing() {
 }
 
 #[tokio::test]
-async fn what_was_last_seen_never_moves_back() {
+async fn the_last_seen_time_never_moves_back() {
     let mut bench = Bench::new().await;
     let change = bench.change("a", 1, &[]);
     let id = change.watch.id.clone();
@@ -603,7 +603,7 @@ async fn what_was_last_seen_never_moves_back() {
 }
 
 #[tokio::test]
-async fn the_states_of_a_settled_delivery_are_kept() {
+async fn the_states_of_a_completed_delivery_are_stored() {
     let mut bench = Bench::new().await;
     let mut now = NOW;
     for (n, class) in
@@ -612,7 +612,7 @@ async fn the_states_of_a_settled_delivery_are_kept() {
         let change = bench.change(&format!("a{n}"), 1, &["ops"]);
         bench.store().commit(change).await.unwrap();
         let claimed = bench.claim("ops", 1, now).await.claimed.remove(0);
-        let expected = settlement(&claimed, *class, now).delivery;
+        let expected = result(&claimed, *class, now).delivery;
         assert!(bench.settle(&claimed, *class, now).await);
         let DeliveryState::Pending { next_attempt_at } = expected.state else { panic!() };
         let again = bench.claim("ops", 1, next_attempt_at).await.claimed.remove(0);

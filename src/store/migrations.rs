@@ -1,21 +1,21 @@
-//! The tables, and the steps from each older schema to the newest, in order.
+//! The schema: one migration for each version, in order.
 //!
-//! A step that was released is never edited: a later change is a step of its own.
+//! A released migration is never edited; a later change is a new migration.
 
 use rusqlite::Connection;
 
-/// Marks a file as ours (`PRAGMA application_id`): the ASCII of `AvWa`.
+/// The `PRAGMA application_id` of a database: the ASCII of `AvWa`.
 pub(super) const APPLICATION_ID: i64 = 0x4176_5761;
 
-/// The steps; the schema's number (`PRAGMA user_version`) is how many have been applied.
+/// The migrations; the schema version (`PRAGMA user_version`) is the number of applied ones.
 pub(super) const MIGRATIONS: &[&str] = &[FIRST];
 
-/// The newest schema of this program.
+/// The newest schema version of this program.
 pub(super) fn newest() -> i64 {
     i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
 }
 
-/// An empty database in memory, as this program makes it up to that schema.
+/// An empty database in memory with the schema of that version.
 pub(super) fn reference_schema(schema: i64) -> rusqlite::Result<Connection> {
     let model = Connection::open_in_memory()?;
     let steps = usize::try_from(schema).unwrap_or(0);
@@ -23,15 +23,14 @@ pub(super) fn reference_schema(schema: i64) -> rusqlite::Result<Connection> {
     Ok(model)
 }
 
-/// `history.history_id` is random, and other in each copy of the database: with it a client that
-/// comes back knows whether its sequence numbers are of this history. `pruned_count` and
-/// `pruned_up_to` are the number and the last sequence number of the transitions that the retention
-/// has removed.
+/// `history.history_id` is random, and different in each copy of the database, so that a client can
+/// detect that its sequence numbers belong to another history. `pruned_count` and `pruned_up_to`
+/// are the number and the last sequence number of the transitions that the retention removed.
 ///
-/// `training` of a watch is the training that is open while the status is unrecognized; `training`
-/// of a transition is what is known of a training beyond the status right before it. `recipients`
-/// has those with a failure. `deliveries.manual_attempt` is the number of the attempt that an
-/// operator last asked for, zero where none did.
+/// `watches.training` is the training that is open while the status is unrecognized;
+/// `transitions.training` is what is known of a training before the previous status. `recipients`
+/// has one row for each recipient with a completed attempt. `deliveries.manual_attempt` is the
+/// number of the attempt that an operator requested last, or zero.
 const FIRST: &str = "
 CREATE TABLE watches(
   avatar_id        TEXT PRIMARY KEY,

@@ -1,8 +1,8 @@
 //! The store: one SQLite file with watches, transitions, events and the outbox.
 //!
-//! What always holds: one connection writes while the daemon runs, on a thread of its own;
-//! what belongs together is one transaction; a commit that was acknowledged survives the loss
-//! of power. It decides nothing: rows go in and out as domain values.
+//! Invariants: while the daemon runs, one connection writes, on its own thread; related rows are
+//! written in one transaction; an acknowledged commit survives a power failure. The store decides
+//! nothing: it reads and writes domain values.
 
 pub mod error;
 pub mod recovery;

@@ -1,4 +1,4 @@
-//! Reading in pages: the newest first, and from there backwards; or what came after.
+//! Reads pages of rows, by sequence number: backwards from the newest, or forwards.
 
 use std::fs;
 use std::path::Path;
@@ -12,21 +12,21 @@ use crate::store::error::{ErrorContext as _, StoreError};
 use crate::store::reader::{DELIVERY_COLUMNS, DeliveryFilter, DeliveryRow, Reader, read_delivery};
 use crate::store::tables::transitions;
 
-/// A transition with its place among those of all avatars, from one, growing.
+/// A transition with its sequence number, which counts from one over all avatars.
 pub type WithSeq = (i64, Transition);
 
-/// Which history a database has.
+/// The identity of the history of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct History {
-    /// Its id, which is other in each copy of a database.
+    /// The random id, different in each copy of a database.
     pub id: u64,
-    /// The last place whose transition the retention has removed; zero when it has removed none.
+    /// The last sequence number that the retention has removed; zero if none.
     pub pruned_up_to: i64,
 }
 
 impl Reader {
-    /// Transitions of one avatar, or of all, newest first: at most `limit`, all of them before
-    /// the place `before`.
+    /// At most `limit` transitions of one avatar, or of all, newest first, with a sequence number
+    /// below `before`.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -46,7 +46,7 @@ impl Reader {
         self.rows("reading the history", &sql, parameters, with_seq)
     }
 
-    /// Transitions of all avatars, oldest first: at most `limit`, all of them after the place
+    /// At most `limit` transitions of all avatars, oldest first, with a sequence number above
     /// `after`.
     ///
     /// # Errors
@@ -59,7 +59,7 @@ impl Reader {
         self.rows("reading the history", &sql, (after, limit), with_seq)
     }
 
-    /// Which history it is, and how far the retention has removed it.
+    /// The id of the history, and how far the retention has removed it.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -69,22 +69,22 @@ impl Reader {
             let id: i64 = row.get(0)?;
             Ok(History { id: id.cast_unsigned(), pruned_up_to: row.get(1)? })
         };
-        let found = self.rows("reading which history it is", sql, (), read)?.pop();
-        found.ok_or(rusqlite::Error::QueryReturnedNoRows).doing("reading which history it is")
+        let found = self.rows("reading the history id", sql, (), read)?.pop();
+        found.ok_or(rusqlite::Error::QueryReturnedNoRows).doing("reading the history id")
     }
 
-    /// The place of the last transition; zero when there is none.
+    /// The sequence number of the last transition; zero when there is none.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn last_seq(&self) -> Result<i64, StoreError> {
-        // Anything around `max` would make SQLite read them all.
+        // An expression around `max` would make SQLite read all rows.
         let sql = "SELECT max(seq) FROM transitions";
         let last = self.rows("reading the history", sql, (), |row| row.get::<_, Option<i64>>(0))?;
         Ok(last.into_iter().flatten().next().unwrap_or(0))
     }
 
-    /// Deliveries, newest first: all of them older than the delivery `before`.
+    /// Deliveries older than the delivery `before`, newest first.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -112,7 +112,7 @@ impl Reader {
     }
 }
 
-/// The size of the database at `path`, in bytes, with what is not yet folded into it.
+/// The size of the database at `path` in bytes, including its log.
 pub fn size(path: &Path) -> u64 {
     let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
     size(path) + size(&with_suffix(path, "-wal"))

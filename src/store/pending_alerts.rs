@@ -1,8 +1,8 @@
-//! What operators have to be told of and have not been: channels that began or ended to fail,
-//! deliveries that were given up.
+//! Alerts that operators have not received yet: channels that started or stopped failing, and new
+//! dead letters.
 //!
-//! Read out of the tables and compared with what was told, so that neither a crash nor a change
-//! by hand leaves anything out; what is told is noted by the very event that tells it.
+//! They are derived by comparing the tables with what was reported, so that neither a crash nor a
+//! manual change loses one. The transaction of the event marks it as reported.
 
 use rusqlite::{Connection, named_params};
 
@@ -13,40 +13,40 @@ use crate::domain::delivery::dead_letter::DeadLetter;
 use crate::domain::event::EventKind;
 use crate::domain::time::timestamp::Timestamp;
 
-/// What is to be told.
+/// Alerts to report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PendingAlerts {
-    /// What began or ended with channels.
+    /// Conditions of channels that started or were resolved.
     pub channel_changes: Vec<ChannelChange>,
-    /// Deliveries that were given up, oldest first; not all, when there are many.
+    /// Dead letters, oldest first, at most 64.
     pub dead_letters: Vec<DeadLetter>,
 }
 
-/// A condition of a channel that began or ended.
+/// A condition of a channel that started or was resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelChange {
-    /// Which channel.
+    /// The channel.
     pub channel: ChannelName,
-    /// Which of its recipients, if not all of them.
+    /// The recipient, if the condition concerns only one.
     pub recipient: Option<String>,
-    /// Which condition.
+    /// The kind of condition.
     pub kind: EventKind,
-    /// Whether it began or ended.
+    /// Whether it started or was resolved.
     pub phase: Phase,
-    /// When it began.
+    /// When it started.
     pub since: Timestamp,
-    /// What went wrong, for people.
+    /// The description of the failure.
     pub reason: Option<String>,
 }
 
-/// Whether there is anything to be told.
+/// Whether there is an alert to report.
 pub(super) fn any(connection: &Connection) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS(SELECT 1 FROM deliveries WHERE state = 'failed' AND reported = 0)";
     let letters: bool = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
     Ok(letters || !channel_changes(connection)?.is_empty())
 }
 
-/// All of it.
+/// The alerts to report.
 pub(super) fn find(connection: &Connection) -> rusqlite::Result<PendingAlerts> {
     Ok(PendingAlerts {
         channel_changes: channel_changes(connection)?,
@@ -54,7 +54,7 @@ pub(super) fn find(connection: &Connection) -> rusqlite::Result<PendingAlerts> {
     })
 }
 
-/// Notes that a delivery that was given up has been told of.
+/// Marks a dead letter as reported.
 pub(super) fn mark_reported(connection: &Connection, letter: &DeadLetter) -> rusqlite::Result<()> {
     connection
         .prepare_cached("UPDATE deliveries SET reported = 1 WHERE id = ?1")?
@@ -62,8 +62,8 @@ pub(super) fn mark_reported(connection: &Connection, letter: &DeadLetter) -> rus
         .map(drop)
 }
 
-/// Notes that a delivery that was given up needs not be told of: it was about a channel, and
-/// two broken channels would write about each other for ever.
+/// Marks a dead letter that is not reported: its event is about a channel, and two failing channels
+/// would report each other forever.
 pub(super) fn suppress(connection: &Connection, delivery: &DeliveryId) -> rusqlite::Result<()> {
     let sql = "UPDATE deliveries SET reported = 1 WHERE id = :id AND state = 'failed'
                  AND (SELECT type FROM events WHERE id = event_id)
@@ -101,14 +101,15 @@ fn channel_changes(connection: &Connection) -> rusqlite::Result<Vec<ChannelChang
         named_params! {":failing": failing.name(), ":disabled": disabled.name()},
         |row| {
             let kind: String = row.get(1)?;
-            let (begun, told): (Option<Timestamp>, Option<Timestamp>) = (row.get(2)?, row.get(3)?);
-            let phase = if told.is_some() { Phase::Resolved } else { Phase::Started };
+            let (started_at, reported_at): (Option<Timestamp>, Option<Timestamp>) =
+                (row.get(2)?, row.get(3)?);
+            let phase = if reported_at.is_some() { Phase::Resolved } else { Phase::Started };
             Ok(ChannelChange {
                 channel: row.get(0)?,
                 recipient: row.get(5)?,
                 kind: if kind == failing.name() { failing } else { disabled },
                 phase,
-                since: told.or(begun).unwrap_or(Timestamp::from_millis(0)),
+                since: reported_at.or(started_at).unwrap_or(Timestamp::from_millis(0)),
                 reason: row.get::<_, Option<String>>(4)?.filter(|_| phase == Phase::Started),
             })
         },
@@ -136,5 +137,5 @@ fn dead_letters(connection: &Connection) -> rusqlite::Result<Vec<DeadLetter>> {
     rows.collect()
 }
 
-/// The rest follows in the next round.
+/// The others follow in the next round.
 const DEAD_LETTERS_AT_ONCE: i64 = 64;

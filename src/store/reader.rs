@@ -1,5 +1,5 @@
-//! Reading for people: tables of watches, transitions and deliveries, beside a running daemon
-//! or without one. Never writes.
+//! Read access for the CLI and the status page: watches, transitions, deliveries and channels, with
+//! or without a running daemon. Never writes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -28,118 +28,118 @@ use crate::store::tables::recipients;
 use crate::store::tables::trainings;
 use crate::store::tables::watches;
 
-/// A connection that only reads.
+/// A read-only connection.
 #[derive(Debug)]
 pub struct Reader {
     pub(super) database: Database,
     file: FileIdentity,
 }
 
-/// A delivery, as tables show it.
+/// A delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryRow {
     /// Its id.
     pub id: DeliveryId,
-    /// The event that it tells.
+    /// Its event.
     pub event_id: EventId,
-    /// The kind of that event.
+    /// The type of the event.
     pub event_type: String,
-    /// The avatar that it tells about.
+    /// The avatar of the event.
     pub avatar_id: String,
-    /// Where it goes.
+    /// Its channel.
     pub channel: ChannelName,
-    /// Who gets it; empty where the channel has one receiver only.
+    /// The recipient; empty for a channel with a single receiver.
     pub recipient: String,
-    /// How often it was sent again by hand before.
+    /// The number of earlier manual retries.
     pub replay: u32,
-    /// The word of its state.
+    /// The name of its state.
     pub state: String,
-    /// How many tries were begun.
+    /// The number of attempts.
     pub attempts: u32,
-    /// When the next try is due.
+    /// When the next attempt is due.
     pub next_attempt_at: Option<Timestamp>,
-    /// Why it ended, if it failed or was cancelled.
+    /// Why it failed or was cancelled.
     pub final_reason: Option<String>,
-    /// Why its message is the standard body instead of the channel's template.
+    /// Why the body is the standard one instead of the channel's template.
     pub fallback: Option<String>,
-    /// When it was made.
+    /// When it was created.
     pub created_at: Timestamp,
     /// When it last changed.
     pub updated_at: Timestamp,
 }
 
-/// One try at a delivery, as tables show it.
+/// One attempt of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptRow {
     /// Its number, from one.
     pub number: u32,
-    /// What began it: the schedule or a hand.
+    /// Its trigger, `scheduled` or `manual`.
     pub trigger: String,
-    /// When it began.
+    /// When it started.
     pub started_at: Timestamp,
-    /// When it ended; `None` while it is under way.
+    /// When it ended; `None` while it is in flight.
     pub finished_at: Option<Timestamp>,
-    /// The word of its outcome.
+    /// The class of its outcome.
     pub outcome: Option<String>,
-    /// How far it came.
+    /// The phase in which it ended.
     pub phase: Option<String>,
-    /// The status code of the answer.
+    /// The status code of the response.
     pub code: Option<u16>,
-    /// How long it took, in milliseconds.
+    /// Its duration in milliseconds.
     pub latency_ms: Option<i64>,
-    /// What went wrong.
+    /// The error.
     pub error: Option<String>,
-    /// The beginning of the answer.
+    /// The start of the response.
     pub snippet: Option<String>,
 }
 
-/// A channel, as tables show it.
+/// A channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelRow {
     /// Its name.
     pub name: ChannelName,
-    /// Whether it is in the config that a daemon last took.
+    /// Whether it is in the active config.
     pub configured: bool,
-    /// How it is doing.
+    /// Its health.
     pub health: ChannelHealth,
-    /// Since when it is not told, because it is paused, disabled or not in the config.
+    /// Since when it is suspended: paused, disabled or not in the config.
     pub suspended_since: Option<Timestamp>,
-    /// Deliveries that wait or are being sent.
+    /// The number of deliveries that are pending or being sent.
     pub in_flight: u64,
-    /// The oldest of them was made then.
+    /// When the oldest of them was created.
     pub oldest_at: Option<Timestamp>,
-    /// Dead letters that were not sent again since.
+    /// The number of dead letters that were not sent again.
     pub failed: u64,
-    /// When it last took something.
+    /// When it last accepted a message.
     pub delivered_at: Option<Timestamp>,
-    /// Its recipients that operators have to know of, because they get nothing.
+    /// Its failing recipients.
     pub recipients: Vec<FailingRecipient>,
 }
 
-/// A recipient that gets nothing.
+/// A failing recipient.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FailingRecipient {
     /// Its address.
     pub address: String,
-    /// Since when.
+    /// Since when it fails.
     pub since: Timestamp,
-    /// Why, for people.
+    /// The reason.
     pub reason: Option<String>,
 }
 
 impl ChannelRow {
-    /// Since when operators have to know that it, or one of its recipients, takes nothing.
+    /// Since when it, or one of its recipients, has been failing.
     pub fn failing_since(&self) -> Option<Timestamp> {
         let recipients = self.recipients.iter().map(|recipient| recipient.since);
         recipients.chain(self.health.failing_since).min()
     }
 
-    /// What went wrong last, for people; of recipients, where the channel itself is well.
+    /// The reason of the failure; that of a recipient if the channel itself is healthy.
     pub fn reason(&self) -> Option<String> {
         let own = self.health.failing_since.is_some() || self.health.state != ChannelState::Active;
         let of_recipients = || {
             let first = self.recipients.first()?;
-            let reason = first.reason.as_deref().unwrap_or("nothing is taken");
+            let reason = first.reason.as_deref().unwrap_or("no message was accepted");
             let others = match self.recipients.len() {
                 1 => String::new(),
                 number => format!(" and {} more", number - 1),
@@ -150,50 +150,50 @@ impl ChannelRow {
     }
 }
 
-/// A condition that holds, as tables show it.
+/// A condition that is firing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConditionRow {
     /// Its kind, such as `account.unavailable`.
     pub kind: String,
-    /// What it is about: an avatar's id, or words such as `account argil`.
+    /// Its subject: the id of an avatar, or a text such as `account argil`.
     pub subject: String,
-    /// When it began.
+    /// When it started.
     pub since: Timestamp,
-    /// What keeps an account from seeing; a word.
+    /// The cause of the outage of an account.
     pub cause: Option<String>,
-    /// Why, for people.
+    /// The reason.
     pub reason: Option<String>,
 }
 
-/// Which deliveries to list; nothing set is all.
+/// Selects deliveries; by default all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
-    /// Only in this state.
+    /// Only those in this state.
     pub state: Option<String>,
-    /// Only to this channel.
+    /// Only those to this channel.
     pub channel: Option<String>,
-    /// Only about this avatar.
+    /// Only those about this avatar.
     pub avatar: Option<String>,
-    /// At most so many, the newest.
+    /// At most this number, the newest.
     pub limit: u32,
 }
 
-/// How many deliveries of an avatar are under way, and how many failed.
+/// The numbers of deliveries of an avatar that are in flight and that failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryCounts {
     /// Pending or being sent.
     pub in_flight: u64,
-    /// Dead letters that were not sent again since.
+    /// The number of dead letters that were not sent again.
     pub failed: u64,
 }
 
 impl Reader {
-    /// Reads one state of the database at `path`, from a process that has no other connection to
-    /// it; from the beginning again, should the files change meanwhile. Leaves nothing behind.
+    /// Reads one state of the database at `path`, from a process without another connection to it,
+    /// and again from the start if the files change meanwhile. Creates no file.
     ///
     /// # Errors
-    /// When there is none, or it is damaged, foreign or newer, or not for this user to read; what
-    /// `read` fails with.
+    /// When there is none, it is damaged, newer, of another program or not readable by this user;
+    /// the error of `read`.
     pub fn snapshot<T>(
         path: &Path,
         mut read: impl FnMut(&Self) -> Result<T, StoreError>,
@@ -207,27 +207,27 @@ impl Reader {
     /// Opens the database at `path` in the process that writes it.
     ///
     /// # Errors
-    /// When there is none, or it is damaged, foreign or newer.
+    /// When there is none, or it is damaged, newer, or belongs to another program.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let database = database::open_for_reading(path)?;
         Ok(Self { database, file: FileIdentity::open_now(path)? })
     }
 
-    /// Whether the file that it reads still is in its place.
+    /// Checks that the path still names the file that it reads.
     pub fn is_current(&self) -> bool {
         self.file.check().is_ok()
     }
 
-    /// A number that changes when anybody else has written to the database
+    /// A number that changes when another connection has written to the database
     /// (<https://www.sqlite.org/pragma.html#pragma_data_version>).
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn version(&self) -> Result<i64, StoreError> {
-        self.database.data_version().doing("asking whether anything changed")
+        self.database.data_version().doing("reading the data version")
     }
 
-    /// Every watch that was ever written, by id.
+    /// All watches, by id.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -259,7 +259,7 @@ impl Reader {
         Ok(rows)
     }
 
-    /// One delivery, by its own id or by its event's; the newest when there are several.
+    /// One delivery, by its own id or that of its event; the newest when there are several.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -271,7 +271,7 @@ impl Reader {
         Ok(self.rows("reading a delivery", &sql, [id], read_delivery)?.pop())
     }
 
-    /// The tries at a delivery, in order.
+    /// The attempts of a delivery, in order.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -295,7 +295,7 @@ impl Reader {
         })
     }
 
-    /// The bytes of a delivery's message.
+    /// The body of a delivery.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -304,7 +304,7 @@ impl Reader {
         Ok(self.rows("reading a message", sql, [id], |row| row.get(0))?.pop())
     }
 
-    /// How the deliveries stand, by avatar; those without any are not in it.
+    /// The numbers of deliveries by avatar, for avatars with deliveries.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -325,7 +325,7 @@ impl Reader {
         Ok(counts.into_iter().collect())
     }
 
-    /// Every channel that was ever registered, by name.
+    /// All channels that were ever registered, by name.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -372,18 +372,18 @@ impl Reader {
         })
     }
 
-    /// The avatars that lists showed and the config did not name, each with its account.
+    /// The discovered avatars, each with its account.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn discovered(&self) -> Result<BTreeMap<AvatarId, AccountName>, StoreError> {
         let sql = "SELECT avatar_id, account FROM discovered";
         let rows =
-            self.rows("reading what was found", sql, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
+            self.rows("reading discovered avatars", sql, (), |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(rows.into_iter().collect())
     }
 
-    /// The conditions that were told and hold, oldest first.
+    /// The conditions that are firing, oldest first.
     ///
     /// # Errors
     /// When the database cannot be read.
@@ -401,16 +401,16 @@ impl Reader {
         })
     }
 
-    /// The config that a daemon last took, as it noted it.
+    /// The active config, as saved by the daemon.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn active_config(&self) -> Result<Option<String>, StoreError> {
         let sql = "SELECT active FROM config";
-        Ok(self.rows("reading the config in force", sql, (), |row| row.get(0))?.pop())
+        Ok(self.rows("reading the active config", sql, (), |row| row.get(0))?.pop())
     }
 
-    /// How long past trainings lasted, by model, oldest first; at most `most` of each.
+    /// The durations of past trainings by model, oldest first; at most `most` of each.
     ///
     /// # Errors
     /// When the database cannot be read.

@@ -1,5 +1,5 @@
-//! Making up for what happened to us: a process that died in the middle of tries, a wall clock
-//! that was set back.
+//! Recovery from a process that was killed during attempts, and from a wall clock that was set
+//! back.
 
 use std::collections::BTreeMap;
 
@@ -12,20 +12,20 @@ use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::tables::outbox::{AttemptResult, record_result};
 
-/// What taking back open tries needs to know.
+/// The input of the recovery of open attempts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CrashRecovery {
-    /// The moment of it.
+    /// The current time.
     pub now: Timestamp,
-    /// What holds for deliveries, by channel.
+    /// The delivery policies, by channel.
     pub policies: BTreeMap<ChannelName, DeliveryPolicy>,
-    /// Chance, for the waits.
+    /// Random bits for the jitter of delays.
     pub roll: RandomBits,
 }
 
-/// Takes back every try that a process before this one left open: nobody knows how it ended.
-/// Those of a channel whose terms are not known stay open until they are: whether they may be sent
-/// again is for the channel to say. The number of tries taken back.
+/// Ends every attempt that an earlier process left open, with an unknown outcome, and returns their
+/// number. Attempts of a channel without a known policy stay open, since the policy decides whether
+/// they are repeated.
 pub(super) fn recover(
     connection: &Connection,
     recovery: &CrashRecovery,
@@ -50,40 +50,39 @@ pub(super) fn recover(
     })?;
     let open = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     let known = open.into_iter().filter_map(|(channel, row)| {
-        let terms = recovery.policies.get(&channel)?;
-        Some((terms, row))
+        let policy = recovery.policies.get(&channel)?;
+        Some((policy, row))
     });
-    let mut taken_back = 0;
-    for (salt, (terms, (id, attempt, owner, delivery, probe_of))) in (0..).zip(known) {
+    let mut recovered = 0;
+    for (salt, (policy, (id, attempt, owner, delivery, probe_of))) in (0..).zip(known) {
         let outcome = unknown_outcome();
-        let (now, roll) = (recovery.now, recovery.roll.derive(salt));
-        let settlement = AttemptResult {
+        let (now, random) = (recovery.now, recovery.roll.derive(salt));
+        let result = AttemptResult {
             id,
             attempt,
             target: None,
-            delivery: delivery.apply_attempt(&outcome, probe_of, now, terms, roll),
+            delivery: delivery.apply_attempt(&outcome, probe_of, now, policy, random),
             outcome,
             finished_at: now,
             latency_ms: 0,
-            roll: roll.derive(1),
+            roll: random.derive(1),
         };
-        record_result(connection, &settlement, &owner)?;
-        taken_back += 1;
+        record_result(connection, &result, &owner)?;
+        recovered += 1;
     }
-    Ok(taken_back)
+    Ok(recovered)
 }
 
-/// The outcome of a try that nobody saw the end of.
+/// The outcome of an attempt with an unknown end.
 fn unknown_outcome() -> Outcome {
     Outcome {
-        error: Some("the program ended before the answer came".to_owned()),
+        error: Some("the program ended before the response arrived".to_owned()),
         ..Outcome::new(OutcomeClass::Unknown, "unknown")
     }
 }
 
-/// Makes due what was written at a moment that is yet to come, and lets what lasts have begun now:
-/// the wall clock was set back since, and the wait, or the time in which nothing has lasted yet,
-/// would go on until it has caught up.
+/// Makes rows with a timestamp in the future due now, and moves start times in the future to now:
+/// the wall clock was set back since, and the delays would otherwise last until it has caught up.
 pub(super) fn reschedule_after_clock_step(
     connection: &Connection,
     now: Timestamp,

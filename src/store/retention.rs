@@ -1,10 +1,10 @@
-//! Retention: what is so old that it may go, removed in small steps.
+//! Retention: removes old rows in small steps.
 //!
-//! What always holds: an event goes with all its deliveries and their tries, the oldest delivery
-//! first, and only when all of them have ended; a dead letter keeps its event until it was sent
-//! again or cancelled; what tells of a condition that holds stays; a transition stays while its
-//! event does, and the newest of an avatar always. A watch never goes, so what was told is never
-//! told under another id. A step looks at so many rows and removes so many, and no more.
+//! Invariants: an event is removed with all its deliveries and their attempts, oldest delivery
+//! first, after all of them have ended; a dead letter keeps its event until it is sent again or
+//! discarded; the event of a condition that is firing is kept; a transition is kept with its event,
+//! and the newest of an avatar always. Watches are never removed, so no event is repeated under
+//! another id. The rows that a step reads and removes are limited.
 
 use std::collections::HashSet;
 
@@ -14,14 +14,14 @@ use crate::domain::retention::Cutoffs;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::admin::deliveries::NOT_SENT_AGAIN;
 
-/// How far a pass through the old rows has come; by default at its beginning.
+/// The position of a run of the retention; by default its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PruneCursor {
     table: PrunedTable,
     after_seq: i64,
 }
 
-/// The tables that a pass goes through, in this order: a transition waits for its event.
+/// The tables of a run, in order: events are removed before their transitions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum PrunedTable {
     #[default]
@@ -29,28 +29,28 @@ enum PrunedTable {
     Transitions,
 }
 
-/// What a step removed, and where the pass goes on.
+/// The rows that a step removed, and the position of the next step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
-    /// Where the pass goes on; `None` when it is through.
+    /// The position of the next step; `None` at the end of the run.
     pub next: Option<PruneCursor>,
-    /// Events that were removed.
+    /// The number of removed events.
     pub events: usize,
-    /// Deliveries that were removed.
+    /// The number of removed deliveries.
     pub deliveries: usize,
-    /// Tries that were removed.
+    /// The number of removed attempts.
     pub attempts: usize,
-    /// Transitions that were removed.
+    /// The number of removed transitions.
     pub transitions: usize,
 }
 
 impl Pruned {
-    /// The number of rows that were removed.
+    /// The number of removed rows.
     pub const fn rows(&self) -> usize {
         self.events + self.deliveries + self.attempts + self.transitions
     }
 
-    /// What both removed; the pass goes on where the later says.
+    /// The sum of both; the next step is that of the later.
     #[must_use]
     pub const fn and(self, later: Self) -> Self {
         Self {
@@ -63,15 +63,15 @@ impl Pruned {
     }
 }
 
-/// One step of a pass: removes at most `rows_max` rows.
+/// One step of a run: removes at most `rows_max` rows.
 pub(super) fn step(
     connection: &Connection,
     cutoffs: Cutoffs,
-    place: PruneCursor,
+    cursor: PruneCursor,
     rows_max: usize,
 ) -> rusqlite::Result<Pruned> {
-    let after = place.after_seq;
-    let (seq, pruned) = match place.table {
+    let after = cursor.after_seq;
+    let (seq, pruned) = match cursor.table {
         PrunedTable::Events => {
             prune_events(connection, cutoffs.deliveries_before, after, rows_max)?
         }
@@ -79,7 +79,7 @@ pub(super) fn step(
             prune_transitions(connection, cutoffs.transitions_before, after, rows_max)?
         }
     };
-    let next = match (seq, place.table) {
+    let next = match (seq, cursor.table) {
         (Some(after_seq), table) => Some(PruneCursor { table, after_seq }),
         (None, PrunedTable::Events) => {
             Some(PruneCursor { table: PrunedTable::Transitions, after_seq: 0 })
@@ -89,7 +89,7 @@ pub(super) fn step(
     Ok(Pruned { next, ..pruned })
 }
 
-/// Where the table goes on, or `None` when nothing more in it is old; and what was removed.
+/// The position in the table, `None` when it has no more old rows; and the removed rows.
 type Batch = (Option<i64>, Pruned);
 
 fn prune_events(
@@ -118,7 +118,7 @@ fn prune_events(
         if is_old && !held.contains(&id) && has_ended(connection, &id, before)? {
             remove_event(connection, &id, rows_max, &mut pruned)?;
             if pruned.rows() >= rows_max {
-                // What is left of this event goes with the next step.
+                // The next step removes the rest of this event.
                 return Ok((Some(last), pruned));
             }
         }
@@ -128,9 +128,9 @@ fn prune_events(
     Ok((goes_on.then_some(last), pruned))
 }
 
-/// Whether everything that was to be told of an event ended before that moment, and nobody has to
-/// look after it any more. One that was sent by hand under a new id stays as long as the first: it
-/// says that the dead letters of that one were sent again.
+/// Whether all deliveries of an event ended before `before`, and it has no open dead letters. A
+/// replay under a new id is kept as long as the first event, since it shows that the dead letters
+/// of that one were sent again.
 fn has_ended(connection: &Connection, event: &str, before: Timestamp) -> rusqlite::Result<bool> {
     connection
         .prepare_cached(&format!(
@@ -143,7 +143,7 @@ fn has_ended(connection: &Connection, event: &str, before: Timestamp) -> rusqlit
         .query_row((event, before), |row| row.get(0))
 }
 
-/// Removes an event with all that hangs on it, as far as the step may go.
+/// Removes an event with its deliveries and attempts, up to the limit of the step.
 fn remove_event(
     connection: &Connection,
     event: &str,
@@ -226,9 +226,9 @@ fn prune_transitions(
     Ok((goes_on.then_some(last), pruned))
 }
 
-/// Rows of the table that a step looks at, at most.
+/// The most rows of the table that a step reads.
 const ROWS_READ_MAX: i64 = 500;
-/// Rows that a step removes, at most: a few milliseconds of the writer.
+/// The most rows that a step removes, which takes the writer a few milliseconds.
 pub(super) const ROWS_MAX: usize = 500;
 
 #[cfg(test)]

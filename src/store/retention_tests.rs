@@ -12,7 +12,7 @@ use crate::store::tables::transitions;
 const DAY_MS: i64 = 86_400_000;
 const NOW: Timestamp = Timestamp::from_millis(1000 * DAY_MS);
 
-/// Dice that fall the same way for the same seed.
+/// A random number generator with a seed.
 struct Dice(u64);
 
 impl Dice {
@@ -53,9 +53,9 @@ fn insert_event(db: &Connection, id: &str, about: Option<(&str, i64)>, millis: i
 fn insert_delivery(
     db: &Connection,
     (id, event, channel, replay): (&str, &str, &str, u64),
-    (state, told): (&str, bool),
+    (state, reported): (&str, bool),
     millis: i64,
-    tries: i64,
+    attempts: i64,
 ) {
     db.execute(
         "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, replay, content_type, body,
@@ -63,13 +63,13 @@ fn insert_delivery(
            updated_at)
          VALUES(?1, ?2, 'a', ?3, ?4, 't', x'7b7d', ?5, ?6, ?8, iif(?5 = 'pending', 1, NULL),
                 iif(?5 = 'sending', 'boot', NULL), 1, 1, ?7)",
-        (id, event, channel, i64::try_from(replay).unwrap(), state, told, millis, tries),
+        (id, event, channel, i64::try_from(replay).unwrap(), state, reported, millis, attempts),
     )
     .unwrap();
-    for no in 1..=tries {
+    for no in 1..=attempts {
         let sql = "INSERT INTO attempts(delivery_id, no, trigger, started_at, finished_at, boot_id)
                    VALUES(?1, ?2, 'scheduled', 1, iif(?3 AND ?2 = ?4, NULL, 1), 'boot')";
-        db.execute(sql, (id, no, state == "sending", tries)).unwrap();
+        db.execute(sql, (id, no, state == "sending", attempts)).unwrap();
     }
 }
 
@@ -108,11 +108,11 @@ fn world(dice: &mut Dice) -> Connection {
                     ["pending", "sending", "delivered", "delivered", "failed", "cancelled"];
                 let state = states[usize::try_from(dice.below(6)).unwrap()];
                 let id = format!("dlv_{n}{channel}{replay}");
-                let told = dice.below(3) > 0;
-                let tries = i64::try_from(dice.below(4)).unwrap();
-                let tries = if state == "sending" { tries + 1 } else { tries };
+                let reported = dice.below(3) > 0;
+                let attempts = i64::try_from(dice.below(4)).unwrap();
+                let attempts = if state == "sending" { attempts + 1 } else { attempts };
                 let row = (id.as_str(), event.as_str(), channel, replay);
-                insert_delivery(&db, row, (state, told), dice.day(), tries);
+                insert_delivery(&db, row, (state, reported), dice.day(), attempts);
             }
         }
     }
@@ -135,16 +135,16 @@ fn texts(db: &Connection, sql: &str) -> BTreeSet<String> {
 const EVENTS: &str = "SELECT id FROM events";
 const TRANSITIONS: &str = "SELECT avatar_id || avatar_seq FROM transitions";
 
-/// The events that have to stay, by the words of the manual and not by those of the code.
+/// The events that have to be kept, computed independently of the code.
 fn events_to_keep(db: &Connection, before: i64) -> BTreeSet<String> {
     let rows = deliveries(db);
     let held = texts(db, "SELECT event_id FROM conditions");
     let young = texts(db, &format!("SELECT id FROM events WHERE occurred_at >= {before}"));
-    let needs = |(_, event, channel, replay, state, told, updated): &Row| {
+    let needs = |(_, event, channel, replay, state, reported, updated): &Row| {
         let sent_again = rows.iter().any(|it| (&it.1, &it.2) == (event, channel) && it.3 > *replay);
         match state.as_str() {
             "pending" | "sending" => true,
-            "failed" => !told || !sent_again || *updated >= before,
+            "failed" => !reported || !sent_again || *updated >= before,
             _ => *updated >= before,
         }
     };
@@ -161,11 +161,11 @@ fn transitions_to_keep(
     let young = format!("{TRANSITIONS} WHERE detected_at >= {before}");
     let of_events = "SELECT id || ' ' || avatar_id || avatar_seq FROM events
                      WHERE avatar_seq IS NOT NULL";
-    let told = texts(db, of_events).into_iter().filter_map(|text| {
+    let reported = texts(db, of_events).into_iter().filter_map(|text| {
         let (event, transition) = text.split_once(' ')?;
         events.contains(event).then(|| transition.to_owned())
     });
-    texts(db, newest).into_iter().chain(texts(db, &young)).chain(told).collect()
+    texts(db, newest).into_iter().chain(texts(db, &young)).chain(reported).collect()
 }
 
 fn check_whole(db: &Connection, seed: u64) {
@@ -179,7 +179,7 @@ fn check_whole(db: &Connection, seed: u64) {
 }
 
 #[test]
-fn a_pass_removes_what_may_go_and_nothing_else_wherever_it_is_killed() {
+fn a_run_removes_exactly_the_old_rows_wherever_it_is_killed() {
     for seed in 0..40 {
         let mut dice = Dice(seed);
         let mut db = world(&mut dice);
@@ -189,34 +189,35 @@ fn a_pass_removes_what_may_go_and_nothing_else_wherever_it_is_killed() {
         let transitions = transitions_to_keep(&db, older.as_millis(), &events);
         let kept: Vec<Row> =
             deliveries(&db).into_iter().filter(|row| events.contains(&row.1)).collect();
-        let tries = "SELECT count(*) FROM attempts WHERE delivery_id IN (
+        let attempts = "SELECT count(*) FROM attempts WHERE delivery_id IN (
                        SELECT d.id FROM deliveries d WHERE d.event_id IN (
                          SELECT value FROM json_each(?1)))";
         let names = serde_json::to_string(&events).unwrap();
-        let count =
-            |db: &Connection| -> i64 { db.query_row(tries, [&names], |row| row.get(0)).unwrap() };
-        let tries_kept = count(&db);
-        let mut place = PruneCursor::default();
+        let count = |db: &Connection| -> i64 {
+            db.query_row(attempts, [&names], |row| row.get(0)).unwrap()
+        };
+        let attempts_kept = count(&db);
+        let mut cursor = PruneCursor::default();
         loop {
             let most = usize::try_from(dice.below(7)).unwrap() + 1;
             let transaction = db.transaction().unwrap();
-            let pruned = step(&transaction, cutoffs, place, most).unwrap();
+            let pruned = step(&transaction, cutoffs, cursor, most).unwrap();
             assert!(pruned.rows() <= most, "seed {seed}");
             if dice.below(5) == 0 {
-                // Killed before the commit; the next process begins a pass of its own.
+                // Killed before the commit; the next process starts another run.
                 transaction.rollback().unwrap();
-                place = PruneCursor::default();
+                cursor = PruneCursor::default();
             } else {
                 transaction.commit().unwrap();
                 let Some(next) = pruned.next else { break };
-                place = next;
+                cursor = next;
             }
             check_whole(&db, seed);
             let after = deliveries(&db);
             assert!(kept.iter().all(|row| after.contains(row)), "seed {seed}");
             assert!(texts(&db, EVENTS).is_superset(&events), "seed {seed}");
             assert!(texts(&db, TRANSITIONS).is_superset(&transitions), "seed {seed}");
-            assert_eq!(count(&db), tries_kept, "seed {seed}");
+            assert_eq!(count(&db), attempts_kept, "seed {seed}");
         }
         assert_eq!(texts(&db, EVENTS), events, "seed {seed}");
         assert_eq!(texts(&db, TRANSITIONS), transitions, "seed {seed}");
@@ -225,7 +226,7 @@ fn a_pass_removes_what_may_go_and_nothing_else_wherever_it_is_killed() {
 }
 
 #[test]
-fn a_step_is_bounded_however_much_is_old() {
+fn the_rows_of_a_step_are_limited() {
     let mut db = empty();
     let transaction = db.transaction().unwrap();
     for n in 0..10_000 {
@@ -247,21 +248,21 @@ fn a_step_is_bounded_however_much_is_old() {
         deliveries: Some(std::time::Duration::from_hours(24)),
     }
     .cutoffs(NOW);
-    let (mut place, mut total, mut steps) = (Some(PruneCursor::default()), Pruned::default(), 0);
-    while let Some(at) = place {
+    let (mut cursor, mut total, mut steps) = (Some(PruneCursor::default()), Pruned::default(), 0);
+    while let Some(at) = cursor {
         let before = db.total_changes();
         let transaction = db.transaction().unwrap();
         let pruned = step(&transaction, cutoffs, at, ROWS_MAX).unwrap();
         transaction.commit().unwrap();
         assert!(pruned.rows() <= ROWS_MAX);
-        // The row of the history counts what was removed.
+        // The row of the history counts the removed transitions.
         assert!(db.total_changes() - before <= ROWS_MAX as u64 + 1);
-        (total, place, steps) = (total.and(pruned), pruned.next, steps + 1);
+        (total, cursor, steps) = (total.and(pruned), pruned.next, steps + 1);
     }
     assert_eq!(total.rows(), 10_000 * 10 + 1 + 400 * 4 - 1, "all but the newest transition");
     assert!(steps >= 200, "{steps} steps");
     assert_eq!(texts(&db, TRANSITIONS), BTreeSet::from(["a10000".to_owned()]));
-    // A client of the stream that has read less than that has missed something.
+    // A client of the stream that has read less has missed transitions.
     let pruned_up_to = "SELECT pruned_up_to FROM history";
     let pruned_up_to: i64 = db.query_row(pruned_up_to, [], |row| row.get(0)).unwrap();
     assert_eq!(pruned_up_to, 9_999);
@@ -269,7 +270,7 @@ fn a_step_is_bounded_however_much_is_old() {
 }
 
 #[test]
-fn a_pass_with_nothing_old_writes_nothing_and_looks_at_little() {
+fn a_run_without_old_rows_writes_nothing_and_reads_few_rows() {
     let db = empty();
     for n in 0..2_000 {
         insert_transition(&db, "a", n + 1, NOW.as_millis());
@@ -284,7 +285,7 @@ fn a_pass_with_nothing_old_writes_nothing_and_looks_at_little() {
 }
 
 #[test]
-fn a_dead_letter_sent_again_as_new_goes_with_what_was_sent_and_not_after_it() {
+fn a_dead_letter_replayed_under_a_new_id_is_removed_with_the_replay() {
     let db = empty();
     let old = 1_000;
     let event = |id: &str, first: Option<&str>| {
@@ -309,8 +310,8 @@ fn a_dead_letter_sent_again_as_new_goes_with_what_was_sent_and_not_after_it() {
         step(&db, cutoffs, PruneCursor::default(), 100).unwrap();
         texts(&db, EVENTS)
     };
-    // The letter to `y` is still dead, and keeps the first event; without the second one, the
-    // letter to `x` would be dead again.
+    // The dead letter to `y` keeps the first event. Without the second event, that to `x` would
+    // count as a dead letter again.
     assert_eq!(events(), ["evt_1", "evt_2"].map(str::to_owned).into());
     db.execute("UPDATE deliveries SET state = 'cancelled' WHERE id = 'dlv_y'", []).unwrap();
     assert_eq!(events(), [].into());

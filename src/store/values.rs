@@ -1,5 +1,5 @@
-//! How domain values look in columns. A text that is no value of its type fails loudly: it
-//! can only mean that the file was damaged or edited.
+//! Conversions between domain values and columns. A text that does not parse is an error, since the
+//! file must have been damaged or edited.
 
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 
@@ -61,7 +61,7 @@ impl FromSql for Earlier {
     }
 }
 
-/// Ids are texts that parse.
+/// Conversions of ids, which are stored as text.
 macro_rules! text_column {
     ($($name:ty),*) => {$(
         impl ToSql for $name {

@@ -1,8 +1,8 @@
-//! The writer's thread: takes the jobs that wait, writes them as one group, answers.
+//! The thread of the writer: takes the queued jobs, writes them as one group, replies.
 //!
-//! What always holds: an answer comes only after the commit is on disk; a job that fails takes
-//! none of its neighbours with it, unless SQLite rolled all of them back, and then all are told.
-//! What only reads comes after the writes that it waited with, and fails with none of them.
+//! Invariants: a reply is sent only after the commit is on disk; a job that fails does not affect
+//! the other jobs of its group, unless SQLite rolled back all of them, and then all get an error.
+//! Read-only jobs run after the writes that were queued with them, and do not fail with them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use crate::store::sqlite::lock::DatabaseLock;
 use crate::store::sqlite::time_limit::Work;
 use crate::store::sqlite::transaction::Database;
 
-/// The writer's thread, to be waited for at the end.
+/// The thread of the writer, to be joined at the end.
 #[derive(Debug)]
 pub struct Writer {
     thread: JoinHandle<()>,
@@ -26,8 +26,8 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread with an open database; it ends when the last sender of jobs is gone.
-    /// `lock` is held for as long.
+    /// Starts the thread with an open database; it ends when the last sender of jobs is dropped,
+    /// and releases `lock`.
     pub(super) fn start(
         database: Database,
         file: FileIdentity,
@@ -45,32 +45,32 @@ impl Writer {
         Ok((jobs, Self { thread, check }))
     }
 
-    /// What was checked when the database was opened.
+    /// The result of the check when the database was opened.
     pub const fn start_check(&self) -> StartCheck {
         self.check
     }
 
-    /// Waits until the last handle is gone, the last write is on disk and the database is
-    /// closed. Blocks.
+    /// Blocks until the last handle is dropped, the last write is on disk and the database is
+    /// closed.
     pub fn join(self) {
-        // A panic of the writer has reached its callers as `Stopped`.
+        // A panic of the writer was reported to its callers as `Stopped`.
         drop(self.thread.join());
     }
 }
 
-/// What a job does to the database.
+/// The kinds of jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// It writes, or may.
+    /// Writes, or may write.
     Write,
-    /// It removes what is old.
+    /// Removes old rows.
     Prune,
-    /// It reads, and nothing else.
+    /// Reads only.
     Read,
 }
 
 impl Kind {
-    /// What limits the transaction that it is in.
+    /// The time limit of its transaction.
     const fn work(self) -> Work {
         match self {
             Self::Write | Self::Read => Work::Normal,
@@ -79,17 +79,17 @@ impl Kind {
     }
 }
 
-/// Work for the writer, of whatever type.
+/// A job of the writer.
 pub(super) trait Job: Send {
-    /// What it does.
+    /// Its kind.
     fn kind(&self) -> Kind;
-    /// Does the work within the group's transaction; `false` when it failed and must be undone.
+    /// Runs the job within the transaction of the group; `false` when it has to be rolled back.
     fn work(&mut self, connection: &Connection, boot_id: &str) -> bool;
-    /// Whether the work failed in a way that will not pass.
+    /// Whether the job failed permanently.
     fn failed_for_good(&self) -> bool;
-    /// Answers after the commit.
+    /// Replies after the commit.
     fn committed(&mut self);
-    /// Answers that nothing of the group was written.
+    /// Replies that the group was not written.
     fn undone(&mut self, error: &StoreError);
 }
 
@@ -102,7 +102,7 @@ pub(super) struct Task<T, F> {
 }
 
 impl<T, F> Task<T, F> {
-    /// Work with the words for it, and where its answer goes.
+    /// A job with its description and the receiver of its reply.
     pub(super) fn new(
         doing: &'static str,
         kind: Kind,
@@ -136,7 +136,7 @@ where
 
     fn committed(&mut self) {
         if let (Some(answer), Some(done)) = (self.answer.take(), self.done.take()) {
-            // Whoever asked may have gone.
+            // The caller may be gone.
             drop(answer.send(done));
         }
     }
@@ -149,8 +149,8 @@ where
     }
 }
 
-/// The writer's life: takes what waits, writes it as one group, answers, and again; `writes` says
-/// whether it can write, as far as is known.
+/// The loop of the writer: takes the queued jobs, writes them as one group, replies. `writes` is
+/// whether the last write succeeded.
 fn write_all(
     mut database: Database,
     file: &FileIdentity,
@@ -160,8 +160,8 @@ fn write_all(
 ) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     let mut trusted = true;
-    // Whether only a group that has something to write can show that writing works again. Whoever
-    // was only kept waiting shows it by having the lock.
+    // Whether only a group with a write can show that writing works again. After a busy lock,
+    // getting the lock shows it.
     let mut in_doubt = false;
     while waiting.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
         let mut reads: Vec<_> = group.extract_if(.., |job| job.kind() == Kind::Read).collect();
@@ -197,12 +197,12 @@ fn write_all(
         }
     }
     if trusted {
-        // When it fails, the next start checks what it would not have had to.
+        // When this fails, the next start makes an unnecessary check.
         drop(clean_shutdown::mark_stopped(&mut database));
     }
-    // The log goes into the file, so that a copy of the file alone is whole. When that fails,
-    // the next start does it.
-    drop(database.execute("emptying the log", "PRAGMA wal_checkpoint(TRUNCATE)", ()));
+    // Checkpoints the log, so that a copy of the file alone is complete. When this fails, the next
+    // start does it.
+    drop(database.execute("checkpointing the log", "PRAGMA wal_checkpoint(TRUNCATE)", ()));
 }
 
 fn write_group(
@@ -226,7 +226,7 @@ fn write_group(
     })
 }
 
-/// Reads one state of the database for all of them; who cannot read is told so alone.
+/// Runs the read-only jobs on one state of the database; each reports its own error.
 fn read_group(
     database: &Database,
     group: &mut [Box<dyn Job>],
@@ -253,7 +253,7 @@ fn run_in_savepoint(
     transaction.execute_batch("SAVEPOINT job").doing(DOING)?;
     let good = job.work(transaction, boot_id);
     if transaction.is_autocommit() {
-        // SQLite gave up the whole transaction, as it does when the disk is full.
+        // SQLite rolled back the whole transaction, as it does when the disk is full.
         return Err(StoreError::RolledBack { doing: DOING });
     }
     if !good {
@@ -262,9 +262,9 @@ fn run_in_savepoint(
     transaction.execute_batch("RELEASE job").doing(DOING)
 }
 
-/// Writes in one commit at most.
+/// The most jobs in one commit.
 const GROUP_MAX: usize = 256;
-/// Writes that wait for the writer at most; more wait at their callers.
+/// The most jobs in the queue; more wait in their callers.
 const JOBS_WAITING_MAX: usize = 1024;
 
 #[cfg(test)]
@@ -278,7 +278,7 @@ mod tests {
 
     type Answer = oneshot::Receiver<Result<usize, StoreError>>;
 
-    /// Work that only does this, and its answer.
+    /// A job with this work, and its reply.
     fn job(sql: &'static str) -> (Box<dyn Job>, Answer) {
         let (answer, answered) = oneshot::channel();
         let work = |connection: &Connection, _: &str| {
@@ -288,7 +288,7 @@ mod tests {
         (Box::new(Task::new("testing", Kind::Write, work, answer)), answered)
     }
 
-    /// A database in a folder that goes with it.
+    /// A database in a temporary folder.
     fn database() -> (tempfile::TempDir, PathBuf, Database) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
@@ -296,7 +296,7 @@ mod tests {
         (folder, path, database)
     }
 
-    /// A writer at work.
+    /// A running writer.
     struct Running {
         jobs: mpsc::Sender<Box<dyn Job>>,
         writes: Arc<AtomicBool>,
@@ -334,15 +334,15 @@ mod tests {
                            INSERT INTO accounts SELECT x, x FROM n";
 
     #[test]
-    fn a_commit_that_fails_tells_everybody_why_and_that_it_will_not_pass() {
-        for neighbours in [0, 2] {
+    fn a_failed_commit_is_a_permanent_error_of_the_whole_group() {
+        for others in [0, 2] {
             let (_folder, _, mut database) = database();
-            // What it lacks is only looked for at the commit.
+            // Foreign keys are checked at the commit.
             let mut all = vec![job(
                 "PRAGMA defer_foreign_keys = ON;
                                     INSERT INTO recipients(channel_id, recipient) VALUES('x', '')",
             )];
-            all.extend((0..neighbours).map(|_| {
+            all.extend((0..others).map(|_| {
                 job("INSERT INTO trainings VALUES
                 (NULL, 'a', NULL, 1, 1, 'IDLE', 1)")
             }));
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_only_waited_for_a_lock_can_write_as_soon_as_he_has_it() {
+    fn writing_works_again_as_soon_as_a_busy_lock_is_released() {
         let (_folder, path, database) = database();
         database.raw().busy_timeout(Duration::ZERO).unwrap();
         let beside = Connection::open(&path).unwrap();
@@ -399,7 +399,7 @@ mod tests {
         let failure = running.ask(ENDLESS).unwrap_err();
         assert!(matches!(failure, StoreError::TooLong { doing: "testing" }), "{failure}");
         assert_eq!(failure.next_step(), Recovery::Retry);
-        assert!(!running.writes.load(Ordering::Relaxed), "it counts as not writing");
+        assert!(!running.writes.load(Ordering::Relaxed), "it is reported as not writing");
         running.ask("INSERT INTO accounts VALUES('a', 1)").unwrap();
         assert!(running.writes.load(Ordering::Relaxed));
         running.end();

@@ -1,5 +1,5 @@
-//! The threats of `docs/security.md`: each names the tests that hold it; and the whole daemon
-//! before an API that means it harm.
+//! The threats of `docs/security.md`, each with the tests that verify its protection; and the
+//! daemon with a hostile API.
 
 mod secrets;
 mod files;
@@ -17,7 +17,7 @@ use crate::harness::config::Config;
 use crate::harness::daemon::{Bench, memory_peak_kib};
 
 #[test]
-fn every_threat_names_tests_that_are_there() {
+fn every_threat_names_existing_tests() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = fs::read_to_string(root.join("docs/security.md")).unwrap();
     let (_, threats) = text.split_once("## Threats\n").unwrap();
@@ -27,15 +27,15 @@ fn every_threat_names_tests_that_are_there() {
     for row in rows {
         let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
         let named: Vec<&str> = tests.split('`').skip(1).step_by(2).collect();
-        assert!(!named.is_empty(), "no test holds `{row}`");
+        assert!(!named.is_empty(), "no test verifies `{row}`");
         for name in named {
             let there = if name.contains("::") { is_test(name) } else { root.join(name).exists() };
-            assert!(there, "there is no test `{name}`");
+            assert!(there, "the test `{name}` does not exist");
         }
     }
 }
 
-/// Small on the wire, and large once it is read: what brought the daemon down again at each start.
+/// Lists that are small when compressed and large in memory.
 fn bombs() -> Vec<Vec<u8>> {
     let elements = [
         "{}",
@@ -58,7 +58,7 @@ fn bombs() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn lists_that_are_small_on_the_wire_bring_no_daemon_down() {
+fn compressed_lists_do_not_exhaust_the_memory() {
     for bomb in bombs() {
         let argil = FakeArgil::start();
         argil.set_status("a1", "TRAINING");
@@ -79,5 +79,5 @@ fn lists_that_are_small_on_the_wire_bring_no_daemon_down() {
     }
 }
 
-/// What the unit lets the daemon have (`MemoryMax=`).
+/// The memory limit of the unit (`MemoryMax=`).
 const MEMORY_MAX_MIB: u64 = 160;

@@ -1,4 +1,4 @@
-//! `db backup`, `verify` and `restore` by the real program, beside the real daemon and without it.
+//! `db backup`, `verify` and `restore` of the real program, with and without a running daemon.
 
 mod extremes;
 mod foreign;
@@ -21,7 +21,7 @@ use crate::harness::config::Config;
 use crate::harness::daemon::{Bench, Running, stderr, stdout, wait_until};
 use crate::harness::webhook::{Answer, Receiver};
 
-/// One avatar that became ready and was told of, and a daemon that runs.
+/// A running daemon with one avatar and one delivered transition.
 async fn settled() -> (FakeArgil, Receiver, Bench, Running) {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     argil.set_status("a1", "TRAINING");
@@ -45,7 +45,7 @@ fn history(bench: &Bench) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_backup_beside_the_daemon_is_whole_and_private_and_takes_nobodys_place() {
+async fn a_backup_beside_the_daemon_is_complete_and_private_and_overwrites_no_file() {
     let (_argil, _receiver, bench, daemon) = settled().await;
     let made = bench.run(&["db", "backup", "copy.db"]);
     assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
@@ -59,7 +59,7 @@ async fn a_backup_beside_the_daemon_is_whole_and_private_and_takes_nobodys_place
 
     let again = bench.run(&["db", "backup", "copy.db"]);
     assert_eq!(again.status.code(), Some(1));
-    assert!(stderr(&again).contains("is there already"), "{}", stderr(&again));
+    assert!(stderr(&again).contains("exists, and is not overwritten"), "{}", stderr(&again));
     let folder = bench.run(&["db", "backup", "."]);
     assert_eq!(folder.status.code(), Some(2));
     assert!(stderr(&folder).contains("--keep"), "{}", stderr(&folder));
@@ -67,7 +67,7 @@ async fn a_backup_beside_the_daemon_is_whole_and_private_and_takes_nobodys_place
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_timer_keeps_so_many_dated_backups() {
+async fn keep_limits_the_number_of_dated_backups() {
     let (_argil, _receiver, bench, daemon) = settled().await;
     let config = bench.config();
     let backup = ["--config", config.to_str().unwrap(), "db", "backup", "--keep", "2", "backups"];
@@ -129,7 +129,7 @@ async fn a_restored_outbox_is_sent_again_under_the_same_id() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn damage_is_named_whole_and_ends_the_start_only_after_an_unclean_end() {
+async fn damage_is_reported_completely_and_ends_a_start_after_an_unclean_end() {
     let (_argil, _receiver, bench, daemon) = settled().await;
     assert!(bench.run(&["db", "backup", "copy.db"]).status.success());
     daemon.kill();
@@ -151,7 +151,7 @@ async fn damage_is_named_whole_and_ends_the_start_only_after_an_unclean_end() {
     for part in [
         "rows: row 1 of `deliveries`",
         "rows: the history of avatar `a1`",
-        "history: of 2 changes 1",
+        "history: of 2 transitions 1",
     ] {
         assert!(stderr(&verified).contains(part), "{part} in {}", stderr(&verified));
     }
@@ -188,16 +188,16 @@ async fn damage_is_named_whole_and_ends_the_start_only_after_an_unclean_end() {
 }
 
 #[test]
-fn after_a_kill_a_history_that_was_changed_by_hand_is_not_built_on() {
+fn a_start_after_a_kill_refuses_a_history_that_was_edited() {
     let argil = FakeArgil::start();
     argil.set_status("a1", "TRAINING");
     let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
     let daemon = bench.start();
     daemon.wait_for_log("avatar `a1`: baseline");
     daemon.kill();
-    let by_hand = Connection::open(bench.database()).unwrap();
-    by_hand.execute("UPDATE watches SET status = 'REFUSED'", []).unwrap();
-    drop(by_hand);
+    let edited = Connection::open(bench.database()).unwrap();
+    edited.execute("UPDATE watches SET status = 'REFUSED'", []).unwrap();
+    drop(edited);
     let output = bench.run(&["run"]);
     assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
     assert!(stderr(&output).contains("its watch is at 1 and REFUSED"), "{}", stderr(&output));

@@ -1,7 +1,7 @@
-//! What people do to channels by hand, beside a running daemon: pause, resume, enable.
+//! Admin operations on channels, beside a running daemon: pause, resume, enable.
 //!
-//! What always holds: nothing that waits is dropped, and time in which it may not be sent does
-//! not count against it.
+//! Invariants: no pending delivery is dropped, and the time during which it may not be sent does
+//! not count towards its expiry.
 
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::channel_health::{ChannelHealth, ChannelState};
@@ -10,24 +10,24 @@ use crate::store::admin::deliveries::DeliveryAdmin;
 use crate::store::error::StoreError;
 use crate::store::tables::channels;
 
-/// What became of a channel by hand.
+/// The result of an operation on a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelAdminResult {
-    /// It was done.
+    /// The channel was changed.
     Done,
-    /// It was so already.
+    /// The channel is in that state already.
     Already,
-    /// It is in another state, which this does not end.
+    /// The operation is not permitted in this state.
     InvalidState(ChannelState),
-    /// The database knows no such channel.
+    /// There is no such channel in the database.
     NotFound,
 }
 
 impl DeliveryAdmin {
-    /// Sends nothing more to a channel until it is resumed; everything waits.
+    /// Suspends a channel until it is resumed; its deliveries stay pending.
     ///
     /// # Errors
-    /// When it could not be written; then nothing was.
+    /// When it could not be written; then no row is changed.
     pub fn pause(
         &mut self,
         name: &ChannelName,
@@ -40,10 +40,10 @@ impl DeliveryAdmin {
         })
     }
 
-    /// Ends a pause.
+    /// Resumes a paused channel.
     ///
     /// # Errors
-    /// When it could not be written; then nothing was.
+    /// When it could not be written; then no row is changed.
     pub fn resume(
         &mut self,
         name: &ChannelName,
@@ -56,10 +56,10 @@ impl DeliveryAdmin {
         })
     }
 
-    /// Tells a channel again that was disabled or fails, and makes due what waits for it.
+    /// Enables a channel that was disabled or fails, and makes its pending deliveries due.
     ///
     /// # Errors
-    /// When it could not be written; then nothing was.
+    /// When it could not be written; then no row is changed.
     pub fn enable(
         &mut self,
         name: &ChannelName,
@@ -91,7 +91,7 @@ impl DeliveryAdmin {
             let enables = before.state == ChannelState::Disabled || before.failure_since.is_some();
             let after = match decide(before.clone()) {
                 Ok(after) => after,
-                Err(handled) => return Ok(handled),
+                Err(result) => return Ok(result),
             };
             channels::save(transaction, name, &before, &after, now)?;
             if enables && after.state == ChannelState::Active && after.half_open {

@@ -1,6 +1,6 @@
-//! What people do to deliveries by hand, beside a running daemon: send again, cancel.
+//! Admin operations on deliveries, beside a running daemon: retry, cancel.
 //!
-//! Each call is one short transaction on a connection of its own; the daemon notices.
+//! Each call is one short transaction on its own connection; the daemon detects the change.
 
 use std::path::Path;
 
@@ -19,39 +19,39 @@ use crate::store::sqlite::snapshot;
 use crate::store::sqlite::time_limit::Work;
 use crate::store::sqlite::transaction::Database;
 
-/// Under which event id a delivery is sent again.
+/// The event id of a delivery that is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryAs {
-    /// The one that it has: a receiver that took it knows it again.
+    /// The same id: a receiver that accepted it can detect the repetition.
     SameId,
-    /// A new one: a receiver takes it for news.
+    /// A new id: a receiver treats it as another event.
     NewId,
 }
 
-/// A connection for changes by hand.
+/// A connection for admin operations.
 #[derive(Debug)]
 pub struct DeliveryAdmin {
     pub(in crate::store) database: Database,
     file: FileIdentity,
 }
 
-/// Which failed deliveries are meant.
+/// Selects failed deliveries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FailedFilter {
-    /// Only those that failed at or after it.
+    /// Only those that failed at or after this time.
     pub since: Option<Timestamp>,
     /// Only those to this channel.
     pub channel: Option<ChannelName>,
 }
 
-/// What became of a change by hand.
+/// The result of an operation on a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminResult {
-    /// It was done; for a delivery sent again, the id of the new row.
+    /// The delivery was changed; the id of the new row after a retry, otherwise its own.
     Done(DeliveryId),
     /// There is no such delivery.
     NotFound,
-    /// Its state does not allow it; the state's word.
+    /// The operation is not permitted in this state; the name of the state.
     InvalidState(String),
 }
 
@@ -62,7 +62,7 @@ impl DeliveryAdmin {
     /// When there is none, or it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         snapshot::read(path, |database| database::refuse_older(path, database.schema()))?;
-        // Else SQLite would leave a log of this user beside a database that it cannot write.
+        // Otherwise SQLite would create a log beside a database that this user cannot write.
         if let Some(found) = obstacle::find(path, OpenFor::Write) {
             return Err(found);
         }
@@ -85,22 +85,21 @@ impl DeliveryAdmin {
         Ok(done)
     }
 
-    /// Sends a delivery again that failed, was cancelled or was delivered: a new row with the
-    /// same bytes, due now, under the ids that `under` says. A pending one is made due now, if it
-    /// keeps its event's id.
+    /// Sends a failed, cancelled or delivered delivery again: inserts a new row with the same
+    /// bytes, due now. A pending one is made due now, if it keeps its event id.
     ///
     /// # Errors
-    /// When it could not be written; then nothing was.
+    /// When it could not be written; then no row is changed.
     pub fn retry(
         &mut self,
         id: &DeliveryId,
-        under: RetryAs,
+        retry_as: RetryAs,
         now: Timestamp,
         roll: RandomBits,
     ) -> Result<AdminResult, StoreError> {
         const DOING: &str = "sending a delivery again";
         self.write(DOING, |transaction| {
-            Ok(match (state(transaction, id)?.as_deref(), under) {
+            Ok(match (state(transaction, id)?.as_deref(), retry_as) {
                 (None, _) => AdminResult::NotFound,
                 (Some("sending"), RetryAs::SameId) => {
                     AdminResult::InvalidState("sending".to_owned())
@@ -128,7 +127,7 @@ impl DeliveryAdmin {
     /// # Errors
     /// When the database cannot be read.
     pub fn failed(&self, filter: &FailedFilter) -> Result<Vec<DeliveryId>, StoreError> {
-        const DOING: &str = "looking for failed deliveries";
+        const DOING: &str = "reading failed deliveries";
         self.database.read(DOING, Work::Normal, |connection| {
             let mut statement = connection.prepare(&format!(
                 "SELECT id FROM deliveries d WHERE state = 'failed' AND updated_at >= ?1
@@ -140,10 +139,10 @@ impl DeliveryAdmin {
         })
     }
 
-    /// Ends a pending delivery, or lays a dead letter to rest: it counts as failed no longer.
+    /// Cancels a pending delivery, or discards a dead letter.
     ///
     /// # Errors
-    /// When it could not be written; then nothing was.
+    /// When it could not be written; then no row is changed.
     pub fn cancel(&mut self, id: &DeliveryId, now: Timestamp) -> Result<AdminResult, StoreError> {
         const DOING: &str = "cancelling a delivery";
         self.write(DOING, |transaction| {
@@ -152,7 +151,7 @@ impl DeliveryAdmin {
                 Some("pending" | "failed") => {
                     let sql = "UPDATE deliveries
                                SET state = 'cancelled', next_attempt_at = NULL, updated_at = ?2,
-                                   final_reason = 'cancelled by hand'
+                                   final_reason = 'cancelled manually'
                                WHERE id = ?1 AND state IN ('pending','failed')";
                     transaction.execute(sql, (id, now))?;
                     AdminResult::Done(id.clone())
@@ -169,7 +168,7 @@ fn state(connection: &Connection, id: &DeliveryId) -> rusqlite::Result<Option<St
     statement.query_map([id], |row| row.get(0))?.next().transpose()
 }
 
-/// The new row of a delivery sent again; `None` when such a row is still under way.
+/// Inserts the new row of a delivery that is sent again; `None` when one is still in flight.
 fn replay(
     connection: &Connection,
     id: &DeliveryId,
@@ -177,7 +176,7 @@ fn replay(
     roll: RandomBits,
 ) -> rusqlite::Result<Option<DeliveryId>> {
     let fresh = DeliveryId::mint(now, roll);
-    let touched = connection.execute(
+    let inserted = connection.execute(
         "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, replay,
                                 manual_attempt, content_type, body, fallback, state,
                                 next_attempt_at, expires_at, created_at, updated_at)
@@ -196,10 +195,10 @@ fn replay(
             ":id": id,
         },
     )?;
-    Ok((touched > 0).then_some(fresh))
+    Ok((inserted > 0).then_some(fresh))
 }
 
-/// The new row of a delivery sent under a new event id: another message with the same words.
+/// Inserts the new row of a delivery that is sent under a new event id, with the same text.
 fn replay_as_new(
     connection: &Connection,
     id: &DeliveryId,
@@ -213,7 +212,7 @@ fn replay_as_new(
     let body = if content_type == MAIL {
         mail_with_id(&body, (&old, id), (&event, &fresh))
     } else {
-        exchange(&body, old.as_str(), event.as_str())
+        replace_all(&body, old.as_str(), event.as_str())
     };
     connection.execute(
         "INSERT INTO events(id, type, avatar_id, avatar_seq, occurred_at, body, replay_of)
@@ -234,8 +233,8 @@ fn replay_as_new(
     Ok(fresh)
 }
 
-/// The mail with other ids in its head, by which programs know it again. What people read stays,
-/// and names the event that this one repeats: the words may be encoded.
+/// Replaces the ids in the header of a mail. The text, which may be encoded, keeps the id of the
+/// event that this one repeats.
 fn mail_with_id(
     mail: &[u8],
     (event, delivery): (&EventId, &DeliveryId),
@@ -243,31 +242,31 @@ fn mail_with_id(
 ) -> Vec<u8> {
     let end = mail.windows(HEAD_END.len()).position(|window| window == HEAD_END);
     let (head, words) = mail.split_at(end.unwrap_or(mail.len()));
-    // The delivery's id alone bounds the parts, and must go on doing so.
+    // The boundary of the parts contains only the id of the delivery, and has to stay the same.
     let (both, new_both) = (format!("{event}.{delivery}"), format!("{new_event}.{new_delivery}"));
-    let head = exchange(head, &both, &new_both);
-    [exchange(&head, event.as_str(), new_event.as_str()), words.to_vec()].concat()
+    let head = replace_all(head, &both, &new_both);
+    [replace_all(&head, event.as_str(), new_event.as_str()), words.to_vec()].concat()
 }
 
-/// The bytes with every `old` in them exchanged for `new`.
-fn exchange(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {
-    let mut exchanged = Vec::with_capacity(bytes.len());
+/// Replaces every `old` by `new`.
+fn replace_all(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {
+    let mut replaced = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
     while let Some(at) = rest.windows(old.len()).position(|window| window == old.as_bytes()) {
-        exchanged.extend_from_slice(&rest[..at]);
-        exchanged.extend_from_slice(new.as_bytes());
+        replaced.extend_from_slice(&rest[..at]);
+        replaced.extend_from_slice(new.as_bytes());
         rest = &rest[at + old.len()..];
     }
-    exchanged.extend_from_slice(rest);
-    exchanged
+    replaced.extend_from_slice(rest);
+    replaced
 }
 
 /// The content type of a mail, as it is stored.
 const MAIL: &str = "message/rfc822";
 const HEAD_END: &[u8] = b"\r\n\r\n";
 
-/// Of a delivery `d`: it was not sent again by hand, neither under its event's id nor under a new
-/// one.
+/// The SQL condition that a delivery `d` was not retried, neither under the id of its event nor
+/// under a new one.
 pub(in crate::store) const NOT_SENT_AGAIN: &str = "NOT EXISTS(
   SELECT 1 FROM deliveries o
   WHERE o.event_id IN (SELECT d.event_id

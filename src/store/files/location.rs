@@ -1,7 +1,7 @@
-//! A trial of the place of a database: whether a daemon of this user could have one there.
+//! Checks whether a daemon of this user can keep a database at a location.
 //!
-//! It does there what a daemon does, with a file of its own that is gone afterwards: a database
-//! with a write-ahead log needs locks, room, and memory that is shared between processes.
+//! The check creates a temporary database there: one with a write-ahead log needs file locks, free
+//! space, and memory shared between processes.
 
 use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind};
@@ -20,10 +20,10 @@ use crate::store::files::permissions;
 use crate::store::files::temp_copy;
 use crate::store::sqlite::connection;
 
-/// Tries whether a daemon could begin or go on with a database at that place.
+/// Checks that a daemon can create or use a database at this path.
 ///
 /// # Errors
-/// When it could not: says what is in the way, or what the file system cannot do.
+/// With the cause: a file, a folder, or what the file system does not support.
 pub fn check_location(database: &Path) -> Result<(), StoreError> {
     let file = resolve_symlinks(database);
     let folder = parent_dir(&file);
@@ -35,23 +35,22 @@ pub fn check_location(database: &Path) -> Result<(), StoreError> {
         Err(failure) if failure.kind() == ErrorKind::NotFound && parent_dir(folder).is_dir() => {
             return try_parent(folder);
         }
-        Ok(_) => return blocked("is no folder".to_owned(), "name another `store.path`"),
+        Ok(_) => return blocked("is not a folder".to_owned(), "set another `store.path`"),
         Err(failure) if failure.kind() == ErrorKind::PermissionDenied => {
             return Err(obstacle::missing(database, failure));
         }
         Err(failure) => {
             let link = match file == *database {
                 true => String::new(),
-                false => format!("; `{}` is a link that leads there", database.display()),
+                false => format!("; `{}` is a link to it", database.display()),
             };
-            let help = "make the folder above it, or name another `store.path`";
+            let help = "create the folder above it, or set another `store.path`";
             return blocked(format!("cannot be used: {failure}{link}"), help);
         }
     }
     match fs::metadata(database) {
         Err(failure) if failure.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
-            let (path, what) =
-                (database.to_owned(), "is a link that leads back to itself".to_owned());
+            let (path, what) = (database.to_owned(), "is a link that points to itself".to_owned());
             return Err(StoreError::Blocked { path, what, help: "remove it".to_owned() });
         }
         Ok(_) | Err(_) => {}
@@ -70,8 +69,8 @@ fn try_parent(folder: &Path) -> Result<(), StoreError> {
         return Err(found);
     }
     let disk = |source| StoreError::Disk { doing: DOING, path: parent.to_owned(), source };
-    let trial = tempfile::tempdir_in(parent).map_err(disk)?;
-    try_folder(trial.path())
+    let test_folder = tempfile::tempdir_in(parent).map_err(disk)?;
+    try_folder(test_folder.path())
 }
 
 /// Creates the folder of a database with mode 0700, if its parent exists. The folder gets the
@@ -93,8 +92,8 @@ pub(in crate::store) fn create_folder(database: &Path) -> Result<(), StoreError>
     }
 }
 
-/// The failure of a daemon to open its database, or instead of it what is in the way there, or
-/// what the file system cannot do.
+/// Replaces a failure to open the database by its cause, if one is found: a file or folder, or what
+/// the file system does not support.
 pub(in crate::store) fn explain(database: &Path, failure: StoreError) -> StoreError {
     match obstacle::explain(database, OpenFor::Write, failure) {
         failure @ (StoreError::NoHandles { .. }
@@ -107,17 +106,17 @@ pub(in crate::store) fn explain(database: &Path, failure: StoreError) -> StoreEr
 fn try_folder(folder: &Path) -> Result<(), StoreError> {
     let _fs_user = FsUserGuard::for_database(&folder.join("a.db"))?;
     temp_copy::remove_stale(folder);
-    let trial = temp_copy::create(folder).map_err(|failure| match failure.kind() {
+    let file = temp_copy::create(folder).map_err(|failure| match failure.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::NoSpace { doing: DOING },
-        _ => unfit(folder, no_file(&failure)),
+        _ => unfit(folder, cannot_create(&failure)),
     })?;
-    // Closed before it is removed: some file systems keep what is open under another name.
-    let trial = trial.into_temp_path();
-    let tried = check_wal(&trial);
+    // Closed before it is removed: some file systems rename an open file instead.
+    let path = file.into_temp_path();
+    let result = check_wal(&path);
     for end in SQLITE_ENDS {
-        drop(fs::remove_file(with_suffix(&trial, end)));
+        drop(fs::remove_file(with_suffix(&path, end)));
     }
-    tried.map_err(|failure| match &failure {
+    result.map_err(|failure| match &failure {
         StoreError::Sqlite { .. } | StoreError::NoHandles { .. } if is_full_of_files(folder) => {
             StoreError::NoSpace { doing: DOING }
         }
@@ -127,49 +126,51 @@ fn try_folder(folder: &Path) -> Result<(), StoreError> {
     })
 }
 
-/// Does what a daemon does with its database first.
+/// Creates a database with a write-ahead log, as a daemon does.
 fn check_wal(path: &Path) -> Result<(), StoreError> {
-    let trial = connection::open(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let mode: String = trial
+    let connection = connection::open(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let mode: String = connection
         .pragma_update(None, "synchronous", "OFF")
-        .and_then(|()| trial.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0)))
+        .and_then(|()| {
+            connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        })
         .doing(DOING)?;
     if mode != "wal" {
         let code = ffi::Error::new(ffi::SQLITE_IOERR_SHMOPEN);
         return Err(rusqlite::Error::SqliteFailure(code, None)).doing(DOING);
     }
-    let sql = format!("CREATE TABLE trial(x); INSERT INTO trial VALUES(zeroblob({ROOM_BYTES}))");
-    trial.execute_batch(&sql).doing(DOING)?;
-    trial.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").doing(DOING)
+    let sql = format!("CREATE TABLE test(x); INSERT INTO test VALUES(zeroblob({ROOM_BYTES}))");
+    connection.execute_batch(&sql).doing(DOING)?;
+    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").doing(DOING)
 }
 
-/// Whether its file system has no room for one file more (inodes); some do not count them.
+/// Whether its file system has no free inode; some do not count them.
 fn is_full_of_files(folder: &Path) -> bool {
     statvfs(folder).is_ok_and(|it| it.f_files > 0 && it.f_favail == 0)
 }
 
-fn no_file(failure: &io::Error) -> String {
-    // That of the file's name says nothing to anybody.
+fn cannot_create(failure: &io::Error) -> String {
+    // Without the random name of the file.
     let cause = failure.get_ref().and_then(|it| it.source()).map(ToString::to_string);
     format!(
-        "no file can be made and locked in it: {}",
+        "no file can be created and locked in it: {}",
         cause.unwrap_or_else(|| failure.to_string())
     )
 }
 
-/// What a file system cannot do, by what SQLite failed at.
+/// The missing feature of the file system, by the error code of SQLite.
 fn missing_feature(failure: &rusqlite::Error) -> String {
     let code = failure.sqlite_error().map_or(0, |it| it.extended_code);
     let what = match code {
         ffi::SQLITE_IOERR_SHMMAP
         | ffi::SQLITE_IOERR_SHMOPEN
         | ffi::SQLITE_IOERR_SHMSIZE
-        | ffi::SQLITE_IOERR_SHMLOCK => "its files cannot be mapped into memory that is shared",
+        | ffi::SQLITE_IOERR_SHMLOCK => "its files cannot be mapped into shared memory",
         ffi::SQLITE_IOERR_LOCK
         | ffi::SQLITE_IOERR_RDLOCK
         | ffi::SQLITE_IOERR_UNLOCK
         | ffi::SQLITE_IOERR_CHECKRESERVEDLOCK => "its files cannot be locked",
-        _ => "a trial failed",
+        _ => "a test failed",
     };
     format!("{what} ({failure}, code {code})")
 }
@@ -178,9 +179,9 @@ fn unfit(folder: &Path, what: String) -> StoreError {
     StoreError::Unfit { folder: folder.to_owned(), what }
 }
 
-const DOING: &str = "trying its folder";
+const DOING: &str = "testing its folder";
 const PRIVATE_MODE: u32 = 0o700;
-/// Room that there is to be at least.
+/// The free space that is required.
 const ROOM_BYTES: u32 = 128 << 10;
 
 #[cfg(test)]
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_leaves_nothing_behind_and_finds_what_is_in_the_way() {
+    fn a_check_leaves_nothing_behind_and_reports_the_cause() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         check_location(&at("a.db")).unwrap();
@@ -205,14 +206,14 @@ mod tests {
             assert!(failure.contains(expected), "{failure}");
             assert_eq!(names(folder.path()), before);
         };
-        // What is missing is made by the daemon.
+        // The daemon creates a missing folder.
         check_location(&at("none/a.db")).unwrap();
         assert!(names(folder.path()).is_empty());
         check(&at("none/none/a.db"), "none/none` cannot be used: No such file or directory");
         symlink(at("none/none/b.db"), at("link.db")).unwrap();
-        check(&at("link.db"), "link.db` is a link that leads there");
+        check(&at("link.db"), "link.db` is a link to it");
         fs::write(at("file"), "").unwrap();
-        check(&at("file/a.db"), "file` is no folder");
+        check(&at("file/a.db"), "file` is not a folder");
         check(Path::new("/proc/a.db"), "`/proc` cannot hold a database: no file can be");
         symlink(at("file"), at("a.db-wal")).unwrap();
         check(&at("a.db"), "a.db-wal` is a link, where a file of the database belongs");

@@ -1,5 +1,5 @@
-//! The files of a database: where they may lie, who may own and write them, what stands in the
-//! way of opening them. Nothing here opens a database.
+//! The files of a database: their location, owner, mode and locks, and why this user cannot open
+//! them. Nothing here reads a database.
 
 pub mod obstacle;
 pub mod ownership;

@@ -1,6 +1,7 @@
-//! What keeps this user from a database: the file that is in the way, whose it is, and the mend.
+//! Explains why this user cannot open a database: the file that prevents it, its owner and mode,
+//! and a suggested fix.
 //!
-//! It is asked after something failed, and only looks: what it finds may have been mended since.
+//! Called after a failure. It changes nothing; the cause may have been fixed since.
 
 use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -15,21 +16,21 @@ use crate::files::users::{bare, user};
 use crate::store::error::StoreError;
 use crate::store::files::ownership::FsUserGuard;
 
-/// How the names end of the files that SQLite has beside a database.
+/// The suffixes of the files that SQLite keeps beside a database.
 pub(in crate::store) const SQLITE_ENDS: [&str; 3] = ["-wal", "-shm", "-journal"];
-/// How the name of the lock file ends.
+/// The suffix of the lock file.
 pub(in crate::store) const LOCK_END: &str = ".lock";
 
-/// What somebody wants to do with a database.
+/// The intended access to a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum OpenFor {
-    /// Only look at it.
+    /// Read it.
     Read,
-    /// Write to it, and to the folder that it is in.
+    /// Write to it and to its folder.
     Write,
 }
 
-/// The failure, or instead of it what is in the way, if it is one of access.
+/// Replaces a failure of access by its cause, if one is found.
 pub(in crate::store) fn explain(
     database: &Path,
     wanted: OpenFor,
@@ -43,21 +44,21 @@ pub(in crate::store) fn explain(
     }
 }
 
-/// Why nothing is found at the place of a database: there is none, or the way there is closed.
+/// Why a database cannot be found: it does not exist, or a folder of its path cannot be entered.
 pub(in crate::store) fn missing(database: &Path, failure: io::Error) -> StoreError {
     match failure.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => {
             StoreError::NotFound { path: database.to_owned() }
         }
         _ => closed_folder(database).unwrap_or(StoreError::Disk {
-            doing: "looking at",
+            doing: "accessing",
             path: database.to_owned(),
             source: failure,
         }),
     }
 }
 
-/// The first thing of a database that this user cannot use so.
+/// The first file or folder of a database that does not permit this access.
 pub(in crate::store) fn find(database: &Path, wanted: OpenFor) -> Option<StoreError> {
     let _fs_user = FsUserGuard::for_database(database);
     let file = resolve_symlinks(database);
@@ -75,16 +76,16 @@ pub(in crate::store) fn find(database: &Path, wanted: OpenFor) -> Option<StoreEr
     found.or_else(|| (wanted == OpenFor::Write).then(|| writable(folder, &file)).flatten())
 }
 
-/// A file beside a database that this user may not read.
+/// Explains why a file beside a database cannot be read.
 pub(in crate::store) fn unreadable(path: &Path, failure: io::Error) -> StoreError {
     openable(path, OpenFor::Read, path).unwrap_or(StoreError::Disk {
-        doing: "looking at",
+        doing: "accessing",
         path: path.to_owned(),
         source: failure,
     })
 }
 
-/// The folder on the way to a file that this user may not enter.
+/// A folder of the path that this user may not enter.
 fn closed_folder(file: &Path) -> Option<StoreError> {
     let denied = |it: &Path| {
         fs::symlink_metadata(it).is_err_and(|it| it.kind() == ErrorKind::PermissionDenied)
@@ -93,32 +94,35 @@ fn closed_folder(file: &Path) -> Option<StoreError> {
     let folder = parent_dir(last);
     let found = fs::symlink_metadata(folder).ok()?;
     let help = format!(
-        "run it as {}, or as root, or let others in: `chmod o+x {}`",
+        "run the command as {} or root, or let other users in: `chmod o+x {}`",
         user(found.uid()),
         folder.display()
     );
     Some(blocked(folder, format!("cannot be entered by {}; {}", me(), described(&found)), help))
 }
 
-/// What stands beside a database has to be a file, and to be of use to whoever uses that.
+/// A file beside a database that is not a regular file, or does not permit this access.
 fn beside_it(path: &Path, wanted: OpenFor, database: &Path) -> Option<StoreError> {
     irregular(path).or_else(|| openable(path, wanted, database))
 }
 
-/// A link, a folder, a pipe or the like where a file of the database belongs.
+/// A link, folder, FIFO or device in place of a file of the database.
 fn irregular(path: &Path) -> Option<StoreError> {
     let found = fs::symlink_metadata(path).ok().filter(|found| !found.is_file())?;
     let kind = if found.is_symlink() { "a link" } else { "not a regular file" };
     let what = format!("is {kind}, where a file of the database belongs; {}", described(&found));
-    Some(blocked(path, what, format!("look what it is, and `mv {0} {0}.old`", path.display())))
+    Some(blocked(
+        path,
+        what,
+        format!("check it, and move it away: `mv {0} {0}.old`", path.display()),
+    ))
 }
 
-/// Refuses what stands beside a database, with one of these ends of its name, and cannot be a file
-/// of it. It is asked before such a file is opened: to open a pipe waits for its other end, for
-/// ever.
+/// Refuses a database if a path with one of these suffixes is not a regular file. Called before the
+/// file is opened, since opening a FIFO blocks.
 ///
 /// # Errors
-/// [`StoreError::Blocked`], with the first such thing.
+/// [`StoreError::Blocked`] with the first such path.
 pub(in crate::store) fn refuse_irregular(database: &Path, ends: &[&str]) -> Result<(), StoreError> {
     let file = resolve_symlinks(database);
     match ends.iter().find_map(|end| irregular(&with_suffix(&file, end))) {
@@ -127,19 +131,19 @@ pub(in crate::store) fn refuse_irregular(database: &Path, ends: &[&str]) -> Resu
     }
 }
 
-/// Whether this user can open a file so; one that is not there is nothing in the way.
+/// Why this user cannot open a file, if it exists.
 fn openable(path: &Path, wanted: OpenFor, database: &Path) -> Option<StoreError> {
     let found = fs::metadata(path).ok().filter(Metadata::is_file)?;
     let flags = i32::try_from((OFlags::NOCTTY | OFlags::NONBLOCK).bits()).unwrap_or(0);
     let mut options = OpenOptions::new();
     options.read(true).write(wanted == OpenFor::Write).custom_flags(flags);
     let failure = options.open(path).err()?;
-    let aim = if wanted == OpenFor::Write { "opened for writing" } else { "read" };
-    let what = format!("cannot be {aim} by {}: {failure}; {}", me(), described(&found));
+    let access = if wanted == OpenFor::Write { "opened for writing" } else { "read" };
+    let what = format!("cannot be {access} by {}: {failure}; {}", me(), described(&found));
     Some(blocked(path, what, help(path, &found, wanted, &failure, database)))
 }
 
-/// Whether this user can make files in a folder.
+/// Why this user cannot create files in a folder.
 pub(in crate::store) fn writable(folder: &Path, database: &Path) -> Option<StoreError> {
     let found = fs::metadata(folder).ok()?;
     let access = Access::WRITE_OK | Access::EXEC_OK;
@@ -165,17 +169,17 @@ fn help(
     let mine = geteuid().as_raw() == owner;
     match (wanted, mine) {
         (OpenFor::Read, false) => format!(
-            "run it as {}, or as root, or let this user read it: `chmod o+r {shown}`",
+            "run the command as {} or root, or let other users read it: `chmod o+r {shown}`",
             user(found.uid())
         ),
         (OpenFor::Read, true) | (OpenFor::Write, true) if found.uid() == owner => {
-            format!("`chmod u+rw {shown}`, and `lsattr -d {shown}` where that does not help")
+            format!("`chmod u+rw {shown}`; if that does not help, check `lsattr -d {shown}`")
         }
         (OpenFor::Read | OpenFor::Write, true) => {
             format!("as root: `chown {} {shown}`", bare(owner))
         }
         (OpenFor::Write, false) => format!(
-            "run it as {}, whose the database is; or give it to this user, as root: \
+            "run the command as {}, who owns the database, or give it to this user, as root: \
              `chown -R {} {}`",
             user(owner),
             bare(geteuid().as_raw()),
@@ -188,7 +192,7 @@ pub(in crate::store) fn blocked(path: &Path, what: String, help: String) -> Stor
     StoreError::Blocked { path: path.to_owned(), what, help }
 }
 
-/// Whose a file is, and its mode.
+/// The owner and mode of a file, for messages.
 pub(in crate::store) fn described(found: &Metadata) -> String {
     let mode = found.mode() & 0o7777;
     format!("it belongs to {}, group {}, with mode {mode:04o}", user(found.uid()), found.gid())

@@ -1,7 +1,8 @@
-//! Whose a new file is: what root makes beside a database is for whoever runs the daemon.
+//! The owner of new files: what root creates beside a database belongs to the owner of the
+//! database.
 //!
-//! What always holds: only a file is given away that was made here, by its handle; never one that
-//! stood there under a name.
+//! Invariant: only a file that was created here changes its owner, through its handle; never a file
+//! that was opened by name.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -20,7 +21,7 @@ use crate::files::trust::{Facts, Trust};
 use crate::files::users::user;
 use crate::store::error::StoreError;
 
-/// A user with a group.
+/// A user and a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Owner {
     uid: u32,
@@ -28,7 +29,7 @@ pub(in crate::store) struct Owner {
 }
 
 impl Owner {
-    /// Whose the database is, or is to be: where there is none yet, the folder's owner's.
+    /// The owner of the database, or of its folder if there is no database yet.
     pub(in crate::store) fn of(database: &Path) -> io::Result<Self> {
         Self::of_file(database).or_else(|_| Self::of_file(parent_dir(database)))
     }
@@ -53,13 +54,13 @@ impl Owner {
         self.uid
     }
 
-    /// Gives them a file that was just made.
+    /// Gives this owner a file that was just created.
     pub(in crate::store) fn chown(self, made: impl AsFd) -> io::Result<()> {
         fchown(made, Some(self.uid), Some(self.gid))
     }
 
-    /// Gives them a file that was just made, if that is root's to do; where root may not, as in
-    /// some containers, it stays root's.
+    /// As [`Self::chown`], when this is root; where root may not, as in some containers, the file
+    /// stays root's.
     fn chown_if_root(self, made: impl AsFd) {
         if geteuid().is_root() {
             drop(self.chown(made));
@@ -144,8 +145,8 @@ fn stay_undumpable() {
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
-/// Opens the file beside a database, or makes it for the database's owner; follows no link, which
-/// could lead root to a file of somebody else, and takes none that somebody else can have planted.
+/// Opens a file beside a database, or creates it for the database's owner. Follows no link, and
+/// refuses a file that another user can have planted.
 pub(in crate::store) fn open_or_make(path: &Path, mode: u32, owner: Owner) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(mode);

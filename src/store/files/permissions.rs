@@ -1,8 +1,8 @@
-//! Who could have written the files of a database: whoever runs this, root, and nobody else.
+//! Checks that only root and this user can have written the files of a database.
 //!
-//! It looks at the folder and the files before anything is opened. Whoever can write to the folder
-//! could exchange what is in it right after a look: so nobody else can, sticky or not, nor exchange
-//! the folder itself. The files are judged as a config that was named.
+//! The folder and the files are checked before a file is opened. A user who can write to the folder
+//! could replace its files right after a check, so no other user may, sticky or not, nor replace
+//! the folder itself. The rules for the files are those for a config that was named.
 
 use std::path::{self, Path, PathBuf};
 
@@ -14,22 +14,22 @@ use crate::store::error::StoreError;
 use crate::store::files::obstacle::{OpenFor, SQLITE_ENDS, blocked};
 use crate::store::files::ownership::Owner;
 
-/// Refuses a database in a folder that others can write to or put another in the place of; one that
-/// another user owns or may write, or whose `-wal`, `-shm` or `-journal`
-/// is so, or that a link of another user leads to. What is not there is no obstacle.
+/// Refuses a database in a folder that another user can write to or replace, and one that another
+/// user owns or can write, including its `-wal`, `-shm` and `-journal` and the links to it. Missing
+/// files are accepted.
 ///
-/// To read, the folder may also be that of whose database it is: a user reads what a service wrote.
-/// Root may also write there, since it does the service's work.
+/// To read, folder and files may belong to another user, such as that of a service, if it is the
+/// same one. Root may also write those.
 ///
 /// # Errors
-/// [`StoreError::Blocked`] with the first such folder or file, and the commands that help.
+/// [`StoreError::Blocked`] with the first such folder or file, and the commands that fix it.
 pub(in crate::store) fn check(database: &Path, wanted: OpenFor) -> Result<(), StoreError> {
     let end = resolve_symlinks(database);
     let folder = parent_dir(&end);
     let owner = Owner::of_file(folder).ok().map(Owner::uid);
-    // Where there is no database yet, it is to be that of whose folder it is.
-    let is_theirs = Owner::of(&end).ok().map(Owner::uid) == owner;
-    let owner = owner.filter(|_| is_theirs && (wanted == OpenFor::Read || geteuid().is_root()));
+    // A database that does not exist yet will belong to the owner of the folder.
+    let is_same = Owner::of(&end).ok().map(Owner::uid) == owner;
+    let owner = owner.filter(|_| is_same && (wanted == OpenFor::Read || geteuid().is_root()));
     let trust = Trust::for_named().with_owner(owner);
     check_folder(folder, &trust)?;
     check_path(database, &trust)?;
@@ -42,8 +42,7 @@ pub(in crate::store) fn check(database: &Path, wanted: OpenFor) -> Result<(), St
     Ok(())
 }
 
-/// Refuses a folder for a database that others can write to, sticky or not; one that is not there
-/// is no obstacle.
+/// Refuses a folder that other users can write to, sticky or not; a missing one is accepted.
 ///
 /// # Errors
 /// As [`check`].
@@ -52,9 +51,9 @@ pub(in crate::store) fn check_folder(folder: &Path, trust: &Trust) -> Result<(),
     let Err(Distrust { what, help }) = trust.judge_folder(folder) else { return Ok(()) };
     let whole = path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let own = whole.join("avatar-watch/avatar-watch.db");
-    let own = format!("a folder of its own, which the daemon makes: `store.path = {own:?}`");
+    let own = format!("a folder of its own, which the daemon creates: `store.path = {own:?}`");
     let help = match facts.mode {
-        // Not to be closed to all others.
+        // Such as `/tmp`, which has to stay writable.
         mode if mode & 0o022 != 0 && mode & STICKY != 0 => {
             format!("put the database into {own}")
         }
@@ -64,17 +63,17 @@ pub(in crate::store) fn check_folder(folder: &Path, trust: &Trust) -> Result<(),
         }
         _ => help,
     };
-    let what = format!("{what}: others could exchange the database in it");
+    let what = format!("{what}: other users could replace the database in it");
     Err(blocked(folder, what, help))
 }
 
-/// Refuses a path on which others can put something else in the place of a folder or a link.
+/// Refuses a path with a folder or link that other users can replace.
 ///
 /// # Errors
 /// As [`check`].
 pub(in crate::store) fn check_path(path: &Path, trust: &Trust) -> Result<(), StoreError> {
     trust.judge_path(path).map_err(|(above, Distrust { what, help }): (PathBuf, _)| {
-        let what = format!("{what}: others could exchange the database below it");
+        let what = format!("{what}: other users could replace the database below it");
         let is_open = Facts::at(&above).is_ok_and(|it| it.mode & 0o022 != 0);
         let sticky = match is_open {
             true => format!(", or `chmod +t {}`", above.display()),
@@ -102,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_others_can_write_is_named_with_what_helps() {
+    fn a_file_that_others_can_write_is_refused_with_a_fix() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("a.db");
         for end in ["", "-wal", "-shm", "-journal"] {
@@ -125,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_others_can_write_to_or_exchange_holds_no_database() {
+    fn a_folder_that_others_can_write_to_or_replace_is_refused() {
         let above = tempfile::tempdir().unwrap();
         let folder = above.path().join("state");
         fs::create_dir(&folder).unwrap();
@@ -141,8 +140,8 @@ mod tests {
                 assert_eq!(text.is_empty(), expected.is_empty(), "{text}");
             }
         };
-        for there in [false, true] {
-            if there {
+        for exists in [false, true] {
+            if exists {
                 fs::write(&database, "").unwrap();
                 mode(&database, 0o600);
             }
@@ -167,16 +166,16 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_of_another_user_holds_the_database_of_that_user_alone() {
+    fn a_folder_of_another_user_is_accepted_for_a_database_of_that_user() {
         if !geteuid().is_root() {
-            println!("only root can make files of others: nothing is tried");
+            println!("skipped: requires root");
             return;
         }
         const OTHER: u32 = 61_845;
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("a.db");
         let own = |path: &Path, uid| chown(path, Some(uid), None).unwrap();
-        // Root does what the user of a service could do, from the first file on.
+        // Root may do what that user may do, before the database exists and after.
         own(folder.path(), OTHER);
         assert_eq!(refused(&database, OpenFor::Write), "");
         for end in ["", "-wal", "-shm", "-journal"] {
@@ -189,7 +188,7 @@ mod tests {
             for (file, folder_of, what) in [
                 (0, OTHER, format!(" belongs to user {OTHER}, not to root")),
                 (OTHER, OTHER + 1, format!(" belongs to user {}, not to root", OTHER + 1)),
-                // Where nobody but root makes files, root made it so.
+                // Only root can create files in a folder of root.
                 (OTHER, 0, String::new()),
             ] {
                 own(&database, file);

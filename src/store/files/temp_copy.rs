@@ -1,8 +1,8 @@
-//! Copies that are not whole yet: made under a name of their own, gone when they are dropped, and
-//! cleared up after a process that was killed amid one.
+//! Temporary files for copies: created under a random name, removed when dropped, and cleaned up
+//! after a process that was killed.
 //!
-//! What always holds: a process holds the lock of its copy until that has its final name, so what
-//! nobody holds is left behind; a file with another name is never touched.
+//! Invariants: a process holds the lock of its copy until it is renamed, so an unlocked copy is
+//! stale; a file with another name is never removed.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
@@ -17,16 +17,16 @@ use crate::files::open::open_regular;
 use crate::files::paths::with_suffix;
 use crate::files::trust::Trust;
 
-/// Makes an empty file in the folder, readable by its owner only, and holds it.
+/// Creates and locks an empty file in the folder, with mode 0600.
 ///
 /// # Errors
-/// When the folder cannot be written, or the file system knows no locks.
+/// When the folder cannot be written, or the file system does not support locks.
 pub(in crate::store) fn create(folder: &Path) -> io::Result<NamedTempFile> {
     for _ in 0..ATTEMPTS_MAX {
         let made =
             Builder::new().prefix(PREFIX).rand_bytes(RANDOM).suffix(SUFFIX).tempfile_in(folder)?;
         made.as_file().lock()?;
-        // Between the two, someone may have taken it for left behind.
+        // Another process may have removed it before it was locked.
         if is_at(made.as_file(), made.path()) {
             return Ok(made);
         }
@@ -34,24 +34,23 @@ pub(in crate::store) fn create(folder: &Path) -> io::Result<NamedTempFile> {
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
-/// A folder for copies that only this user can enter, where one is needed: in the folder of the
-/// copy others could put a file of their own in its place, or beside it, before SQLite opens it.
-/// There is none where the folder for temporary files is missing, is no better or cannot be written
-/// to.
+/// A private folder below `$TMPDIR`, when other users can write to the folder of a copy and could
+/// replace it, or add a journal, before SQLite opens it. `None` when it is not needed, or the
+/// folder for temporary files is missing, not writable or not safe either.
 ///
 /// # Errors
-/// When it cannot be made for another reason, such as a lack of space.
+/// When it cannot be created for another reason, such as a lack of space.
 pub(in crate::store) fn private_folder(
     folder: &Path,
     trust: &Trust,
 ) -> io::Result<Option<TempDir>> {
-    let place = std::env::temp_dir();
-    if trust.judge_folder(folder).is_ok() || trust.judge_names(&place).is_err() {
+    let temp_dir = std::env::temp_dir();
+    if trust.judge_folder(folder).is_ok() || trust.judge_names(&temp_dir).is_err() {
         return Ok(None);
     }
     let mut builder = Builder::new();
     builder.prefix(PREFIX).permissions(Permissions::from_mode(PRIVATE_MODE));
-    match builder.tempdir_in(place) {
+    match builder.tempdir_in(temp_dir) {
         Ok(made) => Ok(Some(made)),
         Err(failure) => match failure.kind() {
             io::ErrorKind::NotFound
@@ -62,11 +61,11 @@ pub(in crate::store) fn private_folder(
     }
 }
 
-/// Removes what processes that are gone have left in the folder; what cannot be removed stays.
+/// Removes the temporary files of processes that have ended, as far as possible.
 pub(in crate::store) fn remove_stale(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-        if !path.file_name().and_then(OsStr::to_str).is_some_and(is_unfinished) {
+        if !path.file_name().and_then(OsStr::to_str).is_some_and(is_temp_name) {
             continue;
         }
         let opened = open_regular(&path, OpenOptions::new().read(true), OFlags::NOFOLLOW);
@@ -80,12 +79,12 @@ pub(in crate::store) fn remove_stale(folder: &Path) {
     }
 }
 
-fn is_unfinished(name: &str) -> bool {
+fn is_temp_name(name: &str) -> bool {
     let inside = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
     inside.is_some_and(|it| it.len() == RANDOM && it.chars().all(|c| c.is_ascii_alphanumeric()))
 }
 
-/// Whether the file still has that name.
+/// Whether the path still names this file.
 pub(in crate::store) fn is_at(file: &File, path: &Path) -> bool {
     let (Ok(held), Ok(named)) = (file.metadata(), fs::symlink_metadata(path)) else { return false };
     (held.dev(), held.ino()) == (named.dev(), named.ino())
@@ -102,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nobody_holds_is_cleared_up_and_nothing_else() {
+    fn only_unlocked_temporary_copies_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let held = create(folder.path()).unwrap();
         let others = [
@@ -121,7 +120,7 @@ mod tests {
         let link = folder.path().join(".avatar-watch-unfinished-linked.db");
         std::os::unix::fs::symlink("avatar-watch-unfinished-abcdef.db", &link).unwrap();
         remove_stale(folder.path());
-        assert!(held.path().exists(), "a copy that is being made");
+        assert!(held.path().exists(), "a copy in progress");
         assert!(link.symlink_metadata().is_ok(), "a link");
         for name in others {
             assert!(folder.path().join(name).exists(), "{name}");
@@ -131,6 +130,6 @@ mod tests {
         }
         let path = held.into_temp_path().keep().unwrap();
         remove_stale(folder.path());
-        assert!(!path.exists(), "one that was held");
+        assert!(!path.exists(), "no longer locked");
     }
 }

@@ -1,7 +1,8 @@
-//! Whose a file is: ours and of which schema, nobody's yet, or another program's.
+//! Identifies a database file by its application id: one of avatar-watch and its schema version, an
+//! empty one, or one of another program.
 //!
-//! What always holds: a file that is not ours is left as it is, to the byte, with its log and its
-//! journal; it is named with what was found in it.
+//! Invariant: a file of another program is never changed, nor its log or journal; the error
+//! describes its content.
 
 use std::fs;
 use std::io;
@@ -17,40 +18,40 @@ use crate::store::sqlite::connection;
 use crate::store::sqlite::schema_check;
 use crate::store::sqlite::time_limit::{TimeLimit, TimeLimits, Work};
 
-/// Refuses a file that cannot be ours, before anything is opened for writing, locked or made
-/// beside it. What cannot be told from the file alone is left to [`schema_of`].
+/// Refuses a file of another program before a file is opened for writing, locked or created beside
+/// it. What the file alone does not show is left to [`schema_of`].
 ///
 /// # Errors
 /// When the file is another program's, or newer than this program.
 pub(in crate::store) fn check_application_id(path: &Path) -> Result<(), StoreError> {
     match fs::metadata(path) {
-        Ok(found) if !found.is_file() => return Err(no_regular_file(path)),
+        Ok(found) if !found.is_file() => return Err(not_a_file(path)),
         Ok(found) if found.len() > 0 => {}
-        // Whoever makes or opens it says what is in the way.
+        // Opening or creating the file reports the error.
         Ok(_) | Err(_) => return Ok(()),
     }
-    let Ok(mut connection) = open_as_it_lies(path) else { return Ok(()) };
-    let limit = TimeLimit::of(&mut connection, TimeLimits::default()).doing(LOOKING)?;
-    let _limited = limit.begin(LOOKING, Work::Schema)?;
+    let Ok(mut connection) = open_immutable(path) else { return Ok(()) };
+    let limit = TimeLimit::of(&mut connection, TimeLimits::default()).doing(IDENTIFYING)?;
+    let _limited = limit.begin(IDENTIFYING, Work::Schema)?;
     match schema_of(&connection, path) {
         Err(refused @ (StoreError::NotOurs { .. } | StoreError::Newer { .. })) => Err(refused),
-        // Of a file that a daemon writes to, not all may be seen.
+        // The file may be incomplete without its log.
         Ok(_) | Err(_) => Ok(()),
     }
 }
 
-/// What a file is: the number of its schema, zero when there is nothing in it yet, and
-/// `PRAGMA schema_version`, which changes with every change of the schema.
+/// The version of a file's schema, zero for an empty file, and `PRAGMA schema_version`, which
+/// changes with every change of the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Identity {
     pub(in crate::store) schema: i64,
     pub(in crate::store) schema_version: i64,
 }
 
-/// Compares the schema of a file with that of its number; all of it is one state.
+/// Compares the schema of a file with that of its version, in one transaction.
 ///
 /// # Errors
-/// As [`schema_of`]; [`StoreError::Altered`] when its schema is not that of its number.
+/// As [`schema_of`]; [`StoreError::Altered`] when the schema differs from that of its version.
 pub(in crate::store) fn identify(
     connection: &mut Connection,
     path: &Path,
@@ -74,10 +75,10 @@ pub(in crate::store) fn schema_version(connection: &Connection) -> rusqlite::Res
     connection.prepare_cached("PRAGMA schema_version")?.query_row([], |row| row.get(0))
 }
 
-/// The number of the file's schema; zero when there is nothing in it yet.
+/// The version of the file's schema; zero for an empty file.
 ///
 /// # Errors
-/// When it is no database, not ours, or newer than this program.
+/// When it is not a database, belongs to another program, or is newer than this program.
 pub(in crate::store) fn schema_of(connection: &Connection, path: &Path) -> Result<i64, StoreError> {
     let read = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get(0));
     let version: i64 = read("user_version").map_err(|e| damaged(path, "reading", e))?;
@@ -90,7 +91,7 @@ pub(in crate::store) fn schema_of(connection: &Connection, path: &Path) -> Resul
         (APPLICATION_ID, found) if found > 0 => Ok(found),
         (APPLICATION_ID, found) => Err(StoreError::Damaged {
             path: path.to_owned(),
-            what: format!("it says that it has schema {found}, which never was"),
+            what: format!("schema version {found} does not exist"),
         }),
         (application, version) => {
             let tables = tables(connection).map_err(|e| damaged(path, "reading", e))?;
@@ -108,27 +109,26 @@ pub(in crate::store) fn schema_of(connection: &Connection, path: &Path) -> Resul
     }
 }
 
-/// What is no file has no database in it, and to open a pipe waits for a writer, for ever.
-pub(in crate::store) fn no_regular_file(path: &Path) -> StoreError {
+/// The error for a path that is not a regular file. Opening a FIFO would block.
+pub(in crate::store) fn not_a_file(path: &Path) -> StoreError {
     StoreError::NotOurs { path: path.to_owned(), what: "not a regular file".to_owned() }
 }
 
-/// Opens the file alone, without a lock and without its log, so that nothing is made beside it.
-fn open_as_it_lies(path: &Path) -> Result<Connection, StoreError> {
+/// Opens the file without a lock and without its log, so that no file is created beside it.
+fn open_immutable(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
     let uri = uri(path, "immutable=1").map_err(|source| StoreError::Disk {
-        doing: LOOKING,
+        doing: IDENTIFYING,
         path: path.to_owned(),
         source,
     })?;
     connection::open(Path::new(&uri), flags)
 }
 
-/// A file that is there as SQLite's URI, with these options
-/// (<https://www.sqlite.org/uri.html>).
+/// The URI of an existing file for SQLite, with these options (<https://www.sqlite.org/uri.html>).
 ///
 /// # Errors
-/// When it is not there.
+/// When the file does not exist.
 pub(in crate::store) fn uri(path: &Path, options: &str) -> io::Result<String> {
     let whole = fs::canonicalize(path)?;
     let name = percent_encode(whole.as_os_str().as_bytes(), NON_ALPHANUMERIC);
@@ -141,7 +141,7 @@ fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     statement.query_map([], |row| row.get(0))?.collect()
 }
 
-const LOOKING: &str = "looking at the database";
+const IDENTIFYING: &str = "identifying the database";
 
 #[cfg(test)]
 mod tests {
@@ -159,19 +159,19 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_others_is_named_and_not_touched() {
+    fn a_file_of_another_program_is_described_and_not_changed() {
         let folder = tempfile::tempdir().unwrap();
         let check = |name: &str, sql: &str, expected: &str| {
             let path = made(folder.path(), name, sql);
             let before = fs::read(&path).unwrap();
             let writing = open_for_writing(&path).map(|(connection, _)| connection);
-            let [looking, by_hand] =
-                [snapshot::read(&path, Ok), DeliveryAdmin::open(&path).map(|hands| hands.database)];
-            for refused in [writing, open_for_reading(&path), looking, by_hand] {
+            let [reading, admin] =
+                [snapshot::read(&path, Ok), DeliveryAdmin::open(&path).map(|admin| admin.database)];
+            for refused in [writing, open_for_reading(&path), reading, admin] {
                 let refused = refused.unwrap_err().to_string();
                 assert!(refused.ends_with(expected), "{name}: {refused}");
             }
-            assert_eq!(fs::read(&path).unwrap(), before, "{name} was touched");
+            assert_eq!(fs::read(&path).unwrap(), before, "{name} was changed");
         };
         check(
             "tables.db",
@@ -188,17 +188,17 @@ mod tests {
         check(
             "ours.db",
             &format!("PRAGMA application_id = {APPLICATION_ID}; CREATE TABLE watches(x)"),
-            "it says that it has schema 0, which never was",
+            "schema version 0 does not exist",
         );
     }
 
     #[test]
-    fn the_log_of_others_is_left_to_them() {
+    fn the_log_of_another_program_is_not_changed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("theirs.db");
         let theirs = Connection::open(&path).unwrap();
         theirs.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE theirs(x)").unwrap();
-        // As a kill leaves it: all that they wrote is in the log alone.
+        // As after a kill: all writes are in the log only.
         let killed = folder.path().join("killed.db");
         let files =
             |end: &str| (format!("{}{end}", path.display()), format!("{}{end}", killed.display()));

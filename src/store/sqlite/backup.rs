@@ -1,8 +1,8 @@
-//! A copy of the database that is whole and of one moment, taken beside a running daemon.
+//! Backups: consistent copies of the database, made beside a running daemon.
 //!
-//! What always holds: under the name of a backup stands a whole copy that was read back, or
-//! nothing; it is for its owner's eyes only, and on disk before anyone hears of it. Nothing is
-//! overwritten; only what a rotation made itself does it remove, and only after a good copy.
+//! Invariants: a file with the name of a backup is complete, verified, on disk, and readable by its
+//! owner only. No file is overwritten. A rotation removes only files that it named itself, and only
+//! after a good copy.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -30,24 +30,23 @@ use crate::store::sqlite::time_limit::Work;
 use crate::store::sqlite::transaction::Database;
 use crate::store::sqlite::verify::verify;
 
-/// A backup that was made.
+/// A completed backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backup {
-    /// Where it is.
+    /// Its path.
     pub file: PathBuf,
-    /// How large it is.
+    /// Its size.
     pub bytes: u64,
-    /// What is in it, and what is wrong with it: nothing, if all is well.
+    /// The result of its verification.
     pub report: IntegrityReport,
-    /// Older backups that were removed for it.
+    /// Older backups that the rotation removed.
     pub removed: Vec<PathBuf>,
 }
 
 /// Copies the database into a new file.
 ///
 /// # Errors
-/// When the file is there already, the database cannot be read, or the disk fails; then there is
-/// no new file.
+/// When the file exists, the database cannot be read, or the disk fails; then no file is created.
 pub fn to_file(database: &Path, file: &Path) -> Result<Backup, StoreError> {
     if file.symlink_metadata().is_ok() {
         return Err(StoreError::AlreadyExists { path: file.to_owned() });
@@ -58,11 +57,11 @@ pub fn to_file(database: &Path, file: &Path) -> Result<Backup, StoreError> {
     Ok(Backup { file: file.to_owned(), bytes, report, removed: Vec::new() })
 }
 
-/// Copies the database into a new file of a folder, named after `now`, and keeps the newest
-/// `keep` of those. Where something is wrong with the copy, it stays, and so do all others.
+/// Copies the database into a new file of a folder, named after `now`, and keeps the newest `keep`
+/// of those. If the verification finds a problem, no older backup is removed.
 ///
 /// # Errors
-/// As [`to_file`]; when the folder cannot be made or read.
+/// As [`to_file`]; when the folder cannot be created or read.
 pub fn to_folder(
     database: &Path,
     folder: &Path,
@@ -82,8 +81,8 @@ pub fn to_folder(
     Ok(Backup { removed, ..backup })
 }
 
-/// Whether there never was a database to be copied: no daemon has ever held one there, and the
-/// folder has no copy of one.
+/// Whether there has never been a database to copy: no file, no lock file, and no backup in the
+/// folder.
 pub fn is_too_early(database: &Path, folder: &Path) -> bool {
     let leads = fs::symlink_metadata(database).is_ok() || DatabaseLock::was_held(database);
     let names = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
@@ -129,7 +128,7 @@ fn copy_from(
             report
         }
     };
-    // Whoever can write to the folder may have put another file in its place.
+    // A user who can write to the folder may have replaced it.
     if !temp_copy::is_at(copy.as_file(), copy.path()) {
         return Err(StoreError::FileReplaced { path: copy.path().to_owned() });
     }
@@ -137,22 +136,22 @@ fn copy_from(
     Ok((copy, report))
 }
 
-/// Writes the database into a file that is empty or not there yet.
+/// Writes the database into a file that is empty or does not exist.
 fn vacuum_into(source: Database, database: &Path, file: &Path) -> Result<(), StoreError> {
     // No link is followed from here on.
     let folder = fs::canonicalize(parent_dir(file)).map_err(disk("naming", file))?;
     let end = folder.join(file.file_name().unwrap_or_default());
     let unnameable = || disk("naming", file)(io::ErrorKind::InvalidInput.into());
     let end = end.to_str().ok_or_else(unnameable)?;
-    // A copy is as small as can be.
+    // A copy is compact.
     let bytes_max = pagination::size(database).saturating_add(GROWTH_BYTES_MAX);
     source.copy_into(end, bytes_max).map_err(|failure| {
-        // It stays where a file may not grow any more.
+        // SQLite leaves it when the disk is full.
         drop(fs::remove_file(with_suffix(file, "-journal")));
         match damaged(database, DOING, failure) {
             StoreError::TooLong { .. } => StoreError::Damaged {
                 path: database.to_owned(),
-                what: format!("its copy has more than {bytes_max} bytes, and no end"),
+                what: format!("its copy has more than {bytes_max} bytes and keeps growing"),
             },
             failure => failure,
         }
@@ -160,12 +159,11 @@ fn vacuum_into(source: Database, database: &Path, file: &Path) -> Result<(), Sto
     set_history_id(file)
 }
 
-/// Gives a copy a history of its own: once it is in the place of the database, what follows is
-/// another history than what followed in the database. Its schema is compared, in case that the
-/// database's was changed after it was compared.
+/// Gives a copy a new history id: after a restore, its transitions are another history than those
+/// of the database. Opening it compares the schema again, which may have changed meanwhile.
 fn set_history_id(copy: &Path) -> Result<(), StoreError> {
     let connection = connection::open(copy, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    // It is synchronized with all that is in it, and its name is not yet known to anybody.
+    // The whole copy is synced before it is renamed.
     let set = connection.pragma_update(None, "journal_mode", "MEMORY");
     set.and_then(|()| connection.pragma_update(None, "synchronous", "OFF")).doing(DOING)?;
     let sql = "UPDATE history SET history_id = random()";
@@ -173,7 +171,7 @@ fn set_history_id(copy: &Path) -> Result<(), StoreError> {
         .write(DOING, Work::Normal, |transaction| transaction.execute(sql, ()).map(drop))
 }
 
-/// Gives a finished copy its name, unless something else has it.
+/// Renames a finished copy, unless the name is taken.
 fn place(copy: NamedTempFile, file: &Path) -> Result<(), StoreError> {
     copy.persist_noclobber(file).map_err(|failure| match failure.error.kind() {
         io::ErrorKind::AlreadyExists => StoreError::AlreadyExists { path: file.to_owned() },
@@ -182,12 +180,12 @@ fn place(copy: NamedTempFile, file: &Path) -> Result<(), StoreError> {
     sync_folder(file)
 }
 
-/// Puts on disk which names stand in the folder of a file.
+/// Syncs the folder of a file.
 pub(in crate::store) fn sync_folder(file: &Path) -> Result<(), StoreError> {
     write::sync_folder(file).map_err(disk("writing", parent_dir(file)))
 }
 
-/// A dated name that nothing has yet: that of the moment, or of one shortly after it.
+/// A dated name that is not taken: that of `now`, or of a few milliseconds later.
 fn free_name(folder: &Path, now: Timestamp) -> PathBuf {
     let named = |later_ms| {
         let at = Timestamp::from_millis(now.as_millis().saturating_add(later_ms));
@@ -197,9 +195,8 @@ fn free_name(folder: &Path, now: Timestamp) -> PathBuf {
     names.find(|name| name.symlink_metadata().is_err()).unwrap_or_else(|| named(0))
 }
 
-/// Removes all dated backups but the newest up to the fresh one. Those that are dated after it
-/// were made under another clock, so which is older cannot be told: they neither count nor go
-/// before their time has come.
+/// Removes dated backups, except the newest `keep` up to the fresh one. Those that are dated after
+/// the fresh one were made under another clock: they do not count, and are not removed.
 fn rotate(folder: &Path, keep: usize, fresh: &Path) -> io::Result<Vec<PathBuf>> {
     let mut dated = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -218,7 +215,7 @@ fn rotate(folder: &Path, keep: usize, fresh: &Path) -> io::Result<Vec<PathBuf>> 
     for path in dated {
         match fs::remove_file(&path) {
             Ok(()) => removed.push(path),
-            // Another rotation was first.
+            // Another rotation removed it.
             Err(failure) if failure.kind() == io::ErrorKind::NotFound => {}
             Err(failure) => return Err(failure),
         }
@@ -226,13 +223,13 @@ fn rotate(folder: &Path, keep: usize, fresh: &Path) -> io::Result<Vec<PathBuf>> 
     Ok(removed)
 }
 
-/// Whether a rotation gave that name.
+/// Whether a file has a name of a rotation.
 fn is_dated(name: &str) -> bool {
     let inside = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(SUFFIX));
     inside.is_some_and(is_compact)
 }
 
-/// Whether a text is what [`compact`] makes of some moment.
+/// Whether a text is the output of [`compact`] for some timestamp.
 fn is_compact(text: &str) -> bool {
     let Some((date, time)) = text.split_once('T') else { return false };
     if !text.is_ascii() || date.len() != 8 || time.len() < 6 {
@@ -244,12 +241,12 @@ fn is_compact(text: &str) -> bool {
     Timestamp::parse_rfc3339(&spelled).is_some_and(|at| compact(at) == text)
 }
 
-/// A moment in a form that file names take and that sorts: `20261123T111522.123Z`.
+/// A timestamp as a sortable part of file names: `20261123T111522.123Z`.
 pub(in crate::store) fn compact(at: Timestamp) -> String {
     at.to_string().chars().filter(|it| !['-', ':'].contains(it)).collect()
 }
 
-/// Names what was being done to which file.
+/// Adds the action and the file to an I/O error.
 pub(in crate::store) fn disk(
     doing: &'static str,
     path: &Path,
@@ -259,12 +256,12 @@ pub(in crate::store) fn disk(
 }
 
 const DOING: &str = "copying the database";
-/// What a copy may have more than the database and its log.
+/// How much larger a copy may be than the database and its log.
 const GROWTH_BYTES_MAX: u64 = 16 << 20;
 const PREFIX: &str = "avatar-watch-";
 const SUFFIX: &str = ".db";
 const PRIVATE_MODE: u32 = 0o700;
-/// Backups within as many milliseconds have names of their own.
+/// The number of milliseconds for which names are tried.
 const NAME_ATTEMPTS_MAX: i64 = 1000;
 
 #[cfg(test)]
@@ -287,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rotation_keeps_the_newest_and_touches_nothing_else() {
+    fn a_rotation_keeps_the_newest_and_removes_no_other_file() {
         let home = tempfile::tempdir().unwrap();
         let database = home.path().join("a.db");
         let (_store, _writer) = Store::open(&database, "boot".to_owned()).unwrap();
@@ -311,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn under_a_clock_that_jumps_no_copy_is_taken_for_older_than_it_is() {
+    fn a_rotation_ignores_copies_that_are_dated_later() {
         let home = tempfile::tempdir().unwrap();
         let database = home.path().join("a.db");
         let (_store, _writer) = Store::open(&database, "boot".to_owned()).unwrap();
@@ -324,21 +321,21 @@ mod tests {
             assert_eq!(names(&folder), expected, "after {fresh}");
         };
         check(1, "000001.000", &["000001.000"]);
-        // Twice within one moment, as under a clock that stands still.
+        // Several within one millisecond.
         check(1, "000001.001", &["000001.000", "000001.001"]);
         check(1, "000001.002", &["000001.001", "000001.002"]);
-        // The clock was ahead for a while.
+        // The clock was ahead, and is set back.
         check(50, "000050.000", &["000001.002", "000050.000"]);
         check(51, "000051.000", &["000050.000", "000051.000"]);
         check(2, "000002.000", &["000002.000", "000050.000", "000051.000"]);
         check(3, "000003.000", &["000002.000", "000003.000", "000050.000", "000051.000"]);
         check(4, "000004.000", &["000003.000", "000004.000", "000050.000", "000051.000"]);
-        // Their time has come.
+        // The clock has passed their date.
         check(59, "000059.000", &["000051.000", "000059.000"]);
     }
 
     #[test]
-    fn a_copy_is_private_and_takes_nobodys_place() {
+    fn a_copy_is_private_and_overwrites_no_file() {
         let home = tempfile::tempdir().unwrap();
         let database = home.path().join("a.db");
         let (_store, _writer) = Store::open(&database, "boot".to_owned()).unwrap();
@@ -359,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn no_copy_is_made_through_a_link_that_somebody_lays_in_its_place() {
+    fn a_copy_follows_no_link_in_place_of_its_file() {
         let home = tempfile::tempdir().unwrap();
         let database = home.path().join("a.db");
         let (link, target) = (home.path().join("link"), home.path().join("target"));
@@ -378,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_that_has_gone_is_not_one_that_was_never_there() {
+    fn a_missing_database_is_too_early_only_before_the_first_start() {
         let home = tempfile::tempdir().unwrap();
         let (database, folder) = (home.path().join("a.db"), home.path().join("backups"));
         assert!(is_too_early(&database, &folder));
@@ -387,11 +384,11 @@ mod tests {
         drop(store);
         writer.join();
         fs::remove_file(&database).unwrap();
-        assert!(!is_too_early(&database, &home.path().join("none")), "its lock is there");
+        assert!(!is_too_early(&database, &home.path().join("none")), "its lock exists");
         fs::remove_file(home.path().join("a.db.lock")).unwrap();
-        assert!(!is_too_early(&database, &folder), "a copy is there");
+        assert!(!is_too_early(&database, &folder), "a copy exists");
         assert!(is_too_early(&database, &home.path().join("none")));
         std::os::unix::fs::symlink("gone.db", &database).unwrap();
-        assert!(!is_too_early(&database, &home.path().join("none")), "a link is there");
+        assert!(!is_too_early(&database, &home.path().join("none")), "a link exists");
     }
 }

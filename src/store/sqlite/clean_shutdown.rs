@@ -1,8 +1,8 @@
-//! The one row of `run_state`: whether the last daemon on this database ended cleanly; and the
-//! check that a start after another end makes.
+//! The single row of `run_state`, which records whether the last run of a daemon ended cleanly, and
+//! the check of the file at a start after an unclean end.
 //!
-//! What always holds: the row says that a run ended only after its last write is on disk, and no
-//! longer says so before the next run writes anything. A start after a clean end checks nothing.
+//! Invariants: a run is marked as stopped only after its last write is on disk, and the next run is
+//! marked as running before its first write. A start after a clean end checks nothing.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,42 +14,42 @@ use crate::store::sqlite::integrity;
 use crate::store::sqlite::time_limit::{TimeLimit, TimeLimits, Work};
 use crate::store::sqlite::transaction::Database;
 
-/// What was done about the file's structure when it was opened.
+/// The result of the check at a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StartCheck {
-    /// Nothing: the run before ended cleanly, or there was none.
+    /// Not needed: the last run ended cleanly, or there was none.
     Skipped,
-    /// The run before did not end cleanly; all that `db verify` looks at is sound.
+    /// The last run did not end cleanly; the check found no problem.
     Sound,
-    /// The run before did not end cleanly; what could be checked in the time for it is sound.
+    /// The last run did not end cleanly; the check found no problem within its time limit.
     TimedOut,
 }
 
-/// Whether the last run ended cleanly; a file that says nothing of runs did not.
+/// Whether the last run ended cleanly; false without a row.
 pub(in crate::store) fn ended_cleanly(connection: &Connection) -> rusqlite::Result<bool> {
     let sql = "SELECT ended_cleanly FROM run_state";
     let ended = connection.query_row(sql, [], |row| row.get(0)).optional()?;
     Ok(ended.unwrap_or(false))
 }
 
-/// Notes that a run has begun.
+/// Records that a run has started.
 pub(in crate::store) fn mark_running(database: &mut Database) -> Result<(), StoreError> {
     note(database, false)
 }
 
-/// Notes that the run has ended, and that nothing comes after.
+/// Records that the run has ended, as its last write.
 pub(in crate::store) fn mark_stopped(database: &mut Database) -> Result<(), StoreError> {
     note(database, true)
 }
 
 fn note(database: &mut Database, ended: bool) -> Result<(), StoreError> {
-    const DOING: &str = "noting the run";
+    const DOING: &str = "recording the state of the run";
     let sql = "INSERT INTO run_state(id, ended_cleanly) VALUES(1, ?1)
                ON CONFLICT(id) DO UPDATE SET ended_cleanly = excluded.ended_cleanly";
     database.write(DOING, Work::Normal, |transaction| transaction.execute(sql, [ended]).map(drop))
 }
 
-/// Checks the structure of the file and all that stands in it, for no longer than `limit`.
+/// Checks the structure, rows and history of the file, for no longer than `limit`.
 ///
 /// # Errors
 /// When it is damaged.
@@ -74,21 +74,21 @@ pub(in crate::store) fn check_structure(
     }
 }
 
-/// What is wrong first: with the pages, the rows or the history.
+/// The first problem of the pages, the rows or the history.
 fn quick_check(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if verdict != "ok" {
         return Ok(Some(verdict));
     }
     match connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
-        // There is nothing in it yet.
+        // The file is empty.
         0 => Ok(None),
-        _ => integrity::first_wrong(connection),
+        _ => integrity::first_problem(connection),
     }
 }
 
-/// How long a start may be kept by the check: less than what the unit gives a start, and enough
-/// for some gigabytes.
+/// The time limit of the check: less than the start timeout of the unit, and enough for some
+/// gigabytes.
 pub(in crate::store) const CHECK_LIMIT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
@@ -98,7 +98,7 @@ mod tests {
     use crate::store::handle::Store;
 
     #[test]
-    fn only_a_start_after_an_end_without_a_word_checks() {
+    fn only_a_start_after_an_unclean_end_checks() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         let check = |expected| {
@@ -108,7 +108,7 @@ mod tests {
         };
         let (store, writer) = check(StartCheck::Skipped);
         let killed = folder.path().join("killed.db");
-        // The file as a kill would leave it, with its log.
+        // As after a kill, with the log.
         for end in ["", "-wal"] {
             let name = |path: &Path| format!("{}{end}", path.display());
             std::fs::copy(name(&path), name(&killed)).unwrap();
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_run_that_met_a_failure_that_stays_is_no_clean_end() {
+    async fn a_run_with_a_permanent_failure_does_not_end_cleanly() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         let (store, writer) = Store::open(&path, "boot".to_owned()).unwrap();
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_takes_too_long_is_cut_short() {
+    fn a_check_ends_at_its_time_limit() {
         let mut connection = Connection::open_in_memory().unwrap();
         connection
             .execute_batch(

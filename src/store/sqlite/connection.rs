@@ -1,7 +1,6 @@
-//! Connections to files, as this program opens all of them: what SQLite is set to.
+//! Opens SQLite connections with the settings that all of them share.
 //!
-//! Invariants: no trigger and no view of a file ever runs, whatever is in it, and no statement is
-//! larger than ours need to be.
+//! Invariants: no trigger or view of a file ever runs, and no statement exceeds the limits below.
 
 use std::fs;
 use std::path::Path;
@@ -13,15 +12,14 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::store::error::{ErrorContext as _, StoreError};
 
-/// Opens a file as this program does everywhere, by its path or as a URI. What is in it is not
-/// known to be ours.
+/// Opens a file by its path or URI. Its content is not checked.
 ///
 /// # Errors
 /// When it cannot be opened.
 pub(in crate::store) fn open(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    // It follows the links that are there now and none that somebody lays meanwhile, nor one in the
-    // place of a copy that this connection makes. A URI is whole already.
+    // Links are resolved here, and SQLite follows none, neither one that is planted meanwhile nor
+    // one in place of a copy that this connection makes. A URI is resolved already.
     let end = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let connection = Connection::open_with_flags(end, flags).doing(OPENING)?;
     connection.busy_timeout(BUSY_TIMEOUT).doing(OPENING)?;
@@ -37,12 +35,12 @@ fn set_up(connection: &Connection) -> rusqlite::Result<()> {
     for (limit, most) in LIMITS {
         connection.set_limit(limit, most)?;
     }
-    // A temporary file would take a handle in the middle of a write.
+    // A temporary file would need a file handle during a write.
     connection.pragma_update(None, "temp_store", "MEMORY")?;
     connection.pragma_update(None, "cell_size_check", true)
 }
 
-/// The first eight as SQLite advises for files that others may have made
+/// The first eight as SQLite recommends for untrusted files
 /// (<https://www.sqlite.org/security.html>).
 const SWITCHES: [(DbConfig, bool); 10] = [
     (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
@@ -53,16 +51,16 @@ const SWITCHES: [(DbConfig, bool); 10] = [
     (DbConfig::SQLITE_DBCONFIG_ENABLE_FTS3_TOKENIZER, false),
     (DbConfig::SQLITE_DBCONFIG_DQS_DDL, false),
     (DbConfig::SQLITE_DBCONFIG_DQS_DML, false),
-    // Without this, SQLite parses a cached statement anew whenever a value bound to it changed
-    // that it may have planned by.
+    // Otherwise SQLite parses a cached statement again whenever a bound value changes that its plan
+    // may depend on.
     (DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true),
-    // Else closing the file of another program would write its log into it.
+    // Otherwise closing the file of another program would write its log into it.
     (DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true),
 ];
 
-/// What a statement of ours needs, and some; a file can make none take more.
+/// Limits somewhat above what our statements need, whatever the file contains.
 const LIMITS: [(Limit, i32); 12] = [
-    // Bytes of a row: the largest message, and the largest config, have some megabytes.
+    // Bytes of a row: the largest message and the largest config have some megabytes.
     (Limit::SQLITE_LIMIT_LENGTH, 64 << 20),
     (Limit::SQLITE_LIMIT_SQL_LENGTH, 100_000),
     (Limit::SQLITE_LIMIT_COLUMN, 100),
@@ -86,7 +84,7 @@ const STATEMENTS_CACHED: usize = 64;
 mod tests {
     use super::*;
 
-    /// A file with this in it, opened as every other.
+    /// A file with this content, opened with [`open`].
     fn opened(sql: &str) -> (tempfile::TempDir, Connection) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
@@ -96,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_stands_in_a_file_runs() {
+    fn triggers_and_views_of_a_file_never_run() {
         let (_folder, connection) = opened(
             "CREATE TABLE one(x); CREATE TABLE two(x); CREATE VIEW three AS SELECT x FROM one;
              CREATE TRIGGER t AFTER INSERT ON one BEGIN INSERT INTO two VALUES(new.x); END;

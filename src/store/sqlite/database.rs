@@ -1,7 +1,7 @@
-//! Opening the file: how it is set, checked and brought to the newest schema.
+//! Opens the database file, checks it and migrates it to the newest schema.
 //!
-//! WAL with `synchronous=FULL`: an acknowledged commit survives the loss of power. A file that
-//! is damaged, foreign or newer is refused and not touched.
+//! WAL with `synchronous=FULL`: a commit survives a power failure. A file that is damaged, belongs
+//! to another program or is newer is refused and not changed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -22,12 +22,12 @@ use crate::store::sqlite::connection;
 use crate::store::sqlite::schema_check;
 use crate::store::sqlite::transaction::Database;
 
-/// Opens the database for writing; makes it when it is not there, checks it when the run before
-/// did not end cleanly, brings it to the newest schema, and notes that a run has begun.
+/// Opens the database for writing: creates it if it does not exist, checks it if the last run did
+/// not end cleanly, migrates it to the newest schema, and records that a run has started.
 ///
 /// # Errors
-/// When the file cannot be made or opened, is damaged, is not ours, or is newer than this
-/// program.
+/// When the file cannot be created or opened, is damaged, belongs to another program, or is newer
+/// than this program.
 pub(in crate::store) fn open_for_writing(
     path: &Path,
 ) -> Result<(Database, StartCheck), StoreError> {
@@ -37,17 +37,17 @@ pub(in crate::store) fn open_for_writing(
     let mut connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let found = application_id::identify(&mut connection, path)?.schema;
     connection
-        // It is ours, so its log is as well.
+        // The database belongs to avatar-watch, and so does its log.
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
         .and_then(|_| connection.pragma_update(None, "journal_mode", "WAL"))
         .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
         .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
         .and_then(|()| connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_MAX))
         .map_err(|source| damaged(path, "setting up", source))?;
-    let spared = found == 0
+    let is_clean = found == 0
         || clean_shutdown::ended_cleanly(&connection)
             .map_err(|source| damaged(path, "reading", source))?;
-    let check = if spared {
+    let check = if is_clean {
         StartCheck::Skipped
     } else {
         clean_shutdown::check_structure(&mut connection, path, clean_shutdown::CHECK_LIMIT)?
@@ -59,11 +59,10 @@ pub(in crate::store) fn open_for_writing(
     Ok((database, check))
 }
 
-/// Opens the database for reading in the process that writes it, or beside that: what there is to
-/// be beside it is there.
+/// Opens the database for reading in the process that writes it, or beside that process.
 ///
 /// # Errors
-/// [`StoreError::Absent`] when there is none; else as [`open_for_writing`].
+/// [`StoreError::NotFound`] when there is none; otherwise as [`open_for_writing`].
 pub(in crate::store) fn open_for_reading(path: &Path) -> Result<Database, StoreError> {
     permissions::check(path, OpenFor::Read)?;
     let database = open_any_version(path)?;
@@ -74,15 +73,15 @@ pub(in crate::store) fn open_for_reading(path: &Path) -> Result<Database, StoreE
 /// Opens a database of this or an older schema for reading.
 ///
 /// # Errors
-/// [`StoreError::Absent`] when there is none, [`StoreError::Blank`] when there is nothing in it;
-/// when it is damaged, foreign or newer.
+/// [`StoreError::NotFound`] when there is none, [`StoreError::Empty`] when the file is empty; when
+/// it is damaged, belongs to another program, or is newer.
 pub(in crate::store) fn open_any_version(path: &Path) -> Result<Database, StoreError> {
     let _fs_user = FsUserGuard::for_database(path)?;
     if !path.exists() {
         return Err(StoreError::NotFound { path: path.to_owned() });
     }
     if !path.is_file() {
-        return Err(application_id::no_regular_file(path));
+        return Err(application_id::not_a_file(path));
     }
     let read = || {
         let connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
@@ -101,21 +100,21 @@ pub(in crate::store) fn open_any_version(path: &Path) -> Result<Database, StoreE
     Ok(database)
 }
 
-/// Whether a crash left a write half done, which only whoever may write can undo.
+/// Whether a crash left an incomplete transaction, which takes write access to roll back.
 fn is_half_written(error: &rusqlite::Error) -> bool {
     let undo = [ffi::SQLITE_READONLY_ROLLBACK, ffi::SQLITE_READONLY_RECOVERY];
     error.sqlite_error().is_some_and(|failure| undo.contains(&failure.extended_code))
 }
 
-/// Undoes what a crash left half done in a database of ours, as SQLite does when it is opened for
-/// writing.
+/// Rolls back an incomplete transaction, as SQLite does when a database is opened for writing.
 fn roll_back(path: &Path) -> Result<(), StoreError> {
     application_id::check_application_id(path)?;
     let connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     application_id::schema_of(&connection, path).map(drop)
 }
 
-/// The file that a connection was opened on: to write on when it has gone would write for nobody.
+/// Identifies the file that a connection has open, so that no write goes to a file that was moved
+/// away.
 #[derive(Debug)]
 pub(in crate::store) struct FileIdentity {
     path: PathBuf,
@@ -131,17 +130,17 @@ impl FileIdentity {
         Ok(Self { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
     }
 
-    /// Where it was.
+    /// Its path.
     pub(in crate::store) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// What tells it from every other file, as text.
+    /// Device and inode, as text.
     pub(in crate::store) fn to_text(&self) -> String {
         format!("{}:{}", self.device, self.inode)
     }
 
-    /// Whether it still is there.
+    /// Checks that the path still names this file.
     pub(in crate::store) fn check(&self) -> Result<(), StoreError> {
         let now = Self::open_now(&self.path)?;
         if (now.device, now.inode) != (self.device, self.inode) {
@@ -154,7 +153,7 @@ impl FileIdentity {
 /// Opens the database for short writes beside the daemon.
 ///
 /// # Errors
-/// When this user may not write it; else as [`open_for_reading`].
+/// When this user may not write it; otherwise as [`open_for_reading`].
 pub(in crate::store) fn open_admin(path: &Path) -> Result<Database, StoreError> {
     permissions::check(path, OpenFor::Write)?;
     let _fs_user = FsUserGuard::for_database(path)?;
@@ -178,7 +177,7 @@ pub(in crate::store) fn refuse_older(path: &Path, found: i64) -> Result<(), Stor
     }
 }
 
-/// Makes the file readable by its owner only, before SQLite would make it otherwise.
+/// Creates the file with mode 0600, before SQLite would create it with another one.
 fn make_private(path: &Path) -> Result<(), StoreError> {
     let file = resolve_symlinks(path);
     let made = Owner::of(&file).and_then(|owner| open_or_make(&file, PRIVATE_MODE, owner));
@@ -186,16 +185,16 @@ fn make_private(path: &Path) -> Result<(), StoreError> {
     made.map(drop).map_err(|source| StoreError::Disk { doing, path: path.to_owned(), source })
 }
 
-/// Takes the steps that are still to be taken, each in a transaction with its number, from a schema
-/// that is the whole one of the number before.
+/// Applies the pending migrations, each in a transaction with its version, after comparing the
+/// schema with that of the previous version.
 fn migrate(
     connection: &mut Connection,
     path: &Path,
     migrations: &[&str],
 ) -> Result<(), StoreError> {
-    const DOING: &str = "bringing the schema up to date";
-    let taken = usize::try_from(application_id::schema_of(connection, path)?).unwrap_or(0);
-    for (number, step) in (1i64..).zip(migrations).skip(taken) {
+    const DOING: &str = "migrating the schema";
+    let applied = usize::try_from(application_id::schema_of(connection, path)?).unwrap_or(0);
+    for (number, step) in (1i64..).zip(migrations).skip(applied) {
         let transaction =
             connection.transaction_with_behavior(TransactionBehavior::Immediate).doing(DOING)?;
         schema_check::check(&transaction, path, number - 1)?;
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_database_is_private_durable_and_marked() {
+    fn a_new_database_is_private_and_durable_and_has_a_version() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         let (database, _) = open_for_writing(&path).unwrap();
@@ -239,7 +238,7 @@ mod tests {
         assert_eq!(pragma(connection, "journal_mode"), "wal");
         assert_eq!(pragma(connection, "synchronous"), "Ok(2)");
         assert_eq!(pragma(connection, "foreign_keys"), "Ok(1)");
-        assert_eq!(pragma(connection, "temp_store"), "Ok(2)", "no file for what is temporary");
+        assert_eq!(pragma(connection, "temp_store"), "Ok(2)", "no temporary files");
         assert_eq!(pragma(connection, "user_version"), "Ok(1)");
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
@@ -248,13 +247,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_crash_left_half_written_is_undone_by_whoever_reads() {
+    fn a_reader_rolls_back_an_incomplete_transaction() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         drop(open_for_writing(&path).unwrap());
         let mut crashing = Connection::open(&path).unwrap();
         crashing.pragma_update(None, "journal_mode", "DELETE").unwrap();
-        // What is written goes to the disk before it is committed.
+        // Pages are written before the commit.
         crashing.pragma_update(None, "cache_size", 1).unwrap();
         let transaction = crashing.transaction().unwrap();
         transaction.execute_batch("CREATE TABLE half (text)").unwrap();
@@ -266,7 +265,7 @@ mod tests {
             let from = folder.path().join(format!("a.db{ending}"));
             fs::copy(from, folder.path().join(format!("left.db{ending}"))).unwrap();
         }
-        assert!(fs::metadata(&left).unwrap().len() > 500_000, "it is half written");
+        assert!(fs::metadata(&left).unwrap().len() > 500_000, "pages were written");
         let read = open_for_reading(&left).unwrap();
         let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'half'";
         assert_eq!(read.raw().query_row(tables, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
@@ -274,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_schema_is_refused_and_not_touched() {
+    fn a_newer_schema_is_refused_and_not_changed() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         let (connection, _) = open_for_writing(&path).unwrap();
@@ -289,14 +288,14 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_refused_and_not_touched() {
+    fn a_damaged_file_is_refused_and_not_changed() {
         let folder = tempfile::tempdir().unwrap();
         let check = |name: &str, content: &[u8]| {
             let path = folder.path().join(name);
             std::fs::write(&path, content).unwrap();
             let refused = open_for_writing(&path);
             assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{name}: {refused:?}");
-            assert_eq!(std::fs::read(&path).unwrap(), content, "{name} was touched");
+            assert_eq!(std::fs::read(&path).unwrap(), content, "{name} was changed");
         };
         check("junk", &[b'x'; 4096]);
 
@@ -311,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_database_is_upgraded_with_all_that_is_in_it() {
+    fn an_older_database_is_migrated_with_its_rows() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         let (database, _) = open_for_writing(&path).unwrap();
@@ -319,7 +318,7 @@ mod tests {
                      VALUES('a', 'TRAINING', 1, 2)";
         database.raw().execute(watch, []).unwrap();
         drop(database);
-        assert_eq!(MIGRATIONS.len(), 1, "take the real second step instead of this one");
+        assert_eq!(MIGRATIONS.len(), 1, "use the real second migration instead of this one");
         let next = "ALTER TABLE watches ADD COLUMN more INTEGER NOT NULL DEFAULT 3;
                     UPDATE watches SET more = more + last_seen_at";
         let steps = [MIGRATIONS[0], next];
@@ -330,7 +329,7 @@ mod tests {
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
         let found: (String, i64) = connection.query_row(sql, [], row).unwrap();
         assert_eq!(found, ("TRAINING".to_owned(), 5));
-        // This program knows the first schema only.
+        // This program knows schema 1 only.
         let refused = [open_for_writing(&path).map(|(it, _)| it), open_for_reading(&path)];
         for refused in refused {
             assert!(matches!(refused, Err(StoreError::Newer { found: 2, known: 1, .. })));
@@ -338,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn reading_needs_a_database() {
+    fn reading_does_not_create_a_database() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("none.db");
         assert!(matches!(open_for_reading(&path), Err(StoreError::NotFound { .. })));
@@ -346,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_fails_leaves_the_old_schema() {
+    fn a_failed_migration_keeps_the_old_schema() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         drop(open_for_writing(&path).unwrap());

@@ -1,7 +1,7 @@
-//! The checks of an open database: its structure, its rows, its history.
+//! Integrity checks of an open database: its structure, its rows, its history.
 //!
-//! They change nothing. A finding does not end the rest of the check, except that no row is read
-//! where pages are damaged.
+//! The checks change nothing. They continue after a finding, except that no row is read if pages
+//! are damaged.
 
 use rusqlite::{Connection, Row};
 
@@ -11,47 +11,47 @@ use crate::domain::delivery::channel::ChannelName;
 use crate::domain::id::EventId;
 use crate::domain::time::timestamp::Timestamp;
 
-/// What a check found.
+/// The result of the checks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IntegrityReport {
-    /// The number of its schema.
+    /// The schema version.
     pub schema: i64,
-    /// Changes of status that are in it.
+    /// The number of transitions.
     pub transitions: u64,
-    /// Changes of status that were in it and were removed for their age.
+    /// The number of transitions that the retention removed.
     pub removed: u64,
-    /// Deliveries that are in it.
+    /// The number of deliveries.
     pub deliveries: u64,
-    /// Deliveries that wait or are being sent.
+    /// The number of deliveries that are pending or being sent.
     pub in_flight: u64,
-    /// When the newest change of status was seen.
+    /// When the newest transition was detected.
     pub newest_at: Option<Timestamp>,
-    /// Everything that is wrong.
+    /// All problems.
     pub findings: Vec<IntegrityFinding>,
 }
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IntegrityFinding {
-    /// What it is wrong with.
+    /// The check that found it.
     pub part: IntegrityCheck,
-    /// What it is, for people.
+    /// Its description.
     pub what: String,
 }
 
-/// The parts of a database that are checked.
+/// The kinds of checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IntegrityCheck {
     /// The file and its tables.
     Structure,
-    /// What stands in the tables.
+    /// The content of the tables.
     Rows,
-    /// Whether every change of status is there.
+    /// The completeness of the transitions.
     History,
 }
 
 impl IntegrityCheck {
-    /// The word for it.
+    /// Its name in messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Structure => "structure",
@@ -61,13 +61,13 @@ impl IntegrityCheck {
     }
 }
 
-/// Everything that is wrong with a database whose schema is ours.
+/// Checks a database with a schema that was compared before.
 pub(in crate::store) fn examine(connection: &Connection, schema: i64) -> IntegrityReport {
     let mut report = IntegrityReport { schema, ..IntegrityReport::default() };
     let mut find = |part: IntegrityCheck, found: rusqlite::Result<Vec<String>>| {
         let found = found.unwrap_or_else(|failure| {
-            // What cannot be read any further has said what there is to say.
-            vec![format!("the check of the {} broke off: {failure}", part.name())]
+            // A failure to read is a finding.
+            vec![format!("the check of the {} failed: {failure}", part.name())]
         });
         report.findings.extend(found.into_iter().map(|what| IntegrityFinding { part, what }));
     };
@@ -80,13 +80,13 @@ pub(in crate::store) fn examine(connection: &Connection, schema: i64) -> Integri
     for (part, check) in CHECKS {
         find(part, check(connection));
     }
-    // What cannot be counted has been found already.
+    // A failure here was found above.
     drop(count(connection, &mut report));
     report
 }
 
-/// What is wrong first with the rows or the history; their structure has been looked at.
-pub(in crate::store) fn first_wrong(connection: &Connection) -> rusqlite::Result<Option<String>> {
+/// The first problem of the rows or the history, after the structure was checked.
+pub(in crate::store) fn first_problem(connection: &Connection) -> rusqlite::Result<Option<String>> {
     for (_, check) in CHECKS {
         if let Some(found) = check(connection)?.into_iter().next() {
             return Ok(Some(found));
@@ -95,7 +95,7 @@ pub(in crate::store) fn first_wrong(connection: &Connection) -> rusqlite::Result
     Ok(None)
 }
 
-/// Whether a text is what its column wants.
+/// Whether a text is valid in its column.
 type Test = fn(&str) -> bool;
 
 type Check = fn(&Connection) -> rusqlite::Result<Vec<String>>;
@@ -108,16 +108,15 @@ const CHECKS: [(IntegrityCheck, Check); 5] = [
     (IntegrityCheck::History, history),
 ];
 
-/// Pages, indexes, types, and the conditions of the tables; with whether the pages are sound. Those
-/// that are not can lead to each other in so many ways that the rows have no end in practice, so
-/// nothing more is read then.
+/// Checks pages, indexes, types and table constraints; also returns whether the pages are sound.
+/// Damaged pages can form cycles, so that reading rows would not end.
 fn structure(connection: &Connection) -> rusqlite::Result<(Vec<String>, bool)> {
     let mut statement = connection.prepare(&format!("PRAGMA integrity_check({FINDINGS_MAX})"))?;
     let mut rows = statement.query([])?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let what: String = row.get(0)?;
-        // What is wrong with pages comes first, in one row.
+        // Problems with pages come first, in one row.
         let is_of_pages = what.starts_with("*** in database");
         if what != "ok" {
             found.push(what);
@@ -129,7 +128,7 @@ fn structure(connection: &Connection) -> rusqlite::Result<(Vec<String>, bool)> {
     Ok((found, true))
 }
 
-/// Whether what a row refers to is there.
+/// Checks that referenced rows exist.
 fn references(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     rows(connection, "PRAGMA foreign_key_check", |row| {
         let (table, number): (String, Option<i64>) = (row.get(0)?, row.get(1)?);
@@ -139,7 +138,7 @@ fn references(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     })
 }
 
-/// Whether every id and name is one.
+/// Checks that ids and names are valid.
 fn names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut found = Vec::new();
     let columns: [(&str, &str, Test); 5] = [
@@ -153,27 +152,28 @@ fn names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
         let sql = format!("SELECT {column} FROM {table}");
         let texts = rows(connection, &sql, |row| row.get::<_, String>(0))?;
         let bad = texts.into_iter().filter(|text| !is_good(text));
-        found.extend(bad.map(|text| format!("`{text}` in `{table}` is no good `{column}`")));
+        found.extend(bad.map(|text| format!("`{text}` in `{table}` is not a valid `{column}`")));
     }
     Ok(found)
 }
 
-/// Whether exactly those deliveries that are being sent have an open try.
+/// Checks that exactly those deliveries that are being sent have an open attempt.
 fn attempts(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let sql = "SELECT 'delivery `' || id || '` is being sent without an open try'
+    let sql = "SELECT 'delivery `' || id || '` is being sent without an open attempt'
                FROM deliveries d WHERE state = 'sending' AND NOT EXISTS(
                  SELECT 1 FROM attempts WHERE delivery_id = d.id AND no = d.attempts
                    AND finished_at IS NULL)
                UNION ALL
-               SELECT 'delivery `' || a.delivery_id || '` has an open try, and is not being sent'
+               SELECT 'delivery `' || a.delivery_id
+                      || '` has an open attempt, and is not being sent'
                FROM attempts a JOIN deliveries d ON d.id = a.delivery_id
                WHERE a.finished_at IS NULL AND NOT (d.state = 'sending' AND d.attempts = a.no)";
     rows(connection, sql, |row| row.get(0))
 }
 
-/// Whether each watch stands where its history ends.
+/// Checks that each watch has the status and sequence of its newest transition.
 fn watches(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let sql = "SELECT 'the history of avatar `' || t.avatar_id || '` ends with change '
+    let sql = "SELECT 'the history of avatar `' || t.avatar_id || '` ends with transition '
                       || t.avatar_seq || ' to ' || t.to_status || ', its watch is at '
                       || coalesce(w.sequence || ' and ' || w.status, 'none')
                FROM transitions t LEFT JOIN watches w ON w.avatar_id = t.avatar_id
@@ -187,17 +187,18 @@ fn watches(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     rows(connection, sql, |row| row.get(0))
 }
 
-/// Whether as many transitions are there as were written, without those that the retention removed.
+/// Checks that as many transitions are present as were written, less those that the retention
+/// removed.
 fn history(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let sql = "SELECT 'of ' || written || ' changes ' || (written - pruned - found)
-                      || ' are missing, ' || pruned || ' others were removed for their age'
+    let sql = "SELECT 'of ' || written || ' transitions ' || (written - pruned - found)
+                      || ' are missing, ' || pruned || ' others were removed by the retention'
                FROM (SELECT (SELECT count(*) FROM transitions) AS found,
                             (SELECT coalesce(max(seq), 0) FROM sqlite_sequence
                              WHERE name = 'transitions') AS written,
                             (SELECT coalesce(max(pruned_count), 0) FROM history) AS pruned)
                WHERE written <> pruned + found
                UNION ALL
-               SELECT 'it has no id' WHERE NOT EXISTS(SELECT 1 FROM history)";
+               SELECT 'the history has no id' WHERE NOT EXISTS(SELECT 1 FROM history)";
     rows(connection, sql, |row| row.get(0))
 }
 
@@ -224,7 +225,7 @@ pub(in crate::store) fn rows<T>(
     statement.query_map([], read)?.collect()
 }
 
-/// Damage that a check of the structure counts up; a file with more is no better known for it.
+/// The number of findings at which the check of the structure ends.
 const FINDINGS_MAX: usize = 10_000;
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::domain::avatar::transition::{Previous, Transition};
 use crate::store::migrations::{APPLICATION_ID, reference_schema};
 use crate::store::tables::transitions;
 
-/// A sound database with some of everything; an edit; what is found, in part.
+/// Applies an edit to a sound database and compares the findings.
 fn check(edit: &str, expected: &[(IntegrityCheck, &str)]) {
     let db = reference_schema(1).unwrap();
     db.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
@@ -39,7 +39,7 @@ fn check(edit: &str, expected: &[(IntegrityCheck, &str)]) {
     .unwrap();
     assert_eq!(examine(&db, 1).findings, [], "before `{edit}`");
     db.execute_batch(edit).unwrap();
-    // Else they are not looked at either.
+    // Otherwise constraints are not checked either.
     db.execute_batch("PRAGMA ignore_check_constraints = OFF").unwrap();
     let report = examine(&db, 1);
     let found: Vec<(IntegrityCheck, &str)> =
@@ -48,14 +48,14 @@ fn check(edit: &str, expected: &[(IntegrityCheck, &str)]) {
 }
 
 #[test]
-fn everything_that_is_wrong_is_found_and_named() {
+fn every_problem_is_found_and_described() {
     use IntegrityCheck::{History, Rows, Structure};
     check("", &[]);
     check(
         "UPDATE deliveries SET state = 'lost'",
         &[
             (Structure, "CHECK constraint failed in deliveries"),
-            (Rows, "delivery `dlv_01` has an open try, and is not being sent"),
+            (Rows, "delivery `dlv_01` has an open attempt, and is not being sent"),
         ],
     );
     check(
@@ -64,17 +64,17 @@ fn everything_that_is_wrong_is_found_and_named() {
     );
     check(
         "UPDATE channels SET id = 'o p s'; UPDATE deliveries SET channel_id = 'o p s'",
-        &[(Rows, "`o p s` in `channels` is no good `id`")],
+        &[(Rows, "`o p s` in `channels` is not a valid `id`")],
     );
     check(
         "UPDATE attempts SET finished_at = 2",
-        &[(Rows, "delivery `dlv_01` is being sent without an open try")],
+        &[(Rows, "delivery `dlv_01` is being sent without an open attempt")],
     );
     check(
         "UPDATE watches SET sequence = 2",
         &[(
             Rows,
-            "the history of avatar `a` ends with change 3 to IDLE, its watch is at 2 and IDLE",
+            "the history of avatar `a` ends with transition 3 to IDLE, its watch is at 2 and IDLE",
         )],
     );
     check(
@@ -82,11 +82,12 @@ fn everything_that_is_wrong_is_found_and_named() {
         &[
             (
                 Rows,
-                "the history of avatar `a` ends with change 2 to IDLE, its watch is at 3 and IDLE",
+                "the history of avatar `a` ends with transition 2 to IDLE, its watch is at 3 and \
+                 IDLE",
             ),
-            (History, "of 3 changes 1 are missing, 0 others were removed for their age"),
+            (History, "of 3 transitions 1 are missing, 0 others were removed by the retention"),
         ],
     );
     check("DELETE FROM transitions WHERE seq = 1; UPDATE history SET pruned_count = 1", &[]);
-    check("DELETE FROM history", &[(History, "it has no id")]);
+    check("DELETE FROM history", &[(History, "the history has no id")]);
 }

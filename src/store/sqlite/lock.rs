@@ -1,8 +1,8 @@
-//! The lock that keeps a second daemon from the same database.
+//! The lock file that keeps a second daemon from the same database.
 //!
-//! The lock is the operating system's on an open file: it ends with the process, however that
-//! ends. What stands in the file only names the holder for people, and the file that it has open
-//! for whoever writes beside it. Nobody else opens the lock: whoever can, can take it.
+//! The lock is an `flock` of the kernel: it ends with the process. The file contains the process id
+//! of the holder, for messages, and the identity of its database file, for commands that write
+//! beside it. Its mode is 0600, since a user who can open the file can take the lock.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -21,7 +21,7 @@ use crate::store::files::ownership::{FsUserGuard, Owner, open_or_make};
 use crate::store::files::permissions;
 use crate::store::sqlite::database::FileIdentity;
 
-/// Held as long as it lives.
+/// Holds the lock until it is dropped.
 #[derive(Debug)]
 pub struct DatabaseLock {
     file: File,
@@ -31,12 +31,15 @@ impl DatabaseLock {
     /// Takes the lock of the database at `database`.
     ///
     /// # Errors
-    /// [`StoreError::Held`] when another process has it, [`StoreError::Blocked`] when something
-    /// else stands in its place, [`StoreError::Disk`] when the lock file cannot be made.
+    /// [`StoreError::Locked`] when another process has it, [`StoreError::Blocked`] when the path is
+    /// not a regular file, [`StoreError::Disk`] when the lock file cannot be created.
     pub fn acquire(database: &Path) -> Result<Self, StoreError> {
         let path = lock_path(database);
-        let disk =
-            |source| StoreError::Disk { doing: "making the lock file", path: path.clone(), source };
+        let disk = |source| StoreError::Disk {
+            doing: "creating the lock file",
+            path: path.clone(),
+            source,
+        };
         let _fs_user = FsUserGuard::for_database(database)?;
         obstacle::refuse_irregular(database, &[LOCK_END])?;
         let owner = Owner::of(&resolve_symlinks(database)).map_err(disk)?;
@@ -45,7 +48,7 @@ impl DatabaseLock {
             let pid = read_pid(&mut file);
             return Err(StoreError::Locked { path: database.to_owned(), pid });
         }
-        // An older program made it readable. That of somebody else stays as it is.
+        // Older versions created it with mode 0644. This fails on a file of another user.
         drop(file.set_permissions(Permissions::from_mode(MODE)));
         file.set_len(0).map_err(disk)?;
         file.seek(SeekFrom::Start(0)).map_err(disk)?;
@@ -53,7 +56,7 @@ impl DatabaseLock {
         Ok(Self { file })
     }
 
-    /// Notes which file the holder has open.
+    /// Records which database file the holder has open.
     ///
     /// # Errors
     /// When the disk fails.
@@ -61,8 +64,8 @@ impl DatabaseLock {
         writeln!(self.file, "{}", file.to_text())
     }
 
-    /// Refuses a file that is in the place of the one that a daemon has open: what stands beside
-    /// it is the other one's. Whoever may not look at the lock is not kept from reading.
+    /// Refuses a file that has replaced the one that a daemon has open: the log beside it belongs
+    /// to that one. A user who may not read the lock may still read the database.
     ///
     /// # Errors
     /// [`StoreError::FileReplaced`].
@@ -87,11 +90,11 @@ impl DatabaseLock {
         fs::symlink_metadata(lock_path(database)).is_ok()
     }
 
-    /// The process that holds the lock of the database at `database`, if any does: `Some(None)`
-    /// when it is held by a process that does not name itself.
+    /// The process that holds the lock of the database at `database`; `Some(None)` when its id is
+    /// not known.
     ///
     /// # Errors
-    /// When this user may not look, or when what stands there is no lock file.
+    /// When this user may not read the lock, or the path is not a regular file.
     pub fn holder(database: &Path) -> Result<Option<Option<u32>>, StoreError> {
         permissions::check(database, OpenFor::Read)?;
         let path = lock_path(database);
@@ -111,8 +114,8 @@ impl DatabaseLock {
     }
 }
 
-/// Takes the lock, unless a daemon has it. Whoever looks whether one has it, has it for a moment
-/// together with others, and is waited for.
+/// Takes the lock, unless a daemon has it. Commands that check the lock hold it shared for a short
+/// time; this waits for them.
 fn take(file: &File) -> io::Result<bool> {
     for _ in 0..READ_ATTEMPTS_MAX {
         match file.try_lock() {
@@ -134,23 +137,23 @@ fn open_lock(path: &Path) -> io::Result<File> {
     open_regular(path, OpenOptions::new().read(true), OFlags::NOFOLLOW)
 }
 
-/// The holder of a lock whose file this user may not read, by the kernel's own list
-/// (<https://man7.org/linux/man-pages/man5/proc_locks.5.html>); `None` where that is not shown.
+/// The holder of a lock file that this user may not read, from `/proc/locks`
+/// (<https://man7.org/linux/man-pages/man5/proc_locks.5.html>); `None` if that is hidden.
 fn holder_by_list(path: &Path) -> Option<Option<Option<u32>>> {
     let inode = fs::metadata(path).ok()?.ino();
     let list = fs::read_to_string("/proc/locks").ok()?;
     Some(list.lines().find_map(|line| holder_in(line, inode)))
 }
 
-/// The process in an entry of the kernel's list, if it is of that file and nobody may share it.
+/// The process of a line of `/proc/locks`, if it is an exclusive lock of that file.
 fn holder_in(line: &str, inode: u64) -> Option<Option<u32>> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
-    let [_, "FLOCK", _, "WRITE", pid, place, ..] = fields.as_slice() else { return None };
-    let (_, number) = place.rsplit_once(':')?;
+    let [_, "FLOCK", _, "WRITE", pid, file, ..] = fields.as_slice() else { return None };
+    let (_, number) = file.rsplit_once(':')?;
     (number.parse() == Ok(inode)).then(|| pid.parse().ok())
 }
 
-/// Beside the file itself, whatever link it was named by.
+/// Beside the database file that the path points to.
 fn lock_path(database: &Path) -> PathBuf {
     with_suffix(database, LOCK_END)
 }
@@ -159,7 +162,7 @@ fn read_pid(file: &mut File) -> Option<u32> {
     read_lines(file).first()?.trim().parse().ok()
 }
 
-/// The holder, and the file that it has open.
+/// The process id of the holder, and the identity of its database file.
 fn read_lines(file: &mut File) -> Vec<String> {
     let mut text = String::new();
     drop(file.take(LENGTH_MAX).read_to_string(&mut text));
@@ -168,7 +171,7 @@ fn read_lines(file: &mut File) -> Vec<String> {
 
 const LENGTH_MAX: u64 = 64;
 const MODE: u32 = 0o600;
-/// How often and for how long whoever only looks is waited for.
+/// How often, and after which delay, the lock is tried again while it is held shared.
 const READ_ATTEMPTS_MAX: u32 = 400;
 const READ_DELAY: Duration = Duration::from_millis(5);
 
@@ -181,11 +184,11 @@ mod tests {
     use crate::store::handle::Store;
 
     #[test]
-    fn the_second_is_refused_and_told_who_holds_it() {
+    fn a_second_holder_is_refused_with_the_process_id_of_the_first() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("a.db");
         assert_eq!(DatabaseLock::holder(&database).unwrap(), None);
-        // A link is the same database, also before there is one.
+        // A link is the same database, even before the file exists.
         let link = folder.path().join("link.db");
         std::os::unix::fs::symlink(&database, &link).unwrap();
         let early = DatabaseLock::acquire(&link).unwrap();
@@ -206,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kernel_s_list_tells_who_holds_a_lock() {
+    fn proc_locks_shows_the_holder_of_a_lock() {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("a.db");
         let lock = folder.path().join("a.db.lock");
@@ -223,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lock_is_for_its_owner_alone_and_a_pipe_in_its_place_holds_up_nobody() {
+    fn the_lock_has_mode_0600_and_a_fifo_in_its_place_does_not_block() {
         let folder = tempfile::tempdir().unwrap();
         let (database, path) = (folder.path().join("a.db"), folder.path().join("a.db.lock"));
         let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
@@ -242,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_writes_to_a_file_that_was_put_in_the_place_of_the_daemon_s() {
+    fn a_file_that_replaced_the_daemons_database_is_not_written() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let (other, other_writer) = Store::open(&at("b.db"), "boot".to_owned()).unwrap();
@@ -265,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_in_the_place_of_the_lock_leads_nobody_astray() {
+    fn a_link_in_place_of_the_lock_is_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let (database, other) = (folder.path().join("a.db"), folder.path().join("other"));
         std::fs::write(&other, "precious").unwrap();

@@ -1,5 +1,5 @@
-//! SQLite itself: connections, transactions, the lock, the check of schema and rows, backup and
-//! restore. What stands in the tables belongs to `store::tables`.
+//! SQLite: connections, transactions, the lock file, the checks of schema and rows, backup and
+//! restore. The content of the tables belongs to `store::tables`.
 
 pub mod backup;
 pub mod connection;

@@ -1,8 +1,8 @@
-//! The way back: puts a backup in the place of the database, and keeps what was there.
+//! Restore: replaces the database with a copy of a backup, and keeps the old one.
 //!
-//! What always holds: the backup was checked, and copied onto the same disk, before anything is
-//! moved; under the name of the database stands the old one or the new one, whole, at every
-//! moment; a log of the old one, of either kind, never stands beside the new one.
+//! Invariants: the backup is verified and copied to the same disk before a file is moved; the path
+//! always names the complete old database or the complete new one; a log or journal of the old one
+//! is never beside the new one.
 
 use std::fs;
 use std::io;
@@ -25,50 +25,50 @@ use crate::store::sqlite::time_limit::{TimeLimit, TimeLimits, Work};
 use crate::store::sqlite::transaction::Database;
 use crate::store::sqlite::verify::verify;
 
-/// A restore that was done, or refused for what is wrong with the backup.
+/// The result of a restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Restore {
-    /// The backup stands in the place of the database.
+    /// The backup has replaced the database.
     Done(Restored),
-    /// The backup is damaged; nothing was moved.
+    /// The backup is damaged; no file was moved.
     Unsound(IntegrityReport),
 }
 
-/// What a restore did.
+/// A completed restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// What is in the database now.
+    /// The result of verifying the backup.
     pub report: IntegrityReport,
-    /// Where the old database is kept, if there was one.
+    /// The path where the old database is kept, if there was one.
     pub kept: Option<PathBuf>,
-    /// What the old database had that this one has not; `None` when it could not be read.
+    /// The rows that only the old database had; `None` when it could not be read.
     pub lost: Option<Lost>,
 }
 
-/// What a database had that its backup has not.
+/// The rows that a database had in addition to its backup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
-    /// Changes of status that were seen since.
+    /// Newer transitions.
     pub transitions: u64,
-    /// Deliveries that were made since.
+    /// Newer deliveries.
     pub deliveries: u64,
-    /// Deliveries that are to be sent by the backup, and ended since.
+    /// Deliveries that are pending in the backup, and have ended since.
     pub sent_again: u64,
 }
 
-/// Puts the backup `file` in the place of `database`.
+/// Replaces `database` with a copy of the backup `file`.
 ///
 /// # Errors
 /// When a daemon or another program has the database open, the backup cannot be read, or the disk
-/// fails; then the database is what it was.
+/// fails; then the database is unchanged.
 pub fn restore(database: &Path, file: &Path, now: Timestamp) -> Result<Restore, StoreError> {
     let report = verify(file)?;
     if !report.findings.is_empty() {
         return Ok(Restore::Unsound(report));
     }
-    // A link stays one: what it leads to is the database.
+    // A link stays; the file that it points to is replaced.
     let database = &resolve_symlinks(database);
-    // What takes its place is given to its owner.
+    // The new database will belong to the owner of the old one.
     permissions::check(database, OpenFor::Write)?;
     let fs_user = FsUserGuard::for_database(database)?;
     if let Err(foreign @ StoreError::NotOurs { .. }) =
@@ -82,56 +82,56 @@ pub fn restore(database: &Path, file: &Path, now: Timestamp) -> Result<Restore, 
     if !report.findings.is_empty() {
         return Ok(Restore::Unsound(report));
     }
-    // Whoever restores as root is rarely who runs the daemon.
+    // Root usually restores the database of another user.
     let given = Owner::of(database).and_then(|owner| owner.chown(fresh.as_file()));
-    given.map_err(disk("giving its owner", database))?;
+    given.map_err(disk("changing the owner of", database))?;
     let _fs_user = FsUserGuard::for_database(database)?;
     if !database.exists() {
         move_logs_away(database, None, &ENDINGS)?;
-        let placed = fresh.persist_noclobber(database);
-        placed.map_err(|failure| disk("placing", database)(failure.error))?;
+        let result = fresh.persist_noclobber(database);
+        result.map_err(|failure| disk("replacing", database)(failure.error))?;
         sync_folder(database)?;
         return Ok(Restore::Done(Restored { report, kept: None, lost: None }));
     }
     let lost = lost(database, fresh.path()).ok();
     let kept = with_suffix(database, &format!(".before-restore-{}", compact(now)));
-    // Held until the new one stands there, so that nobody writes to the old one meanwhile.
+    // Locked until it is replaced, so that no other process writes to the old one.
     let held = hold(database)?;
     fs::hard_link(database, &kept).map_err(disk("keeping the old database as", &kept))?;
-    // Whoever holds the old one has ended its journal, and removes it in the end.
+    // The locked connection has no log any more, and removes its journal when it is closed.
     let ended = usize::from(held.is_some());
     move_logs_away(database, Some(&kept), &ENDINGS[..ENDINGS.len() - ended])?;
-    fresh.persist(database).map_err(|failure| disk("placing", database)(failure.error))?;
+    fresh.persist(database).map_err(|failure| disk("replacing", database)(failure.error))?;
     sync_folder(database)?;
     drop(held);
     Ok(Restore::Done(Restored { report, kept: Some(kept), lost }))
 }
 
-/// Puts what the log of the old database holds into its file, and keeps everybody else out; does
-/// nothing to one that is damaged.
+/// Checkpoints the log of the old database into its file, and locks it; does nothing to a damaged
+/// database.
 fn hold(database: &Path) -> Result<Option<Connection>, StoreError> {
     const DOING: &str = "closing the old database";
     let mut connection = connection::open(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    // What is interrupted is damaged: SQLite reads the list of tables and indexes here.
+    // SQLite reads the schema here; one that takes too long is damaged.
     let limit = TimeLimit::of(&mut connection, TimeLimits::default()).doing(DOING)?;
     let limited = limit.begin(DOING, Work::Schema)?;
-    // Only whoever is alone with the database can end its log.
-    let alone = connection
+    // Ending the log takes an exclusive lock.
+    let locked = connection
         .pragma_update(None, "locking_mode", "EXCLUSIVE")
         .and_then(|()| {
             connection.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))
         })
         .and_then(|()| connection.execute_batch("BEGIN EXCLUSIVE"));
     drop(limited);
-    match alone.map_err(|source| damaged(database, DOING, source)) {
+    match locked.map_err(|source| damaged(database, DOING, source)) {
         Ok(()) => Ok(Some(connection)),
         Err(StoreError::Damaged { .. } | StoreError::TooLong { .. }) => Ok(None),
         Err(failure) => Err(failure),
     }
 }
 
-/// Moves logs that are left over to where the old database is kept, or removes them where there is
-/// none; the index of a log is worth nothing by itself.
+/// Moves leftover logs to the path where the old database is kept, or removes them if there is
+/// none, and removes the index of the log.
 fn move_logs_away(
     database: &Path,
     kept: Option<&Path>,
@@ -153,17 +153,17 @@ fn move_logs_away(
     absent_is_fine(fs::remove_file(&index)).map_err(disk("removing", &index))
 }
 
-/// What stands beside a database: the write-ahead log, and the journal of what is to be undone.
+/// The suffixes of the write-ahead log and the rollback journal.
 const ENDINGS: [&str; 2] = ["-wal", "-journal"];
 
-/// Compares the old database with what takes its place.
+/// Counts the rows that the old database has in addition to the new one.
 fn lost(database: &Path, fresh: &Path) -> Result<Lost, StoreError> {
     const DOING: &str = "comparing the databases";
     let connection = connection::open(database, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let old = Database::new(connection, database, OpenFor::Write)?;
     let name = fresh.to_str().ok_or(rusqlite::Error::InvalidQuery).doing(DOING)?;
     old.execute(DOING, "ATTACH ?1 AS fresh", [name])?;
-    // Of one that is damaged, reading may never end.
+    // Limited, since reading a damaged database may not end.
     old.read(DOING, Work::Normal, |connection| {
         let number = |sql: &str| {
             let counted = connection.query_row(sql, [], |row| row.get::<_, i64>(0));

@@ -10,7 +10,7 @@ struct Home {
 }
 
 impl Home {
-    /// A database, and a backup of it from before it noted a config.
+    /// A database, and a backup of it from before a config was saved.
     async fn new() -> Self {
         let home = Self { folder: tempfile::tempdir().unwrap() };
         let (store, writer) = Store::open(&home.path("a.db"), "boot".to_owned()).unwrap();
@@ -29,7 +29,7 @@ impl Home {
         restore(&self.path("a.db"), &self.path("backup.db"), NOW)
     }
 
-    fn in_force(&self, name: &str) -> Option<String> {
+    fn active_config(&self, name: &str) -> Option<String> {
         let connection = Connection::open(self.path(name)).unwrap();
         connection.query_row("SELECT max(active) FROM config", [], |row| row.get(0)).unwrap()
     }
@@ -51,19 +51,22 @@ fn done(restored: Result<Restore, StoreError>) -> Restored {
 }
 
 #[tokio::test]
-async fn a_backup_takes_the_place_and_what_was_there_is_kept() {
+async fn a_restore_replaces_the_database_and_keeps_the_old_one() {
     let home = Home::new().await;
     let restored = done(home.restore());
     assert_eq!(restored.kept, Some(home.path(KEPT)));
     assert_eq!(restored.lost, Some(Lost::default()));
-    assert_eq!((home.in_force("a.db"), home.in_force(KEPT)), (None, Some("later".to_owned())));
+    assert_eq!(
+        (home.active_config("a.db"), home.active_config(KEPT)),
+        (None, Some("later".to_owned()))
+    );
     assert_eq!(home.names(), ["a.db", KEPT, "a.db.lock", "backup.db"]);
 }
 
 #[tokio::test]
-async fn what_only_the_log_of_the_old_one_holds_is_kept_with_it() {
+async fn the_log_of_the_old_database_is_kept_with_it() {
     let home = Home::new().await;
-    // As a kill leaves it: the newest write is in the log alone.
+    // As after a kill: the newest write is in the log only.
     let log = home.path("log");
     {
         let raw = Connection::open(home.path("a.db")).unwrap();
@@ -74,11 +77,14 @@ async fn what_only_the_log_of_the_old_one_holds_is_kept_with_it() {
     fs::rename(home.path("b.db"), home.path("a.db")).unwrap();
     fs::rename(log, home.path("a.db-wal")).unwrap();
     done(home.restore());
-    assert_eq!((home.in_force("a.db"), home.in_force(KEPT)), (None, Some("newest".to_owned())));
+    assert_eq!(
+        (home.active_config("a.db"), home.active_config(KEPT)),
+        (None, Some("newest".to_owned()))
+    );
 }
 
 #[tokio::test]
-async fn a_damaged_database_is_kept_as_it_is_with_its_log() {
+async fn a_damaged_database_is_kept_unchanged_with_its_log() {
     let home = Home::new().await;
     let junk = vec![b'x'; 8192];
     fs::write(home.path("a.db"), &junk).unwrap();
@@ -88,11 +94,11 @@ async fn a_damaged_database_is_kept_as_it_is_with_its_log() {
     assert_eq!(fs::read(home.path(KEPT)).unwrap(), junk);
     assert_eq!(fs::read(home.path(&format!("{KEPT}-wal"))).unwrap(), b"a log");
     assert!(!home.path("a.db-wal").exists());
-    assert_eq!(home.in_force("a.db"), None);
+    assert_eq!(home.active_config("a.db"), None);
 }
 
 #[tokio::test]
-async fn nothing_is_moved_for_a_bad_backup_or_under_someone_who_works() {
+async fn no_file_is_moved_for_a_damaged_backup_or_a_locked_database() {
     let home = Home::new().await;
     let whole = fs::read(home.path("backup.db")).unwrap();
     let mut torn = whole.clone();
@@ -104,14 +110,14 @@ async fn nothing_is_moved_for_a_bad_backup_or_under_someone_who_works() {
     let lock = DatabaseLock::acquire(&home.path("a.db")).unwrap();
     assert!(matches!(home.restore(), Err(StoreError::Locked { .. })));
     drop(lock);
-    assert_eq!(home.in_force("a.db").as_deref(), Some("later"));
+    assert_eq!(home.active_config("a.db").as_deref(), Some("later"));
     assert_eq!(home.names(), ["a.db", "a.db.lock", "backup.db"]);
 }
 
 #[tokio::test]
-async fn where_no_database_is_a_backup_becomes_one() {
+async fn a_restore_without_a_database_creates_one() {
     let home = Home::new().await;
     fs::remove_file(home.path("a.db")).unwrap();
     let restored = done(home.restore());
-    assert_eq!((restored.kept, home.in_force("a.db")), (None, None));
+    assert_eq!((restored.kept, home.active_config("a.db")), (None, None));
 }

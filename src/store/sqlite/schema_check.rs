@@ -1,8 +1,8 @@
-//! The comparison of a database's schema with that which this program makes.
+//! Compares the schema of a database with the one that this program creates.
 //!
-//! Invariants: it reads `sqlite_schema` and no row of a table. A schema fits when its tables and
-//! indexes are ours to the byte and nothing else is there: no trigger, view, virtual table, or
-//! statistics of `ANALYZE`, all of which decide what a statement of ours does.
+//! Invariants: the check reads `sqlite_schema` and no row of a table. A schema passes when its
+//! tables and indexes are equal byte by byte and it has no other object: triggers, views, virtual
+//! tables and the statistics of `ANALYZE` change what our statements do.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -14,7 +14,7 @@ use crate::store::error::{StoreError, damaged};
 use crate::store::migrations::{newest, reference_schema};
 use crate::text::sanitize::sanitize_line;
 
-/// Compares the schema with that of the version `schema`; zero is an empty database.
+/// Compares the schema with that of version `schema`; zero is an empty database.
 ///
 /// # Errors
 /// [`StoreError::Altered`] with every difference, [`StoreError::Damaged`] when SQLite cannot read
@@ -25,25 +25,25 @@ pub(in crate::store) fn check(
     schema: i64,
 ) -> Result<(), StoreError> {
     let unreadable = |source: rusqlite::Error| match source.sqlite_error_code() {
-        // A statement that selects from `sqlite_schema` fails so for what stands there only: a text
-        // or a number of objects that is too large, or what is no statement at all.
+        // A select from `sqlite_schema` fails like this only for its content: a text or a number of
+        // objects that is too large, or invalid SQL.
         Some(ErrorCode::Unknown | ErrorCode::TooBig | ErrorCode::OperationAborted) => {
             StoreError::Damaged { path: path.to_owned(), what: source.to_string() }
         }
         Some(ErrorCode::OperationInterrupted) => StoreError::Damaged {
             path: path.to_owned(),
-            what: "its list of tables and indexes has no end".to_owned(),
+            what: "reading its schema took too long".to_owned(),
         },
         _ => damaged(path, DOING, source),
     };
     let found = objects(connection).map_err(unreadable)?;
     let made = |source| StoreError::sqlite(DOING, source);
     let differences = if schema == newest() {
-        let ours = NEWEST.get_or_init(|| ours(schema).ok());
-        let ours = ours.as_ref().ok_or(rusqlite::Error::InvalidQuery).map_err(made)?;
-        differences(&found, ours)
+        let expected = NEWEST.get_or_init(|| expected(schema).ok());
+        let expected = expected.as_ref().ok_or(rusqlite::Error::InvalidQuery).map_err(made)?;
+        differences(&found, expected)
     } else {
-        differences(&found, &ours(schema).map_err(made)?)
+        differences(&found, &expected(schema).map_err(made)?)
     };
     match differences.is_empty() {
         true => Ok(()),
@@ -51,15 +51,15 @@ pub(in crate::store) fn check(
     }
 }
 
-/// The tables and indexes of that version.
-fn ours(schema: i64) -> rusqlite::Result<Vec<Object>> {
+/// The tables and indexes of a version.
+fn expected(schema: i64) -> rusqlite::Result<Vec<Object>> {
     reference_schema(schema).and_then(|model| objects(&model))
 }
 
-/// Those of the newest version: to make them takes a hundred times as long as to compare them.
+/// Those of the newest version, cached: creating them takes a hundred times as long as comparing.
 static NEWEST: OnceLock<Option<Vec<Object>>> = OnceLock::new();
 
-/// A row of `sqlite_schema`, without the place of its pages.
+/// A row of `sqlite_schema`, without its root page.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Object {
     kind: String,
@@ -106,21 +106,21 @@ fn differences(found: &[Object], expected: &[Object]) -> Vec<String> {
         return Vec::new();
     }
     let is_among = |all: &[Object], it: &Object| all.iter().any(|other| other.is_named_like(it));
-    // An index without a text belongs to a table that is named.
-    let is_told = |it: &&Object| it.sql.is_some();
+    // An index without SQL belongs to a table that is reported.
+    let has_sql = |it: &&Object| it.sql.is_some();
     let mut foreign: Vec<&Object> =
-        found.iter().filter(is_told).filter(|it| !is_among(expected, it)).collect();
-    // What would run comes first: `trigger` and `view` are the last words.
+        found.iter().filter(has_sql).filter(|it| !is_among(expected, it)).collect();
+    // Triggers and views come first: they are last in alphabetical order.
     foreign.sort_by(|one, other| other.kind.cmp(&one.kind));
-    let foreign = foreign.into_iter().map(|it| format!("the {} is none of ours", it.shown()));
-    let other = expected.iter().filter(is_told).filter(|it| !found.contains(it));
+    let foreign = foreign.into_iter().map(|it| format!("unexpected {}", it.shown()));
+    let other = expected.iter().filter(has_sql).filter(|it| !found.contains(it));
     let other = other.map(|it| match is_among(found, it) {
-        true => format!("the {} is not as this program makes it", it.shown()),
+        true => format!("the {} was altered", it.shown()),
         false => format!("the {} is missing", it.shown()),
     });
     let mut differences: Vec<String> = foreign.chain(other).collect();
     if differences.is_empty() {
-        differences.push("its list of tables and indexes contradicts itself".to_owned());
+        differences.push("its schema is inconsistent".to_owned());
     }
     differences
 }

@@ -14,58 +14,57 @@ use crate::store::sqlite::integrity::IntegrityCheck;
 use crate::store::sqlite::restore::{Restore, restore};
 use crate::store::sqlite::verify::verify;
 
-/// What somebody could put into a file of ours, and what is said of it. Each of them would run, or
-/// change what is read, if a row were read or written.
+/// Objects that could be planted in a database, and how they are reported. Each would run, or
+/// change the result, if a row were read or written.
 const PLANTED: [(&str, &str); 14] = [
     (
         "CREATE TRIGGER l AFTER INSERT ON run_state BEGIN SELECT load_extension('/tmp/x.so'); END",
-        "the trigger `l` is none of ours",
+        "unexpected trigger `l`",
     ),
     (
         "CREATE TRIGGER t AFTER INSERT ON run_state BEGIN
            INSERT INTO accounts WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)
            SELECT x, x FROM n; END",
-        "the trigger `t` is none of ours",
+        "unexpected trigger `t`",
     ),
     (
         "ALTER TABLE transitions RENAME TO x;
          CREATE VIEW transitions AS WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x FROM n)
          SELECT x AS seq, x AS avatar_id, x AS avatar_seq, x AS to_status FROM n",
-        "the view `transitions` is none of ours",
+        "unexpected view `transitions`",
     ),
-    ("CREATE VIEW v AS SELECT * FROM watches", "the view `v` is none of ours"),
-    ("CREATE VIRTUAL TABLE v USING fts5(x)", "the table `v` is none of ours"),
+    ("CREATE VIEW v AS SELECT * FROM watches", "unexpected view `v`"),
+    ("CREATE VIRTUAL TABLE v USING fts5(x)", "unexpected table `v`"),
     (
         "DROP TABLE config; CREATE VIRTUAL TABLE config USING dbstat",
-        "the table `config` is not as this program makes it",
+        "the table `config` was altered",
     ),
     (
         "ALTER TABLE watches ADD COLUMN g TEXT AS (replace(hex(zeroblob(1000000)), '0', name))",
-        "the table `watches` is not as this program makes it",
+        "the table `watches` was altered",
     ),
     (
         "ALTER TABLE watches ADD COLUMN g TEXT CHECK(g LIKE '%a%a%a%a%a%a%a%a%a%a')",
-        "the table `watches` is not as this program makes it",
+        "the table `watches` was altered",
     ),
     (
         "CREATE INDEX i ON watches(length(replace(hex(zeroblob(1000000)), '0', name)))",
-        "the index `i` is none of ours",
+        "unexpected index `i`",
     ),
     (
         "DROP INDEX deliveries_due; CREATE INDEX deliveries_due ON deliveries(channel_id)",
-        "the index `deliveries_due` is not as this program makes it",
+        "the index `deliveries_due` was altered",
     ),
     ("DROP INDEX deliveries_order", "the index `deliveries_order` is missing"),
     ("DROP TABLE unrecognized", "the table `unrecognized` is missing"),
-    ("ANALYZE", "the table `sqlite_stat1` is none of ours"),
-    ("CREATE TABLE \"\u{202e}\u{1b}[2J\n\"(x)", "the table `[2J` is none of ours"),
+    ("ANALYZE", "unexpected table `sqlite_stat1`"),
+    ("CREATE TABLE \"\u{202e}\u{1b}[2J\n\"(x)", "unexpected table `[2J`"),
 ];
 
 struct Home(tempfile::TempDir);
 
 impl Home {
-    /// A database that a daemon made, was killed on, and that was altered then; and a backup of
-    /// it from before.
+    /// A database of a daemon that was killed, altered since, and a backup from before.
     fn new(sql: &str) -> Self {
         let home = Self(tempfile::tempdir().unwrap());
         let (database, _) = open_for_writing(&home.path("a.db")).unwrap();
@@ -81,7 +80,7 @@ impl Home {
 }
 
 #[test]
-fn what_is_not_ours_in_a_file_is_named_by_everybody_before_a_row_is_read() {
+fn an_unexpected_object_is_reported_by_every_opening_before_a_row_is_read() {
     for (sql, expected) in PLANTED {
         let home = Home::new(sql);
         let path = home.path("a.db");
@@ -106,13 +105,13 @@ fn what_is_not_ours_in_a_file_is_named_by_everybody_before_a_row_is_read() {
             findings.iter().all(|it| it.part == IntegrityCheck::Structure),
             "{sql}: {findings:?}"
         );
-        assert_eq!(fs::read(&path).unwrap(), before, "it was touched: {sql}");
+        assert_eq!(fs::read(&path).unwrap(), before, "it was changed: {sql}");
         assert!(!home.path("b.db").exists());
     }
 }
 
 #[test]
-fn a_backup_takes_the_place_of_what_was_altered_and_never_the_other_way() {
+fn a_backup_replaces_an_altered_database_and_an_altered_backup_replaces_none() {
     for (sql, _) in PLANTED {
         let home = Home::new(sql);
         let (path, backup) = (home.path("a.db"), home.path("backup.db"));
@@ -127,7 +126,7 @@ fn a_backup_takes_the_place_of_what_was_altered_and_never_the_other_way() {
 }
 
 #[test]
-fn an_older_database_is_compared_with_its_own_schema_before_it_is_brought_forward() {
+fn an_older_database_is_compared_with_its_own_schema_before_it_is_migrated() {
     for schema in 1..=newest() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
@@ -146,13 +145,13 @@ fn an_older_database_is_compared_with_its_own_schema_before_it_is_brought_forwar
 }
 
 #[tokio::test]
-async fn what_is_planted_in_a_live_file_stops_every_write_and_read_until_it_is_gone() {
+async fn an_object_planted_in_a_live_file_stops_writes_and_reads_until_it_is_removed() {
     for (sql, expected) in PLANTED.iter().filter(|(sql, _)| sql.starts_with("CREATE ")) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         let (store, writer) = Store::open(&path, "boot".to_owned()).unwrap();
         let reader = Reader::open(&path).unwrap();
-        let mut hands = DeliveryAdmin::open(&path).unwrap();
+        let mut admin = DeliveryAdmin::open(&path).unwrap();
         let beside = Connection::open(&path).unwrap();
         let began = Instant::now();
         beside.execute_batch(sql).unwrap();
@@ -165,9 +164,9 @@ async fn what_is_planted_in_a_live_file_stops_every_write_and_read_until_it_is_g
         check(store.pending_counts().await.unwrap_err());
         check(reader.conditions().unwrap_err());
         check(reader.channels().unwrap_err());
-        check(hands.failed(&Default::default()).unwrap_err());
+        check(admin.failed(&Default::default()).unwrap_err());
         let name = crate::domain::delivery::channel::ChannelName::parse("x").unwrap();
-        check(hands.pause(&name, Timestamp::from_millis(0)).unwrap_err());
+        check(admin.pause(&name, Timestamp::from_millis(0)).unwrap_err());
 
         let made = beside.query_row(
             "SELECT 'DROP ' || type || ' \"' || name || '\"' FROM sqlite_schema ORDER BY rowid DESC
@@ -188,10 +187,10 @@ async fn what_is_planted_in_a_live_file_stops_every_write_and_read_until_it_is_g
 }
 
 #[test]
-fn a_file_that_says_the_same_in_another_way_is_not_ours() {
+fn the_same_schema_in_other_words_is_refused() {
     let home = Home::new("");
     let path = home.path("a.db");
-    // As `sqlite3 a.db .dump | sqlite3 b.db` makes it, with its number and its id.
+    // As made by `sqlite3 a.db .dump | sqlite3 b.db`, with the version and the application id.
     let texts = {
         let old = Connection::open(&path).unwrap();
         let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'
@@ -213,14 +212,14 @@ fn a_file_that_says_the_same_in_another_way_is_not_ours() {
     let check = |name: &str, from: &str, to: &str| {
         let others: Vec<String> = texts.iter().map(|text| text.replace(from, to)).collect();
         assert_ne!(others, texts);
-        assert_eq!(make(name, &others), ["the table `config` is not as this program makes it"]);
+        assert_eq!(make(name, &others), ["the table `config` was altered"]);
     };
     check("blank.db", "active TEXT", "active  TEXT");
     check("comment.db", "active TEXT", "active /* ours */ TEXT");
 }
 
 #[test]
-fn a_list_of_tables_that_is_not_even_sql_is_refused_by_everybody() {
+fn a_corrupt_schema_table_is_refused_by_every_opening() {
     let long = format!("CREATE VIEW v AS SELECT 1 /* {} */", "y".repeat(200_000));
     let deep = format!("CREATE VIEW v AS SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));
     let insert = |kind: &str, sql: &str| {
@@ -269,7 +268,7 @@ fn a_list_of_tables_that_is_not_even_sql_is_refused_by_everybody() {
             Err(refused) => assert!(is_known(&refused), "{shown}: {refused:?}"),
         }
         assert!(!home.path("new.db").exists());
-        // Wrong pages are found where they are read.
+        // Wrong pages are found when they are read.
         if !edit.contains("rootpage = 0") && !edit.contains("rootpage = (") {
             let refused = Store::open(&path, "boot".to_owned()).unwrap_err();
             assert!(is_known(&refused), "{shown}: {refused:?}");

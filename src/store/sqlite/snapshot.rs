@@ -1,11 +1,10 @@
-//! One state of the database for whoever only reads, beside a daemon or without one.
+//! Reads one committed state of the database without write access, with or without a daemon.
 //!
-//! What always holds: nothing is made beside the database and nothing of it is changed, so the next
-//! start finds what the last one left; what is read is one committed state. Where the files of a
-//! log and its index are there, SQLite reads them as everybody does. Else the files are read as
-//! they lie, without an index on disk, and read again when they changed meanwhile.
+//! Invariant: no file is created beside the database or changed, so a start finds what the last run
+//! left. If the log and its index exist, SQLite reads them as usual. Otherwise the files are read
+//! without an index on disk, and again if they changed meanwhile.
 //!
-//! Not for the process that writes: closing a file gives up all locks that a process has on it.
+//! Not for the process that writes: closing a file releases all locks of the process on it.
 
 use std::fs::{self, File, Metadata};
 use std::os::fd::AsFd;
@@ -32,21 +31,21 @@ use crate::store::sqlite::database::{self, FileIdentity};
 use crate::store::sqlite::lock::DatabaseLock;
 use crate::store::sqlite::transaction::Database;
 
-/// Reads one state of the database at `path`, of this or an older schema. It reads again from the
-/// beginning when the files changed meanwhile.
+/// Reads one state of the database at `path`, of this or an older schema, and again from the start
+/// when the files changed meanwhile.
 ///
 /// # Errors
-/// [`StoreError::Absent`] when there is none, [`StoreError::Blank`] when there is nothing in it,
-/// [`StoreError::Blocked`] when this user may not read it, or somebody else could have written it;
-/// when it is damaged, altered, foreign or newer; what `read` fails with.
+/// [`StoreError::NotFound`] when there is none, [`StoreError::Empty`] when the file is empty,
+/// [`StoreError::Blocked`] when this user may not read it, or another user could have written it;
+/// when it is damaged, altered or newer, or belongs to another program; the error of `read`.
 pub(in crate::store) fn read<T>(
     path: &Path,
     mut read: impl FnMut(Database) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let mut index = Index::Wanted;
     let mut last = StoreError::Busy { doing: DOING };
-    for tried in 0..ATTEMPTS_MAX {
-        thread::sleep(PAUSE * tried);
+    for attempt in 0..ATTEMPTS_MAX {
+        thread::sleep(PAUSE * attempt);
         let files = Files::hold(path, index)?;
         let done = files.open().and_then(&mut read);
         match done {
@@ -63,11 +62,11 @@ pub(in crate::store) fn read<T>(
     Err(obstacle::explain(path, OpenFor::Read, last))
 }
 
-/// Whether the index of a log that is on disk is of use.
+/// Whether to use the index of the log that is on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Index {
     Wanted,
-    /// The file system cannot map it into memory, so that no daemon can use it either.
+    /// The file system cannot map it into memory, so a daemon cannot use it either.
     Unusable,
 }
 
@@ -76,31 +75,31 @@ fn is_one(failure: &StoreError, codes: &[i32]) -> bool {
     source.sqlite_error().is_some_and(|it| codes.contains(&it.extended_code))
 }
 
-/// The files of a database, as they were found; held so that those of the log do not vanish.
+/// The files of a database, locked so that the log is not removed.
 struct Files {
     path: PathBuf,
     mode: OpenMode,
-    /// What each of them was like, if they are read as they lie.
+    /// The state of each file, if they are read without locks.
     states: Option<[SnapshotFileState; 2]>,
-    /// Dropped last: with it the process gives up every lock on the database.
+    /// Dropped last: closing it releases every lock of the process on the database.
     _database: File,
 }
 
 /// How a database is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OpenMode {
-    /// As everybody does, by the index that is there or, without a log, with locks on the file.
+    /// As usual, with the index on disk or, without a log, with locks on the file.
     Shared,
-    /// As it lies with its log, whose index is in this process alone.
+    /// With its log and an index in memory, without locks.
     WithLog,
-    /// As it lies: there is nothing in a log.
+    /// The file alone, without locks: there is no log, or an empty one.
     Alone,
 }
 
 impl Files {
     fn hold(path: &Path, wanted: Index) -> Result<Self, StoreError> {
         match fs::metadata(path) {
-            Ok(found) if !found.is_file() => return Err(application_id::no_regular_file(path)),
+            Ok(found) if !found.is_file() => return Err(application_id::not_a_file(path)),
             Ok(_) => {}
             Err(failure) => return Err(obstacle::missing(path, failure)),
         }
@@ -112,19 +111,19 @@ impl Files {
         share(&database)?;
         let [log, index, journal] = SQLITE_ENDS.map(|end| with_suffix(path, end));
         let length = |file: &Path| fs::symlink_metadata(file).ok().map(|found| found.len());
-        let way = match (length(&log), length(&index), length(&journal)) {
+        let mode = match (length(&log), length(&index), length(&journal)) {
             (Some(_), Some(_), _) if wanted == Index::Wanted => OpenMode::Shared,
             (Some(1..), ..) => OpenMode::WithLog,
-            // What is half written can be undone by whoever may write, and by nobody else.
+            // Rolling back the journal takes write access.
             (_, _, Some(1..)) => {
-                // SQLite undoes it under a lock that it shares with nobody, not even with us.
+                // SQLite takes an exclusive lock for that, so ours is released.
                 database = open_file(path)?;
                 OpenMode::Shared
             }
             (Some(0) | None, _, _) => OpenMode::Alone,
         };
-        let states = (way != OpenMode::Shared).then(|| settled(path, &log));
-        Ok(Self { path: path.to_owned(), mode: way, states, _database: database })
+        let states = (mode != OpenMode::Shared).then(|| settled(path, &log));
+        Ok(Self { path: path.to_owned(), mode, states, _database: database })
     }
 
     fn open(&self) -> Result<Database, StoreError> {
@@ -142,7 +141,7 @@ impl Files {
         })?;
         let connection = connection::open(Path::new(&uri), flags)?;
         if self.mode == OpenMode::WithLog {
-            // Whoever has the database alone needs no index on disk.
+            // In this mode SQLite needs no index on disk.
             connection
                 .pragma_update_and_check(None, "locking_mode", "EXCLUSIVE", |_| Ok(()))
                 .doing(DOING)?;
@@ -169,8 +168,8 @@ fn open_file(path: &Path) -> Result<File, StoreError> {
         .map_err(|failure| obstacle::explain(path, OpenFor::Read, failure))
 }
 
-/// Takes the lock that everybody takes who has the database open: whoever closes it last, and would
-/// remove its log, does not while there is another. A file system without locks has none to take.
+/// Takes the shared lock of SQLite, so that another process that closes the database does not
+/// remove the log. Does nothing on a file system without locks.
 fn share(database: &File) -> Result<(), StoreError> {
     let lock = libc::flock {
         l_type: SHARED,
@@ -188,8 +187,7 @@ fn share(database: &File) -> Result<(), StoreError> {
     Err(StoreError::Busy { doing: DOING })
 }
 
-/// The states of the database and its log, so that a write that comes later shows: the clock of
-/// the file system has moved on since the last one.
+/// The states of the database and its log, taken so late that a later write changes the timestamp.
 fn settled(database: &Path, log: &Path) -> [SnapshotFileState; 2] {
     let mut states = [database, log].map(SnapshotFileState::of);
     for _ in 0..PAUSES_MAX {
@@ -202,8 +200,8 @@ fn settled(database: &Path, log: &Path) -> [SnapshotFileState; 2] {
     states
 }
 
-/// What a write to a file changes; nothing where there is none. Its owner and mode are not in it:
-/// some file systems set them whenever a file is opened.
+/// The attributes that a write to a file changes; `None` for a missing file. Owner and mode are not
+/// included, since some file systems set them whenever a file is opened.
 #[derive(Debug, PartialEq, Eq)]
 struct SnapshotFileState(Option<[i64; 5]>);
 
@@ -216,16 +214,16 @@ impl SnapshotFileState {
         Self(fs::metadata(path).ok().map(described))
     }
 
-    /// Whether a change that is made now would bear another time than the last one.
+    /// Whether a write now would get another timestamp than the last one.
     fn is_past(&self) -> bool {
         let Some([.., seconds, nanoseconds]) = self.0 else { return true };
-        // A file that is made now bears the time by which the kernel dates changes.
+        // A new file has the current time of the kernel clock for timestamps.
         let made = rustix::fs::memfd_create(c"now", MemfdFlags::CLOEXEC).map(File::from);
         let Ok(now) = made.map_err(Into::into).and_then(|made| made.metadata()) else {
             return true;
         };
         match nanoseconds {
-            // Some file systems count by seconds, or by two.
+            // Some file systems have a resolution of one or two seconds.
             0 => now.mtime() < seconds || now.mtime() > seconds + 2,
             _ => (now.mtime(), now.mtime_nsec()) != (seconds, nanoseconds),
         }
@@ -233,17 +231,17 @@ impl SnapshotFileState {
 }
 
 const DOING: &str = "reading the database";
-/// How often a database is read that changes while it is read.
+/// How often a database is read that changes meanwhile.
 const ATTEMPTS_MAX: u32 = 20;
-/// What SQLite says where files cannot be mapped into memory that is shared.
+/// The codes of SQLite when files cannot be mapped into shared memory.
 const UNMAPPABLE: [i32; 3] =
     [ffi::SQLITE_IOERR_SHMMAP, ffi::SQLITE_IOERR_SHMOPEN, ffi::SQLITE_IOERR_SHMLOCK];
-/// What it says to whoever may not write, while whoever may has just come or gone.
+/// Its codes for a reader while a writer opens or closes the database.
 const UNSETTLED: [i32; 2] = [ffi::SQLITE_READONLY_RECOVERY, ffi::SQLITE_READONLY_CANTINIT];
 const PAUSE: Duration = Duration::from_millis(5);
-/// For as long as the slowest clock of a file system needs to move on, and some.
+/// Enough pauses for the coarsest timestamps of a file system.
 const PAUSES_MAX: usize = 700;
-// Where SQLite has its locks (<https://www.sqlite.org/fileformat2.html#the_lock_byte_page>).
+// The location of SQLite's locks (<https://www.sqlite.org/fileformat2.html#the_lock_byte_page>).
 const SHARED_FIRST: libc::off_t = 0x4000_0002;
 const SHARED_SIZE: libc::off_t = 510;
 const SHARED: libc::c_short = libc::F_RDLCK as libc::c_short;

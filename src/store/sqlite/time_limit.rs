@@ -1,7 +1,7 @@
-//! Time limits of transactions: SQLite asks every few thousand steps whether to go on.
+//! Time limits of transactions, checked by SQLite every few thousand steps.
 //!
-//! Invariants: a limit counts from the begin of its transaction. Once the daemon stops, a shorter
-//! one counts from then; after a statement was interrupted by that, nothing more is begun.
+//! Invariants: a limit counts from the start of its transaction. During a shutdown, a shorter limit
+//! counts from the shutdown; after it has interrupted a statement, no transaction starts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,32 +12,33 @@ use rusqlite::Connection;
 use crate::store::error::StoreError;
 use crate::store::sqlite::connection::BUSY_TIMEOUT;
 
-/// Kinds of work that are limited.
+/// Kinds of work with a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::store) enum Work {
-    /// Any but the following.
+    /// Any other work.
     Normal,
-    /// A look at the schema of a file, which has a few pages; those of some files have no end.
+    /// Reading the schema of a file, which has a few pages; damaged pages can form a cycle.
     Schema,
-    /// A step of the retention, which reads some thousand rows wherever they are on the disk.
+    /// A step of the retention, which reads some thousand rows all over the disk.
     Retention,
 }
 
-/// How long the transactions of a connection may take.
+/// The time limits of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store) struct TimeLimits {
-    /// [`Work::Usual`].
+    /// [`Work::Normal`].
     pub(in crate::store) usual: Duration,
     /// [`Work::Schema`].
     pub(in crate::store) schema: Duration,
     /// [`Work::Retention`].
     pub(in crate::store) retention: Duration,
-    /// Any of them once the daemon stops.
+    /// Any of them during a shutdown.
     pub(in crate::store) after_stop: Duration,
 }
 
 impl Default for TimeLimits {
-    /// The loops wait for a few transactions in a row, and the watchdog gives the store 90 seconds.
+    /// The loops wait for a few transactions in a row, and the watchdog permits the store 90
+    /// seconds.
     fn default() -> Self {
         Self {
             usual: Duration::from_secs(20),
@@ -48,7 +49,7 @@ impl Default for TimeLimits {
     }
 }
 
-/// The time limit of one connection; clones are the same.
+/// The time limit of one connection; clones share it.
 #[derive(Clone, Debug)]
 pub(in crate::store) struct TimeLimit(Arc<LimitState>);
 
@@ -63,12 +64,12 @@ struct LimitState {
     is_interrupted_by_stop: AtomicBool,
 }
 
-/// A transaction that is limited for as long as this lives.
+/// Limits a transaction until it is dropped.
 #[derive(Debug)]
 pub(in crate::store) struct Limited(TimeLimit);
 
 impl TimeLimit {
-    /// Limits the transactions of a connection from now on.
+    /// Limits the transactions of a connection.
     pub(in crate::store) fn of(
         connection: &mut Connection,
         limits: TimeLimits,
@@ -81,15 +82,15 @@ impl TimeLimit {
             stopping_at: AtomicU64::new(NEVER),
             is_interrupted_by_stop: AtomicBool::new(false),
         }));
-        let asked = limit.clone();
-        connection.progress_handler(STEPS, Some(move || asked.is_over()))?;
+        let handler_limit = limit.clone();
+        connection.progress_handler(STEPS, Some(move || handler_limit.is_over()))?;
         Ok(limit)
     }
 
-    /// Begins to count.
+    /// Starts the limit of a transaction.
     ///
     /// # Errors
-    /// [`StoreError::Interrupted`] when a statement was interrupted since the daemon stops.
+    /// [`StoreError::Interrupted`] when a statement was interrupted by the shutdown.
     pub(in crate::store) fn begin(
         &self,
         doing: &'static str,
@@ -110,7 +111,7 @@ impl TimeLimit {
         Ok(Limited(self.clone()))
     }
 
-    /// Leaves what is under way, and what comes, the time after a stop.
+    /// Applies the shorter limit of a shutdown to this and all later transactions.
     pub(in crate::store) fn stop(&self) {
         self.0.stopping_at.fetch_min(self.now(), Ordering::Relaxed);
     }
@@ -120,8 +121,8 @@ impl TimeLimit {
         self.0.stopping_at.load(Ordering::Relaxed) != NEVER
     }
 
-    /// How long a transaction may wait for the lock of another process: once the daemon stops, what
-    /// is left of the time after a stop, and a little, so that a short lock fails nothing.
+    /// How long a transaction may wait for the lock of another process. During a shutdown it is the
+    /// rest of that limit, and at least enough for a short lock.
     pub(in crate::store) fn lock_timeout(&self) -> Duration {
         let stopping_at = self.0.stopping_at.load(Ordering::Relaxed);
         if stopping_at == NEVER {
@@ -163,9 +164,9 @@ fn milliseconds(duration: Duration) -> u64 {
 }
 
 const NEVER: u64 = u64::MAX;
-/// Longer than this program itself ever holds a lock, as a rule.
+/// Longer than this program usually holds a lock.
 const LOCK_TIMEOUT_MIN: Duration = Duration::from_millis(500);
-/// Steps of SQLite's machine between two questions: less than a millisecond, as a rule.
+/// Steps of SQLite's virtual machine between two checks, usually less than a millisecond.
 pub(in crate::store) const STEPS: i32 = 10_000;
 
 #[cfg(test)]
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_statement_that_never_ends_is_interrupted_and_the_next_one_runs() {
+    fn an_endless_statement_is_interrupted_and_the_next_one_runs() {
         let (connection, limit) = limited(SHORT, SHORT);
         let limited = limit.begin("testing", Work::Normal).unwrap();
         assert!(is_interrupted(&run(&connection, ENDLESS)));
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_limit_is_not_interrupted() {
+    fn a_statement_without_a_limit_is_not_interrupted() {
         let (connection, limit) = limited(Duration::ZERO, Duration::ZERO);
         drop(limit.begin("testing", Work::Normal).unwrap());
         limit.stop();
@@ -214,9 +215,9 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_ends_what_never_ends_and_nothing_is_begun_after_it() {
+    fn a_shutdown_interrupts_an_endless_statement_and_no_transaction_starts_after_it() {
         let (connection, limit) = limited(Duration::MAX, SHORT);
-        // What ends in time goes on.
+        // A statement within the limit completes.
         limit.stop();
         let limited = limit.begin("testing", Work::Normal).unwrap();
         assert_eq!(run(&connection, "SELECT 1").unwrap(), 1);

@@ -1,8 +1,8 @@
-//! A database of ours that is open: every transaction on it begins with a look at the schema.
+//! An open database: every transaction compares the schema if it has changed.
 //!
-//! Invariants: nothing is read or written but in a transaction whose schema was compared with ours,
-//! also when another process has changed it since the opening. Every transaction has a time limit,
-//! except of work that may take long.
+//! Invariants: rows are read and written only in a transaction that has compared the schema, even
+//! if another process has changed it since the database was opened. Every transaction has a time
+//! limit, except for work that takes long.
 
 use std::cell::Cell;
 use std::fs;
@@ -24,7 +24,7 @@ use crate::store::sqlite::time_limit::{self, TimeLimit, TimeLimits, Work};
 pub(in crate::store) struct Database {
     connection: Connection,
     path: PathBuf,
-    /// The user whose file ids root switches to.
+    /// The user that root switches to for file access.
     owner: Option<Owner>,
     schema: i64,
     /// `PRAGMA schema_version` when the schema was last compared; it changes with every change of
@@ -34,9 +34,8 @@ pub(in crate::store) struct Database {
 }
 
 impl Database {
-    /// Compares the schema of the database at `path`, whose number may be an older one, and looks
-    /// again whose its files are: in a shared folder they could have been exchanged before they
-    /// were opened.
+    /// Compares the schema of the database at `path`, of this or an older version, and checks the
+    /// owner and mode of its files again, which could have been replaced before they were opened.
     ///
     /// # Errors
     /// As [`application_id::identify`] and [`permissions::check`].
@@ -54,20 +53,20 @@ impl Database {
         Ok(Self { connection, path, owner, schema, compared_at, limit })
     }
 
-    /// The number of its schema; zero when there is nothing in it yet.
+    /// The version of its schema; zero for an empty database.
     pub(in crate::store) const fn schema(&self) -> i64 {
         self.schema
     }
 
-    /// The limit of its transactions.
+    /// The time limit of its transactions.
     pub(in crate::store) const fn time_limit(&self) -> &TimeLimit {
         &self.limit
     }
 
-    /// Reads one state, for no longer than that kind of work may take.
+    /// Reads one state within the time limit of that kind of work.
     ///
     /// # Errors
-    /// When the schema is no longer ours; what `work` fails with.
+    /// When the schema was altered; the error of `work`.
     pub(in crate::store) fn read<T>(
         &self,
         doing: &'static str,
@@ -78,7 +77,7 @@ impl Database {
         self.read_for_long(doing, work)
     }
 
-    /// As [`Self::read`], for work that takes as long as the database is large.
+    /// As [`Self::read`], without a time limit.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -92,16 +91,16 @@ impl Database {
         let transaction = self.connection.unchecked_transaction().doing(doing)?;
         self.compare_again(&transaction, doing)?;
         let done = work(&transaction).doing(doing)?;
-        // Nothing was written, so no failure here changes what was read.
+        // A failure here does not matter after reading.
         drop(transaction.commit());
         Ok(done)
     }
 
-    /// Writes in a transaction that can never fail to upgrade from reading to writing, for no
-    /// longer than that kind of work may take; commits unless `work` fails.
+    /// Writes in an `IMMEDIATE` transaction within the time limit of that kind of work; commits
+    /// unless `work` fails.
     ///
     /// # Errors
-    /// When the schema is no longer ours; what `work` fails with, and the commit.
+    /// When the schema was altered; the error of `work`, or of the commit.
     pub(in crate::store) fn write<T>(
         &mut self,
         doing: &'static str,
@@ -111,7 +110,7 @@ impl Database {
         self.transact(doing, kind, |transaction| work(transaction).doing(doing))
     }
 
-    /// As [`Self::write`], for work that says itself what it fails at.
+    /// As [`Self::write`], for work that returns its own errors.
     ///
     /// # Errors
     /// As [`Self::write`].
@@ -133,8 +132,7 @@ impl Database {
         Ok(done)
     }
 
-    /// Does what SQLite does in no transaction of ours: copies, checkpoints. Such statements name
-    /// no table.
+    /// Runs a statement outside of a transaction, such as a checkpoint. It must not name a table.
     ///
     /// # Errors
     /// When SQLite fails.
@@ -159,8 +157,8 @@ impl Database {
         Ok(())
     }
 
-    /// Opens all files of the database that SQLite would otherwise open by name during a copy, which
-    /// root makes with its own ids: the log is open, and no journal is looked for again.
+    /// Opens the log, so that SQLite opens no file of the database by name during a copy, which
+    /// root makes with its own ids.
     ///
     /// # Errors
     /// As [`Self::read`].
@@ -174,10 +172,10 @@ impl Database {
     }
 
     /// Copies the database into the empty file at `path`, unless the copy becomes larger than
-    /// `bytes_max`: pages that are damaged can have rows without an end.
+    /// `bytes_max`: damaged pages can form a cycle.
     ///
     /// # Errors
-    /// When SQLite fails, or is interrupted for the size of the copy.
+    /// When SQLite fails, or the copy becomes too large.
     pub(in crate::store) fn copy_into(
         mut self,
         path: &str,
@@ -193,12 +191,12 @@ impl Database {
         FsUserGuard::switch_to(self.owner, &self.path)
     }
 
-    /// How many rows this connection has changed.
+    /// The number of rows that this connection has changed.
     pub(in crate::store) fn total_changes(&self) -> u64 {
         self.connection.total_changes()
     }
 
-    /// A number that changes when anybody else has written to the database
+    /// A number that changes when another connection has written to the database
     /// (<https://www.sqlite.org/pragma.html#pragma_data_version>).
     ///
     /// # Errors
@@ -207,7 +205,7 @@ impl Database {
         self.connection.pragma_query_value(None, "data_version", |row| row.get(0))
     }
 
-    /// Compares the schema within a transaction, if it was changed since that was last done.
+    /// Compares the schema within a transaction, if it has changed since the last comparison.
     fn compare_again(
         &self,
         transaction: &Connection,
@@ -217,7 +215,7 @@ impl Database {
         if now != self.compared_at.get() {
             let altered = schema_check::check(transaction, &self.path, self.schema);
             altered.map_err(|failure| match self.limit.is_stopping() {
-                // It is not waited for until it is ours again.
+                // The shutdown does not wait until it is restored.
                 true => StoreError::Interrupted { doing },
                 false => failure,
             })?;
@@ -242,7 +240,7 @@ const OPENING: &str = "opening the database";
 
 #[cfg(test)]
 impl Database {
-    /// Other limits than those by default.
+    /// Sets other limits than the default.
     pub(in crate::store) fn set_limits(&mut self, limits: TimeLimits) {
         self.limit = TimeLimit::of(&mut self.connection, limits).unwrap();
     }
@@ -265,7 +263,7 @@ mod tests {
     use crate::store::sqlite::connection::open;
 
     #[test]
-    fn files_that_were_exchanged_while_they_were_opened_are_refused() {
+    fn files_that_were_replaced_while_they_were_opened_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         fs::write(&path, "").unwrap();
@@ -281,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_stop_the_lock_of_another_process_is_waited_for_briefly() {
+    fn during_a_shutdown_a_transaction_waits_briefly_for_a_lock() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         let (mut database, _) = crate::store::sqlite::database::open_for_writing(&path).unwrap();

@@ -1,7 +1,7 @@
-//! The check of a database file: its schema, and everything in it.
+//! Verifies a database file: its schema and its content.
 //!
-//! It reads one state of the file, beside a daemon or without one, and changes nothing. No row is
-//! read where the schema is not ours.
+//! Reads one state of the file, with or without a daemon, and changes nothing. No row is read if
+//! the schema was altered.
 
 use std::path::Path;
 
@@ -15,14 +15,14 @@ use crate::store::sqlite::snapshot;
 /// When there is none, it is newer than this program, or it cannot be opened; damage is a finding.
 pub fn verify(path: &Path) -> Result<IntegrityReport, StoreError> {
     let examined = snapshot::read(path, |database| {
-        // One state, whatever a daemon writes meanwhile.
+        // In one transaction, while a daemon may write.
         database.read_for_long("checking the database", |connection| {
             Ok(examine(connection, database.schema()))
         })
     });
     let found = match examined {
         Err(StoreError::Damaged { what, .. }) => vec![what],
-        // What it would do to a statement of ours is not known, so no row is read.
+        // An altered schema could change what our statements do, so no row is read.
         Err(StoreError::Altered { differences, .. }) => differences,
         examined => return examined,
     };

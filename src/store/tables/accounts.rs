@@ -1,4 +1,4 @@
-//! Rows of `accounts` and `discovered`: what lists of an account's avatars have shown.
+//! Rows of `accounts` and `discovered`: the results of list polls.
 
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -8,14 +8,14 @@ use crate::domain::polling::connectivity::Outage;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::tables::conditions;
 
-/// What is remembered of an account.
+/// The stored state of an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountState {
-    /// When a whole list of its avatars was first seen.
+    /// When its first complete list was received.
     pub listed_at: Option<Timestamp>,
-    /// The avatars that lists showed and the config does not name.
+    /// Its discovered avatars.
     pub discovered: Vec<AvatarId>,
-    /// That nothing can be seen with its key, if that was told and holds.
+    /// The outage, if `account.unavailable` is firing.
     pub outage: Option<Outage>,
 }
 
@@ -37,7 +37,7 @@ pub(in crate::store) fn find(
     })
 }
 
-/// Notes the first whole list of an account.
+/// Records the first complete list of an account.
 pub(in crate::store) fn listed(
     connection: &Connection,
     account: &AccountName,
@@ -51,7 +51,7 @@ pub(in crate::store) fn listed(
         .map(drop)
 }
 
-/// Notes that a list showed an avatar that the config does not name.
+/// Records a discovered avatar.
 pub(in crate::store) fn discovered(
     connection: &Connection,
     account: &AccountName,

@@ -1,7 +1,7 @@
-//! Rows of `channels`: how each channel is doing, beyond what the config says of it.
+//! Rows of `channels`: the health of each channel.
 //!
-//! What always holds: time in which a channel may not be told does not count against what waits
-//! for it; a channel that is not in the config keeps its row and all that waits.
+//! Invariants: the time during which a channel is suspended does not count towards the expiry of
+//! its deliveries; a channel that is not in the config keeps its row and its pending deliveries.
 
 use std::collections::BTreeSet;
 
@@ -12,21 +12,21 @@ use crate::domain::delivery::channel_health::{ChannelHealth, ChannelState};
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::tables::recipients;
 
-/// A channel of the config, as the store knows it.
+/// A channel of the config, as registered in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelTarget {
     /// Its name.
     pub name: ChannelName,
-    /// A name of its target that does not show it; another target is another channel.
+    /// A fingerprint of its target; the health of a channel is reset when it changes.
     pub fingerprint: String,
 }
 
-/// What registering the channels of a config found.
+/// The result of registering the channels of a config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChannelChanges {
-    /// Channels that were disabled and have another target now: they are told again.
+    /// Channels that were disabled, and are active again since their target changed.
     pub enabled: Vec<ChannelName>,
-    /// Channels that are not in the config, with the number of deliveries that wait for them.
+    /// Channels that are not in the config, with the number of their pending deliveries.
     pub unconfigured: Vec<(ChannelName, u64)>,
 }
 
@@ -59,7 +59,7 @@ pub(in crate::store) fn register(
             connection
                 .prepare_cached("UPDATE channels SET target_fp = ?2 WHERE id = ?1")?
                 .execute((name, fingerprint))?;
-            // What was wrong with the old target says nothing about the new one.
+            // Failures of the old target do not concern the new one.
             let health = find(connection, name)?;
             let well =
                 ChannelHealth { failure_run: health.failure_run + 1, ..ChannelHealth::default() };
@@ -101,7 +101,7 @@ pub(in crate::store) fn register(
     Ok(registration)
 }
 
-/// Whether there is a row of that channel.
+/// Whether the channel has a row.
 pub(in crate::store) fn is_known(
     connection: &Connection,
     name: &ChannelName,
@@ -111,7 +111,7 @@ pub(in crate::store) fn is_known(
         .query_row([name], |row| row.get(0))
 }
 
-/// How a channel is doing; one that is not known does well.
+/// The health of a channel; healthy without a row.
 pub(in crate::store) fn find(
     connection: &Connection,
     name: &ChannelName,
@@ -124,7 +124,7 @@ pub(in crate::store) fn find(
     statement.query_map([name], read)?.next().unwrap_or_else(|| Ok(ChannelHealth::default()))
 }
 
-/// Writes how a channel is doing, if that changed.
+/// Writes the health of a channel, if it changed.
 pub(in crate::store) fn save(
     connection: &Connection,
     name: &ChannelName,
@@ -165,7 +165,7 @@ pub(in crate::store) fn save(
     extend_expiry_for_pause(connection, name, now)
 }
 
-/// Makes due what waits for a later try.
+/// Makes the pending deliveries of a channel due.
 pub(in crate::store) fn reschedule_pending(
     connection: &Connection,
     name: &ChannelName,
@@ -181,8 +181,8 @@ pub(in crate::store) fn reschedule_pending(
         .map(drop)
 }
 
-/// Notes since when a channel may not be told; and when it may be told again, lengthens the life
-/// of what waited by as long as it had to.
+/// Records since when a channel is suspended; at the end of that, extends the expiry of its pending
+/// deliveries by the time of the suspension.
 fn extend_expiry_for_pause(
     connection: &Connection,
     name: &ChannelName,
@@ -209,7 +209,7 @@ fn extend_expiry_for_pause(
 fn read(row: &Row<'_>) -> rusqlite::Result<ChannelHealth> {
     let state: String = row.get(0)?;
     Ok(ChannelHealth {
-        // The table takes no other word.
+        // The table has a constraint for these values.
         state: ChannelState::from_name(&state).unwrap_or_default(),
         reason: row.get(1)?,
         not_before: row.get(2)?,

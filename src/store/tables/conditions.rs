@@ -1,6 +1,6 @@
-//! Rows of `conditions`: what was told to begin and not yet to end. Written and removed by the
-//! very events that tell it, so the two cannot differ; only why a config is rejected may be another
-//! by now.
+//! Rows of `conditions`: the conditions that are firing. They are written and removed in the
+//! transactions of their events, so both always agree; only the reason of `config.rejected` can
+//! change later.
 
 use rusqlite::{Connection, OptionalExtension as _, named_params};
 
@@ -11,7 +11,7 @@ use crate::domain::polling::avatar_conditions::REPORTED_STATUSES_MAX;
 use crate::domain::polling::connectivity::Outage;
 use crate::domain::time::timestamp::Timestamp;
 
-/// Notes what an event tells of a condition.
+/// Updates the condition of an event.
 pub(in crate::store) fn record(
     connection: &Connection,
     event: &Event,
@@ -44,10 +44,10 @@ pub(in crate::store) fn record(
     .map(drop)
 }
 
-/// Notes that an unrecognized status of an avatar was told, and forgets the oldest ones.
+/// Records that an unrecognized status of an avatar was reported, and removes the oldest ones.
 fn record_unrecognized(
     connection: &Connection,
-    told_at: Timestamp,
+    reported_at: Timestamp,
     about: &ConditionSubject,
 ) -> rusqlite::Result<()> {
     let ConditionSubject::Avatar { id, status: Some(status), .. } = about else { return Ok(()) };
@@ -56,7 +56,7 @@ fn record_unrecognized(
             "INSERT INTO unrecognized(avatar_id, status, reported_at) VALUES(?1, ?2, ?3)
              ON CONFLICT DO UPDATE SET reported_at = excluded.reported_at",
         )?
-        .execute((id, status, told_at))?;
+        .execute((id, status, reported_at))?;
     connection
         .prepare_cached(
             "DELETE FROM unrecognized WHERE avatar_id = ?1 AND status NOT IN (
@@ -67,7 +67,7 @@ fn record_unrecognized(
         .map(drop)
 }
 
-/// What a condition is about, so that no two are the same: of a recipient, its whole address.
+/// The unique subject of a condition; for a recipient, its full address.
 fn subject(event: &Event, condition: &Condition) -> String {
     match &condition.subject {
         ConditionSubject::Channel { name, recipient: Some(to) } => of_recipient(name.as_str(), to),
@@ -83,7 +83,7 @@ fn of_recipient(channel: &str, recipient: &str) -> String {
     format!("channel {channel} to {recipient}")
 }
 
-/// What was told of an account that is blind.
+/// The outage of an account, if `account.unavailable` is firing.
 pub(in crate::store) fn account_outage(
     connection: &Connection,
     account: &AccountName,
@@ -104,7 +104,7 @@ pub(in crate::store) fn account_outage(
         .optional()
 }
 
-/// Since when the config has been told to be rejected, if it is.
+/// Since when `config.rejected` has been firing, if it is.
 pub(in crate::store) fn config_rejected(
     connection: &Connection,
 ) -> rusqlite::Result<Option<Timestamp>> {
@@ -114,7 +114,7 @@ pub(in crate::store) fn config_rejected(
         .optional()
 }
 
-/// Notes why the config is rejected now, if it is told to be.
+/// Updates the reason of `config.rejected`, if it is firing.
 pub(in crate::store) fn set_rejected_reason(
     connection: &Connection,
     reason: &str,
@@ -134,5 +134,5 @@ const fn cause(about: &ConditionSubject) -> Option<OutageCause> {
     }
 }
 
-/// For a word that a newer version wrote.
+/// For a value that a newer version wrote.
 const UNKNOWN_CAUSE: OutageCause = OutageCause::InvalidResponse;

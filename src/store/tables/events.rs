@@ -1,4 +1,4 @@
-//! Rows of `events`: what is told, with its id and its frozen body.
+//! Rows of `events`: the published events, each with its id and its rendered body.
 
 use rusqlite::{Connection, named_params};
 
@@ -6,8 +6,7 @@ use crate::domain::event::{Event, Subject};
 use crate::store::pending_alerts;
 use crate::store::tables::conditions;
 
-/// Writes an event with its body, and what it tells of a condition; a trial has no row, as
-/// nothing happened.
+/// Writes an event with its body, and updates its condition. A test event has no row.
 pub(in crate::store) fn insert(
     connection: &Connection,
     event: &Event,

@@ -1,4 +1,4 @@
-//! The tables, one file each: reading and writing of rows within a transaction that others begin.
+//! The tables, one file each: reads and writes rows within a transaction of the caller.
 
 pub mod accounts;
 pub mod channels;

@@ -1,8 +1,8 @@
-//! Rows of `deliveries` and `attempts`: the outbox. The row is the queue; there is no other.
+//! Rows of `deliveries` and `attempts`: the outbox, which is the only queue of deliveries.
 //!
-//! What always holds: a claim opens an attempt in the same transaction; a result is recorded
-//! only for the attempt that it belongs to, and counts for or against its channel only while that
-//! has the target that was called; within one channel, recipient and avatar nothing overtakes.
+//! Invariants: a claim opens an attempt in the same transaction; a result is recorded only for its
+//! own attempt, and affects the health of the channel only if its target is still the same; within
+//! one channel, recipient and avatar, deliveries are sent in order.
 
 use rusqlite::{Connection, Row, named_params};
 
@@ -16,101 +16,101 @@ use crate::store::pending_alerts;
 use crate::store::tables::channels;
 use crate::store::tables::recipients;
 
-/// A delivery to be written for the first time.
+/// A new delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewDelivery {
     /// Its id.
     pub id: DeliveryId,
-    /// Where it goes.
+    /// Its channel.
     pub channel: ChannelName,
-    /// Who gets it; empty where the channel has one receiver only.
+    /// The recipient; empty for a channel with a single receiver.
     pub recipient: String,
-    /// The type of `body`.
+    /// The media type of `body`.
     pub content_type: String,
-    /// The bytes to send, on every try.
+    /// The bytes to send in every attempt.
     pub body: Vec<u8>,
-    /// Why they are the standard body instead of the channel's template, for people.
+    /// Why the body is the standard one instead of the channel's template.
     pub fallback: Option<String>,
-    /// When it is first tried, and until when.
+    /// Its state, with the first attempt and the expiry.
     pub delivery: Delivery,
 }
 
-/// A delivery that was claimed for one try.
+/// A delivery that is claimed for one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claimed {
     /// Its id.
     pub id: DeliveryId,
-    /// What it is about.
+    /// Its event.
     pub event_id: EventId,
-    /// Where it goes.
+    /// Its channel.
     pub channel: ChannelName,
-    /// Who gets it.
+    /// The recipient.
     pub recipient: String,
-    /// The avatar that it tells about; empty where there is none.
+    /// The avatar of the event; empty if there is none.
     pub avatar_id: String,
-    /// The type of `body`.
+    /// The media type of `body`.
     pub content_type: String,
     /// The bytes to send.
     pub body: Vec<u8>,
-    /// The number of this attempt, from one; the result is recorded under it.
+    /// The number of this attempt, from one.
     pub attempt: u32,
-    /// Where it stood before the claim, as far as outcomes change it.
+    /// Its state before the claim.
     pub delivery: Delivery,
-    /// When it is due, if that is not yet: it only tries whether the channel is well again.
+    /// When it is due, if it is sent earlier as a probe of the channel.
     pub probe_of: Option<Timestamp>,
-    /// Whether its recipient has taken another message since the first attempt at it.
+    /// Whether its recipient has accepted another message since the first attempt.
     pub was_overtaken: bool,
 }
 
-/// Whom to claim for, and how much.
+/// The request of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
-    /// How many each channel can take now.
+    /// The number of free slots of each channel.
     pub slots: Vec<(ChannelName, usize)>,
-    /// The moment of the claim.
+    /// The current time.
     pub now: Timestamp,
 }
 
-/// What was claimed.
+/// The result of a claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
-    /// The deliveries to try now.
+    /// The claimed deliveries.
     pub claimed: Vec<Claimed>,
-    /// When the next one of these channels becomes due, if nothing happens before.
+    /// When the next delivery of these channels becomes due.
     pub next_due_at: Option<Timestamp>,
-    /// Whether operators have to be told of something.
+    /// Whether there are alerts to report to operators.
     pub has_pending_alerts: bool,
 }
 
-/// The end of one try, to be recorded.
+/// The result of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptResult {
-    /// Which delivery.
+    /// The delivery.
     pub id: DeliveryId,
-    /// Which attempt.
+    /// The number of the attempt.
     pub attempt: u32,
-    /// The name of the target that was called; `None` when nobody knows any more.
+    /// The fingerprint of the target; `None` when it is unknown.
     pub target: Option<String>,
-    /// Where the delivery stands now.
+    /// The new state of the delivery.
     pub delivery: Delivery,
-    /// How the try ended.
+    /// The outcome.
     pub outcome: Outcome,
     /// When it ended.
     pub finished_at: Timestamp,
-    /// How long it took, in milliseconds.
+    /// Its duration in milliseconds.
     pub latency_ms: u64,
-    /// Chance, for what it means for the channel.
+    /// Random bits for the delays of the channel.
     pub roll: RandomBits,
 }
 
-/// What became of the end of a try.
+/// How the result of an attempt was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordedResult {
-    /// It is recorded, and reckoned with in the health of its channel.
+    /// It is recorded, and the health of the channel is updated.
     Recorded,
-    /// It is recorded, and says nothing about the channel, which has another target by now.
+    /// It is recorded; the channel has another target now, so its health is unchanged.
     TargetChanged,
-    /// The delivery was no longer in that try: nothing was recorded.
+    /// The delivery was no longer in that attempt; no row is changed.
     Stale,
 }
 
@@ -146,7 +146,7 @@ pub(in crate::store) fn insert(
         .map(drop)
 }
 
-/// Takes due deliveries for the channels that have room, oldest first, and opens an attempt for
+/// Claims due deliveries for the channels with free slots, oldest first, and opens an attempt for
 /// each.
 pub(in crate::store) fn claim(
     connection: &Connection,
@@ -155,27 +155,27 @@ pub(in crate::store) fn claim(
 ) -> rusqlite::Result<Claims> {
     let mut claims =
         Claims { has_pending_alerts: pending_alerts::any(connection)?, ..Claims::default() };
-    for (channel, room) in &claim.slots {
+    for (channel, slots) in &claim.slots {
         let health = channels::find(connection, channel)?;
         let Some(ready_at) = health.ready_at() else { continue };
         let before = claims.claimed.len();
         if ready_at <= claim.now {
             let probed = health.is_limited_to_probe();
-            let room = if !probed {
-                *room
+            let free = if !probed {
+                *slots
             } else if has_open_attempt(connection, channel)? {
                 0
             } else {
-                1.min(*room)
+                1.min(*slots)
             };
             let which = match (health.is_tripped(), probed) {
                 (true, _) => PROBE,
                 (false, true) => OLDEST_DUE,
                 (false, false) => DUE,
             };
-            claim_channel(connection, claim, channel, (room, which), boot_id, &mut claims.claimed)?;
+            claim_channel(connection, claim, channel, (free, which), boot_id, &mut claims.claimed)?;
         }
-        if claims.claimed.len() - before < *room {
+        if claims.claimed.len() - before < *slots {
             let next = next_due_at(connection, channel, &health, claim.now)?;
             claims.next_due_at = match (claims.next_due_at, next) {
                 (Some(known), Some(next)) => Some(known.min(next)),
@@ -186,11 +186,11 @@ pub(in crate::store) fn claim(
     Ok(claims)
 }
 
-/// How many deliveries wait, for whatever.
+/// The number of pending deliveries.
 pub(in crate::store) fn pending_counts(connection: &Connection) -> rusqlite::Result<usize> {
     let sql = "SELECT count(*) FROM deliveries WHERE state = 'pending'";
-    let waiting: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-    Ok(usize::try_from(waiting).unwrap_or(0))
+    let pending: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    Ok(usize::try_from(pending).unwrap_or(0))
 }
 
 fn has_open_attempt(connection: &Connection, channel: &ChannelName) -> rusqlite::Result<bool> {
@@ -249,8 +249,8 @@ fn claim_channel(
     Ok(())
 }
 
-/// When the next pending delivery of a channel that may be told can be tried. Those that are due
-/// but stand behind another one wait for that one, not for the clock.
+/// When the next pending delivery of a channel can be attempted. A due delivery behind another one
+/// waits for that one, not for a time.
 fn next_due_at(
     connection: &Connection,
     channel: &ChannelName,
@@ -258,7 +258,7 @@ fn next_due_at(
     now: Timestamp,
 ) -> rusqlite::Result<Option<Timestamp>> {
     let held_until = health.ready_at().filter(|ready_at| *ready_at > now);
-    // While the channel waits, what is due waits with it.
+    // During the backoff of the channel, due deliveries wait as well.
     let after = if held_until.is_some() { Timestamp::from_millis(i64::MIN) } else { now };
     let due_at: Option<Timestamp> = connection
         .prepare_cached(
@@ -267,21 +267,21 @@ fn next_due_at(
         )?
         .query_row((channel, after), |row| row.get(0))?;
     Ok(due_at.map(|due_at| match held_until {
-        // A probe does not wait for what is due.
+        // A probe does not wait until a delivery is due.
         Some(ready_at) if health.is_tripped() => ready_at,
         Some(ready_at) => due_at.max(ready_at),
         None => due_at,
     }))
 }
 
-/// Records the end of a try, if the delivery is still in it.
+/// Records the result of an attempt, if the delivery is still in it.
 pub(in crate::store) fn record_result(
     connection: &Connection,
-    settlement: &AttemptResult,
+    result: &AttemptResult,
     boot_id: &str,
 ) -> rusqlite::Result<RecordedResult> {
-    let delivery = &settlement.delivery;
-    let touched = connection
+    let delivery = &result.delivery;
+    let updated = connection
         .prepare_cached(
             "UPDATE deliveries
              SET state = :state, next_attempt_at = :next, budget_used = :used,
@@ -297,35 +297,35 @@ pub(in crate::store) fn record_result(
             ":free": delivery.free_attempts,
             ":unknowns": delivery.unknowns,
             ":reason": final_reason(delivery),
-            ":class": settlement.outcome.class.name(),
-            ":code": settlement.outcome.code,
-            ":now": settlement.finished_at,
-            ":id": settlement.id,
+            ":class": result.outcome.class.name(),
+            ":code": result.outcome.code,
+            ":now": result.finished_at,
+            ":id": result.id,
             ":boot": boot_id,
-            ":attempt": settlement.attempt,
+            ":attempt": result.attempt,
         })?;
-    if touched == 0 {
+    if updated == 0 {
         return Ok(RecordedResult::Stale);
     }
-    close_attempt(connection, settlement)?;
+    close_attempt(connection, result)?;
     if let DeliveryState::Failed { .. } = delivery.state {
-        pending_alerts::suppress(connection, &settlement.id)?;
+        pending_alerts::suppress(connection, &result.id)?;
     }
-    update_channel_health(connection, settlement)
+    update_channel_health(connection, result)
 }
 
-/// What the end of a try means for its channel. One at a target that the channel no longer has
-/// says nothing about the new one; and a wait that was meant for the old one is over.
+/// Updates the health of the channel. An attempt at an old target does not affect it, and ends the
+/// delay that it caused.
 fn update_channel_health(
     connection: &Connection,
-    settlement: &AttemptResult,
+    result: &AttemptResult,
 ) -> rusqlite::Result<RecordedResult> {
-    let (channel, recipient, counted_in, is_elsewhere) = connection
+    let (channel, recipient, counted_in, has_other_target) = connection
         .prepare_cached(
             "SELECT d.channel_id, d.recipient, d.counted_in_run, ifnull(c.target_fp <> ?2, 0)
              FROM deliveries d JOIN channels c ON c.id = d.channel_id WHERE d.id = ?1",
         )?
-        .query_row((&settlement.id, &settlement.target), |row| {
+        .query_row((&result.id, &result.target), |row| {
             let recipient: String = row.get(1)?;
             Ok((
                 row.get::<_, ChannelName>(0)?,
@@ -334,18 +334,18 @@ fn update_channel_health(
                 row.get(3)?,
             ))
         })?;
-    if is_elsewhere {
+    if has_other_target {
         connection
             .prepare_cached(
                 "UPDATE deliveries SET next_attempt_at = ?2 WHERE id = ?1 AND state = 'pending'",
             )?
-            .execute((&settlement.id, settlement.finished_at))?;
+            .execute((&result.id, result.finished_at))?;
         return Ok(RecordedResult::TargetChanged);
     }
-    let counted_in = counted_in.and_then(|streak| u64::try_from(streak).ok());
-    let AttemptResult { outcome, delivery, finished_at: now, roll, .. } = settlement;
+    let counted_in = counted_in.and_then(|run| u64::try_from(run).ok());
+    let AttemptResult { outcome, delivery, finished_at: now, roll, .. } = result;
     let before = channels::find(connection, &channel)?;
-    let alone = update_recipient_health(connection, settlement, &channel, &recipient, &before)?;
+    let alone = update_recipient_health(connection, result, &channel, &recipient, &before)?;
     let effect = if alone {
         before.clone().on_response()
     } else {
@@ -353,10 +353,10 @@ fn update_channel_health(
     };
     channels::save(connection, &channel, &before, &effect.health, *now)?;
     if effect.counted {
-        let streak = i64::try_from(effect.health.failure_run).unwrap_or(i64::MAX);
+        let run = i64::try_from(effect.health.failure_run).unwrap_or(i64::MAX);
         connection
             .prepare_cached("UPDATE deliveries SET counted_in_run = ?2 WHERE id = ?1")?
-            .execute((&settlement.id, streak))?;
+            .execute((&result.id, run))?;
     }
     if effect.reschedule_pending {
         channels::reschedule_pending(connection, &channel, *now)?;
@@ -367,10 +367,10 @@ fn update_channel_health(
     Ok(RecordedResult::Recorded)
 }
 
-/// What the end of an attempt means for its recipient; whether it means nothing for the channel.
+/// Updates the health of the recipient; returns whether only the recipient fails, not the channel.
 fn update_recipient_health(
     connection: &Connection,
-    settlement: &AttemptResult,
+    result: &AttemptResult,
     channel: &ChannelName,
     recipient: &str,
     health: &ChannelHealth,
@@ -378,10 +378,10 @@ fn update_recipient_health(
     if recipient.is_empty() {
         return Ok(false);
     }
-    let AttemptResult { outcome, delivery, finished_at: now, .. } = settlement;
+    let AttemptResult { outcome, delivery, finished_at: now, .. } = result;
     let before = recipients::find(connection, channel, recipient)?;
     let others = recipients::others_delivered_at(connection, channel, recipient)?;
-    // A channel that is only probed has to end its own trouble first.
+    // A channel that is limited to probes has to recover first.
     let others = others.filter(|_| !health.is_limited_to_probe());
     let alone = before.is_only_one_failing(outcome, others);
     let after = before.clone().after(outcome, delivery, alone, *now);
@@ -392,8 +392,8 @@ fn update_recipient_health(
     Ok(alone)
 }
 
-fn close_attempt(connection: &Connection, settlement: &AttemptResult) -> rusqlite::Result<()> {
-    let outcome = &settlement.outcome;
+fn close_attempt(connection: &Connection, result: &AttemptResult) -> rusqlite::Result<()> {
+    let outcome = &result.outcome;
     connection
         .prepare_cached(
             "UPDATE attempts
@@ -403,16 +403,16 @@ fn close_attempt(connection: &Connection, settlement: &AttemptResult) -> rusqlit
              WHERE delivery_id = :id AND no = :attempt",
         )?
         .execute(named_params! {
-            ":now": settlement.finished_at,
+            ":now": result.finished_at,
             ":class": outcome.class.name(),
             ":phase": outcome.phase,
             ":code": outcome.code,
-            ":latency": i64::try_from(settlement.latency_ms).unwrap_or(i64::MAX),
+            ":latency": i64::try_from(result.latency_ms).unwrap_or(i64::MAX),
             ":after": outcome.retry_after.map(|wait| i64::try_from(wait.as_secs()).unwrap_or(0)),
             ":error": outcome.error,
             ":snippet": outcome.snippet,
-            ":id": settlement.id,
-            ":attempt": settlement.attempt,
+            ":id": result.id,
+            ":attempt": result.attempt,
         })
         .map(drop)
 }
@@ -459,13 +459,13 @@ fn final_reason(delivery: &Delivery) -> Option<&str> {
     }
 }
 
-/// What is due; what is due first goes first.
+/// Due deliveries, in the order in which they became due.
 const DUE: (&str, &str) = ("d.next_attempt_at <= :now", "d.next_attempt_at, d.seq");
-/// What is due; what was made first goes first, to recipients without trouble before all others.
+/// Due deliveries, oldest first; healthy recipients before failing ones.
 const OLDEST_DUE: (&str, &str) = ("d.next_attempt_at <= :now", OLDEST);
-/// The same, due or not.
+/// All pending deliveries, in the same order.
 const PROBE: (&str, &str) = ("true", OLDEST);
-/// One recipient that takes nothing must not be all that is tried.
+/// A failing recipient must not be the only one that is attempted.
 const OLDEST: &str = "EXISTS(
   SELECT 1 FROM recipients r WHERE r.channel_id = d.channel_id AND r.recipient = d.recipient
     AND r.failure_since IS NOT NULL), d.seq";

@@ -1,6 +1,7 @@
-//! Rows of `recipients`: how each recipient of a channel is doing, where a channel has any.
+//! Rows of `recipients`: the health of each recipient of an e-mail channel.
 //!
-//! A row is made with the first attempt that ends, and stays: what was told of it has to end.
+//! A row is inserted when the first attempt ends, and kept, since a reported condition has to be
+//! resolved.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
@@ -9,7 +10,7 @@ use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::recipient_health::RecipientHealth;
 use crate::domain::time::timestamp::Timestamp;
 
-/// How a recipient is doing; one that is not known does well.
+/// The health of a recipient; healthy without a row.
 pub(in crate::store) fn find(
     connection: &Connection,
     channel: &ChannelName,
@@ -21,7 +22,7 @@ pub(in crate::store) fn find(
     Ok(found.unwrap_or_default())
 }
 
-/// When any other recipient of the channel last took a message.
+/// When another recipient of the channel last accepted a message.
 pub(in crate::store) fn others_delivered_at(
     connection: &Connection,
     channel: &ChannelName,
@@ -31,7 +32,7 @@ pub(in crate::store) fn others_delivered_at(
     connection.prepare_cached(sql)?.query_row((channel, recipient), |row| row.get(0))
 }
 
-/// Writes how a recipient is doing.
+/// Writes the health of a recipient.
 pub(in crate::store) fn save(
     connection: &Connection,
     channel: &ChannelName,
@@ -57,7 +58,7 @@ pub(in crate::store) fn save(
         .map(drop)
 }
 
-/// The channel takes messages again, and operators knew that it did not.
+/// Updates the recipients with an unreported failure after their channel recovered.
 pub(in crate::store) fn on_channel_recovered(
     connection: &Connection,
     channel: &ChannelName,
@@ -74,7 +75,7 @@ pub(in crate::store) fn on_channel_recovered(
     Ok(())
 }
 
-/// The channel has another target: what was wrong before says nothing about it.
+/// Resets the recipients of a channel with a new target.
 pub(in crate::store) fn forget(
     connection: &Connection,
     channel: &ChannelName,
@@ -85,7 +86,7 @@ pub(in crate::store) fn forget(
     connection.prepare_cached(sql)?.execute([channel]).map(drop)
 }
 
-/// The recipients of a channel that operators have to know of, longest first.
+/// The failing recipients of a channel, longest first.
 pub(in crate::store) fn failing(
     connection: &Connection,
     channel: &ChannelName,
@@ -98,7 +99,7 @@ pub(in crate::store) fn failing(
     rows.collect()
 }
 
-/// Makes due what waits for a later attempt to this recipient.
+/// Makes the pending deliveries to this recipient due.
 pub(in crate::store) fn reschedule_pending(
     connection: &Connection,
     channel: &ChannelName,
@@ -112,7 +113,7 @@ pub(in crate::store) fn reschedule_pending(
     connection.prepare_cached(sql)?.execute(parameters).map(drop)
 }
 
-/// Whether this recipient has taken another message since the first attempt at that delivery.
+/// Whether this recipient has accepted another message since the first attempt of that delivery.
 pub(in crate::store) fn delivered_since(
     connection: &Connection,
     delivery: &DeliveryId,

@@ -1,4 +1,4 @@
-//! Rows of `trainings`: how long past trainings lasted, to learn from.
+//! Rows of `trainings`: the durations of past trainings, for the adaptive polling interval.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::training::Training;
 
-/// Notes a training that ended.
+/// Records a training that ended.
 pub(in crate::store) fn append(
     connection: &Connection,
     id: &AvatarId,
@@ -31,12 +31,12 @@ pub(in crate::store) fn append(
         .map(drop)
 }
 
-/// The lessons of the newest trainings by model, oldest first; at most `most` of each.
+/// The durations of the newest trainings by model, oldest first; at most `most` of each.
 pub(in crate::store) fn samples(
     connection: &Connection,
     most: usize,
 ) -> rusqlite::Result<HashMap<Option<String>, Vec<Duration>>> {
-    // The newest of each model by the index: a window over all of them would read them all.
+    // The newest of each model by the index; a window function would read all rows.
     let mut newest = connection.prepare_cached(
         "SELECT model, lasted_min_ms, lasted_max_ms, status, ended_at FROM trainings
          WHERE model IS ?1 ORDER BY seq DESC LIMIT ?2",
@@ -62,8 +62,8 @@ pub(in crate::store) fn samples(
     Ok(lessons)
 }
 
-/// Each model of which a training ended; `None` is one that the API did not name. It goes from one
-/// to the next by the index.
+/// The models with a completed training; `None` for one without a name. Skips from one to the next
+/// by the index.
 fn models(connection: &Connection) -> rusqlite::Result<Vec<Option<String>>> {
     let mut next = connection.prepare_cached(
         "SELECT model FROM trainings WHERE model > ?1 OR (?1 IS NULL AND model IS NOT NULL)

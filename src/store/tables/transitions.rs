@@ -1,4 +1,4 @@
-//! Rows of `transitions`: written once, never changed.
+//! Rows of `transitions`, which are never updated.
 
 use rusqlite::{Connection, Row, named_params};
 
@@ -6,7 +6,7 @@ use crate::domain::avatar::status::Status;
 use crate::domain::avatar::transition::{Previous, Transition};
 use crate::domain::time::timestamp::Timestamp;
 
-/// Appends a transition.
+/// Inserts a transition.
 pub(in crate::store) fn append(
     connection: &Connection,
     transition: &Transition,
@@ -32,7 +32,7 @@ pub(in crate::store) fn append(
         .map(drop)
 }
 
-/// Reads a row with [`COLUMNS`] at its beginning.
+/// Reads a row that starts with [`COLUMNS`].
 pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Transition> {
     let status: Option<Status> = row.get(2)?;
     let seen_at: Option<Timestamp> = row.get(5)?;
@@ -54,7 +54,7 @@ pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Transition> {
     })
 }
 
-/// The columns of a transition, in the order that [`read`] takes them.
+/// The columns of a transition, in the order of [`read`].
 pub(in crate::store) const COLUMNS: &str = "\
     avatar_id, avatar_seq, from_status, from_assumed, to_status, \
                                   last_seen_previous_at, detected_at, upstream_updated_at, \

@@ -1,4 +1,4 @@
-//! Rows of `watches`: what was last known of each avatar.
+//! Rows of `watches`: the last known state of each avatar.
 
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
@@ -10,7 +10,7 @@ use crate::domain::polling::poll_failure::{FailureStreak, PollFailure};
 use crate::domain::polling::watch::{LastObserved, Watch};
 use crate::domain::time::timestamp::Timestamp;
 
-/// The watch of `id` as it was last written; `None` when it never was.
+/// The watch of `id`; `None` without a row.
 pub(in crate::store) fn find(
     connection: &Connection,
     id: &AvatarId,
@@ -21,10 +21,10 @@ pub(in crate::store) fn find(
         .optional()
 }
 
-/// Writes the watch as it is now.
+/// Writes the state of a watch.
 pub(in crate::store) fn save(connection: &Connection, watch: &Watch) -> rusqlite::Result<()> {
-    let sight = watch.observed.as_ref();
-    let trouble = watch.failure.as_ref();
+    let observed = watch.observed.as_ref();
+    let failure = watch.failure.as_ref();
     let (began, trained) = match watch.open_training {
         Some(OpenTraining::Observed { since, last_seen_at }) => (Some(since), Some(last_seen_at)),
         Some(OpenTraining::Assumed) | None => (None, None),
@@ -49,13 +49,13 @@ pub(in crate::store) fn save(connection: &Connection, watch: &Watch) -> rusqlite
             ":id": watch.id,
             ":name": watch.name,
             ":model": watch.model,
-            ":status": sight.map(|sight| &sight.status),
-            ":since": sight.map(|sight| sight.since),
-            ":seen": sight.map(|sight| sight.last_seen_at),
+            ":status": observed.map(|it| &it.status),
+            ":since": observed.map(|it| it.since),
+            ":seen": observed.map(|it| it.last_seen_at),
             ":sequence": i64::try_from(watch.sequence).unwrap_or(i64::MAX),
-            ":failure": trouble.map(|trouble| trouble.kind),
-            ":failure_since": trouble.map(|trouble| trouble.since),
-            ":reason": trouble.map(|trouble| &trouble.reason),
+            ":failure": failure.map(|it| it.kind),
+            ":failure_since": failure.map(|it| it.since),
+            ":reason": failure.map(|it| &it.reason),
             ":training": watch.open_training.map(OpenTraining::evidence),
             ":began": began,
             ":trained": trained,
@@ -63,18 +63,18 @@ pub(in crate::store) fn save(connection: &Connection, watch: &Watch) -> rusqlite
         .map(drop)
 }
 
-/// What is noted of a watch now and then, for the next start.
+/// The state of a watch that is saved from time to time, for the next start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Which avatar.
+    /// The avatar.
     pub id: AvatarId,
-    /// When it was last seen as its row says.
+    /// When it was last seen with the status of its row.
     pub last_seen_at: Option<Timestamp>,
-    /// When it is to be looked at next; `None` is never.
+    /// When its next poll is due; `None` for never.
     pub next_poll_at: Option<Timestamp>,
 }
 
-/// Notes a checkpoint; never moves back when an avatar was last seen.
+/// Saves a checkpoint; never moves `last_seen_at` back.
 pub(in crate::store) fn note(
     connection: &Connection,
     checkpoint: &Checkpoint,
@@ -89,7 +89,7 @@ pub(in crate::store) fn note(
         .map(drop)
 }
 
-/// When the next look at an avatar was to be, by the last checkpoint.
+/// When the next poll of an avatar was due at the last checkpoint.
 pub(in crate::store) fn next_poll_at(
     connection: &Connection,
     id: &AvatarId,
@@ -101,17 +101,17 @@ pub(in crate::store) fn next_poll_at(
         .map(Option::flatten)
 }
 
-/// Reads a row with [`COLUMNS`] at its beginning.
+/// Reads a row that starts with [`COLUMNS`].
 pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Watch> {
     let status: Option<_> = row.get(2)?;
-    let sight = match status {
+    let observed = match status {
         Some(status) => {
             Some(LastObserved { status, since: row.get(3)?, last_seen_at: row.get(4)? })
         }
         None => None,
     };
     let kind: Option<_> = row.get(6)?;
-    let trouble = match kind {
+    let failure = match kind {
         Some(kind) => {
             let reason: Option<String> = row.get(8)?;
             Some(PollFailure { kind, since: row.get(7)?, reason: reason.unwrap_or_default() })
@@ -132,23 +132,23 @@ pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Watch> {
         id: row.get(0)?,
         name: row.get(1)?,
         model: row.get(9)?,
-        observed: sight,
+        observed,
         open_training: open,
         sequence: u64::try_from(sequence).unwrap_or(0),
-        failure: trouble,
+        failure,
         streak: FailureStreak::default(),
         conditions: ActiveConditions {
             missing: row.get(10)?,
             unreachable: row.get(11)?,
             overdue: row.get(12)?,
             unrecognized: row.get(13)?,
-            // SQLite made it just now.
+            // SQLite created the value.
             reported_statuses: serde_json::from_str(&statuses).unwrap_or_default(),
         },
     })
 }
 
-/// The columns of a watch, in the order that [`read`] takes them.
+/// The columns of a watch, in the order of [`read`].
 pub(in crate::store) const COLUMNS: &str = "\
     avatar_id, name, status, status_since, last_seen_at, sequence, \
     failure, failure_since, failure_reason, model, \

@@ -19,7 +19,7 @@ listen = "off"
 [[avatars]]
 id = "a1"
 """
-SHORTCOMING = "its files cannot be mapped into memory that is shared"
+SHORTCOMING = "its files cannot be mapped into shared memory"
 
 
 def command(folder, *words):

@@ -1,5 +1,5 @@
-//! The files of a machine that has other users: what is written is for its owner alone and follows
-//! no link that somebody laid.
+//! Files on a machine with other users: written files are private, and planted links are not
+//! followed.
 
 mod owners;
 mod programs;
@@ -18,7 +18,7 @@ use crate::harness::daemon::{Bench, RUN, stderr, stdout, wait_until};
 const MAILS: &str = "\n[channels.drafts]\ntype = \"email\"\nfrom = \"watch@example.com\"\n\
                      to = [\"studio@example.com\"]\nfile = { folder = \"mails\" }\n";
 
-/// A folder with a config, whose daemon has nothing to do, and with one for mails.
+/// A bench with one avatar that does not change, and a folder for mails.
 fn idle(argil: &FakeArgil) -> Bench {
     argil.set_status("a1", "TRAINING");
     let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").with(MAILS).text());
@@ -27,7 +27,7 @@ fn idle(argil: &FakeArgil) -> Bench {
     bench
 }
 
-/// The program with these arguments, with a umask.
+/// The program with these arguments and a umask.
 fn masked(bench: &Bench, umask: &str, arguments: &[&str]) -> Command {
     let program = bench.command(arguments);
     let mut command = Command::new("/bin/sh");
@@ -55,7 +55,7 @@ fn modes(folder: &Path) -> Vec<(PathBuf, u32)> {
 }
 
 #[test]
-fn under_any_umask_only_its_owner_can_read_what_is_written() {
+fn written_files_are_private_under_any_umask() {
     for umask in ["000", "022", "077"] {
         let argil = FakeArgil::start();
         let bench = idle(&argil);
@@ -99,7 +99,7 @@ fn under_any_umask_only_its_owner_can_read_what_is_written() {
             let name = path.file_name().unwrap().to_str().unwrap();
             let expected = match name {
                 "backups" => 0o700,
-                // The test's own.
+                // Created by the test.
                 "daemon.log" | "mails" | "started" => continue,
                 _ => 0o600,
             };
@@ -109,7 +109,7 @@ fn under_any_umask_only_its_owner_can_read_what_is_written() {
 }
 
 #[test]
-fn the_folder_of_the_demo_is_for_its_owner_alone() {
+fn the_folder_of_the_demo_is_private() {
     let bench = Bench::new("");
     let folder = bench.path("tmp");
     fs::create_dir(&folder).unwrap();
@@ -134,12 +134,12 @@ fn the_folder_of_the_demo_is_for_its_owner_alone() {
 }
 
 #[test]
-fn a_daemon_makes_the_folder_of_its_database_for_its_owner_alone() {
+fn a_daemon_creates_the_folder_of_its_database_with_mode_0700() {
     let argil = FakeArgil::start();
     argil.set_status("a1", "TRAINING");
     let config = Config::new(argil.base_url()).avatar("a1");
     let bench = Bench::new(config.with("\n[store]\npath = \"own/a.db\"\n").text());
-    // As a volume or `/tmp` is.
+    // Like a volume and `/tmp`.
     for (open, code) in [(0o777, 74), (0o1777, 0)] {
         fs::set_permissions(bench.path(""), Permissions::from_mode(open)).unwrap();
         let checked = bench.run(&["check"]);
@@ -159,7 +159,7 @@ fn a_daemon_makes_the_folder_of_its_database_for_its_owner_alone() {
 }
 
 #[test]
-fn who_can_exchange_a_copy_that_is_being_made_reads_nothing_of_it() {
+fn a_user_who_replaces_a_copy_in_progress_reads_nothing_of_it() {
     let argil = FakeArgil::start();
     let bench = idle(&argil);
     let daemon = bench.start();
@@ -203,14 +203,14 @@ fn who_can_exchange_a_copy_that_is_being_made_reads_nothing_of_it() {
         let mut command = bench.command(&["db", "backup", "shared/last.db"]);
         command.env("TMPDIR", folder).output().unwrap()
     };
-    // Where there is no folder of our own either, none is made.
+    // Without a private folder for temporary files, no copy is made.
     for folder in ["/no/such/folder", shared.to_str().unwrap()] {
         let refused = made_with(folder);
         assert_eq!(refused.status.code(), Some(74), "{}", stderr(&refused));
         assert!(stderr(&refused).contains("shared` can be written by everybody"), "{refused:?}");
         assert!(!shared.join("last.db").exists());
     }
-    // Left in peace, it is made, and read where nobody else can write.
+    // With one, the copy is made, and it can be read in a private folder.
     let made = made_with(bench.path("").to_str().unwrap());
     assert!(made.status.success(), "{}", stderr(&made));
     assert_eq!(mode(&shared.join("last.db")), 0o600);
@@ -225,7 +225,7 @@ fn is_among(taken: &[(PathBuf, fs::File)], path: &Path) -> bool {
     taken.iter().any(|(known, _)| known == path)
 }
 
-/// A file that no command may touch, and what it holds.
+/// A file that no command may change.
 struct Precious(PathBuf);
 
 impl Precious {
@@ -243,7 +243,7 @@ impl Precious {
 }
 
 #[test]
-fn a_mail_and_a_manual_page_take_the_place_of_links_and_follow_none() {
+fn mails_and_manual_pages_replace_links_and_follow_none() {
     let argil = FakeArgil::start();
     let bench = idle(&argil);
     let precious = Precious::in_the_way(&bench);
@@ -261,12 +261,12 @@ fn a_mail_and_a_manual_page_take_the_place_of_links_and_follow_none() {
     let made = masked(&bench, "027", &["man", "--out", "pages"]).output().unwrap();
     assert!(made.status.success(), "{}", stderr(&made));
     precious.is_as_it_was(&made);
-    assert_eq!(mode(&pages.join("avatar-watch.8")), 0o640, "as the umask has it");
+    assert_eq!(mode(&pages.join("avatar-watch.8")), 0o640, "by the umask");
     assert!(modes(&pages).iter().all(|(path, _)| path.extension().is_some_and(|it| it != "tmp")));
 }
 
 #[test]
-fn links_in_the_place_of_files_of_a_database_are_never_followed() {
+fn links_in_place_of_files_of_a_database_are_never_followed() {
     let argil = FakeArgil::start();
     let bench = idle(&argil);
     let daemon = bench.start();

@@ -1,8 +1,8 @@
-//! Every secret there can be, over every format and every way, with every kind of end: none of
-//! them is in the log at its loudest, in the database, or in what any command prints.
+//! All kinds of secrets, with every format, transport and outcome: none is in the log at level
+//! `trace`, in the database, or in the output of a command.
 //!
-//! Each secret has two marks, so that half of one is found as well, and signs that servers and
-//! programs write in their own ways.
+//! Each secret starts and ends with a marker, so that a part of it is found as well, and contains
+//! characters that servers and programs encode in different ways.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -25,9 +25,9 @@ use crate::harness::smtp::{Mailbox, Security, Step, Upset};
 use crate::harness::tls::{Identity, TlsServer};
 use crate::harness::webhook::{Answer, Received, Receiver};
 
-/// The marks at the two ends of each secret.
+/// The markers at the start and the end of each secret.
 const MARKS: [&str; 2] = ["C4N4RY", "T41L"];
-/// What is read of the body of an answer.
+/// The limit of a response body.
 const READ_OF_AN_ANSWER: usize = 4096;
 const KEY: &str = "C4N4RY/key+\"&T41L";
 const HINT: &str = "C4N4RY-hint-token_T41L";
@@ -37,8 +37,8 @@ const WAITS: &str = r#"["0s", "20ms", "20ms", "20ms", "20ms", "20ms", "20ms", "2
 const FORMATS: [&str; 7] =
     ["standard", "cloudevents", "slack", "discord", "teams", "ntfy", "template"];
 
-/// What a webhook goes through before it takes the message.
-fn ordeals(format: &str) -> Vec<Answer> {
+/// The responses of a webhook before it accepts the message.
+fn responses(format: &str) -> Vec<Answer> {
     let mut ordeals = vec![
         Answer::Echo(500, repeated),
         Answer::Echo(500, cut_off),
@@ -47,14 +47,14 @@ fn ordeals(format: &str) -> Vec<Answer> {
         Answer::Stall,
         Answer::Echo(200, repeated),
     ];
-    // To a chat nothing is posted again after an answer that cannot be read.
+    // Chat messages are not repeated after a malformed response.
     if !["slack", "discord", "teams", "ntfy"].contains(&format) {
         ordeals.insert(4, Answer::Garbage);
     }
     ordeals
 }
 
-/// What of a request is secret, in its own words.
+/// The secrets of a request.
 fn secrets(request: &Received) -> Vec<String> {
     let secret = |(name, _): &&(String, String)| {
         ["x-team", "x-login", "authorization"].contains(&name.as_str())
@@ -65,7 +65,7 @@ fn secrets(request: &Received) -> Vec<String> {
     std::iter::once(request.path.clone()).chain(values).chain(topic).collect()
 }
 
-/// As curious servers repeat it: as it came, in JSON, in a URL, in HTML, in base64.
+/// A response that repeats the secrets: as they are, in JSON, in a URL, in HTML, in base64.
 fn repeated(request: &Received) -> String {
     let ways = secrets(request).into_iter().flat_map(|text| {
         let json = Value::from(text.as_str()).to_string();
@@ -77,14 +77,14 @@ fn repeated(request: &Received) -> String {
     ways.collect::<Vec<_>>().join("\n")
 }
 
-/// Behind so many blanks that the answer is cut amid the secret of the path.
+/// A response that is truncated within the secret of the path.
 fn cut_off(request: &Received) -> String {
     let text = secrets(request).join(" ");
     let cut_at = text.find(MARKS[1]).unwrap() + 2;
     " ".repeat(READ_OF_AN_ANSWER - cut_at) + &text
 }
 
-/// A secret that signs, whose bytes have the marks in them.
+/// A signing secret with the markers in its bytes.
 fn signing_secret() -> String {
     format!("whsec_{}", STANDARD.encode("C4N4RY-signing-secret-of-32-T41L"))
 }
@@ -104,7 +104,7 @@ fn mail(name: &str, way: &str) -> String {
     )
 }
 
-/// All servers, and the config that leads to them.
+/// All servers, and the config with their addresses.
 struct World {
     argil: FakeArgil,
     receivers: Vec<Receiver>,
@@ -128,12 +128,12 @@ impl World {
         );
         for (number, format) in FORMATS.into_iter().enumerate() {
             let receiver = Receiver::start().await;
-            receiver.script(ordeals(format));
-            let place = receiver.url().replace("http://", "").replace("/hook", "");
+            receiver.script(responses(format));
+            let address = receiver.url().replace("http://", "").replace("/hook", "");
             let url = match format {
-                "ntfy" => format!("http://{place}/C4N4RY-topic-T41L"),
+                "ntfy" => format!("http://{address}/C4N4RY-topic-T41L"),
                 _ => format!(
-                    "http://u:C4N4RY%2Fin%22it%26T41L@{place}/h/C4N4RY%2Furl-T41L\
+                    "http://u:C4N4RY%2Fin%22it%26T41L@{address}/h/C4N4RY%2Furl-T41L\
                      ?sig=C4N4RY%2F+T41L"
                 ),
             };
@@ -142,7 +142,7 @@ impl World {
             } else {
                 ""
             };
-            // ntfy takes a header for a login; with the others a login stands in the URL.
+            // ntfy takes credentials in a header, the others in the URL.
             let login = if format == "ntfy" { "authorization" } else { "x-login" };
             let headers = format!(
                 "format = '{format}'\n{template}headers = {{ x-team = 'C4N4RY/te\"am&T41L', \
@@ -154,24 +154,24 @@ impl World {
             receivers.push(receiver);
         }
         let tls = TlsServer::start(&Identity::self_signed("127.0.0.1", 4000), "").await;
-        let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let at_home = format!("{}/C4N4RY-url-T41L", tls.base_url());
         config += &webhook("distrusted", &at_home, "");
-        config += &webhook("refusing", &format!("http://{nobody}/C4N4RY-url-T41L"), "");
+        config += &webhook("refusing", &format!("http://{closed}/C4N4RY-url-T41L"), "");
         config += &webhook("nameless", "http://no.such.host.invalid/C4N4RY-url-T41L", "");
         let refused = proxies[1].url("C4N4RY-user-T41L:C4N4RY%2Fpr%22oxyT41L@");
         config += &webhook("unproxied", &at_home, &format!("proxy = '{refused}'\n"));
-        let unproxied = format!("http://{nobody}/C4N4RY-url-T41L");
+        let unproxied = format!("http://{closed}/C4N4RY-url-T41L");
         config += &webhook("unproxied-http", &unproxied, &format!("proxy = '{refused}'\n"));
         let bench = Bench::new(&config);
-        let (mails, mailboxes) = ways(&bench).await;
+        let (mails, mailboxes) = mail_channels(&bench).await;
         bench.configure(&(config + &mails));
         Self { argil, receivers, _proxies: proxies, _mailboxes: mailboxes, _tls: tls, bench }
     }
 }
 
-/// The mail channels: each way, and what goes wrong on it.
-async fn ways(bench: &Bench) -> (String, [Mailbox; 3]) {
+/// The mail channels: each transport, and its failures.
+async fn mail_channels(bench: &Bench) -> (String, [Mailbox; 3]) {
     let encoded = |text: &str| STANDARD.encode(text);
     let plain = encoded(&format!("\0watch\0{PASSWORD}"));
     let bearer = encoded(&format!("user=watch\x01auth=Bearer {TOKEN}\x01\x01"));
@@ -188,7 +188,7 @@ async fn ways(bench: &Bench) -> (String, [Mailbox; 3]) {
     let wrong = Mailbox::start(Security::Plain, Some(("watch", "another"))).await;
     let token = script(bench, "token", &format!("echo noise {TOKEN} >&2; echo '{TOKEN}'"));
     let broken = script(bench, "broken", &format!("echo '{TOKEN}'; echo '{TOKEN}' >&2; exit 1"));
-    // It fails once, with all it knows.
+    // It fails once, and prints its input.
     let sendmail = script(
         bench,
         "sendmail",
@@ -226,13 +226,13 @@ fn script(bench: &Bench, name: &str, text: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// What must be nowhere: the marks, as they are and in base64 wherever they stand in it.
+/// The texts to search for: the markers, plain and in base64 at every offset.
 fn needles() -> Vec<String> {
     let mut needles: Vec<String> = MARKS.map(str::to_owned).into();
     for mark in MARKS {
         for shift in 0..3 {
             let encoded = STANDARD.encode([&vec![0; shift], mark.as_bytes()].concat());
-            // Without what the neighbours of the mark have a part in.
+            // Without the characters that depend on the neighbours of the marker.
             let inner = encoded.trim_end_matches('=');
             let (start, end) = ([0, 2, 3][shift], inner.len() - 1);
             needles.push(inner[start..end].to_owned());
@@ -288,7 +288,7 @@ fn hint(daemon: &Running, token: &str) -> String {
 }
 
 fn checked(what: &str, text: &str) {
-    // As JSON writes a sign that need not be written so.
+    // An optional escape of JSON.
     let text = text.replace("\\/", "/").replace("\\u0022", "\"");
     for needle in needles() {
         let found = text.find(&needle);
@@ -319,10 +319,10 @@ async fn no_secret_is_in_the_log_in_the_database_or_in_what_is_printed() {
     hint(&daemon, "C4N4RY-another-token_T41L");
     daemon.wait_for_log("avatar `a1`: baseline");
     argil.set_status("a1", "IDLE");
-    let deliveries = bench.wait_for_deliveries("the end of all tries", ended);
+    let deliveries = bench.wait_for_deliveries("the end of all attempts", ended);
     for (receiver, format) in receivers.iter().zip(FORMATS) {
         let received = receiver.received();
-        let expected = ordeals(format).len();
+        let expected = responses(format).len();
         assert!(received.len() >= expected, "{format}: {} requests", received.len());
         assert!(received[0].header("x-team").contains("C4N4RY"), "the secrets were sent");
     }

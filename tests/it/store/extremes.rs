@@ -1,5 +1,4 @@
-//! Rows with numbers and moments that no program of ours wrote: no command and no daemon breaks off
-//! over one, whatever it makes of it.
+//! Rows with extreme numbers and timestamps: no command and no daemon panics on one.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +20,7 @@ const COMMANDS: [&[&str]; 7] = [
     &["db", "verify"],
 ];
 
-/// Sets every number of a table, as far as its conditions allow that; whether it has a row.
+/// Sets every number of a table, as far as its constraints permit; returns whether it has a row.
 fn set_all(database: &Path, table: &str, number: i64) -> bool {
     let beside = Connection::open(database).unwrap();
     beside.pragma_update(None, "foreign_keys", false).unwrap();
@@ -36,7 +35,7 @@ fn set_all(database: &Path, table: &str, number: i64) -> bool {
 }
 
 #[test]
-fn no_number_in_a_row_breaks_off_a_command_or_the_daemon() {
+fn no_number_in_a_row_makes_a_command_or_the_daemon_panic() {
     let argil = FakeArgil::start();
     argil.set_status("a1", "TRAINING");
     let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", "http://127.0.0.1:9/");

@@ -1,5 +1,5 @@
-//! Files that are no database of ours: each command says what they are, ends with 65, and leaves
-//! them and their folder as they were.
+//! Files that are not a database of avatar-watch: each command describes them, ends with 65, and
+//! changes neither them nor their folder.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,7 +19,7 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 #[test]
-fn what_is_no_database_of_ours_is_named_and_left_alone() {
+fn a_file_of_another_program_is_described_and_not_changed() {
     let argil = FakeArgil::start();
     let config = Config::new(argil.base_url()).avatar("a1");
     let bench = Bench::new(config.with("\n[store]\npath = \"folder/file.db\"\n").text());
@@ -58,13 +58,13 @@ fn what_is_no_database_of_ours_is_named_and_left_alone() {
     made("PRAGMA user_version = 7; PRAGMA journal_mode = WAL; CREATE TABLE watches(x)");
     check(&[&["run"]], "it has application id 0, version 7 and table `watches`");
     made(OURS);
-    check(&read, "it says that it has schema 0, which never was");
+    check(&read, "schema version 0 does not exist");
     let before = fs::read(&file).unwrap();
     let started = bench.run(&["run"]);
     assert_eq!(started.status.code(), Some(65), "{}", stderr(&started));
     assert_eq!(fs::read(&file).unwrap(), before);
 
-    // For programs it is a finding like any other.
+    // With `--json` it is a finding.
     let verified = bench.json(&["db", "verify", "none.db", "--json"]);
     assert_eq!(
         (&verified["sound"], &verified["findings"][0]["what"]),

@@ -1,5 +1,5 @@
-//! A disk that is full: nothing is half done, nothing is lost, and what waited for room is written
-//! as soon as there is some.
+//! A full disk: no operation is half done, no row is lost, and pending writes succeed as soon as
+//! there is space.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -13,11 +13,11 @@ use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
 use crate::harness::daemon::{Bench, stderr, wait_until};
 
-/// A disk of three megabytes, gone when it is dropped.
+/// A disk of three megabytes, unmounted when it is dropped.
 struct Disk(PathBuf);
 
 impl Disk {
-    /// `None` where this process may not mount.
+    /// `None` if this process may not mount.
     fn mount(path: PathBuf) -> Option<Self> {
         fs::create_dir(&path).unwrap();
         let mut mount = Command::new("mount");
@@ -25,7 +25,7 @@ impl Disk {
         mount.status().is_ok_and(|ended| ended.success()).then_some(Self(path))
     }
 
-    /// Takes all the room that is left, until the file is removed.
+    /// Fills the disk until the returned file is removed.
     fn fill(&self) -> PathBuf {
         let pad = self.0.join("pad");
         let mut file = File::create(&pad).unwrap();
@@ -49,7 +49,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn on_a_full_disk_nothing_is_half_done_and_what_waits_is_written_later() {
+fn on_a_full_disk_no_operation_is_half_done_and_pending_writes_succeed_later() {
     let argil = FakeArgil::start();
     argil.set_status("a1", "TRAINING");
     let config = Config::new(argil.base_url()).avatar("a1");
@@ -79,7 +79,7 @@ fn on_a_full_disk_nothing_is_half_done_and_what_waits_is_written_later() {
 
     fs::remove_file(pad).unwrap();
     daemon.wait_for_log("avatar `a1`: TRAINING -> IDLE");
-    wait_until("the config in force", || {
+    wait_until("the active config", || {
         let database = Connection::open(disk.0.join("a.db")).unwrap();
         let sql = "SELECT active FROM config";
         let text: String = database.query_row(sql, [], |row| row.get(0)).unwrap();

@@ -1,5 +1,5 @@
-//! `db backup` and `db restore`, killed without a word amid their work: what they were making goes
-//! with the next one, what another process is making stays, and the database is whole throughout.
+//! `db backup` and `db restore`, killed during their work: the next one removes the stale copy, the
+//! copy of a running process stays, and the database is always complete.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
 use crate::harness::daemon::{Bench, stderr, wait_until};
 
-/// A database of that many rows of 2,000 bytes, with nobody who writes to it.
+/// A database of that many rows of 2,000 bytes, without a daemon.
 fn big(rows: u32) -> Bench {
     let argil = FakeArgil::start();
     argil.set_status("a1", "TRAINING");
@@ -25,7 +25,7 @@ fn big(rows: u32) -> Bench {
     bench
 }
 
-/// Adds rows that mean nothing.
+/// Adds rows.
 fn fill(bench: &Bench, rows: u32) {
     let database = Connection::open(bench.database()).unwrap();
     let sql = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < ?1)
@@ -53,7 +53,7 @@ fn start(bench: &Bench, arguments: &[&str]) -> Child {
     bench.command(arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-/// Waits until a copy has begun that was not there before.
+/// Waits until another copy is in progress.
 fn begun(folder: &Path, before: &[PathBuf]) -> PathBuf {
     let mut found = None;
     wait_until("an unfinished copy", || {
@@ -67,7 +67,7 @@ fn begun(folder: &Path, before: &[PathBuf]) -> PathBuf {
 }
 
 #[test]
-fn what_a_killed_backup_leaves_goes_with_the_next_one_and_what_is_being_made_stays() {
+fn a_backup_removes_stale_copies_and_keeps_those_in_progress() {
     let bench = big(30_000);
     let folder = bench.path(".");
     let mut killed = start(&bench, &["db", "backup", "first.db"]);
@@ -80,10 +80,10 @@ fn what_a_killed_backup_leaves_goes_with_the_next_one_and_what_is_being_made_sta
     let pid = Pid::from_raw(i32::try_from(alive.id()).unwrap()).unwrap();
     let held = begun(&folder, std::slice::from_ref(&left));
     kill_process(pid, Signal::STOP).unwrap();
-    assert!(!left.exists(), "what was left behind, without `--keep`");
+    assert!(!left.exists(), "the stale copy, without `--keep`");
     let made = bench.run(&["db", "backup", "third.db"]);
     assert!(made.status.success(), "{}", stderr(&made));
-    assert!(unfinished(&folder).contains(&held), "what is being made");
+    assert!(unfinished(&folder).contains(&held), "the copy in progress");
     kill_process(pid, Signal::CONT).unwrap();
     assert!(alive.wait().unwrap().success());
     assert!(unfinished(&folder).is_empty());
@@ -109,9 +109,9 @@ fn a_restore_that_is_killed_leaves_the_old_database_or_the_new_one() {
     let mut seen = [false; 2];
     for kill in 0..200_u64 {
         let mut restore = start(&bench, &["db", "restore", "copy.db"]);
-        // At another moment each time.
+        // After another delay each time.
         std::thread::sleep(Duration::from_millis(kill * 20));
-        // It may be over.
+        // It may have ended.
         drop(restore.kill());
         restore.wait().unwrap();
         let verified = bench.run(&["db", "verify"]);

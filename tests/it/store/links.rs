@@ -1,4 +1,4 @@
-//! A database that is named by a link: what stands beside it stands beside the file.
+//! A database that is named by a link: the files beside it are beside the target of the link.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -8,7 +8,7 @@ use crate::harness::config::Config;
 use crate::harness::daemon::{Bench, stderr};
 
 #[test]
-fn a_restore_by_a_link_replaces_the_file_and_not_the_link() {
+fn a_restore_through_a_link_replaces_the_target() {
     let argil = FakeArgil::start();
     argil.set_status("a1", "TRAINING");
     let config = Config::new(argil.base_url()).avatar("a1");
@@ -17,7 +17,7 @@ fn a_restore_by_a_link_replaces_the_file_and_not_the_link() {
     symlink("disk/real.db", bench.path("link.db")).unwrap();
     let daemon = bench.start();
     daemon.wait_for_log("baseline TRAINING");
-    // The first run made the file, and its lock is known by whatever name.
+    // The first run created the file, and its lock is found through both names.
     let second = bench.run(&["db", "restore", "none.db", "--database", "disk/real.db"]);
     assert_eq!(second.status.code(), Some(65), "{}", stderr(&second));
     let made = bench.run(&["db", "backup", "copy.db"]);

@@ -1,5 +1,5 @@
-//! What root does beside a database of another user: the daemon of that user can use everything
-//! that root makes there for it.
+//! Root and a database of another user: the daemon of that user can use all files that root
+//! creates.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown};
@@ -13,17 +13,17 @@ use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
 use crate::harness::daemon::{Bench, RUN, stderr};
 
-/// A user of this machine that nobody is.
+/// A user id that does not exist on this machine.
 const USER: u32 = 61_843;
 
-/// Everything in the folder, except the log of the daemon, which is the test's.
-fn strangers(folder: &Path) -> Vec<PathBuf> {
+/// The files in the folder that belong to another user, except the log of the test.
+fn foreign_files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let metadata = path.symlink_metadata().unwrap();
         if metadata.is_dir() {
-            found.extend(strangers(&path));
+            found.extend(foreign_files(&path));
         }
         if metadata.uid() != USER && !path.ends_with("daemon.log") {
             found.push(path);
@@ -33,15 +33,15 @@ fn strangers(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn what_root_makes_for_a_daemon_is_its_users() {
+fn files_that_root_creates_belong_to_the_owner_of_the_folder() {
     if !geteuid().is_root() {
-        println!("only root can be two users: nothing is tried");
+        println!("skipped: requires root");
         return;
     }
     let argil = FakeArgil::start();
     argil.set_status("a1", "TRAINING");
     let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
-    // A copy that the user can reach, wherever this was built.
+    // A copy of the program that the user can run.
     let program = bench.path("program");
     fs::copy(crate::harness::daemon::PROGRAM, &program).unwrap();
     let folder = bench.path(".");
@@ -56,12 +56,12 @@ fn what_root_makes_for_a_daemon_is_its_users() {
     };
     let none: [PathBuf; 0] = [];
 
-    // Root runs the daemon first, and makes the database.
+    // Root runs the daemon first, and creates the database.
     let daemon = bench.start();
     daemon.wait_for_log("baseline TRAINING");
-    assert_eq!(strangers(&folder), none, "while root runs it");
+    assert_eq!(foreign_files(&folder), none, "while root runs it");
     daemon.kill();
-    assert_eq!(strangers(&folder), none);
+    assert_eq!(foreign_files(&folder), none);
     let daemon = bench.start_by(as_user(&RUN));
     daemon.wait_for_log("was checked, and is sound");
     assert!(daemon.stop().success());
@@ -78,7 +78,7 @@ fn what_root_makes_for_a_daemon_is_its_users() {
     ] {
         let done = bench.run(by_root);
         assert!(done.status.success(), "{by_root:?}: {}", stderr(&done));
-        assert_eq!(strangers(&folder), none, "after {by_root:?}");
+        assert_eq!(foreign_files(&folder), none, "after {by_root:?}");
     }
     let backup = as_user(&["db", "backup", "--keep", "1", "backups"]).output().unwrap();
     assert!(backup.status.success(), "{}", stderr(&backup));

@@ -1,6 +1,6 @@
-//! Files that somebody else had in their hands: other tables, triggers and views, other owners and
-//! modes. No command uses them, each says what is wrong and what helps; a daemon that runs goes on
-//! when they are gone again.
+//! Databases that another user altered: other tables, triggers and views, other owners and modes.
+//! No command uses them, each reports the problem with a fix, and a running daemon continues when
+//! the cause is removed.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt as _;
@@ -20,7 +20,7 @@ use crate::harness::webhook::{Answer, Receiver};
 const ENDLESS: &str = "CREATE TRIGGER endless AFTER INSERT ON transitions BEGIN
     INSERT INTO accounts WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n)
     SELECT x, x FROM n; END";
-const NAMED: &str = "is not as avatar-watch makes it: the trigger `endless` is none of ours";
+const NAMED: &str = "was altered: unexpected trigger `endless`";
 
 /// Each command that opens a database.
 const COMMANDS: [&[&str]; 14] = [
@@ -77,7 +77,7 @@ fn no_command_uses_a_database_with_a_trigger_in_it() {
     let verified = bench.run(&["db", "verify"]);
     assert_eq!(verified.status.code(), Some(65));
     let said = stderr(&verified);
-    assert!(said.contains("  structure: the trigger `endless` is none of ours\n"), "{said}");
+    assert!(said.contains("  structure: unexpected trigger `endless`\n"), "{said}");
     let refused = bench.run(&["db", "restore", "avatar-watch.db", "--database", "new.db"]);
     assert_eq!(refused.status.code(), Some(65), "{}", stderr(&refused));
     assert!(!bench.path("new.db").exists());
@@ -92,7 +92,7 @@ fn no_command_uses_a_database_with_a_trigger_in_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_trigger_planted_beside_a_daemon_never_runs_and_what_was_seen_waits_until_it_is_gone() {
+async fn a_trigger_planted_beside_a_daemon_never_runs_and_observations_wait_until_it_is_removed() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     argil.set_status("a1", "TRAINING");
     receiver.script([Answer::Hold]);
@@ -118,7 +118,7 @@ async fn a_trigger_planted_beside_a_daemon_never_runs_and_what_was_seen_waits_un
     assert_eq!(get(page, "/api/v1/transitions").status, 200);
     assert!(bench.run(&["db", "verify"]).status.success());
 
-    // With a try under way whose end cannot be written either.
+    // With an attempt in flight, which cannot be recorded either.
     receiver.wait_for(1).await;
     beside.execute_batch(ENDLESS).unwrap();
     receiver.release();
@@ -129,7 +129,7 @@ async fn a_trigger_planted_beside_a_daemon_never_runs_and_what_was_seen_waits_un
 }
 
 #[test]
-fn an_order_to_stop_is_followed_while_the_database_is_being_opened() {
+fn a_stop_signal_is_handled_while_the_database_is_being_opened() {
     let (_argil, bench, daemon) = watching();
     daemon.kill();
     let held = Connection::open(bench.database()).unwrap();
@@ -143,7 +143,7 @@ fn an_order_to_stop_is_followed_while_the_database_is_being_opened() {
     assert!(daemon.stop().success());
 }
 
-/// A page of a table (kind 5) or an index (kind 2) whose children are all one page
+/// A page of a table (kind 5) or an index (kind 2) with the same page for all children
 /// (<https://www.sqlite.org/fileformat2.html#b_tree_pages>).
 fn interior(size: usize, (kind, key): (u8, &[u8]), child: usize) -> Vec<u8> {
     let cell = [&u32::try_from(child).unwrap().to_be_bytes(), key].concat();
@@ -158,13 +158,13 @@ fn interior(size: usize, (kind, key): (u8, &[u8]), child: usize) -> Vec<u8> {
     page
 }
 
-fn put(page: &mut [u8], place: usize, number: usize) {
-    page[place..place + 2].copy_from_slice(&u16::try_from(number).unwrap().to_be_bytes());
+fn put(page: &mut [u8], offset: usize, number: usize) {
+    page[offset..offset + 2].copy_from_slice(&u16::try_from(number).unwrap().to_be_bytes());
 }
 
-/// Puts a page at the end of a file, and above it so many that lead to it in so many ways that it
-/// is read without an end; the number of the topmost.
-fn lead_in_circles(bytes: &mut Vec<u8>, page: Vec<u8>, cells: (u8, &[u8])) -> usize {
+/// Appends a page to a file, and levels of pages that each refer to the one below many times, so
+/// that reading them practically does not end; returns the number of the topmost.
+fn append_endless(bytes: &mut Vec<u8>, page: Vec<u8>, cells: (u8, &[u8])) -> usize {
     let size = page.len();
     bytes.extend(page);
     for _ in 0..9 {
@@ -176,7 +176,7 @@ fn lead_in_circles(bytes: &mut Vec<u8>, page: Vec<u8>, cells: (u8, &[u8])) -> us
     last
 }
 
-/// The size of the pages of a file, the page at which a table or an index begins, and its bytes.
+/// The page size of a file, the root page of a table or an index, and the bytes.
 fn file(database: &Path, name: &str) -> (usize, usize, Vec<u8>) {
     let beside = Connection::open(database).unwrap();
     beside.pragma_update(None, "journal_mode", "DELETE").unwrap();
@@ -188,7 +188,7 @@ fn file(database: &Path, name: &str) -> (usize, usize, Vec<u8>) {
     (usize::try_from(size).unwrap(), usize::try_from(root).unwrap(), whole)
 }
 
-/// Gives a table or an index of one page rows that have no end.
+/// Makes reading a table or an index of one page endless.
 fn make_endless(database: &Path, name: &str) {
     let (size, root, mut bytes) = file(database, name);
     let old = bytes[(root - 1) * size..root * size].to_vec();
@@ -200,14 +200,14 @@ fn make_endless(database: &Path, name: &str) {
         other => panic!("`{name}` has more than one page: {other}"),
     };
     let cells = (if old[0] == 13 { 5 } else { 2 }, key.as_slice());
-    let top = lead_in_circles(&mut bytes, old, cells);
+    let top = append_endless(&mut bytes, old, cells);
     let top = bytes[(top - 1) * size..top * size].to_vec();
     bytes[(root - 1) * size..root * size].copy_from_slice(&top);
     fs::write(database, bytes).unwrap();
 }
 
-/// Lists the index of a primary key again and again in the list of tables and indexes.
-fn make_list_endless(database: &Path) {
+/// Makes reading the schema endless, by repeating the index of a primary key.
+fn make_schema_endless(database: &Path) {
     const INDEX: &str = "sqlite_autoindex_watches_1";
     let (size, root, mut bytes) = file(database, INDEX);
     let texts = ["index", INDEX, "watches"];
@@ -224,9 +224,9 @@ fn make_list_endless(database: &Path) {
     put(&mut leaf, 8, size - cell.len());
     leaf[size - cell.len()..].copy_from_slice(&cell);
     // The rightmost child of the first page is read last.
-    assert_eq!(bytes[100], 5, "the list has more than one page");
+    assert_eq!(bytes[100], 5, "the schema has more than one page");
     let rightmost: [u8; 4] = bytes[108..112].try_into().unwrap();
-    let top = lead_in_circles(&mut bytes, leaf, (5, &[1]));
+    let top = append_endless(&mut bytes, leaf, (5, &[1]));
     let at_first = (top - 1) * size + size - 5;
     bytes[at_first..at_first + 4].copy_from_slice(&rightmost);
     bytes[108..112].copy_from_slice(&u32::try_from(top).unwrap().to_be_bytes());
@@ -234,16 +234,16 @@ fn make_list_endless(database: &Path) {
 }
 
 #[test]
-fn a_list_of_tables_without_an_end_is_damage() {
+fn an_endless_schema_is_damage() {
     let (_argil, bench, daemon) = watching();
     assert!(bench.run(&["db", "backup", "backup.db"]).status.success());
     assert!(daemon.stop().success());
-    make_list_endless(&bench.database());
+    make_schema_endless(&bench.database());
     for command in [&["run"][..], &["status"], &["db", "verify"]] {
         let refused = bench.run(command);
         assert_eq!(refused.status.code(), Some(65), "{command:?}: {}", stderr(&refused));
         let said = stderr(&refused);
-        assert!(said.contains("its list of tables and indexes has no end"), "{command:?}: {said}");
+        assert!(said.contains("reading its schema took too long"), "{command:?}: {said}");
     }
     let restored = bench.run(&["db", "restore", "backup.db"]);
     assert_eq!(restored.status.code(), Some(0), "{}", stderr(&restored));
@@ -251,7 +251,7 @@ fn a_list_of_tables_without_an_end_is_damage() {
 }
 
 #[test]
-fn rows_without_an_end_are_found_by_the_check_and_hold_up_no_order_to_stop() {
+fn endless_rows_are_found_by_the_check_and_do_not_delay_a_stop() {
     let argil = FakeArgil::start();
     argil.set_status("a1", "TRAINING");
     let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", "http://127.0.0.1:9/");
@@ -268,7 +268,7 @@ fn rows_without_an_end_are_found_by_the_check_and_hold_up_no_order_to_stop() {
                UPDATE deliveries SET state = 'cancelled', next_attempt_at = NULL, updated_at = 1";
     Connection::open(bench.database()).unwrap().execute_batch(old).unwrap();
     let whole = fs::read(bench.database()).unwrap();
-    // The table is read by the start, which takes back open tries; the index by the retention.
+    // A start reads the table, to recover open attempts; the retention reads the index.
     for (name, by_retention) in [("deliveries", false), ("deliveries_event", true)] {
         fs::write(bench.database(), &whole).unwrap();
         for end in ["-wal", "-shm"] {
@@ -294,7 +294,7 @@ fn rows_without_an_end_are_found_by_the_check_and_hold_up_no_order_to_stop() {
             bench.configure(keep("7d").text());
             daemon.signal(Signal::HUP);
         }
-        wait_until("the daemon to be at it", || processor_ticks(daemon.pid()) > used + 100);
+        wait_until("the daemon to read", || processor_ticks(daemon.pid()) > used + 100);
         let before = Instant::now();
         daemon.stop();
         assert!(before.elapsed() < Duration::from_secs(8), "{name}: {:?}", before.elapsed());
@@ -310,7 +310,7 @@ fn processor_ticks(pid: u32) -> u64 {
 }
 
 #[test]
-fn a_database_that_others_own_or_can_write_is_refused_with_what_helps() {
+fn a_database_that_others_can_write_is_refused_with_a_fix() {
     let (_argil, bench, daemon) = watching();
     assert!(bench.run(&["db", "backup", "backup.db"]).status.success());
     assert!(daemon.stop().success());

@@ -1,5 +1,4 @@
-//! Whoever only reads: leaves nothing behind, needs no more than to be able to read, and never sees
-//! half of a write.
+//! Readers: create no files, need no write access, and never see a part of a write.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
@@ -15,7 +14,7 @@ use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
 use crate::harness::daemon::{Bench, PROGRAM, Running, stderr, stdout};
 
-/// A user of this machine that nobody is.
+/// A user id that does not exist on this machine.
 const USER: u32 = 61_844;
 
 const READING: [&[&str]; 8] = [
@@ -29,7 +28,7 @@ const READING: [&[&str]; 8] = [
     &["completions", "bash"],
 ];
 
-/// The files of a database, with what a change of any kind would change.
+/// The files of a database, with all attributes that a change would affect.
 type Files = BTreeMap<String, (u64, u32, u32, u64, i64, i64)>;
 
 fn files(folder: &Path) -> Files {
@@ -42,7 +41,7 @@ fn files(folder: &Path) -> Files {
     described.collect()
 }
 
-/// A daemon that has seen something, on a database in a folder of its own.
+/// A daemon after its first poll, with a database in its own folder.
 fn watched() -> (FakeArgil, Bench, Running) {
     let argil = FakeArgil::start();
     argil.set_status("a1", "TRAINING");
@@ -68,11 +67,11 @@ fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-/// Another user of the machine, with a copy of the program that he can reach.
+/// Another user of the machine, with a copy of the program that this user can run.
 struct Guest<'a>(&'a Bench);
 
 impl<'a> Guest<'a> {
-    /// `None` where this process cannot be two users.
+    /// `None` unless this process is root.
     fn of(bench: &'a Bench) -> Option<Self> {
         if !geteuid().is_root() {
             println!("only root can be two users: nothing is tried");
@@ -91,7 +90,7 @@ impl<'a> Guest<'a> {
         command.output().unwrap()
     }
 
-    /// What he sees of the avatar, and of the daemon.
+    /// The status of the avatar, and whether the daemon runs.
     fn sees(&self) -> (String, bool) {
         let seen = self.run(&["status", "--json"]);
         assert!(seen.status.success(), "{}", stderr(&seen));
@@ -100,7 +99,7 @@ impl<'a> Guest<'a> {
         (status, seen["daemon"]["running"].as_bool().unwrap())
     }
 
-    /// Reads in all ways; what he sees.
+    /// Runs all commands that read; the result of [`Self::sees`].
     fn reads_all(&self) -> (String, bool) {
         for command in READING.iter().filter(|it| it[0] != "check") {
             let done = self.run(command);
@@ -119,7 +118,7 @@ fn reading_changes_nothing_and_leaves_nothing_behind() {
         for command in READING {
             let done = bench.run(command);
             assert!(done.status.success(), "{what}: {command:?}: {}", stderr(&done));
-            // The index of a log is everybody's, and worth nothing by itself.
+            // The index of a log is rebuilt by any process.
             let kept = |mut files: Files| {
                 files.remove("a.db-shm");
                 files
@@ -144,7 +143,7 @@ fn reading_changes_nothing_and_leaves_nothing_behind() {
 }
 
 #[test]
-fn who_may_only_read_reads_whatever_the_daemon_left() {
+fn a_user_with_read_access_reads_whatever_state_the_daemon_left() {
     let (_argil, bench, daemon) = watched();
     let Some(guest) = Guest::of(&bench) else { return };
     assert!(daemon.stop().success());
@@ -156,7 +155,7 @@ fn who_may_only_read_reads_whatever_the_daemon_left() {
     let daemon = start_again(&bench);
     assert_eq!(guest.reads_all(), idle(true), "beside the daemon");
 
-    // What he may not read is named.
+    // An unreadable file is reported.
     let check = |name: &str| {
         mode(&state.join(name), 0o600);
         let refused = guest.run(&["status", "--check"]);
@@ -169,7 +168,7 @@ fn who_may_only_read_reads_whatever_the_daemon_left() {
         mode(&state.join(name), 0o644);
     };
     ["a.db", "a.db-wal", "a.db-shm"].iter().for_each(|name| check(name));
-    // Who holds the lock is known without it.
+    // The holder of the lock is known without reading it.
     mode(&state.join("a.db.lock"), 0o600);
     assert_eq!(guest.sees(), idle(true));
     mode(&state, 0o700);
@@ -196,7 +195,7 @@ fn who_may_only_read_reads_whatever_the_daemon_left() {
 }
 
 #[test]
-fn a_file_of_somebody_else_is_named_when_it_is_in_the_way_of_a_start() {
+fn a_file_of_another_user_that_prevents_a_start_is_reported() {
     let (_argil, bench, daemon) = watched();
     let Some(guest) = Guest::of(&bench) else { return };
     assert!(daemon.stop().success());
@@ -245,7 +244,7 @@ fn a_file_of_somebody_else_is_named_when_it_is_in_the_way_of_a_start() {
 }
 
 #[test]
-fn whoever_reads_beside_short_writes_sees_each_of_them_whole() {
+fn a_reader_sees_each_concurrent_write_completely() {
     let (_argil, bench, daemon) = watched();
     assert!(daemon.stop().success());
     let state = bench.path("state");
@@ -256,7 +255,7 @@ fn whoever_reads_beside_short_writes_sees_each_of_them_whole() {
                 let (switch, state) = [("pause", "paused"), ("resume", "active")][turn % 2];
                 let done = bench.run(&["channels", switch, "ops"]);
                 assert!(done.status.success(), "{}", stderr(&done));
-                // What was acknowledged is seen by everybody from now on.
+                // An acknowledged write is visible from now on.
                 let seen = bench.json(&["channels", "--json"]);
                 assert_eq!(seen[0]["state"], state, "in turn {turn}");
             }
@@ -266,7 +265,7 @@ fn whoever_reads_beside_short_writes_sees_each_of_them_whole() {
             assert!(verified.status.success(), "{}", stderr(&verified));
         }
     });
-    // Whoever ends while another one reads leaves the log to whoever ends next.
+    // A process that ends while another one reads leaves the log to that one.
     assert!(bench.run(&["channels", "pause", "ops"]).status.success());
     assert_eq!(
         files(&state).keys().collect::<Vec<_>>(),

@@ -1,4 +1,4 @@
-//! A start that takes long, as systemd sees it.
+//! The notifications to systemd during a long start.
 
 use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use crate::harness::config::Config;
 use crate::harness::daemon::{Bench, RUN};
 
 #[test]
-fn while_the_database_is_being_opened_systemd_hears_of_it() {
+fn the_start_timeout_is_extended_while_the_database_is_being_opened() {
     let argil = FakeArgil::start();
     argil.set_status("a1", "TRAINING");
     let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
@@ -23,13 +23,13 @@ fn while_the_database_is_being_opened_systemd_hears_of_it() {
         let mut text = [0; 4096];
         loop {
             match systemd.recv(&mut text) {
-                // By the end of a child of another test.
+                // By the exit of a child process of another test.
                 Err(failure) if failure.kind() == std::io::ErrorKind::Interrupted => {}
                 length => return String::from_utf8_lossy(&text[..length.unwrap()]).into_owned(),
             }
         }
     };
-    // Opening waits for somebody else, as it does for a disk.
+    // Opening waits for the lock of another process.
     let held = Connection::open(bench.database()).unwrap();
     held.execute_batch("BEGIN IMMEDIATE").unwrap();
     let mut command = bench.command(&RUN);

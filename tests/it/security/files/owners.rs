@@ -1,5 +1,5 @@
-//! What somebody else can have written is not obeyed: a config, what it names, a database. Most of
-//! this only root can try, who can be two users.
+//! Files that another user can have written are refused: a config, the files that it names, a
+//! database. Most of these tests require root.
 
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
@@ -9,11 +9,11 @@ use rustix::process::geteuid;
 use super::*;
 use crate::harness::daemon::PROGRAM;
 
-/// Users of this machine that nobody is.
+/// User ids that do not exist on this machine.
 const ALICE: u32 = 61_861;
 const MALLORY: u32 = 61_862;
 
-/// What every planted config does, if it is obeyed: it runs a program, and sends the key.
+/// What every planted config would do: run a program, and send the key.
 const TRAP: &str = "[channels.trap]\ntype = \"email\"\nfrom = \"a@example.com\"\n\
     to = [\"b@example.com\"]\nsendmail = { command = [\"/bin/sh\", \"-c\", \"id > ran\"] }\n\
     [channels.trap2]\ntype = \"email\"\nfrom = \"a@example.com\"\nto = [\"b@example.com\"]\n\
@@ -32,7 +32,7 @@ fn set(path: &Path, owner: u32, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-/// A folder that is somebody's, with a config of somebody, and the program where all can run it.
+/// A folder and a config with various owners, and a copy of the program that all users can run.
 struct Scene {
     argil: FakeArgil,
     bench: Bench,
@@ -52,8 +52,8 @@ impl Scene {
         let tools = tempfile::tempdir().unwrap();
         fs::copy(PROGRAM, tools.path().join("program")).unwrap();
         set(tools.path(), 0, 0o755);
-        // A test beside this one may have begun a program while the copy was open for writing, and
-        // hold it so until that is on its way.
+        // Another test may have started a program while the copy was open for writing, and keeps it
+        // open until its `exec`.
         wait_until("the copy to be closed", || {
             let tried = Command::new(tools.path().join("program")).arg("--version").output();
             tried.is_ok_and(|tried| tried.status.success())
@@ -61,7 +61,7 @@ impl Scene {
         Self { argil, bench, tools }
     }
 
-    /// Runs the program as that user in the folder, where it finds the config or is told of it.
+    /// The program as that user in the folder, with a config that is found or named.
     fn command(&self, user: u32, is_named: bool, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.tools.path().join("program"));
         command.env_clear().env("ARGIL_API_KEY", "C4N4RY-key").env("PATH", "/usr/bin:/bin");
@@ -77,14 +77,14 @@ impl Scene {
         self.command(user, is_named, arguments).output().unwrap()
     }
 
-    /// Whether the config was obeyed: a program has run, or the API was called.
+    /// Whether the config was used: a program has run, or the API was called.
     fn was_obeyed(&self) -> bool {
         self.bench.path("ran").exists() || self.argil.count("a1") > 0
     }
 }
 
 #[test]
-fn a_config_that_somebody_may_have_planted_is_obeyed_by_no_command() {
+fn no_command_uses_a_config_that_another_user_can_have_written() {
     if !is_root() {
         return;
     }
@@ -122,14 +122,14 @@ fn a_config_that_somebody_may_have_planted_is_obeyed_by_no_command() {
             assert!(said.contains("  help: "), "{said}");
             assert!(!scene.was_obeyed(), "{arguments:?} {what}");
         }
-        // Looking works, and does not look where it says.
-        let looked = scene.run(user, false, &["status"]);
-        assert!(stderr(&looked).contains("the config is not used"), "{}", stderr(&looked));
+        // `status` works without the config.
+        let status = scene.run(user, false, &["status"]);
+        assert!(stderr(&status).contains("the config is not used"), "{}", stderr(&status));
     }
 }
 
 #[test]
-fn a_config_of_somebody_else_is_obeyed_by_its_name_where_only_that_one_can_have_put_it() {
+fn a_named_config_of_another_user_is_used_if_only_that_user_can_write_to_its_folder() {
     if !is_root() {
         return;
     }
@@ -142,23 +142,23 @@ fn a_config_of_somebody_else_is_obeyed_by_its_name_where_only_that_one_can_have_
         scene.run(user, is_named, &["wait", "a1", "--timeout", "5s"]);
         (scene.argil.count("a1") > before, stderr(&scene.run(user, is_named, &["check"])))
     };
-    // One's own, and root's.
+    // That of this user, and that of root.
     assert!(obeyed(0, false, (0, 0o755), (0, 0o644)).0);
     assert!(obeyed(ALICE, false, (ALICE, 0o775), (ALICE, 0o664)).0, "a group of her own");
     assert!(obeyed(ALICE, false, (0, 0o755), (0, 0o644)).0);
-    // The service's, and root looks after it.
+    // Root maintains the service of another user.
     let (is_obeyed, said) = obeyed(0, true, (0, 0o755), (ALICE, 0o640));
     assert!(is_obeyed && said.contains("right if user 61861 runs the daemon"), "{said}");
     let (is_obeyed, said) = obeyed(0, true, (ALICE, 0o700), (ALICE, 0o600));
     assert!(is_obeyed && said.contains("right if user 61861 runs the daemon"), "{said}");
     assert!(obeyed(ALICE, true, (MALLORY, 0o755), (MALLORY, 0o644)).0);
     for mode in [0o777, 0o1777] {
-        assert!(!obeyed(0, true, (0, mode), (MALLORY, 0o644)).0, "anybody can have put it there");
+        assert!(!obeyed(0, true, (0, mode), (MALLORY, 0o644)).0, "any user can have created it");
         assert!(!obeyed(ALICE, true, (0, mode), (MALLORY, 0o644)).0);
         assert!(obeyed(ALICE, true, (0, mode), (ALICE, 0o644)).0);
     }
     assert!(!obeyed(0, true, (0, 0o755), (0, 0o666)).0);
-    // As `sudo` has it.
+    // With the variables of `sudo`.
     let sudo = |uid: &str| {
         set(&folder, ALICE, 0o755);
         set(&config, ALICE, 0o644);
@@ -172,7 +172,7 @@ fn a_config_of_somebody_else_is_obeyed_by_its_name_where_only_that_one_can_have_
 }
 
 #[test]
-fn a_config_that_others_can_write_from_now_on_is_not_taken_by_a_reload() {
+fn a_reload_refuses_a_config_that_others_can_write() {
     let argil = FakeArgil::start();
     let bench = idle(&argil);
     let daemon = bench.start();
@@ -187,7 +187,7 @@ fn a_config_that_others_can_write_from_now_on_is_not_taken_by_a_reload() {
 }
 
 #[test]
-fn a_database_and_a_lock_that_somebody_may_have_planted_are_not_taken() {
+fn a_database_and_a_lock_that_another_user_can_have_planted_are_refused() {
     if !is_root() {
         return;
     }
@@ -222,7 +222,7 @@ fn a_database_and_a_lock_that_somebody_may_have_planted_are_not_taken() {
             );
         }
     }
-    // Whatever is in it, anybody can exchange it there.
+    // Other users could replace the files in such a folder.
     reset();
     for (folder_of, open, what) in [
         (0, 0o1777, "can be written by everybody (its mode is 1777)"),
@@ -240,7 +240,7 @@ fn a_database_and_a_lock_that_somebody_may_have_planted_are_not_taken() {
 }
 
 #[test]
-fn a_user_whose_database_root_looks_after_leads_root_to_no_file_of_others() {
+fn root_accesses_no_file_that_the_owner_of_the_database_could_not() {
     if !is_root() {
         return;
     }
@@ -271,12 +271,12 @@ fn a_user_whose_database_root_looks_after_leads_root_to_no_file_of_others() {
         for command in commands {
             drop(fs::remove_file(at(end)));
             fs::hard_link(&secret, at(end)).unwrap();
-            // Where it takes no notice of the file, it does what it is to do, for ever.
+            // A command that ignores the file may run forever.
             let mut command = scene.command(0, true, command);
             let mut ran = command.stdout(std::process::Stdio::null()).spawn().unwrap();
-            let looks = scene.argil.count("a1");
+            let polls = scene.argil.count("a1");
             wait_until("an end, or a poll", || {
-                ran.try_wait().unwrap().is_some() || scene.argil.count("a1") > looks
+                ran.try_wait().unwrap().is_some() || scene.argil.count("a1") > polls
             });
             drop(ran.kill());
             ran.wait().unwrap();
@@ -288,7 +288,7 @@ fn a_user_whose_database_root_looks_after_leads_root_to_no_file_of_others() {
         drop(fs::rename(&kept, at(end)));
         drop(fs::remove_file(scene.bench.path("copy.db")));
     }
-    // What root makes there is that user's.
+    // Files that root creates there belong to that user.
     for command in &commands[..5] {
         let done = scene.run(0, true, command);
         assert!(done.status.success(), "{command:?}: {}", stderr(&done));
@@ -302,7 +302,7 @@ fn a_user_whose_database_root_looks_after_leads_root_to_no_file_of_others() {
 }
 
 #[test]
-fn init_uses_no_secret_of_somebody_else_and_writes_into_no_folder_of_others() {
+fn init_uses_no_secret_of_another_user_and_writes_into_no_shared_folder() {
     if !is_root() {
         return;
     }
@@ -325,7 +325,7 @@ fn init_uses_no_secret_of_somebody_else_and_writes_into_no_folder_of_others() {
         }
         fs::remove_file(&path).unwrap();
         assert_eq!(fs::read_dir(bench.path("")).unwrap().count(), 0, "nothing was written");
-        // A link is planted as easily.
+        // The same with a planted link.
         let own = bench.path("own");
         fs::write(&own, "precious\n").unwrap();
         symlink(&own, &path).unwrap();
@@ -348,7 +348,7 @@ fn init_uses_no_secret_of_somebody_else_and_writes_into_no_folder_of_others() {
 }
 
 #[test]
-fn no_core_is_written_and_no_process_of_the_same_user_reads_the_memory() {
+fn no_core_is_dumped_and_no_process_of_the_same_user_reads_the_memory() {
     if !is_root() {
         return;
     }
@@ -365,7 +365,7 @@ fn no_core_is_written_and_no_process_of_the_same_user_reads_the_memory() {
         let mut read = Command::new("/bin/ls");
         read.arg("-l").arg(of_daemon(name)).uid(ALICE).gid(ALICE);
         let listed = read.output().unwrap();
-        // The kernel gives the files of such a process to root.
+        // The files of such a process in `/proc` belong to root.
         let refused = stderr(&listed).contains("denied") || stdout(&listed).contains(" root ");
         assert!(refused, "{name}: {listed:?}");
     }

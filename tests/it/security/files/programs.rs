@@ -1,18 +1,18 @@
-//! The programs that are started: they get no secret, no file and no socket of the daemon's, and
-//! nobody else can have written them.
+//! Programs that the daemon starts: they get none of its secrets, files and sockets, and are
+//! refused if another user can have written them.
 
 use super::*;
 use crate::harness::webhook::Receiver;
 
-/// What a program says about itself: its variables, and its open files.
-const TELL: &str =
+/// Records the environment variables and the open files of a program.
+const RECORD: &str =
     "env > \"$0-env\"; ls -l /proc/self/fd > \"$0-files\"; cat >/dev/null; echo pass";
 
 /// A config with one of each kind of program; each writes beside the config.
 fn config(bench: &Bench, argil: &FakeArgil, url: &str) -> String {
-    let tell = |name: &str| {
-        let place = bench.path(name);
-        format!("[\"/bin/sh\", \"-c\", {TELL:?}, \"{}\"]", place.display())
+    let command = |name: &str| {
+        let path = bench.path(name);
+        format!("[\"/bin/sh\", \"-c\", {RECORD:?}, \"{}\"]", path.display())
     };
     let mail = "type = \"email\"\nfrom = \"a@example.com\"\nto = [\"b@example.com\"]\n";
     let smtp = "host = \"127.0.0.1\"\nport = 9\ntls = \"none\"\nusername = \"u\"\n";
@@ -27,13 +27,13 @@ fn config(bench: &Bench, argil: &FakeArgil, url: &str) -> String {
          [channels.token]\n{mail}[channels.token.smtp]\n{smtp}auth = \"xoauth2\"\n\
          token_command = {}\n",
         argil.base_url(),
-        tell("sendmail"),
-        tell("password"),
-        tell("token"),
+        command("sendmail"),
+        command("password"),
+        command("token"),
     )
 }
 
-/// The variables of the daemon: what is passed on, and what is not.
+/// The variables of the daemon that are passed on, and those that are not.
 const PASSED_ON: [(&str, &str); 6] = [
     ("PATH", "/usr/bin:/bin"),
     ("HOME", "/nonexistent"),
@@ -55,7 +55,7 @@ const KEPT: [(&str, &str); 9] = [
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_program_gets_no_secret_no_file_and_no_socket_of_ours() {
+async fn a_program_gets_no_secret_file_or_socket_of_the_daemon() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     argil.set_status("a1", "TRAINING");
     let bench = Bench::new("");
@@ -65,14 +65,14 @@ async fn a_program_gets_no_secret_no_file_and_no_socket_of_ours() {
         command.envs(PASSED_ON).envs(KEPT);
         command
     };
-    // While a database, a page and connections are open.
+    // While the database, the status page and connections are open.
     let daemon = bench.start_by(command(&RUN));
     daemon.wait_for_log("baseline TRAINING");
     argil.set_status("a1", "IDLE");
     for name in ["sendmail", "password", "token"] {
         let written = |what: &str| bench.path(&format!("{name}-{what}"));
         let read = |what: &str| fs::read_to_string(written(what)).unwrap_or_default();
-        // The list ends with the folder that is being listed.
+        // The last one is the listed folder itself.
         wait_until(name, || read("files").lines().any(|line| line.ends_with("/fd")));
         let mut variables: Vec<String> = read("env").lines().map(str::to_owned).collect();
         variables.retain(|it| {
@@ -88,7 +88,7 @@ async fn a_program_gets_no_secret_no_file_and_no_socket_of_ours() {
             let (before, target) = line.split_once(" -> ").unwrap();
             let number: u32 = before.rsplit(' ').next().unwrap().parse().unwrap();
             let own = target.starts_with("/proc/") || target.ends_with("-files");
-            // What this test was started with itself, everybody inherits.
+            // Files that this test inherited itself.
             let of_test = fs::read_link(format!("/proc/self/fd/{number}"));
             let own = own || of_test.is_ok_and(|it| it.as_os_str() == target);
             assert!(number <= 2 || own, "{name}: {files}");
@@ -99,7 +99,7 @@ async fn a_program_gets_no_secret_no_file_and_no_socket_of_ours() {
 }
 
 #[test]
-fn a_program_that_others_can_write_is_named_and_never_run() {
+fn a_program_that_others_can_write_is_reported_and_never_run() {
     let argil = FakeArgil::start();
     argil.set_status("a1", "TRAINING");
     let bench = Bench::new("");
@@ -122,7 +122,7 @@ fn a_program_that_others_can_write_is_named_and_never_run() {
     assert_eq!(refused.status.code(), Some(2), "{said}");
     assert!(said.contains("can be written by everybody (its mode is 0757)"), "{said}");
     assert!(said.contains(&format!("help: `chmod go-w {}`", program.display())), "{said}");
-    // It was good when the daemon started, and is not any more.
+    // Its mode changes after the daemon has started.
     set(0o755);
     let daemon = bench.start();
     daemon.wait_for_log("baseline TRAINING");
