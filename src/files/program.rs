@@ -15,7 +15,8 @@ pub struct Program {
 }
 
 impl Program {
-    pub(crate) const fn new(command: Vec<String>, trust: Trust) -> Self {
+    /// A command line, with the rules for its program.
+    pub const fn new(command: Vec<String>, trust: Trust) -> Self {
         Self { command, trust }
     }
 

@@ -105,7 +105,7 @@ impl Store {
         let explained = |failure| location::explain(path, failure);
         let mut lock = DatabaseLock::acquire(path).map_err(explained)?;
         let (database, check) = database::open_for_writing(path).map_err(explained)?;
-        let file = FileIdentity::open_now(path)?;
+        let file = FileIdentity::at(path)?;
         lock.record_file(&file).map_err(|source| StoreError::Disk {
             doing: "writing the lock file of",
             path: path.to_owned(),

@@ -342,15 +342,15 @@ async fn a_dead_letter_can_be_sent_again_with_the_same_id_and_bytes() {
 
     let mut admin = DeliveryAdmin::open(&bench.path()).unwrap();
     assert_eq!(admin.failed(&FailedFilter::default()).unwrap(), std::slice::from_ref(&first.id));
-    let roll = bench.random();
-    let AdminResult::Done(fresh) = admin.retry(&first.id, RetryAs::SameId, NOW, roll).unwrap()
+    let random = bench.random();
+    let AdminResult::Done(fresh) = admin.retry(&first.id, RetryAs::SameId, NOW, random).unwrap()
     else {
         panic!()
     };
     assert_ne!(fresh, first.id);
     assert!(admin.failed(&FailedFilter::default()).unwrap().is_empty(), "it is being sent again");
     assert!(matches!(
-        admin.retry(&first.id, RetryAs::SameId, NOW, roll).unwrap(),
+        admin.retry(&first.id, RetryAs::SameId, NOW, random).unwrap(),
         AdminResult::InvalidState(_)
     ));
 
@@ -374,8 +374,8 @@ async fn a_dead_letter_sent_again_as_new_counts_as_sent_again() {
     let all = FailedFilter::default();
     let failed = admin.failed(&all).unwrap();
     assert_eq!(failed.len(), 2);
-    let roll = bench.random();
-    let done = admin.retry(&failed[0], RetryAs::NewId, NOW, roll).unwrap();
+    let random = bench.random();
+    let done = admin.retry(&failed[0], RetryAs::NewId, NOW, random).unwrap();
     assert!(matches!(done, AdminResult::Done(_)));
     assert_eq!(admin.failed(&all).unwrap(), failed[1..], "that one is on its way");
     let counted = |bench: &Bench| {
@@ -394,9 +394,9 @@ async fn a_dead_letter_sent_again_as_new_counts_as_sent_again() {
     assert_eq!(admin.failed(&all).unwrap(), [failed[1].clone(), again.id.clone()]);
     assert_eq!(bench.reader().attempts(&again.id).unwrap()[0].trigger, "manual");
     // A later failure under the first id was not sent again.
-    let roll = bench.random();
+    let random = bench.random();
     assert!(matches!(
-        admin.retry(&failed[0], RetryAs::SameId, NOW, roll).unwrap(),
+        admin.retry(&failed[0], RetryAs::SameId, NOW, random).unwrap(),
         AdminResult::Done(_)
     ));
     let third = bench.claim("ops", 1, NOW).await.claimed.remove(0);
@@ -411,9 +411,9 @@ async fn only_the_requested_attempt_is_manual() {
     bench.store().commit(change).await.unwrap();
     let first = bench.claim("ops", 1, NOW).await.claimed.remove(0);
     bench.settle(&first, OutcomeClass::Retryable, NOW).await;
-    let roll = bench.random();
+    let random = bench.random();
     let mut admin = DeliveryAdmin::open(&bench.path()).unwrap();
-    admin.retry(&first.id, RetryAs::SameId, NOW, roll).unwrap();
+    admin.retry(&first.id, RetryAs::SameId, NOW, random).unwrap();
     let second = bench.claim("ops", 1, NOW).await.claimed.remove(0);
     bench.settle(&second, OutcomeClass::Retryable, NOW).await;
     let late = NOW.plus(Duration::from_hours(1));

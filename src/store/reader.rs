@@ -200,7 +200,7 @@ impl Reader {
     ) -> Result<T, StoreError> {
         snapshot::read(path, |database| {
             database::refuse_older(path, database.schema())?;
-            read(&Self { database, file: FileIdentity::open_now(path)? })
+            read(&Self { database, file: FileIdentity::at(path)? })
         })
     }
 
@@ -210,7 +210,7 @@ impl Reader {
     /// When there is none, or it is damaged, newer, or belongs to another program.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let database = database::open_for_reading(path)?;
-        Ok(Self { database, file: FileIdentity::open_now(path)? })
+        Ok(Self { database, file: FileIdentity::at(path)? })
     }
 
     /// Checks that the path still names the file that it reads.

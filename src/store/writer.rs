@@ -305,7 +305,7 @@ mod tests {
 
     impl Running {
         fn start(path: &std::path::Path, database: Database) -> Self {
-            let file = FileIdentity::open_now(path).unwrap();
+            let file = FileIdentity::at(path).unwrap();
             let writes = Arc::new(AtomicBool::new(true));
             let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
             let flag = Arc::clone(&writes);

@@ -270,7 +270,7 @@ fn check_reports_a_missing_database_folder() {
     let bench = Bench::new(config.with("\n[store]\npath = \"none/none/a.db\"\n").text());
     let checked = bench.run(&["check"]);
     assert_eq!(checked.status.code(), Some(2));
-    assert!(stderr(&checked).contains("make the folder"), "{}", stderr(&checked));
+    assert!(stderr(&checked).contains("create the folder above it"), "{}", stderr(&checked));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,7 +66,7 @@ impl DeliveryAdmin {
         if let Some(found) = obstacle::find(path, OpenFor::Write) {
             return Err(found);
         }
-        let file = FileIdentity::open_now(path)?;
+        let file = FileIdentity::at(path)?;
         let opened = database::open_admin(path);
         let database = opened.map_err(|it| obstacle::explain(path, OpenFor::Write, it))?;
         DatabaseLock::refuse_replaced(&file)?;
@@ -95,7 +95,7 @@ impl DeliveryAdmin {
         id: &DeliveryId,
         retry_as: RetryAs,
         now: Timestamp,
-        roll: RandomBits,
+        random: RandomBits,
     ) -> Result<AdminResult, StoreError> {
         const DOING: &str = "sending a delivery again";
         self.write(DOING, |transaction| {
@@ -111,12 +111,12 @@ impl DeliveryAdmin {
                     transaction.execute(sql, (id, now))?;
                     AdminResult::Done(id.clone())
                 }
-                (Some(_), RetryAs::SameId) => match replay(transaction, id, now, roll)? {
+                (Some(_), RetryAs::SameId) => match replay(transaction, id, now, random)? {
                     Some(fresh) => AdminResult::Done(fresh),
                     None => AdminResult::InvalidState("already being sent again".to_owned()),
                 },
                 (Some(_), RetryAs::NewId) => {
-                    AdminResult::Done(replay_as_new(transaction, id, now, roll)?)
+                    AdminResult::Done(replay_as_new(transaction, id, now, random)?)
                 }
             })
         })
@@ -173,9 +173,9 @@ fn replay(
     connection: &Connection,
     id: &DeliveryId,
     now: Timestamp,
-    roll: RandomBits,
+    random: RandomBits,
 ) -> rusqlite::Result<Option<DeliveryId>> {
-    let fresh = DeliveryId::mint(now, roll);
+    let fresh = DeliveryId::mint(now, random);
     let inserted = connection.execute(
         "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, replay,
                                 manual_attempt, content_type, body, fallback, state,
@@ -203,9 +203,9 @@ fn replay_as_new(
     connection: &Connection,
     id: &DeliveryId,
     now: Timestamp,
-    roll: RandomBits,
+    random: RandomBits,
 ) -> rusqlite::Result<DeliveryId> {
-    let (event, fresh) = (EventId::mint(now, roll.derive(1)), DeliveryId::mint(now, roll));
+    let (event, fresh) = (EventId::mint(now, random.derive(1)), DeliveryId::mint(now, random));
     let sql = "SELECT event_id, content_type, body FROM deliveries WHERE id = ?1";
     let (old, content_type, body): (EventId, String, Vec<u8>) =
         connection.query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;

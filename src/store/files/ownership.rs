@@ -147,7 +147,7 @@ fn stay_undumpable() {
 
 /// Opens a file beside a database, or creates it for the database's owner. Follows no link, and
 /// refuses a file that another user can have planted.
-pub(in crate::store) fn open_or_make(path: &Path, mode: u32, owner: Owner) -> io::Result<File> {
+pub(in crate::store) fn open_or_create(path: &Path, mode: u32, owner: Owner) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).mode(mode);
     match options.clone().create_new(true).open(path) {

@@ -13,7 +13,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi};
 use crate::files::paths::resolve_symlinks;
 use crate::store::error::{ErrorContext as _, StoreError, damaged};
 use crate::store::files::obstacle::OpenFor;
-use crate::store::files::ownership::{FsUserGuard, Owner, open_or_make};
+use crate::store::files::ownership::{FsUserGuard, Owner, open_or_create};
 use crate::store::files::permissions;
 use crate::store::migrations::{APPLICATION_ID, MIGRATIONS, newest};
 use crate::store::sqlite::application_id;
@@ -33,7 +33,7 @@ pub(in crate::store) fn open_for_writing(
 ) -> Result<(Database, StartCheck), StoreError> {
     let _fs_user = FsUserGuard::for_database(path)?;
     application_id::check_application_id(path)?;
-    make_private(path)?;
+    create_private(path)?;
     let mut connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let found = application_id::identify(&mut connection, path)?.schema;
     connection
@@ -124,7 +124,7 @@ pub(in crate::store) struct FileIdentity {
 
 impl FileIdentity {
     /// The file that is at `path` now.
-    pub(in crate::store) fn open_now(path: &Path) -> Result<Self, StoreError> {
+    pub(in crate::store) fn at(path: &Path) -> Result<Self, StoreError> {
         let gone = |_| StoreError::FileReplaced { path: path.to_owned() };
         let metadata = fs::metadata(path).map_err(gone)?;
         Ok(Self { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
@@ -142,7 +142,7 @@ impl FileIdentity {
 
     /// Checks that the path still names this file.
     pub(in crate::store) fn check(&self) -> Result<(), StoreError> {
-        let now = Self::open_now(&self.path)?;
+        let now = Self::at(&self.path)?;
         if (now.device, now.inode) != (self.device, self.inode) {
             return Err(StoreError::FileReplaced { path: self.path.clone() });
         }
@@ -178,9 +178,9 @@ pub(in crate::store) fn refuse_older(path: &Path, found: i64) -> Result<(), Stor
 }
 
 /// Creates the file with mode 0600, before SQLite would create it with another one.
-fn make_private(path: &Path) -> Result<(), StoreError> {
+fn create_private(path: &Path) -> Result<(), StoreError> {
     let file = resolve_symlinks(path);
-    let made = Owner::of(&file).and_then(|owner| open_or_make(&file, PRIVATE_MODE, owner));
+    let made = Owner::of(&file).and_then(|owner| open_or_create(&file, PRIVATE_MODE, owner));
     let doing = "opening the database";
     made.map(drop).map_err(|source| StoreError::Disk { doing, path: path.to_owned(), source })
 }

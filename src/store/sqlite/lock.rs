@@ -17,7 +17,7 @@ use crate::files::open::open_regular;
 use crate::files::paths::{resolve_symlinks, with_suffix};
 use crate::store::error::StoreError;
 use crate::store::files::obstacle::{self, LOCK_END, OpenFor};
-use crate::store::files::ownership::{FsUserGuard, Owner, open_or_make};
+use crate::store::files::ownership::{FsUserGuard, Owner, open_or_create};
 use crate::store::files::permissions;
 use crate::store::sqlite::database::FileIdentity;
 
@@ -43,7 +43,7 @@ impl DatabaseLock {
         let _fs_user = FsUserGuard::for_database(database)?;
         obstacle::refuse_irregular(database, &[LOCK_END])?;
         let owner = Owner::of(&resolve_symlinks(database)).map_err(disk)?;
-        let mut file = open_or_make(&path, MODE, owner).map_err(disk)?;
+        let mut file = open_or_create(&path, MODE, owner).map_err(disk)?;
         if !take(&file).map_err(disk)? {
             let pid = read_pid(&mut file);
             return Err(StoreError::Locked { path: database.to_owned(), pid });
@@ -240,7 +240,7 @@ mod tests {
         let of_owner = rustix::fs::Mode::from_raw_mode(0o600);
         rustix::fs::mknodat(rustix::fs::CWD, &path, fifo, of_owner, 0).unwrap();
         assert!(open_lock(&path).is_err());
-        assert!(open_or_make(&path, MODE, Owner::of(&database).unwrap()).is_err());
+        assert!(open_or_create(&path, MODE, Owner::of(&database).unwrap()).is_err());
         assert!(matches!(DatabaseLock::holder(&database), Err(StoreError::Blocked { .. })));
     }
 

@@ -105,7 +105,7 @@ impl Files {
         }
         obstacle::refuse_irregular(path, &SQLITE_ENDS)?;
         permissions::check(path, OpenFor::Read)?;
-        DatabaseLock::refuse_replaced(&FileIdentity::open_now(path)?)?;
+        DatabaseLock::refuse_replaced(&FileIdentity::at(path)?)?;
         let _fs_user = FsUserGuard::for_database(path)?;
         let mut database = open_file(path)?;
         share(&database)?;

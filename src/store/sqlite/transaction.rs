@@ -74,14 +74,14 @@ impl Database {
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
         let _limited = self.limit.begin(doing, kind)?;
-        self.read_for_long(doing, work)
+        self.read_unlimited(doing, work)
     }
 
     /// As [`Self::read`], without a time limit.
     ///
     /// # Errors
     /// As [`Self::read`].
-    pub(in crate::store) fn read_for_long<T>(
+    pub(in crate::store) fn read_unlimited<T>(
         &self,
         doing: &'static str,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,

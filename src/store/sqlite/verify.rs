@@ -16,7 +16,7 @@ use crate::store::sqlite::snapshot;
 pub fn verify(path: &Path) -> Result<IntegrityReport, StoreError> {
     let examined = snapshot::read(path, |database| {
         // In one transaction, while a daemon may write.
-        database.read_for_long("checking the database", |connection| {
+        database.read_unlimited("checking the database", |connection| {
             Ok(examine(connection, database.schema()))
         })
     });

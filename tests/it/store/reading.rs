@@ -164,7 +164,7 @@ fn a_user_with_read_access_reads_whatever_state_the_daemon_left() {
         assert!(said.contains(&format!("{name}` cannot be read by user {USER}")), "{said}");
         assert!(said.contains("belongs to user `root`, group 0, with mode 0600"), "{said}");
         let refused = stderr(&guest.run(&["history"]));
-        assert!(refused.contains("help: run it as user `root`"), "{refused}");
+        assert!(refused.contains("help: run the command as user `root`"), "{refused}");
         mode(&state.join(name), 0o644);
     };
     ["a.db", "a.db-wal", "a.db-shm"].iter().for_each(|name| check(name));
