@@ -89,7 +89,8 @@ impl Console {
     pub fn end(&self, elapsed: Duration, settled: bool, reconciliation: &Reconciliation) {
         let Reconciliation { made, accepted, open, differences } = reconciliation;
         self.line(&format!(
-            "\nIn {:.1} s the API made {made} transitions; the receiver accepted {accepted} messages.",
+            "\nIn {:.1} s the API made {made} transitions; the receiver accepted {accepted} \
+             messages.",
             elapsed.as_secs_f64()
         ));
         for transition in open {

@@ -35,7 +35,7 @@ async fn hostile(arguments: &[&str]) -> String {
     argil.answer_next("a1", Answer::status(404, HOSTILE));
     daemon.wait_for_log("polling avatar `");
     argil.set_avatar("a1", json!({"id": "a1", "name": HOSTILE, "status": HOSTILE}));
-    daemon.wait_for_log(" from TRAINING to ");
+    daemon.wait_for_log(" TRAINING -> ");
     let log = daemon.log();
     assert!(daemon.stop().success());
     log

@@ -363,7 +363,7 @@ async fn that_a_config_was_not_taken_is_told_even_if_the_database_was_busy_then(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_config_that_met_a_busy_database_is_taken_when_it_can_be() {
-    let said = "is taken as soon as the store can write";
+    let said = "is applied as soon as the store can write";
     let good = |config: Config| config.avatar("a2");
     let (_argil, receiver, _bench, daemon) = meet_a_busy_database(good, said).await;
     daemon.wait_for_log("avatar `a2`: baseline: IDLE");

@@ -101,7 +101,7 @@ async fn a_restored_outbox_is_sent_again_under_the_same_id() {
     receiver.release();
     wait_for_delivered(&bench, 1);
     argil.set_status("a1", "TRAINING");
-    daemon.wait_for_log("from IDLE to TRAINING");
+    daemon.wait_for_log("IDLE -> TRAINING");
 
     let refused = bench.run(&["db", "restore", "copy.db"]);
     assert_eq!(refused.status.code(), Some(75), "{}", stderr(&refused));
@@ -118,7 +118,7 @@ async fn a_restored_outbox_is_sent_again_under_the_same_id() {
 
     let daemon = bench.start();
     wait_for_delivered(&bench, 1);
-    daemon.wait_for_log("from IDLE to TRAINING");
+    daemon.wait_for_log("IDLE -> TRAINING");
     daemon
         .wait_for_log("the last run did not stop cleanly; the database was checked and is intact");
     assert!(daemon.stop().success());

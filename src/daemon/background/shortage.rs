@@ -19,7 +19,8 @@ pub fn probe() -> io::Result<()> {
 pub fn help(error: &io::Error) -> Option<&'static str> {
     match Errno::from_io_error(error)? {
         Errno::MFILE => Some(
-            "raise the limit of open files to 64 or more: `ulimit -n`, or `LimitNOFILE=` of the unit",
+            "raise the limit of open files to 64 or more: `ulimit -n`, or `LimitNOFILE=` of the \
+             unit",
         ),
         Errno::NFILE => Some("the system has too many open files: raise `sysctl fs.file-max`"),
         Errno::AGAIN => Some(

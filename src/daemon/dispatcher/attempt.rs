@@ -186,13 +186,13 @@ fn log_attempt<C>(
             }
         }
         DeliveryState::Pending { .. } if recorded == RecordedResult::TargetChanged => info!(
-            "delivery to the previous target of channel `{channel}` failed: {reason}; the new target is \
-             next"
+            "delivery to the previous target of channel `{channel}` failed: {reason}; the new \
+             target is next"
         ),
         DeliveryState::Pending { .. } if attempt_result.outcome.class == OutcomeClass::Gone => {
             error!(
-                "channel `{channel}` disabled: {reason}; pending deliveries are kept; re-enable with \
-             `avatar-watch channels enable {channel}`"
+                "channel `{channel}` disabled: {reason}; pending deliveries are kept; re-enable \
+             with              `avatar-watch channels enable {channel}`"
             )
         }
         DeliveryState::Pending { next_attempt_at } => {
@@ -201,12 +201,14 @@ fn log_attempt<C>(
                 warn!(
                     phase,
                     suppressed = emission.suppressed(),
-                    "delivery to channel `{channel}` failed: {reason}; next attempt at {next_attempt_at}"
+                    "delivery to channel `{channel}` failed: {reason}; next attempt at \
+                     {next_attempt_at}"
                 );
             } else {
                 debug!(
                     phase,
-                    "delivery to channel `{channel}` failed: {reason}; next attempt at {next_attempt_at}"
+                    "delivery to channel `{channel}` failed: {reason}; next attempt at \
+                     {next_attempt_at}"
                 );
             }
         }

@@ -132,8 +132,8 @@ impl<C: Clock> AccountQueue<C> {
                 let reason = poll_signal.outage.as_ref().map(|(_, reason)| reason.as_str());
                 let reason = reason.unwrap_or_default();
                 warn!(account = %account, suppressed, "API endpoint for account `{account}` is \
-                    misconfigured (redirect or invalid certificate); check `base_url`; next poll in \
-                    {wait}: {reason}");
+                    misconfigured (redirect or invalid certificate); check `base_url`; next poll \
+                    in {wait}: {reason}");
             }
             ApiSignal::Throttled { .. } => {
                 warn!(account = %account, suppressed, "API limits the request rate of account \

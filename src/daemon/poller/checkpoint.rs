@@ -49,7 +49,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         loop {
             select! {
                 biased;
-                done = self.in_flight.join_next_with_id() => match done {
+                done = self.tasks.join_next() => match done {
                     Some(done) => result = result.and(self.on_task_done(done).await),
                     None => break,
                 },
@@ -65,7 +65,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             self.cancel.cancel();
             (limit, asking) = (clock.monotonic().plus(WRITES), false);
         }
-        self.in_flight.shutdown().await;
+        self.tasks.shutdown().await;
         for (id, pending) in std::mem::take(&mut self.pending_writes) {
             let polled = retry_write(self.context.clone(), pending).await;
             if let Some((_, failure)) = polled.pending_write {

@@ -1,23 +1,24 @@
 //! Handles results of the poller's tasks.
 //!
-//! An avatar after a panic of its task is reloaded from the store. A result that the store cannot accept
-//! yet is kept until it can.
+//! An avatar is reloaded from the store after a panic of its task. A result that the store cannot
+//! accept yet is kept until it can.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::select;
-use tokio::task::{Id, JoinError};
+use tokio::task::JoinError;
 use tracing::{Instrument as _, error};
 
 use crate::daemon::poller::Poller;
 use crate::daemon::poller::poll::{CHANGES, PollResult, log_write_failed};
-use crate::daemon::poller::task::{TaskInfo, TaskResult};
+use crate::daemon::poller::task::{DoneTask, TaskInfo, TaskResult};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::polling::circuit_breaker::ApiSignal;
 use crate::domain::polling::connectivity::PollSignal;
+use crate::domain::polling::poll_failure::FailureKind;
 use crate::domain::polling::watch::Watch;
 use crate::domain::time::monotonic::Monotonic;
 use crate::store::error::{Recovery, StoreError};
@@ -32,55 +33,48 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// Handles the result of a task.
     pub(in crate::daemon) async fn on_task_done(
         &mut self,
-        done: Result<(Id, TaskResult), JoinError>,
+        (info, result): DoneTask,
     ) -> Result<(), StoreError> {
-        let task = match &done {
-            Ok((task, _)) => *task,
-            Err(failed) => failed.id(),
-        };
-        let Some(task_info) = self.tasks.remove(&task) else { return Ok(()) };
-        let span = task_info.span.clone();
-        self.handle_result(done, task_info).instrument(span).await
+        let span = info.span.clone();
+        self.handle_result(result, info).instrument(span).await
     }
 
     async fn handle_result(
         &mut self,
-        done: Result<(Id, TaskResult), JoinError>,
-        task_info: TaskInfo,
+        result: Result<TaskResult, JoinError>,
+        info: TaskInfo,
     ) -> Result<(), StoreError> {
-        let TaskInfo { avatar, account, stale, .. } = task_info;
+        let TaskInfo { avatar, account, stale, .. } = info;
         if let Some(account) = &account {
             self.release(account);
         }
-        match (done, avatar, account) {
-            (Ok((_, TaskResult::Polled(polled))), _, account) => {
+        match (result, avatar, account) {
+            (Ok(TaskResult::Polled(polled)), _, account) => {
                 self.on_poll_result(*polled, account.as_ref()).await
             }
-            (Ok((_, TaskResult::Listed(..))), _, Some(account))
-                if stale.load(Ordering::Relaxed) =>
-            {
+            (Ok(TaskResult::Listed(..)), _, Some(account)) if stale.load(Ordering::Relaxed) => {
                 // The list is discarded; the avatars wait for the next one.
                 let now = self.context.clock.monotonic();
                 self.queues.get_mut(&account).into_iter().for_each(|queue| queue.list.end(now));
                 Ok(())
             }
-            (Ok((_, TaskResult::Listed(listing, asked_at))), _, Some(account)) => {
+            (Ok(TaskResult::Listed(listing, asked_at)), _, Some(account)) => {
                 self.apply_list(&account, listing, asked_at).await
             }
-            (Ok((_, TaskResult::Reloaded(Ok(watches)))), ..) => {
+            (Ok(TaskResult::Reloaded(Ok(watches))), ..) => {
                 for watch in watches {
                     self.reschedule(watch, self.context.clock.monotonic(), Some(Duration::ZERO));
                 }
                 Ok(())
             }
-            (Ok((_, TaskResult::Reloaded(Err(failure)))), Some(id), _)
+            (Ok(TaskResult::Reloaded(Err(failure))), Some(id), _)
                 if failure.next_step() == Recovery::Retry =>
             {
                 self.reload(id);
                 Ok(())
             }
-            (Ok((_, TaskResult::Reloaded(Err(failure)))), ..) => Err(failure),
-            (Ok((_, TaskResult::Listed(..) | TaskResult::Cancelled)), ..) => Ok(()),
+            (Ok(TaskResult::Reloaded(Err(failure))), ..) => Err(failure),
+            (Ok(TaskResult::Listed(..) | TaskResult::Cancelled), ..) => Ok(()),
             (Err(_), Some(id), _) => {
                 error!(avatar.id = %id, "polling avatar `{id}` panicked: this is a bug");
                 self.reload(id);
@@ -155,6 +149,18 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         }
     }
 
+    /// Makes avatars that were denied with the account's key due now.
+    fn expedite_denied(&mut self, account: &AccountName, now: Monotonic) {
+        let denied = |watch: &&Watch| {
+            watch.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Denied)
+        };
+        for watch in self.idle.values().filter(denied) {
+            if self.watched.get(&watch.id).is_some_and(|it| it.account == *account) {
+                self.schedule.expedite(&watch.id, now, Duration::ZERO);
+            }
+        }
+    }
+
     /// Schedules the next poll `next_poll_in` after `begin`. Forgets an avatar that is no longer
     /// watched.
     pub(in crate::daemon) fn reschedule(
@@ -163,7 +169,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         begin: Monotonic,
         next_poll_in: Option<Duration>,
     ) {
-        if !self.watched.contains_key(&watch.id) {
+        if !self.watched.contains(&watch.id) {
             self.forget(&watch.id);
             return;
         }
@@ -172,18 +178,14 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             self.schedule.set(id.clone(), begin, wait);
         }
         self.idle.insert(id.clone(), watch);
-        if self.hinted.contains(&id) {
-            // The hint arrived during the poll, which may have been too early to show the change.
-            self.expedite_hinted(&id);
-        }
+        // A hint during the poll needs another one: the first may have been too early.
+        self.hinted.expedite(&id, self.context.clock.monotonic());
     }
 
     pub(in crate::daemon) fn forget(&mut self, id: &AvatarId) {
         self.idle.remove(id);
         self.schedule.remove(id);
-        self.asked_at.remove(id);
         self.hinted.remove(id);
-        self.hint_schedule.remove(id);
         self.queues.values_mut().for_each(|queue| queue.remove(id));
     }
 
@@ -193,7 +195,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let task_info = TaskInfo { avatar: Some(id.clone()), ..TaskInfo::default() };
         let (store, clock) = (self.context.store.clone(), self.context.clock.clone());
         let cancel = self.cancel.clone();
-        self.spawn(task_info, async move {
+        self.tasks.spawn(task_info, async move {
             select! {
                 biased;
                 () = cancel.cancelled() => TaskResult::Cancelled,

@@ -47,8 +47,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         for name in config.accounts.keys() {
             let account_state = self.context.store.account(name.clone()).await?;
             if let Some(watched_avatar) = config.discovered(name).map(Arc::new) {
-                let fresh = self.discovered.iter().filter(|(_, account)| *account == name);
-                for id in account_state.discovered.iter().chain(fresh.map(|(id, _)| id)) {
+                let fresh = self.watched.discovered_in(name);
+                for id in account_state.discovered.iter().chain(fresh) {
                     let watched_avatar = || Arc::clone(&watched_avatar);
                     watched.entry(id.clone()).or_insert_with(watched_avatar);
                 }
@@ -56,7 +56,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             account_states.insert(name.clone(), account_state);
         }
         let in_flight: HashSet<&AvatarId> =
-            self.tasks.values().filter_map(|task_info| task_info.avatar.as_ref()).collect();
+            self.tasks.infos().filter_map(|task_info| task_info.avatar.as_ref()).collect();
         let known = |id: &AvatarId| self.idle.contains_key(id) || in_flight.contains(id);
         let mut unknown: Vec<AvatarId> = watched.keys().filter(|id| !known(id)).cloned().collect();
         unknown.sort();
@@ -64,14 +64,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         Ok(StartupState { account_states, watched, unknown })
     }
 
-    /// Creates a queue for each account of the config, and records all avatars to watch.
+    /// Creates a queue for each account of the config, and removes the others.
     pub(in crate::daemon) fn create_queues(
         &mut self,
         mut account_states: BTreeMap<AccountName, AccountState>,
-        watched: HashMap<AvatarId, Arc<WatchedAvatar>>,
     ) {
         let config = Arc::clone(&self.config);
-        self.watched = watched;
         self.queues.retain(|name, _| config.accounts.contains_key(name));
         for (name, account) in &config.accounts {
             let every = config.discovered(name).and(config.discovery.as_ref()).map(|it| it.every);
@@ -90,8 +88,6 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 self.queues.insert(name.clone(), queue);
             }
         }
-        self.by_normalized_id =
-            self.watched.keys().map(|id| (normalized_id(id), id.clone())).collect();
     }
 
     /// Schedules every watched avatar for when it is due.
@@ -99,7 +95,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         &mut self,
         watches: Vec<Watch>,
     ) -> Result<(), StoreError> {
-        let ids: Vec<AvatarId> = self.watched.keys().cloned().collect();
+        let ids: Vec<AvatarId> = self.watched.ids().cloned().collect();
         let next_polls = self.context.store.next_polls(ids).await?;
         let (now, monotonic) = (self.context.clock.now(), self.context.clock.monotonic());
         let mut due_now: BTreeMap<AccountName, Vec<Watch>> = BTreeMap::new();
@@ -167,11 +163,11 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let (now, monotonic) = (self.context.clock.now(), self.context.clock.monotonic());
         let ready: HashSet<AvatarId> =
             self.queues.values_mut().flat_map(AccountQueue::take_all).collect();
-        let before: HashMap<AvatarId, Arc<WatchedAvatar>> = std::mem::take(&mut self.watched);
-        self.create_queues(account_states, watched);
+        let before = self.watched.replace(watched);
+        self.create_queues(account_states);
         self.unwatch(&asked_by);
         for id in before.keys() {
-            let kept = self.watched.contains_key(id) || self.pending_writes.contains_key(id);
+            let kept = self.watched.contains(id) || self.pending_writes.contains_key(id);
             if !kept && self.idle.contains_key(id) {
                 self.forget(id);
             }
@@ -204,7 +200,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// Marks requests in flight as stale if they use a key that their account no longer has, or if
     /// their avatar moved to another account.
     fn unwatch(&self, asked_by: &RuntimeConfig<S, N>) {
-        for task_info in self.tasks.values() {
+        for task_info in self.tasks.infos() {
             let Some(name) = &task_info.account else { continue };
             let (old, new) = (asked_by.accounts.get(name), self.config.accounts.get(name));
             let same_key = match (old, new) {
@@ -218,9 +214,4 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             }
         }
     }
-}
-
-/// Normalized id for comparison with external input, which may differ in case.
-pub(in crate::daemon) fn normalized_id(id: &AvatarId) -> String {
-    id.as_str().to_ascii_lowercase()
 }

@@ -11,13 +11,13 @@ use tracing::{info, warn};
 
 use crate::daemon::poller::Poller;
 use crate::daemon::poller::account_queue::Priority;
-use crate::daemon::poller::enrollment::normalized_id;
 use crate::daemon::poller::list_state::Completeness;
 use crate::daemon::poller::poll::{
     Evaluation, PendingWrite, PollInput, PollResult, enroll, evaluate, log_write_failed,
     log_write_recovered, write, write_baseline,
 };
 use crate::daemon::poller::task::{TaskInfo, TaskResult};
+use crate::daemon::poller::watch_list::normalized_id;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::daemon::runtime_config::{Strategy, WatchedAvatar};
 use crate::domain::account::AccountName;
@@ -123,9 +123,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     ) -> Completeness {
         let listed: HashSet<String> =
             avatars.iter().map(|avatar| normalized_id(&avatar.id)).collect();
-        let ours = self.watched.iter().filter(|(_, it)| it.account == *account);
-        let absent =
-            ours.map(|(id, _)| id).filter(|id| !listed.contains(&normalized_id(id))).cloned();
+        let ours = self.watched.ids_of(account);
+        let absent = ours.filter(|id| !listed.contains(&normalized_id(id))).cloned();
         let absent: HashSet<AvatarId> = absent.collect();
         let now = self.context.clock.monotonic();
         let Some(queue) = self.queues.get_mut(account) else { return Completeness::Complete };
@@ -142,7 +141,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         completeness
     }
 
-    /// Confirms each watched avatar that is listed with its known status, and polls the others singly,
+    /// Confirms each watched avatar that is listed with its known status, polls the others singly,
     /// because a list may be stale. Returns the avatars that are not watched, and the ids of those
     /// that need no further poll.
     fn process_list(
@@ -153,13 +152,13 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     ) -> (Vec<Avatar>, HashSet<AvatarId>) {
         let (mut unknown, mut seen) = (Vec::new(), HashSet::new());
         for avatar in avatars {
-            let Some(id) = self.by_normalized_id.get(&normalized_id(&avatar.id)).cloned() else {
+            let Some(id) = self.watched.resolve(&avatar.id).cloned() else {
                 unknown.push(avatar);
                 continue;
             };
             let ours = self.watched.get(&id).is_some_and(|it| it.account == *account);
             let (true, Some(watch)) = (ours, self.idle.get(&id)) else { continue };
-            let asked_since = self.asked_at.get(&id).is_some_and(|at| *at >= asked_at);
+            let asked_since = self.hinted.polled_since(&id, asked_at);
             let unsure = watch.failure.is_some() || watch.streak.polls > 0;
             if asked_since || unsure {
                 // The last single poll is newer, or about to be confirmed.
@@ -205,7 +204,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.schedule.remove(&id);
         let context = self.context.clone();
         let task_info = TaskInfo { avatar: Some(id), ..TaskInfo::default() };
-        self.spawn(task_info, async move {
+        self.tasks.spawn(task_info, async move {
             TaskResult::Polled(Box::new(write(&context, pending, begin).await))
         });
     }
@@ -232,9 +231,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let watched_avatar = Arc::new(watched_avatar);
         // The first list also enrolls avatars with unreadable elements, since they exist.
         let unclear = if first { found.unclear } else { Vec::new() };
-        let unclear = unclear
-            .into_iter()
-            .filter(|id| !self.by_normalized_id.contains_key(&normalized_id(id)));
+        let unclear = unclear.into_iter().filter(|id| self.watched.resolve(id).is_none());
         let unclear: Vec<AvatarId> = unclear.collect();
         let (unknown, unclear) = self.within_bounds(account, found.unknown, unclear, first);
         let evaluated =
@@ -251,7 +248,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             for (id, pending) in found {
                 info!(avatar.id = %id, "discovered avatar `{id}` in the list of account \
                     `{account}`; watching it");
-                self.register(&id, &watched_avatar);
+                self.watched.discover(&id, &watched_avatar);
                 self.spawn_write(id, pending, asked_at);
             }
             return Ok(());
@@ -264,7 +261,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 log_write_recovered(&self.context, LISTS);
                 info!(account = %account, "discovered {count} avatars in the first list of account \
                     `{account}`; watching them");
-                ids.iter().for_each(|id| self.register(id, &watched_avatar));
+                ids.iter().for_each(|id| self.watched.discover(id, &watched_avatar));
                 if let Some(queue) = self.queues.get_mut(account) {
                     queue.list.know();
                 }
@@ -292,7 +289,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         mut unclear: Vec<AvatarId>,
         first: bool,
     ) -> (Vec<Avatar>, Vec<AvatarId>) {
-        let discovered = self.discovered.len();
+        let discovered = self.watched.discovered_len();
         let room = DISCOVERED_MAX.saturating_sub(discovered);
         let number = unknown.len() + unclear.len();
         if number > room {
@@ -342,12 +339,6 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             found.insert(id, pending);
         }
         Ok(found)
-    }
-
-    fn register(&mut self, id: &AvatarId, watched_avatar: &Arc<WatchedAvatar>) {
-        self.watched.insert(id.clone(), Arc::clone(watched_avatar));
-        self.by_normalized_id.insert(normalized_id(id), id.clone());
-        self.discovered.insert(id.clone(), watched_avatar.account.clone());
     }
 }
 

@@ -17,17 +17,17 @@ pub mod checkpoint;
 pub mod forecast_cache;
 pub mod list_poll;
 pub mod list_state;
+pub mod watch_list;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::select;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{Id, JoinSet};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument as _, error_span, warn};
+use tracing::{error_span, warn};
 
 use crate::daemon::background::liveness::Loop;
 use crate::daemon::background::log_throttle::Key;
@@ -35,11 +35,13 @@ use crate::daemon::background::stats::DaemonStats;
 use crate::daemon::context::DaemonContext;
 use crate::daemon::poller::account_queue::{AccountQueue, NextAction, Priority};
 use crate::daemon::poller::forecast_cache::{ForecastCache, SAMPLES_MAX};
+use crate::daemon::poller::hints::HintedAvatars;
 use crate::daemon::poller::poll::{PendingWrite, PollInput, poll_avatar, retry_write};
 use crate::daemon::poller::schedule::Schedule;
-use crate::daemon::poller::task::{TaskInfo, TaskResult};
+use crate::daemon::poller::task::{TaskInfo, TaskResult, Tasks};
+use crate::daemon::poller::watch_list::WatchList;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
-use crate::daemon::runtime_config::{RuntimeConfig, Strategy, WatchedAvatar};
+use crate::daemon::runtime_config::{RuntimeConfig, Strategy};
 use crate::daemon::shutdown::Shutdown;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
@@ -57,18 +59,12 @@ pub struct Poller<S, N, C: Clock> {
     pub(super) stats: Arc<DaemonStats>,
     pub(super) config: Arc<RuntimeConfig<S, N>>,
     pub(super) queues: BTreeMap<AccountName, AccountQueue<C>>,
-    pub(super) watched: HashMap<AvatarId, Arc<WatchedAvatar>>,
-    pub(super) by_normalized_id: HashMap<String, AvatarId>,
-    /// Avatars discovered since the start; they may not be stored yet.
-    pub(super) discovered: HashMap<AvatarId, AccountName>,
+    pub(super) watched: WatchList,
     pub(super) idle: HashMap<AvatarId, Watch>,
     pub(super) pending_writes: HashMap<AvatarId, Box<PendingWrite>>,
     pub(super) schedule: Schedule,
-    pub(super) tasks: HashMap<Id, TaskInfo>,
-    pub(super) in_flight: JoinSet<TaskResult>,
-    pub(super) asked_at: HashMap<AvatarId, Monotonic>,
-    pub(super) hinted: HashSet<AvatarId>,
-    pub(super) hint_schedule: Schedule,
+    pub(super) tasks: Tasks,
+    pub(super) hinted: HintedAvatars,
     pub(super) hints: mpsc::Receiver<AvatarId>,
     pub(super) forecasts: ForecastCache,
     pub(super) checkpoint_at: Monotonic,
@@ -95,24 +91,20 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             stats,
             config,
             queues: BTreeMap::new(),
-            watched: HashMap::new(),
-            by_normalized_id: HashMap::new(),
-            discovered: HashMap::new(),
+            watched: WatchList::default(),
             idle: HashMap::new(),
             pending_writes: HashMap::new(),
             schedule: Schedule::default(),
-            tasks: HashMap::new(),
-            in_flight: JoinSet::new(),
-            asked_at: HashMap::new(),
-            hinted: HashSet::new(),
-            hint_schedule: Schedule::default(),
+            tasks: Tasks::default(),
+            hinted: HintedAvatars::default(),
             hints,
             forecasts: ForecastCache::new(samples),
             checkpoint_at,
             cancel: CancellationToken::new(),
         };
         let state = poller.load_state(&Arc::clone(&poller.config)).await?;
-        poller.create_queues(state.account_states, state.watched);
+        poller.watched.replace(state.watched);
+        poller.create_queues(state.account_states);
         poller.enqueue_initial(state.unknown).await?;
         Ok(poller)
     }
@@ -147,7 +139,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 biased;
                 () = stop.graceful.cancelled() => return Ok(()),
                 Ok(()) = configs.changed() => apply_at = Some(clock.monotonic()),
-                Some(done) = self.in_flight.join_next_with_id() => self.on_task_done(done).await?,
+                Some(done) = self.tasks.join_next() => self.on_task_done(done).await?,
                 Some(id) = self.hints.recv() => self.on_hint(&id),
                 () = clock.sleep_until(apply_at.map_or(wake_at, |at| wake_at.min(at))) => {}
             }
@@ -155,7 +147,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 let config = Arc::clone(&configs.borrow_and_update());
                 apply_at = self.try_apply_config(config).await?;
             }
-            while let Some(done) = self.in_flight.try_join_next_with_id() {
+            while let Some(done) = self.tasks.try_join_next() {
                 self.tick();
                 self.on_task_done(done).await?;
             }
@@ -194,10 +186,10 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         for id in self.schedule.take(now) {
             self.enqueue(id, now);
         }
-        for id in self.hint_schedule.take(now) {
+        for id in self.hinted.take(now) {
             self.follow_hint(id, now);
         }
-        let mut wake_at = earliest(self.schedule.next(), self.hint_schedule.next());
+        let mut wake_at = earliest(self.schedule.next(), self.hinted.next());
         self.stats.next_poll_at.set(wake_at);
         self.report_accounts();
         let accounts: Vec<AccountName> = self.queues.keys().cloned().collect();
@@ -251,7 +243,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                     let account = Some(name.clone());
                     let task_info = TaskInfo { account, span, ..TaskInfo::default() };
                     let cancel = self.cancel.clone();
-                    self.spawn(task_info, async move {
+                    self.tasks.spawn(task_info, async move {
                         let asked_at = clock.monotonic();
                         select! {
                             biased;
@@ -270,9 +262,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                         self.release(name);
                         continue;
                     };
-                    self.hinted.remove(&id);
-                    self.hint_schedule.remove(&id);
-                    self.asked_at.insert(id.clone(), now);
+                    self.hinted.on_poll(&id, now);
                     let (context, config) = (self.context.clone(), Arc::clone(&self.config));
                     let input = PollInput { forecast: self.forecast(&watch), ..input };
                     let stale = Arc::<AtomicBool>::default();
@@ -284,7 +274,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                     );
                     let account = Some(name.clone());
                     let task_info = TaskInfo { avatar: Some(id), account, stale, span };
-                    self.spawn(task_info, async { TaskResult::Polled(Box::new(task.await)) });
+                    self.tasks.spawn(task_info, async { TaskResult::Polled(Box::new(task.await)) });
                 }
             }
         }
@@ -294,17 +284,30 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let span = pending.span.clone();
         let task = retry_write(self.context.clone(), pending);
         let task_info = TaskInfo { avatar: Some(id), span, ..TaskInfo::default() };
-        self.spawn(task_info, async { TaskResult::Polled(Box::new(task.await)) });
+        self.tasks.spawn(task_info, async { TaskResult::Polled(Box::new(task.await)) });
     }
 
-    /// Spawns a task.
-    pub(super) fn spawn(
-        &mut self,
-        task_info: TaskInfo,
-        task: impl Future<Output = TaskResult> + Send + 'static,
-    ) {
-        let handle = self.in_flight.spawn(task.instrument(task_info.span.clone()));
-        self.tasks.insert(handle.id(), task_info);
+    /// Makes a hinted avatar due now, unless its last observation is not written yet.
+    fn on_hint(&mut self, id: &AvatarId) {
+        let Some(id) = self.watched.resolve(id).cloned() else { return };
+        if self.pending_writes.contains_key(&id) {
+            return;
+        }
+        self.hinted.add(id.clone());
+        if self.idle.contains_key(&id) {
+            self.hinted.expedite(&id, self.context.clock.monotonic());
+        }
+    }
+
+    /// Enqueues a hinted avatar, in addition to its scheduled polls.
+    fn follow_hint(&mut self, id: AvatarId, now: Monotonic) {
+        let Some(watched_avatar) = self.watched.get(&id) else { return };
+        if !self.idle.contains_key(&id) || self.pending_writes.contains_key(&id) {
+            return;
+        }
+        if let Some(queue) = self.queues.get_mut(&watched_avatar.account) {
+            queue.hint(id, now);
+        }
     }
 
     /// Input for a poll of that avatar; `None` when it is not watched.

@@ -106,7 +106,9 @@ where
     let observation = select! {
         biased;
         observation = source.poll(&watch.id, context.clock.now()) => observation,
-        () = cancel.cancelled() => return PollResult::unchanged(watch, asked_at, Some(Duration::ZERO)),
+        () = cancel.cancelled() => {
+            return PollResult::unchanged(watch, asked_at, Some(Duration::ZERO));
+        }
     };
     let elapsed = context.clock.monotonic().since(asked_at);
     context.metrics.record_poll(&input.watched_avatar.account, &observation, elapsed);

@@ -27,7 +27,7 @@ fn a_restore_through_a_link_replaces_the_target() {
         assert_eq!(held.status.code(), Some(75), "{}", stderr(&held));
     }
     argil.set_status("a1", "IDLE");
-    daemon.wait_for_log("from TRAINING to IDLE");
+    daemon.wait_for_log("TRAINING -> IDLE");
     daemon.kill();
 
     let restored = bench.json(&["db", "restore", "copy.db", "--json"]);

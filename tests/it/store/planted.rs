@@ -113,7 +113,7 @@ async fn a_trigger_planted_beside_a_daemon_never_runs_and_observations_wait_unti
     assert_ne!(get(page, "/api/v1/transitions").status, 200);
 
     beside.execute_batch("DROP TRIGGER endless").unwrap();
-    daemon.wait_for_log("from TRAINING to IDLE");
+    daemon.wait_for_log("TRAINING -> IDLE");
     wait_until("the daemon to be ready again", || get(page, "/readyz").status == 200);
     assert_eq!(get(page, "/api/v1/transitions").status, 200);
     assert!(bench.run(&["db", "verify"]).status.success());

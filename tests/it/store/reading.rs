@@ -51,7 +51,7 @@ fn watched() -> (FakeArgil, Bench, Running) {
     let daemon = bench.start();
     daemon.wait_for_log("baseline TRAINING");
     argil.set_status("a1", "IDLE");
-    daemon.wait_for_log("from TRAINING to IDLE");
+    daemon.wait_for_log("TRAINING -> IDLE");
     (argil, bench, daemon)
 }
 

@@ -1,0 +1,83 @@
+//! The watched avatars: those of the config and those that lists showed, with lookup by id in any
+//! case.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::daemon::runtime_config::WatchedAvatar;
+use crate::domain::account::AccountName;
+use crate::domain::avatar::AvatarId;
+
+/// The watched avatars.
+#[derive(Debug, Default)]
+pub(in crate::daemon) struct WatchList {
+    avatars: HashMap<AvatarId, Arc<WatchedAvatar>>,
+    by_normalized_id: HashMap<String, AvatarId>,
+    /// Avatars discovered since the start; they may not be stored yet.
+    discovered: HashMap<AvatarId, AccountName>,
+}
+
+impl WatchList {
+    /// Replaces the watched avatars and returns the previous ones. Keeps which were discovered.
+    pub(in crate::daemon) fn replace(
+        &mut self,
+        avatars: HashMap<AvatarId, Arc<WatchedAvatar>>,
+    ) -> HashMap<AvatarId, Arc<WatchedAvatar>> {
+        self.by_normalized_id = avatars.keys().map(|id| (normalized_id(id), id.clone())).collect();
+        std::mem::replace(&mut self.avatars, avatars)
+    }
+
+    /// Adds a discovered avatar.
+    pub(in crate::daemon) fn discover(&mut self, id: &AvatarId, avatar: &Arc<WatchedAvatar>) {
+        self.avatars.insert(id.clone(), Arc::clone(avatar));
+        self.by_normalized_id.insert(normalized_id(id), id.clone());
+        self.discovered.insert(id.clone(), avatar.account.clone());
+    }
+
+    pub(in crate::daemon) fn get(&self, id: &AvatarId) -> Option<&Arc<WatchedAvatar>> {
+        self.avatars.get(id)
+    }
+
+    pub(in crate::daemon) fn contains(&self, id: &AvatarId) -> bool {
+        self.avatars.contains_key(id)
+    }
+
+    pub(in crate::daemon) fn len(&self) -> usize {
+        self.avatars.len()
+    }
+
+    pub(in crate::daemon) fn ids(&self) -> impl Iterator<Item = &AvatarId> {
+        self.avatars.keys()
+    }
+
+    /// The ids of an account's avatars.
+    pub(in crate::daemon) fn ids_of(
+        &self,
+        account: &AccountName,
+    ) -> impl Iterator<Item = &AvatarId> {
+        self.avatars.iter().filter(move |(_, it)| it.account == *account).map(|(id, _)| id)
+    }
+
+    /// The watched id that equals `id` except for case.
+    pub(in crate::daemon) fn resolve(&self, id: &AvatarId) -> Option<&AvatarId> {
+        self.by_normalized_id.get(&normalized_id(id))
+    }
+
+    /// Avatars of an account that were discovered since the start.
+    pub(in crate::daemon) fn discovered_in(
+        &self,
+        account: &AccountName,
+    ) -> impl Iterator<Item = &AvatarId> {
+        self.discovered.iter().filter(move |(_, it)| *it == account).map(|(id, _)| id)
+    }
+
+    /// Number of avatars that were discovered since the start.
+    pub(in crate::daemon) fn discovered_len(&self) -> usize {
+        self.discovered.len()
+    }
+}
+
+/// Normalized id for comparison with external input, which may differ in case.
+pub(in crate::daemon) fn normalized_id(id: &AvatarId) -> String {
+    id.as_str().to_ascii_lowercase()
+}
