@@ -293,7 +293,7 @@ fn a_hint_over_http_makes_the_real_daemon_look_and_survives_a_reload() {
     let bench = Bench::new(&config.replace(NO_PAGE, web));
     argil.set_status("a1", "IDLE");
     let daemon = bench.start();
-    daemon.wait_for_log("avatar `a1`: baseline: IDLE");
+    daemon.wait_for_log("avatar `a1`: baseline IDLE");
     daemon.wait_for_log("accepting hints at `http://");
     let log = daemon.log();
     let place = log.split("accepting hints at `http://").nth(1).unwrap();
@@ -366,7 +366,7 @@ async fn a_good_config_that_met_a_busy_database_is_taken_when_it_can_be() {
     let said = "is applied as soon as the store can write";
     let good = |config: Config| config.avatar("a2");
     let (_argil, receiver, _bench, daemon) = meet_a_busy_database(good, said).await;
-    daemon.wait_for_log("avatar `a2`: baseline: IDLE");
+    daemon.wait_for_log("avatar `a2`: baseline IDLE");
     assert_eq!(receiver.received().len(), 0, "nothing is wrong with the config");
     assert!(daemon.stop().success());
 }

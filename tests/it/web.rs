@@ -439,8 +439,8 @@ fn only_a_configured_listen_address_must_be_available() {
     let bench = Bench::new(&config.text().replace(NO_PAGE, ""));
     let daemon = bench.start();
     daemon.wait_for_log("status page disabled: address `127.0.0.1:8787` is already in use");
-    daemon.wait_for_log("avatar `a1`: baseline: IDLE");
-    // A reload opens the address if it is free again, or the new one.
+    daemon.wait_for_log("avatar `a1`: baseline IDLE");
+    // A reload looks whether it is free again, or goes where it is told to.
     match held {
         Some(held) => drop(held),
         None => bench.configure(config.page().text()),

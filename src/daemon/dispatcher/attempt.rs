@@ -192,7 +192,7 @@ fn log_attempt<C>(
         DeliveryState::Pending { .. } if attempt_result.outcome.class == OutcomeClass::Gone => {
             error!(
                 "channel `{channel}` disabled: {reason}; pending deliveries are kept; re-enable \
-             with              `avatar-watch channels enable {channel}`"
+                 with `avatar-watch channels enable {channel}`"
             )
         }
         DeliveryState::Pending { next_attempt_at } => {
