@@ -240,7 +240,7 @@ async fn reload(
             if failure.next_step() == Recovery::Retry =>
         {
             retry.at = Some(SystemClock.monotonic().plus(STATUS_EVERY));
-            daemon.config_waits(&failure);
+            daemon.log_config_deferred(&failure);
         }
         Err(failure) => {
             let reasons = match &failure {

@@ -277,7 +277,7 @@ impl<C: Clock> Daemon<C> {
     }
 
     /// Logs that a valid config is applied as soon as the store can write.
-    pub fn config_waits(&self, failure: &StoreError) {
+    pub fn log_config_deferred(&self, failure: &StoreError) {
         let now = self.context.clock.monotonic();
         if let Some(emission) = self.context.throttle.record(Key::Writing(CONFIGS), CONFIGS, now) {
             warn!(

@@ -192,8 +192,8 @@ mod tests {
         );
         let json = written(LogFormat::Json, emit);
         let first: Value = serde_json::from_str(json.lines().next().unwrap()).unwrap();
-        let said = ["message", "avatar.id", "request.id", "level"].map(|name| &first[name]);
-        assert_eq!(said, ["said 1", "a2", "r2", "INFO"]);
+        let fields = ["message", "avatar.id", "request.id", "level"].map(|name| &first[name]);
+        assert_eq!(fields, ["said 1", "a2", "r2", "INFO"]);
         assert_eq!((&first["attempt"], &first["fine"]), (&3.into(), &true.into()));
     }
 

@@ -136,12 +136,12 @@ impl QueueState {
 /// # Errors
 /// When it cannot be started.
 pub(super) fn install(
-    place: &'static OnceLock<OutputQueue>,
+    cell: &'static OnceLock<OutputQueue>,
     start: impl FnOnce() -> io::Result<OutputQueue>,
 ) -> io::Result<&'static OutputQueue> {
-    match place.get() {
+    match cell.get() {
         Some(queue) => Ok(queue),
-        None => start().map(|queue| place.get_or_init(|| queue)),
+        None => start().map(|queue| cell.get_or_init(|| queue)),
     }
 }
 
@@ -187,17 +187,17 @@ mod tests {
     /// A queue with a reader that reads one text per request, and the texts that it read.
     fn held() -> (OutputQueue, mpsc::Sender<()>, mpsc::Receiver<String>) {
         let (order, orders) = mpsc::channel();
-        let (took, taken) = mpsc::channel();
+        let (sender, written) = mpsc::channel();
         let write = move |text: &str| {
             orders.recv().map_err(io::Error::other)?;
-            took.send(text.to_owned()).map_err(io::Error::other)
+            sender.send(text.to_owned()).map_err(io::Error::other)
         };
-        (OutputQueue::start(write, notice).unwrap(), order, taken)
+        (OutputQueue::start(write, notice).unwrap(), order, written)
     }
 
     #[test]
     fn writers_never_wait_and_a_notice_stands_where_texts_were_dropped() {
-        let (queue, order, taken) = held();
+        let (queue, order, written) = held();
         let large = "x".repeat(WAITING_BYTES_MAX / 4);
         queue.push("first".to_owned());
         for _ in 0..9 {
@@ -207,12 +207,12 @@ mod tests {
         assert!((5..=6).contains(&lost), "{lost}");
         assert!(!queue.flush(Duration::ZERO) && !queue.is_idle());
         order.send(()).unwrap();
-        assert_eq!(taken.recv().unwrap(), "first");
+        assert_eq!(written.recv().unwrap(), "first");
         order.send(()).unwrap();
-        assert_eq!(taken.recv().unwrap(), large);
+        assert_eq!(written.recv().unwrap(), large);
         queue.push("last".to_owned());
         (0..9 - lost + 1).for_each(|_| order.send(()).unwrap());
-        let rest: Vec<String> = (0..9 - lost + 1).map(|_| taken.recv().unwrap()).collect();
+        let rest: Vec<String> = (0..9 - lost + 1).map(|_| written.recv().unwrap()).collect();
         assert!(rest[..rest.len() - 2].iter().all(|it| *it == large), "in order");
         assert_eq!(rest[rest.len() - 2..], [format!("{lost} lost"), "last".to_owned()]);
         assert!(queue.flush(LONG));
@@ -221,11 +221,11 @@ mod tests {
 
     #[test]
     fn a_notice_is_written_as_soon_as_something_can_be() {
-        let (took, taken) = mpsc::channel();
+        let (sender, written) = mpsc::channel();
         let mut full = true;
         let write = move |text: &str| {
             full &= text != "room";
-            took.send(text.to_owned()).unwrap();
+            sender.send(text.to_owned()).unwrap();
             if full { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
         };
         let queue = OutputQueue::start(write, notice).unwrap();
@@ -234,8 +234,8 @@ mod tests {
         }
         assert!(queue.flush(LONG));
         // The notice is tried before each line; the third finds no space for it, but for the line.
-        let said: Vec<String> = taken.try_iter().collect();
-        assert_eq!(said, ["one", "1 lost", "two", "2 lost", "room", "2 lost", "four"]);
+        let texts: Vec<String> = written.try_iter().collect();
+        assert_eq!(texts, ["one", "1 lost", "two", "2 lost", "room", "2 lost", "four"]);
         assert_eq!(queue.dropped(), 2);
     }
 }

@@ -12,26 +12,29 @@ use crate::telemetry::output_queue;
 /// Installs a hook that logs each panic as one line; to standard error if there is no log.
 pub fn install_hook() {
     std::panic::set_hook(Box::new(|panic| {
-        let said = describe(panic.location(), panic.payload());
+        let message = describe(panic.location(), panic.payload());
         if dispatcher::has_been_set() {
-            error!("{said}");
+            error!("{message}");
         } else if let Some(queue) = output_queue::of_error() {
-            queue.push(format!("avatar-watch: {said}\n"));
+            queue.push(format!("avatar-watch: {message}\n"));
         } else {
             // If this fails as well, the panic cannot be reported.
-            drop(writeln!(std::io::stderr(), "avatar-watch: {said}"));
+            drop(writeln!(std::io::stderr(), "avatar-watch: {message}"));
         }
     }));
 }
 
-fn describe(place: Option<&Location<'_>>, payload: &dyn Any) -> String {
-    let place = place.map_or_else(|| "an unknown place".to_owned(), |place| format!("`{place}`"));
+fn describe(location: Option<&Location<'_>>, payload: &dyn Any) -> String {
+    let location = location
+        .map_or_else(|| "an unknown location".to_owned(), |location| format!("`{location}`"));
     let kind = match payload {
         text if text.is::<&'static str>() => "a fixed text",
         text if text.is::<String>() => "a text",
         _ => "something that is no text",
     };
-    format!("a panic at {place} with {kind}, which is not shown: this is a bug, please report it")
+    format!(
+        "a panic at {location} with {kind}, which is not shown: this is a bug, please report it"
+    )
 }
 
 #[cfg(test)]
@@ -52,7 +55,8 @@ mod tests {
         check(&"canary".to_owned(), "a text");
         check(&7_u8, "something that is no text");
         assert!(
-            describe(None, &"canary").starts_with("a panic at an unknown place with a fixed text")
+            describe(None, &"canary")
+                .starts_with("a panic at an unknown location with a fixed text")
         );
     }
 }

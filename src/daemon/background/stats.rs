@@ -54,14 +54,14 @@ impl DaemonStats {
     pub fn status_line(&self, now: Monotonic) -> String {
         let mut parts = vec![counted(self.avatars.get(), "avatar")];
         let optional = [(&self.training, "training"), (&self.failing, "unreachable")];
-        parts.extend(optional.iter().filter_map(|(gauge, words)| gauge.words(words)));
+        parts.extend(optional.iter().filter_map(|(gauge, label)| gauge.label(label)));
         if let unavailable @ 1.. = self.accounts_unavailable.get() {
             parts.push(format!("{} unavailable", counted(unavailable, "account")));
         }
         if let Some(at) = self.next_poll_at.get() {
             parts.push(format!("next poll in {} s", at.since(now).as_secs()));
         }
-        parts.extend(self.sending.words("sending"));
+        parts.extend(self.sending.label("sending"));
         parts.push(format!("{} pending", self.pending.get()));
         parts.push(match (self.accounts_ok.get(), self.accounts_failing.get()) {
             (0, 0) => "API not polled yet".to_owned(),
@@ -77,8 +77,8 @@ impl DaemonStats {
 }
 
 impl Gauge {
-    fn words(&self, words: &str) -> Option<String> {
-        Some(self.get()).filter(|number| *number > 0).map(|number| format!("{number} {words}"))
+    fn label(&self, label: &str) -> Option<String> {
+        Some(self.get()).filter(|number| *number > 0).map(|number| format!("{number} {label}"))
     }
 }
 
