@@ -95,7 +95,7 @@ async fn a_reload_removes_expired_rows_and_keeps_the_rest() {
     daemon.wait_for_log("baseline TRAINING");
     for status in ["IDLE", "TRAINING", "REFUSED"] {
         argil.set_status("a1", status);
-        daemon.wait_for_log(&format!("to {status}"));
+        daemon.wait_for_log(&format!("-> {status}"));
     }
     bench.wait_for_deliveries("two deliveries", |rows| {
         rows.len() == 2 && rows.iter().all(|row| row["state"] == "delivered")

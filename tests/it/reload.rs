@@ -130,7 +130,7 @@ async fn pending_deliveries_outlive_a_reload_and_a_channel_that_comes_back() {
     bench.configure(config.text());
     daemon.signal(Signal::HUP);
     daemon.wait_for_log("channel `ops` removed");
-    daemon.wait_for_log("is not in the config; its 1 deliveries wait");
+    daemon.wait_for_log("is not in the config; its 1 deliveries are kept");
     bench.configure(&with_channel);
     daemon.signal(Signal::HUP);
     daemon.wait_for_log("channel `ops` added");

@@ -156,7 +156,7 @@ async fn kills_during_retention_lose_no_pending_delivery() {
         log("config reloaded");
         // At a different time in each round.
         std::thread::sleep(Duration::from_millis(kill * 37 % 250));
-        let is_over = daemon.log()[before..].contains("removed what is older");
+        let is_over = daemon.log()[before..].contains("removed expired rows");
         daemon.kill();
         let verified = bench.run(&["db", "verify"]);
         assert!(verified.status.success(), "kill {kill}: {}", stderr(&verified));

@@ -33,7 +33,7 @@ async fn a_check_prints_one_line() {
 
     receiver.script([Answer::status(410)]);
     bench.run(&["channels", "resume", "ops"]);
-    daemon.wait_for_log("it is disabled");
+    daemon.wait_for_log("` disabled: ");
     let (line, code) = check(&bench, &[]);
     assert!(line.starts_with("AVATAR-WATCH CRITICAL: channel ops is DISABLED (") && code == 2);
 
@@ -103,7 +103,7 @@ async fn status_shows_channels_with_problems() {
 
     receiver.script([Answer::status(410)]);
     bench.run(&["channels", "resume", "ops"]);
-    daemon.wait_for_log("it is disabled");
+    daemon.wait_for_log("` disabled: ");
     let disabled = shown();
     assert!(disabled.contains("channel `ops` is DISABLED for ") && disabled.contains("410"));
     assert!(!disabled.contains("channel.disabled"), "it is printed once: {disabled}");

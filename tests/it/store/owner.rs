@@ -63,7 +63,7 @@ fn files_that_root_creates_belong_to_the_owner_of_the_folder() {
     daemon.kill();
     assert_eq!(foreign_files(&folder), none);
     let daemon = bench.start_by(as_user(&RUN));
-    daemon.wait_for_log("was checked, and is sound");
+    daemon.wait_for_log("was checked and is intact");
     assert!(daemon.stop().success());
 
     // Root reads, copies and restores.
