@@ -30,9 +30,9 @@
 //!   - `faults::network::p07_a_body_that_stalls_or_drips_ends_at_the_limit_and_is_no_status`
 //!   - `argil_client::an_answer_that_drips_ends_at_the_limit`
 //! - P8, 401:
-//!   - `polling::key::a_refused_key_allows_one_poll_at_growing_delays`
-//!   - `polling::conditions::a_refused_key_fires_unavailable_at_once_and_once_for_all_avatars`
-//!   - `polling::listing::a_refused_key_causes_no_burst_of_list_polls`
+//!   - `poller::rejected_key::a_refused_key_allows_one_poll_at_growing_delays`
+//!   - `poller::conditions::a_refused_key_fires_unavailable_at_once_and_once_for_all_avatars`
+//!   - `poller::lists::a_refused_key_causes_no_burst_of_list_polls`
 //! - P9, 403:
 //!   - `faults::key::p09_one_forbidden_avatar_is_asked_about_rarely_and_harms_no_other`
 //!   - `faults::key::p09_a_key_that_is_forbidden_everything_is_a_refused_key`
@@ -40,15 +40,15 @@
 //!   - `faults::key::p09_avatars_that_leave_the_account_together_are_told_of_once`
 //! - P10, 404 for an avatar that was never seen:
 //!   - `faults::machine::p10_an_id_that_was_never_seen_is_told_with_its_line_of_the_config`
-//!   - `polling::conditions::an_avatar_that_never_existed_fires_missing_at_once_and_is_polled_soon`
+//!   - `poller::conditions::an_avatar_that_never_existed_fires_missing_at_once_and_is_polled_soon`
 //! - P11, 404 for an avatar that was seen before:
-//!   - `polling::conditions::a_known_avatar_is_missing_only_after_half_an_hour_and_three_polls`
-//!   - `polling::conditions::a_short_absence_fires_no_condition`
-//!   - `polling::conditions::missing_fires_once_over_restarts`
+//!   - `poller::conditions::a_known_avatar_is_missing_only_after_half_an_hour_and_three_polls`
+//!   - `poller::conditions::a_short_absence_fires_no_condition`
+//!   - `poller::conditions::missing_fires_once_over_restarts`
 //! - P12, 429 with a wait in seconds:
 //!   - `faults::key::p12_a_wait_in_seconds_holds_for_the_key_and_is_a_floor`
-//!   - `polling::key::retry_after_is_a_minimum_and_blocks_the_whole_account`
-//!   - `polling::key::a_throttled_account_makes_one_poll_before_the_others`
+//!   - `poller::rejected_key::retry_after_is_a_minimum_and_blocks_the_whole_account`
+//!   - `poller::rejected_key::a_throttled_account_makes_one_poll_before_the_others`
 //! - P13, 429 with a date:
 //!   - `faults::key::p13_a_wait_until_a_date_is_measured_against_the_date_of_the_answer`
 //!   - `argil_client::answers::a_throttled_look_says_for_how_long`
@@ -58,7 +58,7 @@
 //! - P15, 500, 502, 503, 504:
 //!   - `faults::answers::p15_an_error_of_the_server_backs_off_and_is_no_status`
 //!   - `faults::key::p15_a_server_that_says_when_it_is_back_is_left_alone_until_then`
-//!   - `polling::failures_back_off_until_one_success`
+//!   - `poller::failures_back_off_until_one_success`
 //! - P16, 400, 405, 406, 410, 415, 422, 451:
 //!   - `faults::answers::p16_an_answer_that_blames_the_question_waits_a_quarter_of_an_hour`
 //!   - `argil_client::answers::every_other_code_is_a_failure`
@@ -92,8 +92,8 @@
 //!   - `faults::course::p27_what_is_settled_at_first_sight_is_a_baseline_and_no_news`
 //!   - `outcomes::what_the_registration_assumed_makes_the_first_sight_news`
 //! - P28, a change while the daemon was down:
-//!   - `restart::a_change_during_a_downtime_is_notified_at_the_start`
-//!   - `polling::start::avatars_that_became_due_are_polled_at_once`
+//!   - `crash::a_change_during_a_downtime_is_notified_at_the_start`
+//!   - `poller::start::avatars_that_became_due_are_polled_at_once`
 //! - P29, a redirect:
 //!   - `faults::answers::p29_a_redirect_stops_the_key_is_told_at_once_and_is_never_followed`
 //!   - `argil_client::answers::a_redirect_is_not_followed_and_the_key_stays_here`
@@ -108,24 +108,24 @@
 //! - P32, proxy variables in the environment:
 //!   - `argil_client::surroundings::proxy_variables_are_ignored`
 //! - P33, a wall clock that jumps:
-//!   - `polling::a_wall_clock_jump_causes_neither_a_burst_nor_a_stall`
-//!   - `polling::conditions::a_wall_clock_jump_makes_no_account_unavailable`
-//!   - `polling::start::a_checkpoint_of_a_wrong_clock_delays_no_avatar`
+//!   - `poller::a_wall_clock_jump_causes_neither_a_burst_nor_a_stall`
+//!   - `poller::conditions::a_wall_clock_jump_makes_no_account_unavailable`
+//!   - `poller::start::a_checkpoint_of_a_wrong_clock_delays_no_avatar`
 //! - P34, suspension:
 //!   - `faults::course::p34_after_a_suspension_each_avatar_is_looked_at_once_and_within_the_budget`
-//!   - `polling::polls_missed_during_a_suspend_are_made_once`
+//!   - `poller::polls_missed_during_a_suspend_are_made_once`
 //! - P35, no file handles:
 //!   - `faults::machine::p35_a_daemon_without_file_handles_says_so_lives_on_and_loses_nothing`
 //!   - `faults::machine::p35_news_that_meets_no_file_handle_is_written_and_told_later`
 //! - P36, IPv6 that leads nowhere:
 //!   - `faults::machine::p36_a_server_that_only_ipv4_reaches_is_seen_under_a_name_of_both`
 //! - P37, all avatars fail at once:
-//!   - `polling::conditions::an_api_outage_fires_unavailable_after_unavailable_after_and_once`
+//!   - `poller::conditions::an_api_outage_fires_unavailable_after_unavailable_after_and_once`
 //!   - `faults::network::p02_a_refused_connection_backs_off_and_is_told_once_for_all`
 //! - P38, the end during a look:
-//!   - `polling::trouble::a_stop_waits_for_polls_in_flight_and_stores_a_checkpoint`
-//!   - `polling::trouble::a_stop_is_bounded_and_a_cancelled_poll_is_repeated`
-//!   - `restart::a_kill_before_the_commit_finds_the_same_transition_again`
+//!   - `poller::failures::a_stop_waits_for_polls_in_flight_and_stores_a_checkpoint`
+//!   - `poller::failures::a_stop_is_bounded_and_a_cancelled_poll_is_repeated`
+//!   - `crash::a_kill_before_the_commit_finds_the_same_transition_again`
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -71,7 +71,7 @@ fn compressed_lists_do_not_exhaust_the_memory() {
         let list = "[poll]\nstrategy = \"list\"\n";
         let bench = Bench::new(&config.text().replace("[poll]\n", list));
         let daemon = bench.start();
-        daemon.wait_for_log("the list of account");
+        daemon.wait_for_log("list poll of account");
         daemon.wait_for_log("avatar `a1`: baseline TRAINING");
         let peak = memory_peak_kib(&daemon.pid().to_string()) / 1024;
         assert!(peak < MEMORY_MAX_MIB / 2, "{peak} MiB");
