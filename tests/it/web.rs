@@ -1,4 +1,4 @@
-//! The page, the API, the numbers and the health of the real program, over real sockets.
+//! Page, API, metrics and health checks of the real program, over real sockets.
 
 mod connections;
 mod hostile;
@@ -21,7 +21,7 @@ use crate::harness::daemon::{Bench, Running, stderr, stdout, wait_until};
 use crate::harness::http::{Answer, ask, get};
 use crate::harness::webhook::{self, Receiver};
 
-/// A daemon with a page that watches `a1` and `a2`, and what it needs around it.
+/// A daemon with a page that watches `a1` and `a2`, with its API and receiver.
 struct Scene {
     argil: FakeArgil,
     receiver: Receiver,
@@ -70,7 +70,7 @@ impl Scene {
     }
 }
 
-/// Whether an answer is as the published document says.
+/// Checks a response against the OpenAPI document.
 #[track_caller]
 fn check_described(method: &str, path: &str, answer: &Answer) {
     let document: Value = serde_json::from_str(include_str!("../../src/web/openapi.json")).unwrap();
@@ -84,7 +84,7 @@ fn check_described(method: &str, path: &str, answer: &Answer) {
     check_schema(schema, &answer.json());
 }
 
-/// Whether a value is as a schema of the published document says.
+/// Checks a value against a schema of the OpenAPI document.
 #[track_caller]
 fn check_schema(mut schema: Value, value: &Value) {
     let document: Value = serde_json::from_str(include_str!("../../src/web/openapi.json")).unwrap();
@@ -113,7 +113,7 @@ async fn the_command_line_prints_the_objects_of_the_api() {
     let mut avatars = status.as_object_mut().unwrap().remove("avatars").unwrap();
     let mut seen = api("avatars")["avatars"].take();
     let mut answered = api("status");
-    // Only the daemon knows of polls that changed nothing, and each answers at its own time.
+    // Polls without a change are known to the daemon only, and the times of the responses differ.
     for avatar in [&mut avatars, &mut seen].into_iter().flat_map(|all| all.as_array_mut().unwrap())
     {
         avatar["last_seen_at"] = Value::Null;
@@ -366,8 +366,8 @@ async fn a_reload_changes_the_access_rules_without_closing_the_listener() {
     let named_too = format!("token = \"{TOKEN}\"\nhosts = [\"watch.example.com\"]\n");
     scene.bench.configure(&config.replace(&format!("token = \"{TOKEN}\"\n"), &named_too));
     scene.daemon.signal(Signal::HUP);
-    scene.daemon.wait_for_log("config reloaded: the web changed");
-    // Who names hosts is reached from elsewhere, so that reading takes the token, at any name.
+    scene.daemon.wait_for_log("the config was read again: the web changed");
+    // With `hosts`, reading requires the token, at any name.
     assert_eq!(ask(scene.page, "GET", "/", &named).status, 401);
     assert_eq!(scene.get("/metrics").status, 401);
     let shown = ["host: watch.example.com", &format!("authorization: Bearer {TOKEN}")];
@@ -389,7 +389,7 @@ async fn a_reload_moves_the_page_to_another_address_of_its_port() {
     scene.daemon.signal(Signal::HUP);
     const SAYS: &str = "config reloaded: the web changed";
     scene.daemon.wait_for_log(SAYS);
-    // It is open to the network now, so that reading takes the token.
+    // On a network address, reading requires the token.
     assert_eq!(scene.get("/").status, 401);
     scene.bench.configure(&config.replace("127.0.0.1:0\"", &format!("127.0.0.1:{port}\"")));
     scene.daemon.signal(Signal::HUP);

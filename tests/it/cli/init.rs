@@ -1,5 +1,5 @@
 //! The first five minutes: `init`, `check --online`, `test`. Each step says the next one, and what
-//! is wrong says what mends it.
+//! is wrong says how to fix it.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Write as _};

@@ -45,7 +45,7 @@ fn transitions() -> Vec<Event> {
             }
         }
     }
-    // A training that was seen, and then statuses that nobody knows.
+    // An observed training, followed by unknown statuses.
     let odd = || Previous::Observed {
         status: Status::from_name(HOSTILE),
         at: sample_events::DETECTED_AT,
@@ -87,7 +87,7 @@ fn conditions() -> Vec<Event> {
     let mut events = Vec::new();
     for phase in [Phase::Started, Phase::Resolved] {
         for reason in [None, Some(HOSTILE)] {
-            let mut tell =
+            let mut push =
                 |kind, about| events.push(sample_events::condition(kind, phase, about, reason));
             for kind in [
                 EventKind::AvatarMissing,
@@ -95,18 +95,18 @@ fn conditions() -> Vec<Event> {
                 EventKind::AvatarTrainingOverdue,
                 EventKind::AvatarStatusUnrecognized,
             ] {
-                tell(kind, sample_events::about_avatar(None, None));
-                tell(kind, sample_events::about_avatar(Some(HOSTILE), Some(HOSTILE)));
+                push(kind, sample_events::about_avatar(None, None));
+                push(kind, sample_events::about_avatar(Some(HOSTILE), Some(HOSTILE)));
             }
             for cause in OutageCause::ALL {
-                tell(EventKind::AccountUnavailable, account(cause));
+                push(EventKind::AccountUnavailable, account(cause));
             }
-            tell(EventKind::ConfigRejected, ConditionSubject::Config);
-            tell(EventKind::ChannelFailing, channel());
+            push(EventKind::ConfigRejected, ConditionSubject::Config);
+            push(EventKind::ChannelFailing, channel());
             let recipient = Some(HOSTILE.to_owned());
             let name = ChannelName::parse("mail").unwrap();
-            tell(EventKind::ChannelFailing, ConditionSubject::Channel { name, recipient });
-            tell(EventKind::ChannelDisabled, channel());
+            push(EventKind::ChannelFailing, ConditionSubject::Channel { name, recipient });
+            push(EventKind::ChannelDisabled, channel());
         }
     }
     events
@@ -237,17 +237,17 @@ fn wrong_values_of_the_right_type_are_invalid() {
     check(&ready, "/data/sequence", json!(0));
     check(&ready, "/data/avatar/extras", json!({ "batch": 7 }));
     check(&ready, "/data/status", json!("TRAINING_FAILED"));
-    // Whoever saw the training saw the status before, and when.
+    // An observed training has a previous status and its time.
     check(&ready, "/data/previous_status", json!("IDLE"));
     check(&ready, "/data/last_seen_previous_at", json!(null));
     check(&sample_events::settled(None, "REFUSED"), "/data/status", json!("IDLE"));
     let about =
         ConditionSubject::Account { name: AccountName::default(), cause: OutageCause::Local };
-    let blind =
+    let unavailable =
         sample_events::condition(EventKind::AccountUnavailable, Phase::Started, about, None);
-    check(&blind, "/data/cause", json!("tired"));
-    check(&blind, "/data/state", json!("going on"));
-    check(&blind, "/data/account", json!("a b"));
+    check(&unavailable, "/data/cause", json!("tired"));
+    check(&unavailable, "/data/state", json!("going on"));
+    check(&unavailable, "/data/account", json!("a b"));
     for place in ["delivery_id", "event_id", "event_type", "channel", "avatar_id"] {
         check(&sample_events::given_up(), &format!("/data/{place}"), json!("no name"));
     }

@@ -98,7 +98,7 @@ async fn listed_avatars_are_watched_and_shown_as_discovered() {
         .run(&["check", "--online"]),
     );
     assert!(
-        checked.contains("ok   account `argil`: the key works, and lists 2 avatars"),
+        checked.contains("ok   account `argil`: the API key works and lists 2 avatars"),
         "{checked}"
     );
     let daemon = bench.start();
@@ -115,7 +115,7 @@ async fn listed_avatars_are_watched_and_shown_as_discovered() {
     assert_eq!((&found["configured"], &found["discovered"]), (&false.into(), &true.into()));
     assert_eq!(found["account"], "argil");
     let shown = stdout(&bench.run(&["status"]));
-    assert!(shown.contains("avatar a2 (found in a list)"), "{shown}");
+    assert!(shown.contains("avatar a2 (discovered)"), "{shown}");
     wait_until("no condition", || {
         bench.json(&["status", "--json"])["conditions"].as_array().unwrap().is_empty()
     });

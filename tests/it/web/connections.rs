@@ -1,5 +1,5 @@
-//! Readers who say nothing, too little or too much, or read nothing: they are cut off, and keep
-//! nobody out meanwhile.
+//! Clients that send nothing, too little or too much, or read nothing: they are disconnected and
+//! do not block others.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
@@ -16,7 +16,7 @@ use super::own_desk::{HINT_TOKEN, OwnDesk, serve, tried};
 use super::*;
 use crate::harness::http::Listener;
 
-/// Limits of time that no test waits for, and few places.
+/// Time limits that no test reaches, and few connections.
 fn patient() -> ServerLimits {
     let ever = Duration::from_secs(3600);
     let (connections, answers, streams) = (64, 24, 4);
@@ -32,31 +32,31 @@ fn patient() -> ServerLimits {
     }
 }
 
-/// A desk where everything takes the token.
+/// A server where everything requires the token.
 fn own_desk_with_token() -> OwnDesk {
     let token = Some(Secret::new(TOKEN));
     OwnDesk::with(AccessPolicy { token, ..AccessPolicy::default() })
 }
 
-/// A connection that has said this, and waits.
+/// A connection that has sent a text and waits.
 fn stranger(page: SocketAddr, says: &str) -> TcpStream {
     let mut stream = TcpStream::connect(page).unwrap();
     stream.write_all(says.as_bytes()).unwrap();
     stream
 }
 
-/// A connection that asks for more than fits into the buffers on the way, and reads nothing.
+/// A connection that requests more than fits into the buffers, and reads nothing.
 fn non_reader(page: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(page).unwrap();
     set_socket_recv_buffer_size(&stream, 1024).unwrap();
     let request = format!("GET /api/v1/openapi.json HTTP/1.1\r\nhost: {page}\r\n\r\n");
     let requests = request.repeat(100);
-    // It may be cut off meanwhile.
+    // The server may already have closed it.
     drop(stream.write_all(requests.as_bytes()));
     stream
 }
 
-/// Whether the other side has ended it, whatever it said before.
+/// Whether the server has closed it, after any response.
 fn is_ended(stream: &mut TcpStream) -> bool {
     stream.set_nonblocking(true).unwrap();
     let mut rest = [0; 4096];
@@ -86,7 +86,7 @@ async fn unauthorized_connections_block_no_other() {
     let bearer = format!("authorization: Bearer {TOKEN}");
     let answer = ask(page, "GET", "/", &[&bearer]);
     assert_eq!(answer.status, 200, "{}", answer.body);
-    // Each one more than there are connections took the oldest one's.
+    // Each one above the limit evicted the oldest one.
     let evicted = MANY + 1 - patient().connections;
     for (number, stream) in strangers.iter_mut().enumerate() {
         if number < evicted {
@@ -107,7 +107,7 @@ async fn clients_that_read_nothing_block_no_other() {
     for path in ["/healthz", "/readyz"] {
         assert_eq!(get(page, path).status, 200, "{path}");
     }
-    // As soon as it is theirs to read, and not ours to answer, they give way to readers, too.
+    // After the response has been sent they are idle and can be evicted.
     for path in ["/", "/metrics"] {
         wait_until("a place for a reader", || get(page, path).status == 200);
     }
@@ -121,11 +121,11 @@ async fn a_client_that_reads_nothing_is_disconnected() {
     let page = serve(own.desk.clone(), ServerLimits { stall, ..patient() });
     let mut slow = non_reader(page);
     let mut open = non_reader(page);
-    // One of the two takes a little at a time, and for longer than the other may take nothing.
+    // One of the two reads slowly, for longer than the stall limit.
     let mut taken = [0; 512];
     wait_until("the end of the reader who takes nothing", || {
         slow.read_exact(&mut taken).unwrap();
-        // Without being read from, which would be progress.
+        // Without a read, which would be progress.
         open.write(b"x").is_err()
     });
     slow.read_exact(&mut taken).unwrap();
@@ -148,11 +148,11 @@ async fn waiting_requests_do_not_delay_health_checks() {
     for _ in 0..share {
         trials.push(asked.recv().await.unwrap());
     }
-    // Of those that are worked on none is evicted, however many come.
+    // No connection with a request in progress is evicted.
     let _strangers: Vec<TcpStream> = (0..MANY).map(|_| stranger(page, "")).collect();
     assert_eq!(get(page, "/healthz").status, 200);
     assert_eq!(get(page, "/readyz").status, 200);
-    // One more waits for its turn, and has it.
+    // One more waits for a permit and gets it.
     let next = tokio::task::spawn_blocking(move || ask(page, "GET", "/api/v1/status", &[&bearer]));
     for trial in trials {
         trial.answer.send(Some(Vec::new())).unwrap();
@@ -203,7 +203,7 @@ async fn a_new_connection_waits_while_none_is_idle() {
     own.desk.events.publish(|| attempt.clone());
     listener.wait_for("event: attempt");
     drop(listener);
-    // That a listener has gone is noticed when the next thing is said.
+    // A closed stream is noticed at the next write.
     wait_until("an answer for the newcomer", || {
         own.desk.events.publish(|| attempt.clone());
         waiting.is_finished()
@@ -229,5 +229,5 @@ async fn a_silent_connection_is_closed() {
     }
 }
 
-/// More connections than these tests let stay.
+/// More connections than the limit of these tests.
 const MANY: usize = 100;

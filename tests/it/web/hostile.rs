@@ -1,4 +1,4 @@
-//! Requests that no honest client sends: on every route, and as bytes on the wire.
+//! Hostile requests: on every route, and as raw bytes.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -12,31 +12,31 @@ use avatar_watch::web::server::ServerLimits;
 use super::own_desk::{HINT_TOKEN, OwnDesk, serve};
 use super::*;
 
-/// A desk where everybody on this machine may read, and the token opens the rest.
+/// A server that permits reading on this machine, and requires the token for the rest.
 fn own_desk() -> OwnDesk {
     let token = Some(Secret::new(TOKEN));
     OwnDesk::with(AccessPolicy { token, read: ReadAccess::Local, ..AccessPolicy::default() })
 }
 
-/// Sends these bytes, and reads whatever comes back until the other side ends it.
+/// Sends bytes and reads until the server closes the connection.
 fn raw(page: SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(page).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    // A peer that is cut off while it sends has its answer, or has none.
+    // A client that is disconnected while it sends may miss the response.
     drop(stream.write_all(bytes));
     let mut answer = Vec::new();
     drop(stream.read_to_end(&mut answer));
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// The statuses of all answers to these bytes.
+/// The statuses of all responses to these bytes.
 fn statuses(page: SocketAddr, bytes: &[u8]) -> Vec<String> {
     let answer = raw(page, bytes);
     let lines = answer.lines().filter(|line| line.starts_with("HTTP/1."));
     lines.map(|line| line[9..12].to_owned()).collect()
 }
 
-/// Every route, with the method that it takes.
+/// Every route with its method.
 fn routes() -> Vec<(&'static str, String)> {
     let hint = format!("/hints/argil/{HINT_TOKEN}");
     let script = format!("/assets/{}/page.js", env!("CARGO_PKG_VERSION"));
@@ -105,7 +105,7 @@ async fn every_change_requires_the_token_and_our_own_origin() {
         check(&[&bearer, &format!("origin: http://{page}.evil.example")], 403);
         check(&[&bearer, "sec-fetch-site: cross-site"], 403);
         check(&[&bearer, "sec-fetch-site: same-site"], 403);
-        // Let in, it finds nothing to change.
+        // An authorized change finds no such subject.
         let ours = format!("origin: http://{page}");
         let answer = ask(page, "POST", path, &[&bearer, &ours, "sec-fetch-site: same-origin"]);
         assert!([404, 503].contains(&answer.status), "{path}: {}", answer.status);
@@ -151,7 +151,7 @@ async fn no_other_path_is_readable_without_the_token() {
     }
 }
 
-/// Each hides a second request in the first one.
+/// Request smuggling: each request hides a second one.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_is_smuggled_in_another() {
     let own = own_desk();
@@ -277,7 +277,7 @@ fn check_plain(asked: &str, answer: &Answer) {
     for raw in ["\0", "\u{1b}", "SQL", "sql"] {
         assert!(!answer.body.contains(raw), "{asked}: {}", answer.body);
     }
-    // JSON is never taken for a page: `nosniff`.
+    // Browsers must not sniff JSON as HTML: `nosniff`.
     let is_page = answer.header("content-type").starts_with("text/html");
     assert!(!is_page || !answer.body.contains("<script>alert"), "{asked}: {}", answer.body);
     assert_eq!(answer.header("x-content-type-options"), "nosniff");
@@ -298,7 +298,7 @@ async fn endless_heads_and_bodies_are_rejected() {
     assert!(statuses(page, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").is_empty(), "no HTTP/2 is spoken");
 }
 
-/// What changes something.
+/// The methods that change something.
 const CHANGES: [&str; 6] = [
     "/avatars/a1/poll",
     "/deliveries/dlv_0/retry",

@@ -1,4 +1,4 @@
-//! The door for hints over real sockets: whoever is slow, endless, many, curious or mad.
+//! The endpoint of hints over real sockets: slow, endless, many and malformed requests.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-/// An open door.
-struct Door {
+/// A running listener.
+struct HintListener {
     address: SocketAddr,
     hinted: mpsc::Receiver<AvatarId>,
     tasks: Arc<Semaphore>,
@@ -24,7 +24,7 @@ struct Door {
     served: JoinHandle<()>,
 }
 
-fn open(limits: ServerLimits, queue: usize) -> Door {
+fn open(limits: ServerLimits, queue: usize) -> HintListener {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let (token, followed) = watch::channel(Some(Secret::new(TOKEN)));
@@ -35,10 +35,10 @@ fn open(limits: ServerLimits, queue: usize) -> Door {
     let served = tokio::spawn(async move {
         server::run(listener, routes, limits, async { drop(ended.await) }, |_| {}).await.unwrap();
     });
-    Door { address, hinted, tasks, _token: token, end, served }
+    HintListener { address, hinted, tasks, _token: token, end, served }
 }
 
-/// Short limits, so that a test does not wait for the long ones.
+/// Short time limits.
 fn short() -> ServerLimits {
     ServerLimits {
         connections: 8,
@@ -60,10 +60,10 @@ fn hint(token: &str, method: &str, body: &str) -> String {
     )
 }
 
-/// Sends, and reads until the other side ends it; an end without an answer is none.
+/// Sends a request and reads until the server closes; empty without a response.
 async fn ask(address: SocketAddr, request: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    // Whoever is cut off while still sending has had its answer, or will have none.
+    // A client that is disconnected while it sends may miss the response.
     drop(stream.write_all(request).await);
     read(&mut stream).await
 }
@@ -75,35 +75,35 @@ async fn read(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Runs a test with one thread for tasks that block, so that hints are read one after the other.
+/// Runs a test with one blocking thread, so that hints are processed in order.
 fn in_order(test: impl Future<Output = ()>) {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all().max_blocking_threads(1).build().unwrap().block_on(test);
 }
 
-/// Waits until all hints are read that were answered.
-async fn all_read(door: &Door) {
+/// Waits until all answered hints are processed.
+async fn all_read(listener: &HintListener) {
     let all = u32::try_from(TASKS_MAX).unwrap();
-    drop(timeout(LIMIT, door.tasks.acquire_many(all)).await.unwrap().unwrap());
+    drop(timeout(LIMIT, listener.tasks.acquire_many(all)).await.unwrap().unwrap());
 }
 
-async fn next(door: &mut Door) -> String {
-    timeout(LIMIT, door.hinted.recv()).await.unwrap().unwrap().to_string()
+async fn next(listener: &mut HintListener) -> String {
+    timeout(LIMIT, listener.hinted.recv()).await.unwrap().unwrap().to_string()
 }
 
 #[test]
 fn every_hint_gets_the_same_response() {
     in_order(async {
-        let mut door = open(ServerLimits::default(), 16);
+        let mut listener = open(ServerLimits::default(), 16);
         let good = r#"{"event":"AVATAR_TRAINING_SUCCESS","data":{"avatarId":"a1"}}"#;
         let undated = |answer: String| {
             let lines = answer.split("\r\n").filter(|line| !line.starts_with("date: "));
             lines.map(str::to_owned).collect::<Vec<_>>()
         };
-        let expected = undated(ask(door.address, hint(TOKEN, "POST", good).as_bytes()).await);
+        let expected = undated(ask(listener.address, hint(TOKEN, "POST", good).as_bytes()).await);
         assert_eq!(expected[0], "HTTP/1.1 202 Accepted");
         assert_eq!(expected.last().unwrap(), "", "there is no body");
-        assert_eq!(next(&mut door).await, "a1");
+        assert_eq!(next(&mut listener).await, "a1");
         let nested = "[".repeat(60_000);
         let large = format!("[{}0]", "{},".repeat(30_000));
         for (token, method, body) in [
@@ -118,68 +118,68 @@ fn every_hint_gets_the_same_response() {
             ("0123456789abcdeF", "POST", good),
             ("%30123456789abcdef", "POST", good),
         ] {
-            let answer = ask(door.address, hint(token, method, body).as_bytes()).await;
+            let answer = ask(listener.address, hint(token, method, body).as_bytes()).await;
             let shown = &body[..body.len().min(40)];
             assert_eq!(undated(answer), expected, "{method} {token} {shown}");
         }
-        all_read(&door).await;
-        assert!(door.hinted.try_recv().is_err(), "none of them is a hint");
+        all_read(&listener).await;
+        assert!(listener.hinted.try_recv().is_err(), "none of them is a hint");
     });
 }
 
-/// So that its time does not say whether the token was right.
+/// The timing must not disclose whether the token was right.
 #[test]
 fn a_hint_is_answered_before_token_and_body_are_examined() {
     in_order(async {
-        let mut door = open(ServerLimits::default(), 16);
+        let mut listener = open(ServerLimits::default(), 16);
         let (let_go, held) = std::sync::mpsc::channel::<()>();
         tokio::task::spawn_blocking(move || held.recv());
         for token in [TOKEN, "wrong"] {
             let request = hint(token, "POST", r#"{"avatarId":"a1"}"#);
-            let answer = ask(door.address, request.as_bytes()).await;
+            let answer = ask(listener.address, request.as_bytes()).await;
             assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
         }
-        assert!(door.hinted.try_recv().is_err(), "nothing was read yet");
+        assert!(listener.hinted.try_recv().is_err(), "nothing was read yet");
         drop(let_go);
-        assert_eq!(next(&mut door).await, "a1");
+        assert_eq!(next(&mut listener).await, "a1");
     });
 }
 
-/// So that the work on one that is right takes no time from its answer, not even on one processor.
+/// Processing must not delay the response, not even on one processor.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hint_is_processed_after_its_response() {
-    let mut door = open(ServerLimits::default(), 16);
+    let mut listener = open(ServerLimits::default(), 16);
     let mut was_quick = false;
     while !was_quick {
         let asked = Instant::now();
-        ask(door.address, hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#).as_bytes()).await;
+        ask(listener.address, hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#).as_bytes()).await;
         tokio::time::sleep(RESPONSE_DELAY / 3).await;
-        let read = door.hinted.try_recv().is_ok();
+        let read = listener.hinted.try_recv().is_ok();
         was_quick = asked.elapsed() < RESPONSE_DELAY;
         assert!(!(was_quick && read), "it was read already");
-        all_read(&door).await;
-        while door.hinted.try_recv().is_ok() {}
+        all_read(&listener).await;
+        while listener.hinted.try_recv().is_ok() {}
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_sender_is_disconnected() {
-    let door = open(short(), 16);
+    let listener = open(short(), 16);
     for beginning in [
         String::new(),
         "POST /hints/argil/0123".to_owned(),
         "POST / HTTP/1.1\r\nhost: here\r\n".to_owned(),
         hint(TOKEN, "POST", "").replace("content-length: 0", "content-length: 60"),
     ] {
-        let answer = ask(door.address, beginning.as_bytes()).await;
+        let answer = ask(listener.address, beginning.as_bytes()).await;
         assert!(!answer.contains("202"), "{answer} to {beginning}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_endless_body_is_read_up_to_the_limit() {
-    let mut door = open(short(), 16);
-    let mut stream = TcpStream::connect(door.address).await.unwrap();
+    let mut listener = open(short(), 16);
+    let mut stream = TcpStream::connect(listener.address).await.unwrap();
     let head = format!(
         "POST /hints/argil/{TOKEN} HTTP/1.1\r\nhost: here\r\ntransfer-encoding: chunked\r\n\r\n"
     );
@@ -193,21 +193,22 @@ async fn an_endless_body_is_read_up_to_the_limit() {
     };
     timeout(LIMIT, sending).await.expect("it is cut off");
     assert!(sent < 64 * 1024 * 1024, "{sent} bytes went out");
-    // The door is as open as before.
-    ask(door.address, hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#).as_bytes()).await;
-    assert_eq!(next(&mut door).await, "a1");
+    // The listener still works.
+    ask(listener.address, hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#).as_bytes()).await;
+    assert_eq!(next(&mut listener).await, "a1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hundreds_of_idle_connections_delay_a_hint_briefly() {
-    let mut door = open(short(), 16);
+    let mut listener = open(short(), 16);
     let mut idle = Vec::new();
     for _ in 0..100 {
-        idle.push(TcpStream::connect(door.address).await.unwrap());
+        idle.push(TcpStream::connect(listener.address).await.unwrap());
     }
-    let answer = ask(door.address, hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#).as_bytes()).await;
+    let answer =
+        ask(listener.address, hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#).as_bytes()).await;
     assert!(answer.contains("202"), "{answer}");
-    assert_eq!(next(&mut door).await, "a1");
+    assert_eq!(next(&mut listener).await, "a1");
     for stream in &mut idle {
         read(stream).await;
     }
@@ -216,21 +217,21 @@ async fn hundreds_of_idle_connections_delay_a_hint_briefly() {
 #[test]
 fn a_full_queue_drops_hints_and_still_responds() {
     in_order(async {
-        let mut door = open(ServerLimits::default(), 2);
+        let mut listener = open(ServerLimits::default(), 2);
         for number in 0..10 {
             let body = format!(r#"{{"avatarId":"a{number}"}}"#);
-            let answer = ask(door.address, hint(TOKEN, "POST", &body).as_bytes()).await;
+            let answer = ask(listener.address, hint(TOKEN, "POST", &body).as_bytes()).await;
             assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
         }
-        all_read(&door).await;
-        assert_ne!(next(&mut door).await, next(&mut door).await);
-        assert!(door.hinted.try_recv().is_err(), "two is what fits");
+        all_read(&listener).await;
+        assert_ne!(next(&mut listener).await, next(&mut listener).await);
+        assert!(listener.hinted.try_recv().is_err(), "two is what fits");
     });
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn invalid_requests_do_no_harm() {
-    let mut door = open(short(), 16);
+    let mut listener = open(short(), 16);
     let long = format!("POST /{} HTTP/1.1\r\n\r\n", "x".repeat(200_000));
     let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(10_000));
     for junk in [
@@ -242,34 +243,34 @@ async fn invalid_requests_do_no_harm() {
         long.as_bytes(),
         many.as_bytes(),
     ] {
-        let answer = ask(door.address, junk).await;
+        let answer = ask(listener.address, junk).await;
         assert!(!answer.contains(" 202 "), "{answer}");
     }
-    ask(door.address, hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#).as_bytes()).await;
-    assert_eq!(next(&mut door).await, "a1");
+    ask(listener.address, hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#).as_bytes()).await;
+    assert_eq!(next(&mut listener).await, "a1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn shutdown_finishes_short_requests_and_aborts_long_ones() {
-    let mut door = open(
+    let mut listener = open(
         ServerLimits { request_timeout: LIMIT, shutdown_grace: Duration::from_secs(2), ..short() },
         16,
     );
     let request = hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#);
     let (start, rest) = request.split_at(request.len() - 1);
-    let mut quick = TcpStream::connect(door.address).await.unwrap();
-    let mut slow = TcpStream::connect(door.address).await.unwrap();
+    let mut quick = TcpStream::connect(listener.address).await.unwrap();
+    let mut slow = TcpStream::connect(listener.address).await.unwrap();
     quick.write_all(start.as_bytes()).await.unwrap();
     slow.write_all(start.as_bytes()).await.unwrap();
-    // Both are inside once a later one has been answered.
-    ask(door.address, hint(TOKEN, "POST", r#"{"avatarId":"a2"}"#).as_bytes()).await;
-    assert_eq!(next(&mut door).await, "a2");
-    door.end.send(()).unwrap();
+    // Both are accepted once a later one has been answered.
+    ask(listener.address, hint(TOKEN, "POST", r#"{"avatarId":"a2"}"#).as_bytes()).await;
+    assert_eq!(next(&mut listener).await, "a2");
+    listener.end.send(()).unwrap();
     quick.write_all(rest.as_bytes()).await.unwrap();
     assert!(read(&mut quick).await.starts_with("HTTP/1.1 202"));
-    timeout(LIMIT, door.served).await.expect("it ends").unwrap();
+    timeout(LIMIT, listener.served).await.expect("it ends").unwrap();
     assert_eq!(read(&mut slow).await, "");
-    assert!(TcpStream::connect(door.address).await.is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(listener.address).await.is_err(), "the listener is closed");
 }
 
 const TOKEN: &str = "0123456789abcdef";

@@ -1,4 +1,4 @@
-//! A desk in this process, for what a running daemon cannot be brought to at will.
+//! A web server in the test process, for states that a running daemon cannot be brought into.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ use avatar_watch::web::server::{self, ServerLimits};
 use avatar_watch::web::state::{AppState, ConfigView, Now, READERS_MAX};
 use tokio::sync::{Semaphore, mpsc, watch};
 
-/// A desk with a new database of its own, and what keeps both alive.
+/// A server state with a database of its own.
 pub(super) struct OwnDesk {
     pub(super) desk: AppState,
     pub(super) store: Store,
@@ -35,12 +35,12 @@ pub(super) struct OwnDesk {
 }
 
 impl OwnDesk {
-    /// One where everybody may read.
+    /// With public reading.
     pub(super) fn new() -> Self {
         Self::with(AccessPolicy { read: ReadAccess::Local, ..AccessPolicy::default() })
     }
 
-    /// One with these rules.
+    /// With given access rules.
     pub(super) fn with(rules: AccessPolicy) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("avatar-watch.db");
@@ -50,7 +50,7 @@ impl OwnDesk {
     }
 }
 
-/// A desk before that database, which need not be there.
+/// A state for a database, which need not exist.
 pub(super) fn desk(
     database: PathBuf,
     rules: AccessPolicy,
@@ -83,7 +83,7 @@ pub(super) fn desk(
     (desk, sender)
 }
 
-/// Serves a desk until the test ends, with a route for hints whose token is [`HINT_TOKEN`].
+/// Serves a state until the test ends, with hints at [`HINT_TOKEN`].
 pub(super) fn serve(desk: AppState, limits: ServerLimits) -> SocketAddr {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let place = listener.local_addr().unwrap();
@@ -95,7 +95,7 @@ pub(super) fn serve(desk: AppState, limits: ServerLimits) -> SocketAddr {
     place
 }
 
-/// The end of an attempt, as it is streamed.
+/// The live event of a finished attempt.
 pub(super) fn tried() -> LiveEvent {
     LiveEvent::AttemptFinished {
         event_id: EventId::mint(Timestamp::from_millis(0), RandomBits::new(7)),

@@ -1,4 +1,4 @@
-//! The page as a browser without scripts sees it.
+//! The page in a browser without scripts.
 
 use super::*;
 use crate::harness::argil::Answer as ApiAnswer;
@@ -53,7 +53,7 @@ async fn a_form_requires_a_login_and_redirects_to_the_page() {
     let polled = ask(scene.page, "POST", "/avatars/a1/poll", &[login, &origin]);
     assert_eq!((polled.status, polled.header("location")), (303, "/avatars/a1"));
     let tested = ask(scene.page, "POST", "/channels/ops/test", &[login, &origin]);
-    assert!(tested.status == 200 && tested.body.contains(">taken<"), "{}", tested.body);
+    assert!(tested.status == 200 && tested.body.contains(">delivered<"), "{}", tested.body);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! A crowd at the page: one reads after the other, and nobody who reads holds up who writes.
+//! Many readers: they run one at a time and do not block the writer.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
@@ -20,7 +20,7 @@ async fn readers_run_one_at_a_time_and_do_not_block_the_writer() {
     let (let_go, gate) = mpsc::channel::<()>();
     let (gate, at_once) = (Mutex::new(gate), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&at_once);
-    // It is asked for in the midst of reading.
+    // Requested while another one reads.
     own.desk.progress = Arc::new(move |_| {
         inside.send(counted.fetch_add(1, Ordering::SeqCst) + 1).unwrap();
         gate.lock().unwrap().recv().unwrap();
@@ -33,7 +33,7 @@ async fn readers_run_one_at_a_time_and_do_not_block_the_writer() {
     let mut most = came_in.recv().unwrap();
     assert_eq!(own.desk.readers.available_permits(), READERS_MAX - 1);
     for number in 0..CROWD {
-        // One of them is in the midst of reading, and a commit goes through.
+        // A commit succeeds while one of them reads.
         let name = ChannelName::parse(&format!("c{number}")).unwrap();
         let channel = ChannelTarget { name, fingerprint: "test".to_owned() };
         own.store.register_channels(vec![channel], Timestamp::from_millis(0)).await.unwrap();

@@ -113,7 +113,7 @@ async fn at_a_known_place() -> Scene {
     Scene { argil, receiver, bench, daemon, page }
 }
 
-/// Takes as long as the store waits for a lock, in real time.
+/// Takes as long as the store waits for a lock.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_database_affects_the_status() {
     let scene = at_a_known_place().await;
@@ -132,14 +132,14 @@ async fn a_read_only_database_affects_the_status() {
     assert!(scene.get("/metrics").body.contains("\navatar_watch_database_writable 1\n"));
 }
 
-/// Takes as long as a page is waited for, in real time.
+/// Takes as long as the readiness probe waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_hangs_affects_the_status() {
     let scene = at_a_known_place().await;
     scene.daemon.signal(Signal::STOP);
     let output = scene.bench.run(&["status", "--check"]);
     let line = stdout(&output);
-    assert!(line.starts_with("AVATAR-WATCH CRITICAL: the daemon does not answer at"), "{line}");
+    assert!(line.starts_with("AVATAR-WATCH CRITICAL: the daemon does not respond at"), "{line}");
     assert_eq!(output.status.code(), Some(2));
     scene.daemon.signal(Signal::CONT);
     check(&scene, "ok", OK, "");

@@ -1,4 +1,4 @@
-//! The stream: nothing is missed between two of them.
+//! Event stream: a client that reconnects misses nothing.
 
 use avatar_watch::runtime::event_bus::LiveEvent;
 use avatar_watch::web::server::ServerLimits;
@@ -20,7 +20,7 @@ async fn a_client_that_reconnects_misses_no_transition() {
         rows.iter().filter(|row| row["state"] == "delivered").count() == 2
     });
     assert!(scene.daemon.stop().success());
-    // Another process, and nobody listened meanwhile.
+    // Another process, while no client is connected.
     let daemon = scene.bench.start();
     let page = loop {
         let page = daemon.page();
@@ -57,7 +57,7 @@ async fn a_restored_history_is_distinguished_by_its_id() {
     assert!(scene.daemon.stop().success());
     let restored = scene.bench.run(&["db", "restore", "copy.db"]);
     assert!(restored.status.success(), "{restored:?}");
-    // The same place has another change now, and others lie behind it.
+    // The same `seq` is another transition now, followed by more.
     scene.argil.set_status("a2", "REFUSED");
     let daemon = scene.bench.start();
     daemon.wait_for_log("avatar `a2`: TRAINING -> REFUSED");
@@ -92,7 +92,7 @@ async fn a_slow_client_gets_the_number_of_missed_events() {
     });
     begins.await.unwrap();
     let example = tried();
-    // On this one thread nobody can listen while it is told.
+    // On one thread the client cannot receive while events are published.
     for attempt in 0..KEPT + 10 {
         own.desk.events.publish(|| {
             let LiveEvent::AttemptFinished { event_id, avatar_id, channel, outcome, state, .. } =
@@ -105,7 +105,7 @@ async fn a_slow_client_gets_the_number_of_missed_events() {
     }
     let (missed, next) = listening.await.unwrap();
     assert_eq!(missed, json!({"count": 10}));
-    assert_eq!(next["attempt"], 10, "what it was told of is what went by, and no more");
+    assert_eq!(next["attempt"], 10, "exactly the missed events are counted");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,13 +158,13 @@ async fn at_the_limit_of_streams_the_oldest_ends() {
     let own = OwnDesk::new();
     let page = serve(own.desk.clone(), ServerLimits::default());
     let mut open: Vec<Listener> = Vec::new();
-    // All are of one address, and still no reader keeps the next one out.
+    // All are of one address, and still a further one is accepted.
     for number in 0..3 * ServerLimits::default().streams {
         let mut newest = Listener::open(page, "/api/v1/stream");
         newest.wait_for("retry: 1000");
         open.push(newest);
         if let Some(oldest) = number.checked_sub(ServerLimits::default().streams) {
-            // It ends in good order, and its reader comes back later.
+            // It ends cleanly, and its client reconnects later.
             open[oldest].wait_for("retry: 15000");
             assert!(open[oldest].ends_well());
         }
@@ -176,5 +176,5 @@ async fn at_the_limit_of_streams_the_oldest_ends() {
     }
 }
 
-/// Happenings that a listener can be behind, as the feed has it.
+/// The capacity of the event bus.
 const KEPT: u32 = 8192;

@@ -339,7 +339,7 @@ fn init_uses_no_secret_of_another_user_and_writes_into_no_shared_folder() {
         set(&bench.path(""), owner, mode);
         let refused = bench.run(&init);
         assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
-        let help = "help: make one of your own: `mkdir avatar-watch && cd avatar-watch`";
+        let help = "help: create a folder of your own: `mkdir avatar-watch && cd avatar-watch`";
         assert!(stderr(&refused).contains(help), "{}", stderr(&refused));
         assert_eq!(fs::read_dir(bench.path("")).unwrap().count(), 0, "nothing was written");
     }
