@@ -19,9 +19,9 @@
 //! | 2 | [`runtime`] | state of the running process: event bus, last polls, metrics |
 //! | 1 | [`domain`] | all decisions, as pure functions |
 //! | 0 | [`telemetry`] | the log, for terminals, JSON and systemd's journal |
-//! | 0 | [`secret`], [`signing_secret`], [`mask`] | secrets, and masking them in text from outside |
+//! | 0 | [`secret`], [`signing_secret`], [`mask`] | secrets, and their masking in text |
 //! | 0 | [`text`] | sanitizing and escaping of text from outside |
-//! | 0 | [`network`], [`tls_failure`], [`content_coding`] | DNS, connections, TLS errors, bodies |
+//! | 0 | [`network`], [`tls_failure`], [`content_coding`] | connections, TLS errors, bodies |
 //! | 0 | [`files`] | atomic writes, and the trust in files |
 //!
 //! # Invariants

@@ -224,13 +224,13 @@ fn forwarded_hosts(headers: &HeaderMap) -> impl Iterator<Item = String> {
 
 /// The host of an origin, its port, and whether that is the default of its scheme.
 fn authority_of(origin: &str) -> Option<(&str, (u16, bool))> {
-    let (scheme, place) = origin.split_once("://")?;
+    let (scheme, authority) = origin.split_once("://")?;
     let usual = match scheme {
         "http" => 80,
         "https" => 443,
         _ => return None,
     };
-    let (name, port) = split_port(place);
+    let (name, port) = split_port(authority);
     let port = port.map_or(Ok(usual), str::parse).ok()?;
     Some((name, (port, port == usual)))
 }

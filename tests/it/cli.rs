@@ -81,10 +81,10 @@ async fn special_files_beside_the_database_do_not_block() {
     let (_argil, _receiver, bench, daemon) = settled().await;
     assert!(daemon.stop().success());
     for end in [".lock", "-journal", "-wal", "-shm"] {
-        let mut place = bench.database().into_os_string();
-        place.push(end);
-        drop(fs::remove_file(&place));
-        assert!(Command::new("mkfifo").arg(&place).status().unwrap().success());
+        let mut path = bench.database().into_os_string();
+        path.push(end);
+        drop(fs::remove_file(&path));
+        assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
         let checked = bench.run(&["status", "--check"]);
         assert_eq!(checked.status.code(), Some(3), "{end}: {checked:?}");
         assert!(stdout(&checked).contains("is not a regular file"), "{end}: {checked:?}");
@@ -94,7 +94,7 @@ async fn special_files_beside_the_database_do_not_block() {
         if end != ".lock" {
             assert_eq!(bench.run(&["channels", "pause", "ops"]).status.code(), Some(74), "{end}");
         }
-        fs::remove_file(&place).unwrap();
+        fs::remove_file(&path).unwrap();
     }
     // What is no journal is undone as one, and hides nothing from readers.
     let mut journal = bench.database().into_os_string();
@@ -177,8 +177,8 @@ async fn a_dead_letter_is_shown_and_retried_with_the_same_id() {
         rows.len() == 2 && rows[1]["state"] == "delivered"
     });
     assert_eq!(rows[1]["event_id"], rows[0]["event_id"]);
-    let taken = rows[1]["id"].as_str().unwrap();
-    assert_eq!(bench.run(&["deliveries", "cancel", taken]).status.code(), Some(1));
+    let delivered = rows[1]["id"].as_str().unwrap();
+    assert_eq!(bench.run(&["deliveries", "cancel", delivered]).status.code(), Some(1));
     assert_eq!(bench.run(&["deliveries", "cancel", id]).status.code(), Some(0));
     let received = receiver.received();
     assert_eq!(received.len(), 7);

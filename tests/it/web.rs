@@ -2,7 +2,7 @@
 
 mod connections;
 mod hostile;
-mod own_desk;
+mod test_server;
 mod page;
 mod readers;
 mod stream;
@@ -265,9 +265,9 @@ async fn an_avatar_is_polled_now_and_a_channel_is_tested() {
     check_described("POST", "/api/v1/avatars/{id}/poll", &unknown);
     scene.receiver.script([webhook::Answer::status(204), webhook::Answer::status(418)]);
     let described = "/api/v1/channels/{name}/test";
-    let taken = scene.post("/api/v1/channels/ops/test");
-    check_described("POST", described, &taken);
-    assert_eq!(taken.json()["delivered"], true);
+    let tested = scene.post("/api/v1/channels/ops/test");
+    check_described("POST", described, &tested);
+    assert_eq!(tested.json()["delivered"], true);
     let refused = scene.post("/api/v1/channels/ops/test");
     check_described("POST", described, &refused);
     let refused = refused.json();
@@ -291,10 +291,10 @@ async fn the_metrics_count_polls_attempts_and_deliveries() {
         line.unwrap_or_else(|| panic!("no `{metric}` in {}", answer.body)).trim().to_owned()
     };
     assert_eq!(value("avatar_watch_transitions_total{status=\"IDLE\"}"), "1");
-    let tried = |outcome: &str| {
+    let attempts = |outcome: &str| {
         value(&format!("avatar_watch_attempts_total{{channel=\"ops\",outcome=\"{outcome}\"}}"))
     };
-    assert_eq!((tried("retryable").as_str(), tried("delivered").as_str()), ("1", "1"));
+    assert_eq!((attempts("retryable").as_str(), attempts("delivered").as_str()), ("1", "1"));
     let ended = "avatar_watch_deliveries_total{channel=\"ops\",outcome=\"delivered\"}";
     assert_eq!(value(ended), "1");
     assert_eq!(value("avatar_watch_delivery_latency_seconds_count{channel=\"ops\"}"), "1");
@@ -418,8 +418,8 @@ async fn a_reload_with_an_unavailable_listen_address_changes_nothing() {
 
 #[test]
 fn only_a_configured_listen_address_must_be_available() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
     let argil = FakeArgil::start();
     argil.set_status("a1", "IDLE");
     let config = Config::new(argil.base_url()).avatar("a1");

@@ -29,7 +29,7 @@ pub struct Cli {
 /// The commands.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {
-    /// Run a simulated Argil, the daemon and a receiver on one screen; needs no key, no config
+    /// Run the daemon against a simulated Argil and receiver; needs no key and no config
     Demo(DemoArgs),
     /// Run the daemon in the foreground
     #[command(after_help = RUN_CODES)]
@@ -320,8 +320,8 @@ yet, secret or certificate not available yet, or out of file handles, threads or
 config.";
 
 const INIT_NOTES: &str = "\
-Secrets are not written into the config. A secret that you type is not echoed; each is stored in a \
-file that only you can read. Existing secret files are used unchanged.
+Secrets are not written into the config. A secret that you type is not echoed; each is stored in \
+a file that only you can read. Existing secret files are used unchanged.
 Exit status: 0 written; 1 not written; 2 invalid answer or usage error; 130 interrupted.";
 
 const CHECK_CODES: &str = "\
@@ -330,15 +330,15 @@ failing, messages late, config not applied; 2 CRITICAL: daemon not running, acco
 channel disabled, dead letters; 3 UNKNOWN: no readable database.";
 
 const SCHEMA_NOTES: &str = "\
-A schema is strict about the fields that this version sends, and allows further fields, which later \
-versions may add. Consumers must allow them too.
+A schema is strict about the fields that this version sends, and allows further fields, which \
+later versions may add. Consumers must allow them too.
 Exit status: 0 printed; 2 no such type.";
 
 const WAIT_CODES: &str = "\
 Only the variable ARGIL_API_KEY is required. If there is a config, its accounts and polling \
 intervals are used.
-Prints one line per avatar on standard output: its id, and IDLE, TRAINING_FAILED, REFUSED, missing, \
-key-rejected or timed-out.
+Prints one line per avatar on standard output: its id, and IDLE, TRAINING_FAILED, REFUSED, \
+missing, key-rejected or timed-out.
 Exit status: 0 IDLE; 3 TRAINING_FAILED; 4 REFUSED; 5 timed out; 6 missing; 7 key rejected; with \
 several avatars the highest; 2 usage error; 78 config; 130, 143 interrupted.";
 

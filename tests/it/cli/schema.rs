@@ -122,22 +122,22 @@ fn events() -> Vec<Event> {
     transitions().into_iter().chain(conditions()).chain(others).collect()
 }
 
-/// The places of all fields below a value, as JSON pointers; the free texts in `extras` are none.
+/// The pointers of all fields below a value, as JSON pointers; the free texts in `extras` are none.
 fn fields(value: &Value, at: &str, found: &mut Vec<String>) {
     for (name, below) in value.as_object().into_iter().flatten() {
-        let place = format!("{at}/{name}");
+        let pointer = format!("{at}/{name}");
         if name != "extras" {
-            fields(below, &place, found);
+            fields(below, &pointer, found);
         }
-        found.push(place);
+        found.push(pointer);
     }
 }
 
 /// The JSON type of each field.
 fn shape(body: &Value) -> String {
-    let mut places = Vec::new();
-    fields(body, "", &mut places);
-    let type_of = |place: &String| match body.pointer(place).unwrap() {
+    let mut pointers = Vec::new();
+    fields(body, "", &mut pointers);
+    let type_of = |pointer: &String| match body.pointer(pointer).unwrap() {
         Value::Null => "null",
         Value::Bool(true) => "true",
         Value::Bool(false) => "false",
@@ -146,19 +146,19 @@ fn shape(body: &Value) -> String {
         Value::Array(_) => "array",
         Value::Object(_) => "object",
     };
-    places.iter().map(|place| format!("{place} {} ", type_of(place))).collect()
+    pointers.iter().map(|pointer| format!("{pointer} {} ", type_of(pointer))).collect()
 }
 
-fn without(body: &Value, place: &str) -> Value {
+fn without(body: &Value, pointer: &str) -> Value {
     let mut body = body.clone();
-    let (parent, name) = place.rsplit_once('/').unwrap();
+    let (parent, name) = pointer.rsplit_once('/').unwrap();
     body.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name);
     body
 }
 
-fn with(body: &Value, place: &str, value: Value) -> Value {
+fn with(body: &Value, pointer: &str, value: Value) -> Value {
     let mut body = body.clone();
-    *body.pointer_mut(place).unwrap() = value;
+    *body.pointer_mut(pointer).unwrap() = value;
     body
 }
 
@@ -193,24 +193,24 @@ fn a_missing_field_or_another_type_is_invalid() {
             continue;
         }
         let schema = validator(schema::of(event.kind));
-        let mut places = Vec::new();
-        fields(&body, "", &mut places);
-        assert!(places.len() >= 5, "{body}");
-        for place in places {
+        let mut pointers = Vec::new();
+        fields(&body, "", &mut pointers);
+        assert!(pointers.len() >= 5, "{body}");
+        for pointer in pointers {
             let mut wrong = Vec::new();
-            if place != OPTIONAL {
-                wrong.push(without(&body, &place));
+            if pointer != OPTIONAL {
+                wrong.push(without(&body, &pointer));
             }
-            wrong.extend([json!([]), json!(-1), json!(1.5)].map(|it| with(&body, &place, it)));
-            if !body.pointer(&place).unwrap().is_boolean() {
-                wrong.push(with(&body, &place, json!(true)));
+            wrong.extend([json!([]), json!(-1), json!(1.5)].map(|it| with(&body, &pointer, it)));
+            if !body.pointer(&pointer).unwrap().is_boolean() {
+                wrong.push(with(&body, &pointer, json!(true)));
             }
-            if !body.pointer(&place).unwrap().is_object() {
-                wrong.push(with(&body, &place, json!({})));
+            if !body.pointer(&pointer).unwrap().is_object() {
+                wrong.push(with(&body, &pointer, json!({})));
             }
             for wrong in wrong {
-                assert!(!schema.is_valid(&wrong), "{place}: {wrong}");
-                assert!(!all.is_valid(&wrong), "{place}: {wrong}");
+                assert!(!schema.is_valid(&wrong), "{pointer}: {wrong}");
+                assert!(!all.is_valid(&wrong), "{pointer}: {wrong}");
             }
         }
     }
@@ -218,11 +218,11 @@ fn a_missing_field_or_another_type_is_invalid() {
 
 #[test]
 fn wrong_values_of_the_right_type_are_invalid() {
-    let check = |event: &Event, place: &str, wrong: Value| {
+    let check = |event: &Event, pointer: &str, wrong: Value| {
         let body = body(event);
         let schema = validator(schema::of(event.kind));
         assert!(schema.is_valid(&body));
-        assert!(!schema.is_valid(&with(&body, place, wrong.clone())), "{place}: {wrong}");
+        assert!(!schema.is_valid(&with(&body, pointer, wrong.clone())), "{pointer}: {wrong}");
     };
     let ready = sample_events::settled(None, "IDLE");
     check(&ready, "/type", json!("avatar.gone"));
@@ -248,8 +248,8 @@ fn wrong_values_of_the_right_type_are_invalid() {
     check(&unavailable, "/data/cause", json!("tired"));
     check(&unavailable, "/data/state", json!("going on"));
     check(&unavailable, "/data/account", json!("a b"));
-    for place in ["delivery_id", "event_id", "event_type", "channel", "avatar_id"] {
-        check(&sample_events::given_up(), &format!("/data/{place}"), json!("no name"));
+    for pointer in ["delivery_id", "event_id", "event_type", "channel", "avatar_id"] {
+        check(&sample_events::given_up(), &format!("/data/{pointer}"), json!("no name"));
     }
     check(&sample_events::ping(), "/data/channel", json!(""));
 }
@@ -262,10 +262,10 @@ fn additional_fields_are_valid() {
         if !shapes.insert((event.kind, shape(&body))) {
             continue;
         }
-        let mut places = vec![String::new()];
-        fields(&body, "", &mut places);
-        for place in places {
-            if let Some(object) = body.pointer_mut(&place).and_then(Value::as_object_mut) {
+        let mut pointers = vec![String::new()];
+        fields(&body, "", &mut pointers);
+        for pointer in pointers {
+            if let Some(object) = body.pointer_mut(&pointer).and_then(Value::as_object_mut) {
                 object.insert("added_later".to_owned(), json!("text"));
             }
         }
@@ -279,13 +279,13 @@ fn the_examples_are_real_bodies() {
         let schema: Value = serde_json::from_str(schema::of(kind)).unwrap();
         let example = &schema["examples"][0];
         assert!(validator(schema::of(kind)).is_valid(example), "{kind}");
-        let places = |body: &Value| {
-            let mut places = Vec::new();
-            fields(body, "", &mut places);
-            places
+        let pointers = |body: &Value| {
+            let mut pointers = Vec::new();
+            fields(body, "", &mut pointers);
+            pointers
         };
         let sent = events().into_iter().find(|event| event.kind == kind).unwrap();
-        assert_eq!(places(example), places(&body(&sent)), "{kind}");
+        assert_eq!(pointers(example), pointers(&body(&sent)), "{kind}");
     }
 }
 

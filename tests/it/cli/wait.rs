@@ -82,7 +82,7 @@ fn the_script_of_the_guide_handles_every_result() {
     check("a6", "20s", "a6 missing\nno such avatar: check the id\n");
     assert_eq!(argil.count("a6"), 3, "one 404 is not enough");
     argil.require_key("another");
-    let rejected = "a7 key-rejected\nthe key is not accepted: is it another workspace's?\n";
+    let rejected = "a7 key-rejected\nAPI key rejected: check that it is of this workspace\n";
     check("a7", "20s", rejected);
 }
 

@@ -12,7 +12,7 @@ use avatar_watch::web::connection_limit::CHECKS_MAX;
 use avatar_watch::web::server::ServerLimits;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 
-use super::own_desk::{HINT_TOKEN, OwnDesk, serve, tried};
+use super::test_server::{HINT_TOKEN, TestServer, attempt_finished, serve};
 use super::*;
 use crate::harness::http::Listener;
 
@@ -33,9 +33,9 @@ fn patient() -> ServerLimits {
 }
 
 /// A server where everything requires the token.
-fn own_desk_with_token() -> OwnDesk {
+fn test_server_with_token() -> TestServer {
     let token = Some(Secret::new(TOKEN));
-    OwnDesk::with(AccessPolicy { token, ..AccessPolicy::default() })
+    TestServer::with(AccessPolicy { token, ..AccessPolicy::default() })
 }
 
 /// A connection that has sent a text and waits.
@@ -72,8 +72,8 @@ fn is_ended(stream: &mut TcpStream) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unauthorized_connections_block_no_other() {
-    let own = own_desk_with_token();
-    let page = serve(own.desk.clone(), patient());
+    let own = test_server_with_token();
+    let page = serve(own.state.clone(), patient());
     let refused = format!("GET / HTTP/1.1\r\nhost: {page}\r\n\r\n");
     let half = &refused[..refused.len() - 4];
     let slow = |path: &str| {
@@ -99,8 +99,8 @@ async fn unauthorized_connections_block_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_read_nothing_block_no_other() {
-    let own = OwnDesk::new();
-    let page = serve(own.desk.clone(), patient());
+    let own = TestServer::new();
+    let page = serve(own.state.clone(), patient());
     let listen = format!("GET /api/v1/stream HTTP/1.1\r\nhost: {page}\r\n\r\n");
     let _open: Vec<[TcpStream; 2]> =
         (0..MANY).map(|_| [non_reader(page), stranger(page, &listen)]).collect();
@@ -109,35 +109,35 @@ async fn clients_that_read_nothing_block_no_other() {
     }
     // After the response has been sent they are idle and can be evicted.
     for path in ["/", "/metrics"] {
-        wait_until("a place for a reader", || get(page, path).status == 200);
+        wait_until("a connection for a reader", || get(page, path).status == 200);
     }
     Listener::open(page, "/api/v1/stream").wait_for("retry: 1000");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_reads_nothing_is_disconnected() {
-    let own = OwnDesk::new();
+    let own = TestServer::new();
     let stall = Duration::from_millis(300);
-    let page = serve(own.desk.clone(), ServerLimits { stall, ..patient() });
+    let page = serve(own.state.clone(), ServerLimits { stall, ..patient() });
     let mut slow = non_reader(page);
     let mut open = non_reader(page);
     // One of the two reads slowly, for longer than the stall limit.
-    let mut taken = [0; 512];
+    let mut part = [0; 512];
     wait_until("the end of the reader who takes nothing", || {
-        slow.read_exact(&mut taken).unwrap();
+        slow.read_exact(&mut part).unwrap();
         // Without a read, which would be progress.
         open.write(b"x").is_err()
     });
-    slow.read_exact(&mut taken).unwrap();
+    slow.read_exact(&mut part).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_requests_do_not_delay_health_checks() {
-    let mut own = own_desk_with_token();
+    let mut own = test_server_with_token();
     let share = patient().answers * 3 / 4;
     let (trials, mut asked) = tokio::sync::mpsc::channel(2 * share);
-    own.desk.test_requests = trials;
-    let page = serve(own.desk.clone(), patient());
+    own.state.test_requests = trials;
+    let page = serve(own.state.clone(), patient());
     let bearer = format!("authorization: Bearer {TOKEN}");
     let asks = format!(
         "POST /api/v1/channels/ops/test HTTP/1.1\r\nhost: {page}\r\nconnection: close\r\n\
@@ -167,9 +167,9 @@ async fn waiting_requests_do_not_delay_health_checks() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn database_readers_do_not_delay_health_checks() {
-    let own = OwnDesk::new();
-    let page = serve(own.desk.clone(), patient());
-    let turn = Arc::clone(&own.desk.readers).acquire_owned().await.unwrap();
+    let own = TestServer::new();
+    let page = serve(own.state.clone(), patient());
+    let turn = Arc::clone(&own.state.readers).acquire_owned().await.unwrap();
     let waits = tokio::task::spawn_blocking(move || get(page, "/").status);
     for path in ["/healthz", "/readyz"] {
         assert_eq!(get(page, path).status, 200, "{path}");
@@ -180,32 +180,32 @@ async fn database_readers_do_not_delay_health_checks() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_keeps_its_connection_at_the_limit() {
-    let own = OwnDesk::new();
-    let page = serve(own.desk.clone(), patient());
+    let own = TestServer::new();
+    let page = serve(own.state.clone(), patient());
     let mut listener = Listener::open(page, "/api/v1/stream");
     listener.wait_for("retry: 1000");
     let mut strangers: Vec<TcpStream> = (0..MANY).map(|_| stranger(page, "")).collect();
     assert_eq!(get(page, "/").status, 200);
     wait_until("the end of a stranger", || is_ended(&mut strangers[0]));
-    let attempt = tried();
-    own.desk.events.publish(|| attempt.clone());
+    let attempt = attempt_finished();
+    own.state.events.publish(|| attempt.clone());
     assert_eq!(listener.wait_for("event: attempt")["channel"], "ops");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_connection_waits_while_none_is_idle() {
-    let own = OwnDesk::new();
-    let page = serve(own.desk.clone(), ServerLimits { connections: 1, ..patient() });
+    let own = TestServer::new();
+    let page = serve(own.state.clone(), ServerLimits { connections: 1, ..patient() });
     let mut listener = Listener::open(page, "/api/v1/stream");
     listener.wait_for("retry: 1000");
     let waiting = tokio::task::spawn_blocking(move || get(page, "/healthz").status);
-    let attempt = tried();
-    own.desk.events.publish(|| attempt.clone());
+    let attempt = attempt_finished();
+    own.state.events.publish(|| attempt.clone());
     listener.wait_for("event: attempt");
     drop(listener);
     // A closed stream is noticed at the next write.
     wait_until("an answer for the newcomer", || {
-        own.desk.events.publish(|| attempt.clone());
+        own.state.events.publish(|| attempt.clone());
         waiting.is_finished()
     });
     assert_eq!(waiting.await.unwrap(), 200);
@@ -219,9 +219,9 @@ fn there_are_many_more_connections_than_can_be_held() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_connection_is_closed() {
-    let own = OwnDesk::new();
+    let own = TestServer::new();
     let header_timeout = Duration::from_millis(200);
-    let page = serve(own.desk.clone(), ServerLimits { header_timeout, ..patient() });
+    let page = serve(own.state.clone(), ServerLimits { header_timeout, ..patient() });
     let whole = format!("GET /healthz HTTP/1.1\r\nhost: {page}\r\n\r\n");
     for says in ["", "GET /hea", &whole[..whole.len() - 2], &whole] {
         let mut stream = stranger(page, says);

@@ -9,13 +9,13 @@ use avatar_watch::secret::Secret;
 use avatar_watch::web::auth::AccessPolicy;
 use avatar_watch::web::server::ServerLimits;
 
-use super::own_desk::{HINT_TOKEN, OwnDesk, serve};
+use super::test_server::{HINT_TOKEN, TestServer, serve};
 use super::*;
 
 /// A server that permits reading on this machine, and requires the token for the rest.
-fn own_desk() -> OwnDesk {
+fn test_server() -> TestServer {
     let token = Some(Secret::new(TOKEN));
-    OwnDesk::with(AccessPolicy { token, read: ReadAccess::Local, ..AccessPolicy::default() })
+    TestServer::with(AccessPolicy { token, read: ReadAccess::Local, ..AccessPolicy::default() })
 }
 
 /// Sends bytes and reads until the server closes the connection.
@@ -69,8 +69,8 @@ fn routes() -> Vec<(&'static str, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_checks_the_host_and_repeated_headers() {
-    let own = own_desk();
-    let page = serve(own.desk.clone(), ServerLimits::default());
+    let own = test_server();
+    let page = serve(own.state.clone(), ServerLimits::default());
     for (method, path) in routes() {
         let check = |version: &str, headers: &str, status: &str| {
             let request =
@@ -91,8 +91,8 @@ async fn every_route_checks_the_host_and_repeated_headers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_change_requires_the_token_and_our_own_origin() {
-    let own = own_desk();
-    let page = serve(own.desk.clone(), ServerLimits::default());
+    let own = test_server();
+    let page = serve(own.state.clone(), ServerLimits::default());
     let bearer = format!("authorization: Bearer {TOKEN}");
     for path in CHANGES {
         let check = |headers: &[&str], status: u16| {
@@ -120,8 +120,8 @@ async fn every_change_requires_the_token_and_our_own_origin() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_other_path_is_readable_without_the_token() {
     let token = Some(Secret::new(TOKEN));
-    let own = OwnDesk::with(AccessPolicy { token, ..AccessPolicy::default() });
-    let page = serve(own.desk.clone(), ServerLimits::default());
+    let own = TestServer::with(AccessPolicy { token, ..AccessPolicy::default() });
+    let page = serve(own.state.clone(), ServerLimits::default());
     for (path, status) in [
         ("/", 401),
         ("/?token=canary-token-9c0e", 401),
@@ -154,9 +154,9 @@ async fn no_other_path_is_readable_without_the_token() {
 /// Request smuggling: each request hides a second one.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_is_smuggled_in_another() {
-    let own = own_desk();
+    let own = test_server();
     let header_timeout = Duration::from_millis(300);
-    let page = serve(own.desk.clone(), ServerLimits { header_timeout, ..ServerLimits::default() });
+    let page = serve(own.state.clone(), ServerLimits { header_timeout, ..ServerLimits::default() });
     let second = format!("GET /healthz HTTP/1.1\r\nhost: {page}\r\n\r\n");
     let length = second.len();
     let hex = format!("{length:x}");
@@ -208,8 +208,8 @@ async fn no_request_is_smuggled_in_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_request_gets_a_well_formed_response() {
-    let own = own_desk();
-    let page = serve(own.desk.clone(), ServerLimits::default());
+    let own = test_server();
+    let page = serve(own.state.clone(), ServerLimits::default());
     let long = "x".repeat(4000);
     for odd in [
         "'",
@@ -234,7 +234,7 @@ async fn any_request_gets_a_well_formed_response() {
         "*",
         &long,
     ] {
-        for place in [
+        for template in [
             "/avatars/{}",
             "/deliveries/{}",
             "/deliveries?state={}",
@@ -255,7 +255,7 @@ async fn any_request_gets_a_well_formed_response() {
             "/api/v1/channels?{}={}",
             "/api/v1/stream?after={}",
         ] {
-            let path = place.replace("{}", odd);
+            let path = template.replace("{}", odd);
             let method = if path.contains("/stream") { "HEAD" } else { "GET" };
             check_plain(&path, &ask(page, method, &path, &[]));
         }
@@ -285,8 +285,8 @@ fn check_plain(asked: &str, answer: &Answer) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn endless_heads_and_bodies_are_rejected() {
-    let own = own_desk();
-    let page = serve(own.desk.clone(), ServerLimits::default());
+    let own = test_server();
+    let page = serve(own.state.clone(), ServerLimits::default());
     let check = |request: String, expected: &str| {
         assert_eq!(statuses(page, request.as_bytes()), [expected], "{}", &request[..60]);
     };

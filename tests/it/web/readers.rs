@@ -9,29 +9,29 @@ use avatar_watch::store::tables::channels::ChannelTarget;
 use avatar_watch::web::server::ServerLimits;
 use avatar_watch::web::state::READERS_MAX;
 
-use super::own_desk::{OwnDesk, serve};
+use super::test_server::{TestServer, serve};
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn readers_run_one_at_a_time_and_do_not_block_the_writer() {
     const CROWD: usize = 12;
-    let mut own = OwnDesk::new();
+    let mut own = TestServer::new();
     let (inside, came_in) = mpsc::channel();
     let (let_go, gate) = mpsc::channel::<()>();
     let (gate, at_once) = (Mutex::new(gate), Arc::new(AtomicUsize::new(0)));
     let counted = Arc::clone(&at_once);
     // Requested while another one reads.
-    own.desk.progress = Arc::new(move |_| {
+    own.state.progress = Arc::new(move |_| {
         inside.send(counted.fetch_add(1, Ordering::SeqCst) + 1).unwrap();
         gate.lock().unwrap().recv().unwrap();
         counted.fetch_sub(1, Ordering::SeqCst);
         Vec::new()
     });
-    let page = serve(own.desk.clone(), ServerLimits::default());
+    let page = serve(own.state.clone(), ServerLimits::default());
     let crowd: Vec<_> =
         (0..CROWD).map(|_| tokio::task::spawn_blocking(move || get(page, "/").status)).collect();
     let mut most = came_in.recv().unwrap();
-    assert_eq!(own.desk.readers.available_permits(), READERS_MAX - 1);
+    assert_eq!(own.state.readers.available_permits(), READERS_MAX - 1);
     for number in 0..CROWD {
         // A commit succeeds while one of them reads.
         let name = ChannelName::parse(&format!("c{number}")).unwrap();

@@ -3,7 +3,7 @@
 use avatar_watch::runtime::event_bus::LiveEvent;
 use avatar_watch::web::server::ServerLimits;
 
-use super::own_desk::{OwnDesk, serve, tried};
+use super::test_server::{TestServer, attempt_finished, serve};
 use super::*;
 use crate::harness::http::{Listener, events};
 
@@ -81,8 +81,8 @@ async fn a_restored_history_is_distinguished_by_its_id() {
 
 #[tokio::test]
 async fn a_slow_client_gets_the_number_of_missed_events() {
-    let own = OwnDesk::new();
-    let page = serve(own.desk.clone(), ServerLimits::default());
+    let own = TestServer::new();
+    let page = serve(own.state.clone(), ServerLimits::default());
     let (begun, begins) = tokio::sync::oneshot::channel();
     let listening = tokio::task::spawn_blocking(move || {
         let mut stream = Listener::open(page, "/api/v1/stream");
@@ -91,10 +91,10 @@ async fn a_slow_client_gets_the_number_of_missed_events() {
         (stream.wait_for("event: missed"), stream.wait_for("event: attempt"))
     });
     begins.await.unwrap();
-    let example = tried();
+    let example = attempt_finished();
     // On one thread the client cannot receive while events are published.
     for attempt in 0..KEPT + 10 {
-        own.desk.events.publish(|| {
+        own.state.events.publish(|| {
             let LiveEvent::AttemptFinished { event_id, avatar_id, channel, outcome, state, .. } =
                 example.clone()
             else {
@@ -120,8 +120,8 @@ async fn transitions_and_attempts_are_streamed_live() {
     let scene = Scene::new().await;
     let (page, argil) = (scene.page, &scene.argil);
     let listening = tokio::task::spawn_blocking(move || {
-        let place = "/api/v1/stream?after=0";
-        events(page, place, &[], 4)
+        let path = "/api/v1/stream?after=0";
+        events(page, path, &[], 4)
     });
     argil.set_status("a1", "IDLE");
     let seen = listening.await.unwrap();
@@ -135,8 +135,8 @@ async fn transitions_and_attempts_are_streamed_live() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_accept_excludes_is_rejected() {
-    let own = OwnDesk::new();
-    let page = serve(own.desk.clone(), ServerLimits::default());
+    let own = TestServer::new();
+    let page = serve(own.state.clone(), ServerLimits::default());
     for (accept, status) in [
         ("", 200),
         ("accept: text/event-stream", 200),
@@ -155,8 +155,8 @@ async fn a_stream_that_accept_excludes_is_rejected() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_the_limit_of_streams_the_oldest_ends() {
-    let own = OwnDesk::new();
-    let page = serve(own.desk.clone(), ServerLimits::default());
+    let own = TestServer::new();
+    let page = serve(own.state.clone(), ServerLimits::default());
     let mut open: Vec<Listener> = Vec::new();
     // All are of one address, and still a further one is accepted.
     for number in 0..3 * ServerLimits::default().streams {
@@ -169,8 +169,8 @@ async fn at_the_limit_of_streams_the_oldest_ends() {
             assert!(open[oldest].ends_well());
         }
     }
-    let attempt = tried();
-    own.desk.events.publish(|| attempt.clone());
+    let attempt = attempt_finished();
+    own.state.events.publish(|| attempt.clone());
     for listener in &mut open[2 * ServerLimits::default().streams..] {
         assert_eq!(listener.wait_for("event: attempt")["channel"], "ops");
     }

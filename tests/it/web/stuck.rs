@@ -9,7 +9,7 @@ use avatar_watch::web::server::ServerLimits;
 use avatar_watch::web::state::LoopState;
 use tokio::sync::watch;
 
-use super::own_desk::{OwnDesk, desk, serve};
+use super::test_server::{TestServer, serve, state};
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -17,12 +17,12 @@ async fn a_stalled_loop_or_a_lost_database_is_unhealthy() {
     let folder = tempfile::tempdir().unwrap();
     let (stuck, is_stuck) = watch::channel(false);
     let rules = AccessPolicy { read: ReadAccess::Local, ..AccessPolicy::default() };
-    let (mut desk, _register) = desk(folder.path().join("none.db"), rules);
-    desk.progress = Arc::new(move |_| {
+    let (mut state, _register) = state(folder.path().join("none.db"), rules);
+    state.progress = Arc::new(move |_| {
         let stalled = *is_stuck.borrow();
         vec![LoopState { name: "poller", age: Duration::from_secs(7), stalled }]
     });
-    let page = serve(desk, ServerLimits::default());
+    let page = serve(state, ServerLimits::default());
     let check = |path: &str, status: u16, said: &Value| {
         let answer = get(page, path);
         assert_eq!(answer.status, status, "{path}: {}", answer.body);
@@ -50,10 +50,10 @@ async fn a_stalled_loop_or_a_lost_database_is_unhealthy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_loop_is_shown_on_the_page() {
-    let mut own = OwnDesk::new();
-    own.desk.progress =
+    let mut own = TestServer::new();
+    own.state.progress =
         Arc::new(|_| vec![LoopState { name: "poller", age: Duration::ZERO, stalled: true }]);
-    let page = serve(own.desk.clone(), ServerLimits::default());
+    let page = serve(own.state.clone(), ServerLimits::default());
     let home = get(page, "/").body;
     assert!(home.contains("<h1 id=\"summary-title\">Critical</h1>"), "{home}");
     assert!(home.contains("the poller of the daemon does not move"), "{home}");

@@ -26,15 +26,15 @@ use avatar_watch::web::state::{AppState, ConfigView, Now, READERS_MAX};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 /// A server state with a database of its own.
-pub(super) struct OwnDesk {
-    pub(super) desk: AppState,
+pub(super) struct TestServer {
+    pub(super) state: AppState,
     pub(super) store: Store,
     _writer: Writer,
     _register: watch::Sender<Arc<ConfigView>>,
     _folder: tempfile::TempDir,
 }
 
-impl OwnDesk {
+impl TestServer {
     /// With public reading.
     pub(super) fn new() -> Self {
         Self::with(AccessPolicy { read: ReadAccess::Local, ..AccessPolicy::default() })
@@ -45,13 +45,13 @@ impl OwnDesk {
         let folder = tempfile::tempdir().unwrap();
         let database = folder.path().join("avatar-watch.db");
         let (store, writer) = Store::open(&database, "test".to_owned()).unwrap();
-        let (desk, register) = desk(database, rules);
-        Self { desk, store, _writer: writer, _register: register, _folder: folder }
+        let (state, register) = state(database, rules);
+        Self { state, store, _writer: writer, _register: register, _folder: folder }
     }
 }
 
 /// A state for a database, which need not exist.
-pub(super) fn desk(
+pub(super) fn state(
     database: PathBuf,
     rules: AccessPolicy,
 ) -> (AppState, watch::Sender<Arc<ConfigView>>) {
@@ -62,7 +62,7 @@ pub(super) fn desk(
         monotonic: Monotonic::from_millis(0),
         random: RandomBits::new(0),
     };
-    let desk = AppState {
+    let state = AppState {
         database,
         now: Arc::new(tick),
         started_at: Monotonic::from_millis(0),
@@ -80,23 +80,23 @@ pub(super) fn desk(
         read_at: Arc::default(),
         readers: Arc::new(Semaphore::new(READERS_MAX)),
     };
-    (desk, sender)
+    (state, sender)
 }
 
 /// Serves a state until the test ends, with hints at [`HINT_TOKEN`].
-pub(super) fn serve(desk: AppState, limits: ServerLimits) -> SocketAddr {
+pub(super) fn serve(state: AppState, limits: ServerLimits) -> SocketAddr {
     let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let place = listener.local_addr().unwrap();
+    let address = listener.local_addr().unwrap();
     let (_, token) = watch::channel(Some(Secret::new(HINT_TOKEN)));
     let tasks = Arc::new(Semaphore::new(TASKS_MAX));
-    let hints = hints::routes(Hints { token, hinted: desk.poll_requests.clone(), tasks });
-    let routes = router::routes(desk, hints);
+    let hints = hints::routes(Hints { token, hinted: state.poll_requests.clone(), tasks });
+    let routes = router::routes(state, hints);
     tokio::spawn(server::run(listener, routes, limits, std::future::pending(), |_| {}));
-    place
+    address
 }
 
 /// The live event of a finished attempt.
-pub(super) fn tried() -> LiveEvent {
+pub(super) fn attempt_finished() -> LiveEvent {
     LiveEvent::AttemptFinished {
         event_id: EventId::mint(Timestamp::from_millis(0), RandomBits::new(7)),
         avatar_id: "a1".to_owned(),
