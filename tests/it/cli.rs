@@ -388,7 +388,7 @@ fn init_writes_to_the_given_path() {
     let written = bench.run(&["--config", path.to_str().unwrap(), "init", "--avatar", "a1"]);
     assert!(written.status.success() && path.exists(), "{}", stderr(&written));
     let bad = bench.path("bad.toml");
-    for answers in [["--avatar", "a b"], ["--webhook", "ftp://x"], ["--email", "nobody"]] {
+    for answers in [["--avatar", "a b"], ["--webhook", "ftp://x"], ["--email", "no-address"]] {
         let refused =
             bench.run(&[&["init", "--output", bad.to_str().unwrap()], &answers[..]].concat());
         assert!(refused.status.code() == Some(2) && !bad.exists(), "{}", stderr(&refused));

@@ -281,16 +281,19 @@ async fn poll_all<'a>(
 
 fn is_account_wide(seen: &Observation) -> bool {
     match seen {
-        Observation::Denied { denial: Denial::Key, .. }
-        | Observation::Throttled { .. }
-        | Observation::Failed { fault: PollError::Unresolved | PollError::Unreachable, .. }
-        | Observation::Failed { fault: PollError::Misrouted | PollError::Local, .. } => true,
+        Observation::Denied { denial: Denial::Key, .. } | Observation::Throttled { .. } => true,
         Observation::Seen(_)
         | Observation::Missing { .. }
-        | Observation::Denied { denial: Denial::Avatar, .. }
-        | Observation::Failed { fault: PollError::InvalidResponse, .. }
-        | Observation::Failed { fault: PollError::UnknownEncoding, .. }
-        | Observation::Failed { fault: PollError::RequestRejected, .. } => false,
+        | Observation::Denied { denial: Denial::Avatar, .. } => false,
+        Observation::Failed { fault, .. } => match fault {
+            PollError::Unresolved
+            | PollError::Unreachable
+            | PollError::Misrouted
+            | PollError::Local => true,
+            PollError::InvalidResponse
+            | PollError::UnknownEncoding
+            | PollError::RequestRejected => false,
+        },
     }
 }
 

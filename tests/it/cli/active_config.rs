@@ -119,8 +119,8 @@ async fn unreloaded_changes_are_shown_beside_the_active_config() {
     let good = fs::read_to_string(bench.config()).unwrap();
     bench.configure(&format!("{good}\n[[avatars]]\nid = \"a2\"\n[[avatars]]\nid = \"a3\"\n"));
     let (line, code) = check(&bench);
-    let expected = "WARNING: the config was changed and not reloaded: avatar `a2` added, and 1 more \
-                    | avatars=1;;;0 ";
+    let expected = "WARNING: the config was changed and not reloaded: avatar `a2` added, and 1 \
+                    more | avatars=1;;;0 ";
     assert!(line.contains(expected) && code == 1, "{line}");
     let shown = stdout(&bench.run(&["status"]));
     assert!(shown.contains("(not active until a reload)"), "{shown}");
