@@ -78,7 +78,7 @@ fn the_script_of_the_guide_handles_every_result() {
     check("a1", "20s", "a1 IDLE\nready: create the video\n");
     check("a2", "20s", "a2 TRAINING_FAILED\ntraining failed: check the material\n");
     check("a3", "20s", "a3 REFUSED\nrefused: ask the person again\n");
-    check("a5", "1s", "a5 timed-out\nstill training after a day: ask Argil\n");
+    check("a5", "1s", "a5 timed-out\nstill in training after a day: ask Argil\n");
     check("a6", "20s", "a6 missing\nno such avatar: check the id\n");
     assert_eq!(argil.count("a6"), 3, "one 404 is not enough");
     argil.require_key("another");
