@@ -66,7 +66,7 @@ fn no_command_uses_a_database_with_a_trigger_in_it() {
             _ => 65,
         };
         assert_eq!(refused.status.code(), Some(code), "{command:?}: {said}");
-        for text in [NAMED, "avatar-watch.db` ", "`avatar-watch db restore FILE` puts a backup"] {
+        for text in [NAMED, "avatar-watch.db` ", "`avatar-watch db restore FILE` replaces"] {
             assert!(said.contains(text), "{command:?}: `{text}` in {said}");
         }
         assert_eq!(fs::read(bench.database()).unwrap(), before, "{command:?}");
