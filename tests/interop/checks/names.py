@@ -160,7 +160,7 @@ config.chmod(0o600)
 resolve_by("127.0.0.1")
 closed = [dead(f"127.0.0.{number}", port) for number in (31, 32, 33)]
 _, said, took = run("check", "--online", "--config", config)
-claim("the avatar is seen", "ok   avatar `a1`: it is TRAINING" in said, said)
+claim("the avatar is seen", "ok   avatar `a1`: status TRAINING" in said, said)
 refused = "failed at `connect`: `both.localhost` refused the connection"
 for channel in ("both", "hook"):
     claim(f"{channel}: what counts is the address that could be tried",
@@ -171,7 +171,7 @@ claim("… within seconds", took < 5, took)
 resolve_by(SILENT, "127.0.0.1")
 _, said, took = run("check", "--online", "--config", config)
 claim("a silent first name server makes it late, not blind",
-      "ok   avatar `a1`: it is TRAINING" in said, said)
+      "ok   avatar `a1`: status TRAINING" in said, said)
 code, said, took = run("wait", "a1", "--timeout", "10s", ARGIL_BASE_URL=base)
 claim("`wait` sees it too", code == 5 and "is TRAINING" in said, said)
 
