@@ -8,16 +8,16 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountName(String);
 
-/// The text is no account name.
+/// The text is not an account name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an account's name is 1 to {LENGTH_MAX} letters, digits, `_` or `-`")]
 pub struct AccountNameError;
 
 impl AccountName {
-    /// The name of the default account, whose table is `[argil]`.
+    /// The name of the default account, `[argil]`.
     pub const DEFAULT: &'static str = "argil";
 
-    /// Checks and takes a name.
+    /// Parses a name.
     ///
     /// # Errors
     /// When the text is empty, too long, or has other characters.

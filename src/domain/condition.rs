@@ -1,7 +1,5 @@
-//! A condition: a state of affairs that is told once when it begins and once when it ends, and
-//! is no change of an avatar's status.
-//!
-//! Conditions go to operators: to the channels that ask to be told about ourselves.
+//! A condition: a state that is reported once when it starts and once when it is resolved, and is
+//! not a transition. Conditions are sent to operator channels.
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
@@ -9,30 +7,30 @@ use crate::domain::avatar::status::Status;
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::time::timestamp::Timestamp;
 
-/// The beginning or the end of a condition.
+/// The start or the end of a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// Which of the two.
+    /// Whether it starts or ends.
     pub phase: Phase,
-    /// When it began, as far as we know.
+    /// When it started.
     pub started_at: Timestamp,
-    /// What it is about.
+    /// The subject.
     pub subject: ConditionSubject,
-    /// Why it was told, for people; `None` when nobody said.
+    /// The reason, for people, if known.
     pub reason: Option<String>,
 }
 
-/// Whether a condition begins or ends.
+/// The phase of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// It holds from now on.
+    /// It starts.
     Started,
-    /// It holds no more.
+    /// It ends.
     Resolved,
 }
 
 impl Phase {
-    /// The word that consumers see.
+    /// The name in messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Started => "firing",
@@ -41,32 +39,32 @@ impl Phase {
     }
 }
 
-/// What a condition is about.
+/// The subject of a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConditionSubject {
     /// One avatar.
     Avatar {
-        /// Which.
+        /// The id or name.
         id: AvatarId,
         /// The name that the user gave it, else the one that the API last showed.
         name: Option<String>,
-        /// The account that it is watched with.
+        /// Its account.
         account: AccountName,
-        /// What it was last seen as; `None` when it never was.
+        /// The last observed status, if any.
         status: Option<Status>,
     },
     /// One account: everything that is watched with its key.
     Account {
-        /// Which.
+        /// The id or name.
         name: AccountName,
-        /// What keeps it from seeing.
+        /// The cause of the outage.
         cause: OutageCause,
     },
     /// The config file and its drop-ins.
     Config,
     /// One channel, or one of its recipients.
     Channel {
-        /// Which.
+        /// The id or name.
         name: ChannelName,
         /// The recipient that it is about, if not about all of them.
         recipient: Option<String>,
@@ -83,18 +81,18 @@ impl ConditionSubject {
     }
 }
 
-/// What keeps a key from seeing anything.
+/// The cause of an outage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutageCause {
     /// The API rejects the key.
     KeyRejected,
-    /// The API asks for fewer requests, again and again.
+    /// The API limits the rate repeatedly.
     Throttled,
     /// The API cannot be reached.
     Unreachable,
-    /// The API answers, and not in a way that can be used.
+    /// The responses of the API are not usable.
     InvalidResponse,
-    /// This machine lacks what a request takes.
+    /// A local resource is missing.
     Local,
 }
 
@@ -103,7 +101,7 @@ impl OutageCause {
     pub const ALL: [Self; 5] =
         [Self::KeyRejected, Self::Throttled, Self::Unreachable, Self::InvalidResponse, Self::Local];
 
-    /// The word that consumers see.
+    /// The name in messages.
     pub const fn name(self) -> &'static str {
         match self {
             Self::KeyRejected => "key_rejected",

@@ -1,7 +1,6 @@
-//! An event: what is told about a transition, or about ourselves. Which changes are news, and
-//! under which name, is decided here and nowhere else.
-//!
-//! One transition makes at most one event, so an id never stands for two messages.
+//! An event: a notification about a transition or a condition. This file decides which transitions
+//! are events, and their names. One transition makes at most one event, so an id belongs to one
+//! message.
 
 use std::fmt;
 
@@ -16,7 +15,7 @@ use crate::domain::delivery::recipient_health::masked;
 use crate::domain::id::EventId;
 use crate::domain::time::timestamp::Timestamp;
 
-/// What kind of news an event is; the `type` of its message.
+/// The kind of an event; the `type` of its message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EventKind {
     /// `avatar.ready`: it became `IDLE`.
@@ -29,23 +28,23 @@ pub enum EventKind {
     AvatarStatusChanged,
     /// `avatar.missing`: the API says that there is no such avatar.
     AvatarMissing,
-    /// `avatar.unreachable`: this one avatar cannot be seen, while others of the account can.
+    /// `avatar.unreachable`: polls of this avatar fail, while others of the account succeed.
     AvatarUnreachable,
     /// `avatar.training_overdue`: it has been in training for longer than it should.
     AvatarTrainingOverdue,
     /// `avatar.status_unrecognized`: the API shows it in a status that this version does not know.
     AvatarStatusUnrecognized,
-    /// `account.unavailable`: nothing can be seen with a key.
+    /// `account.unavailable`: no poll with the key succeeds.
     AccountUnavailable,
-    /// `config.rejected`: the config was read again and not taken.
+    /// `config.rejected`: a reload was rejected.
     ConfigRejected,
-    /// `channel.failing`: a channel takes nothing any more.
+    /// `channel.failing`: deliveries to a channel fail.
     ChannelFailing,
-    /// `channel.disabled`: nothing is sent to a channel until a human enables it.
+    /// `channel.disabled`: nothing is sent to a channel until an operator enables it.
     ChannelDisabled,
-    /// `delivery.exhausted`: one delivery was given up.
+    /// `delivery.exhausted`: a delivery became a dead letter.
     DeliveryExhausted,
-    /// `test.ping`: a trial, sent by hand.
+    /// `test.ping`: a test, sent manually.
     TestPing,
 }
 
@@ -58,7 +57,7 @@ impl EventKind {
         Self::AvatarStatusChanged,
     ];
 
-    /// What is told to the channels of operators alone.
+    /// The kinds that are sent only to operator channels.
     pub const OPERATIONAL: [Self; 9] = [
         Self::AvatarMissing,
         Self::AvatarUnreachable,
@@ -71,7 +70,7 @@ impl EventKind {
         Self::DeliveryExhausted,
     ];
 
-    /// The kinds that a channel gets when its `events` is left out.
+    /// The kinds that a channel gets without `events`.
     pub const DEFAULT: [Self; 3] =
         [Self::AvatarReady, Self::AvatarTrainingFailed, Self::AvatarRefused];
 
@@ -100,11 +99,11 @@ impl EventKind {
         Self::SELECTABLE.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Which news a transition is: the table of what counts. `None` for a first sight.
+    /// The event of a transition, if any; `None` for the first poll.
     ///
-    /// With `infer_unseen_training` an avatar that settled without having been seen in training
-    /// is news all the same: short trainings begin and end between two looks. Without it, only
-    /// one that was in `TRAINING` is, straight before or through statuses that are no outcome.
+    /// With `infer_unseen_training`, a settled avatar is an event even if its training was not
+    /// observed: short trainings begin and end between two polls. Without it, only an observed
+    /// training counts, directly before or with unrecognized statuses in between.
     pub fn of(transition: &Transition, infer_unseen_training: bool) -> Option<Self> {
         let trained = match &transition.previous {
             Previous::Unknown => return None,
@@ -119,8 +118,8 @@ impl EventKind {
             Status::Refused => Some(Self::AvatarRefused),
             Status::NotTrained | Status::Training | Status::Unrecognized(_) => None,
         };
-        let told = infer_unseen_training || trained;
-        Some(settled.filter(|_| told).unwrap_or(Self::AvatarStatusChanged))
+        let is_outcome = infer_unseen_training || trained;
+        Some(settled.filter(|_| is_outcome).unwrap_or(Self::AvatarStatusChanged))
     }
 }
 
@@ -130,22 +129,21 @@ impl fmt::Display for EventKind {
     }
 }
 
-/// One thing to tell, with its id.
+/// An event with its id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// The same on every repeat, in every channel.
+    /// The id, the same in every attempt and every channel.
     pub id: EventId,
-    /// What kind of news it is.
+    /// Its kind.
     pub kind: EventKind,
-    /// When it happened, as far as we know: for a transition, when it was detected.
+    /// When it happened: for a transition, when it was detected.
     pub occurred_at: Timestamp,
     /// What it is about.
     pub subject: Subject,
 }
 
 impl Event {
-    /// The line in which its deliveries stand, so that what is about one thing arrives in order:
-    /// an avatar's id, or words with a blank, which no id has.
+    /// The ordering key of its deliveries: an avatar's id, or words with a blank, which no id has.
     pub fn line(&self) -> String {
         match &self.subject {
             Subject::Transition { transition, .. } => transition.avatar_id.to_string(),
@@ -183,20 +181,20 @@ impl Event {
 pub enum Subject {
     /// A transition of an avatar.
     Transition {
-        /// The avatar as the answer showed it, under the name that the user gave it, if any.
+        /// The avatar as the response showed it, with the name that the user gave it, if any.
         avatar: Box<Avatar>,
         /// What changed.
         transition: Box<Transition>,
-        /// The training that ended with it, if one did before our eyes.
+        /// The observed training that ended with it, if any.
         training: Option<Box<Training>>,
     },
-    /// The beginning or the end of a condition.
+    /// The start or the end of a condition.
     Condition(Box<Condition>),
-    /// A delivery that was given up.
+    /// A failed delivery.
     DeadLetter(Box<DeadLetter>),
-    /// A trial of a channel.
+    /// A test of a channel.
     Ping {
-        /// The channel that is tried.
+        /// The channel under test.
         channel: ChannelName,
     },
 }
@@ -226,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn every_pair_of_statuses_is_the_news_that_the_table_says() {
+    fn every_pair_of_statuses_has_its_event() {
         for from in STATUSES {
             for to in STATUSES.into_iter().filter(|to| *to != from) {
                 let settled = match to {
@@ -249,14 +247,14 @@ mod tests {
     }
 
     #[test]
-    fn a_first_sight_is_no_news_whatever_it_shows() {
+    fn the_first_poll_makes_no_event() {
         for status in STATUSES {
             assert_eq!(EventKind::of(&transition(Previous::Unknown, status), true), None);
         }
     }
 
     #[test]
-    fn an_assumed_training_is_told_but_not_called_observed() {
+    fn an_assumed_training_is_an_event_but_not_observed() {
         let change = transition(Previous::Assumed(Status::Training), "IDLE");
         assert_eq!(EventKind::of(&change, false), Some(EventKind::AvatarReady));
         assert!(!change.training_observed());

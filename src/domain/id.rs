@@ -1,4 +1,4 @@
-//! Ids that are made of the time and of chance: those of events, and what all of them share.
+//! Ids from the time and random bits: event ids, and the parts that all ids share.
 
 use std::fmt;
 
@@ -10,18 +10,18 @@ use crate::domain::time::timestamp::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(String);
 
-/// A text that is no event id.
+/// The text is not an event id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an event id: they look like `evt_0193…`")]
+#[error("`{0}` is not an event id such as `evt_0193…`")]
 pub struct EventIdError(String);
 
 impl EventId {
-    /// A fresh id, made of the moment and of chance.
-    pub fn mint(now: Timestamp, roll: RandomBits) -> Self {
-        Self(format!("{EVENT_PREFIX}{}", uuid_v7(now, roll)))
+    /// A new id from the time and random bits.
+    pub fn mint(now: Timestamp, random: RandomBits) -> Self {
+        Self(format!("{EVENT_PREFIX}{}", uuid_v7(now, random)))
     }
 
-    /// Takes an id that was minted before.
+    /// Parses an id.
     ///
     /// # Errors
     /// When the text does not begin with `evt_` or has other than letters and digits behind it.
@@ -37,7 +37,7 @@ impl EventId {
         &self.0
     }
 
-    /// The moment that it was minted in, if it tells one.
+    /// The time of the id, if it contains one.
     pub fn minted_at(&self) -> Option<Timestamp> {
         let uuid = uuid::Uuid::try_parse(self.0.strip_prefix(EVENT_PREFIX)?).ok()?;
         let (seconds, nanos) = uuid.get_timestamp()?.to_unix();
@@ -58,10 +58,10 @@ pub(super) fn is_id(text: &str, prefix: &str) -> bool {
     !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
-/// The 32 hex digits of a version 7 UUID of that moment.
-pub(super) fn uuid_v7(now: Timestamp, roll: RandomBits) -> String {
+/// The 32 hex digits of a version 7 UUID of that time.
+pub(super) fn uuid_v7(now: Timestamp, random: RandomBits) -> String {
     let millis = u64::try_from(now.as_millis()).unwrap_or(0);
-    let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &roll.id_bytes()).into_uuid();
+    let uuid = uuid::Builder::from_unix_timestamp_millis(millis, &random.id_bytes()).into_uuid();
     uuid.simple().to_string()
 }
 

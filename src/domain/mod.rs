@@ -1,9 +1,8 @@
-//! The pure ground floor: what an avatar, a watch, a transition, an event and a delivery are,
-//! and every decision about them.
+//! The pure core: avatars, watches, transitions, events and deliveries, and every decision about
+//! them.
 //!
-//! Nothing here does I/O, waits, logs, serializes, asks for the time or throws dice: moments
-//! and chance come in as arguments, decisions go out as values. No file here knows any room
-//! above it.
+//! No I/O, waiting, logging, serialization, clock or random numbers: times and random bits are
+//! arguments, decisions are return values. Imports no module above it.
 
 pub mod avatar;
 pub mod account;

@@ -1,8 +1,8 @@
-//! The environment of the programs that the daemon starts: what a program needs to find its files,
-//! its language and the agents of its user. Everything else stays with the daemon, whose own
-//! variables may be secrets.
+//! The environment of programs that the daemon starts: what a program needs to find its files, its
+//! language and the agents of its user. Other variables are not passed on, since they may contain
+//! secrets.
 
-/// Whether a program gets this variable. None of these can be the source of a secret.
+/// Whether a program inherits this variable. None of these can be the source of a secret.
 pub fn is_passed_on(variable: &str) -> bool {
     PASSED_ON.contains(&variable) || variable.starts_with("LC_")
 }
@@ -18,7 +18,7 @@ const PASSED_ON: [&str; 22] = [
     "LANG",
     "LANGUAGE",
     "LOCALE_ARCHIVE",
-    // Where programs look for the certificates to trust, as this one does.
+    // The locations of trusted certificates.
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
     // The settings of a user's programs, such as those of msmtp.

@@ -1,6 +1,5 @@
-//! One roll of chance, handed to a decision that needs some: jitter and fresh ids come out of it.
-//!
-//! Rolling happens elsewhere; the same roll always gives the same answers.
+//! Random bits that are passed to a decision which needs jitter or new ids. They are generated
+//! elsewhere; the same bits always give the same result.
 
 use std::time::Duration;
 
@@ -9,7 +8,7 @@ use std::time::Duration;
 pub struct RandomBits(u128);
 
 impl RandomBits {
-    /// A roll from bits that the caller drew.
+    /// Bits that the caller generated.
     pub const fn new(bits: u128) -> Self {
         Self(bits)
     }
@@ -19,21 +18,22 @@ impl RandomBits {
         self.0
     }
 
-    /// A fraction in `0.0..1.0`, taken from the upper bits.
+    /// A fraction in `0.0..1.0`, from the upper bits.
     pub fn fraction(self) -> f64 {
-        // Both are exact: 53 bits are what an `f64` holds.
+        // Both conversions are exact: an `f64` holds 53 bits.
         let top = u64::try_from(self.0 >> (u128::BITS - FRACTION_BITS)).unwrap_or(0);
         top as f64 / (1u64 << FRACTION_BITS) as f64
     }
 
-    /// Ten bytes for the random part of an id, taken from the lower bits.
+    /// Ten bytes for the random part of an id, from the lower bits.
     pub fn id_bytes(self) -> [u8; 10] {
         let mut bytes = [0; 10];
         bytes.copy_from_slice(&self.0.to_be_bytes()[6..]);
         bytes
     }
 
-    /// `wait`, lengthened or shortened by up to `fraction` of itself; a half roll leaves it.
+    /// `wait`, lengthened or shortened by up to `fraction` of itself; bits at half of the range
+    /// leave it unchanged.
     pub fn jitter(self, wait: Duration, fraction: f64) -> Duration {
         let factor = 1.0 + fraction.clamp(0.0, 1.0) * (2.0 * self.fraction() - 1.0);
         Duration::try_from_secs_f64(wait.as_secs_f64() * factor).unwrap_or(wait)
@@ -44,8 +44,7 @@ impl RandomBits {
         wait.mul_f64(1.0 - fraction.clamp(0.0, 1.0) * self.fraction())
     }
 
-    /// A different roll that depends on this one and on `salt` alone, for a decision that
-    /// needs several.
+    /// Other bits that depend only on these and on `salt`, for a decision that needs several.
     #[must_use]
     pub fn derive(self, salt: u64) -> Self {
         let mut high = split_mix((self.0 >> 64) as u64 ^ salt);

@@ -1,20 +1,20 @@
-//! What reading over HTTP takes: the page, the API, the metrics and the stream.
+//! What reading over HTTP requires: the page, the API, the metrics and the stream.
 
 /// Who may read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ReadAccess {
-    /// Everybody on this machine; what a proxy passed on takes the token.
+    /// All users of this machine; requests that a proxy forwarded require the token.
     Local,
-    /// Only who shows the token.
+    /// Only requests with the token.
     #[default]
     Token,
-    /// Everybody, wherever the request comes from.
+    /// Every request.
     Public,
 }
 
 impl ReadAccess {
-    /// What holds where the config does not say. A listener beyond loopback is reached from other
-    /// machines; names, and hints from Argil, come by a proxy, which other machines reach.
+    /// The default. A listener beyond loopback is reached from other machines; host names, and
+    /// hints from Argil, imply a proxy, which other machines reach.
     pub const fn unless_configured(is_loopback: bool, has_hosts: bool, takes_hints: bool) -> Self {
         if is_loopback && !has_hosts && !takes_hints { Self::Local } else { Self::Token }
     }

@@ -1,29 +1,29 @@
-//! How long the past is kept: what is so old that it may go.
+//! Retention: how long rows are kept, and which are old enough to be removed.
 
 use std::time::Duration;
 
 use crate::domain::time::timestamp::Timestamp;
 
-/// How long the past is kept; `None` is for ever.
+/// The retention periods; `None` is forever.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Retention {
-    /// Changes of status, from when they were seen.
+    /// Transitions, since they were detected.
     pub transitions: Option<Duration>,
-    /// Deliveries with their tries and events, from when they ended.
+    /// Deliveries with their attempts and events, since they finished.
     pub deliveries: Option<Duration>,
 }
 
-/// What is so old that it may go; `None` is nothing.
+/// The limits for removal; `None` removes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Cutoffs {
-    /// Changes of status that were seen before it.
+    /// Transitions that were detected before it.
     pub transitions_before: Option<Timestamp>,
-    /// Deliveries that ended before it.
+    /// Deliveries that finished before it.
     pub deliveries_before: Option<Timestamp>,
 }
 
 impl Retention {
-    /// What may go at that moment.
+    /// The limits at that time.
     pub fn cutoffs(self, now: Timestamp) -> Cutoffs {
         Cutoffs {
             transitions_before: self.transitions.map(|age| now.minus(age)),
@@ -33,7 +33,7 @@ impl Retention {
 }
 
 impl Cutoffs {
-    /// Whether nothing may go.
+    /// Whether nothing is removed.
     pub fn is_none(self) -> bool {
         self == Self::default()
     }

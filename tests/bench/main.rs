@@ -30,29 +30,29 @@ fn main() {
 /// One measured stretch of one program.
 struct Stretch {
     cpu: Duration,
-    looks: u64,
+    polls: u64,
     written: u64,
     resident_kib: u64,
 }
 
 fn compare() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let looks = Arc::new(AtomicU64::new(0));
-    let base_url = runtime.block_on(serve(Arc::clone(&looks)));
-    println!("{AVATARS} avatars, each looked at every {PACE:?}; {ROUNDS} rounds of {STRETCH:?}");
+    let polls = Arc::new(AtomicU64::new(0));
+    let base_url = runtime.block_on(serve(Arc::clone(&polls)));
+    println!("{AVATARS} avatars, each polled every {INTERVAL:?}; {ROUNDS} rounds of {STRETCH:?}");
     let (mut ratios, mut written) = (Vec::new(), 0);
     for round in 1..=ROUNDS {
-        let bare = measure(start_bare_loop(&base_url), &looks);
+        let bare = measure(start_bare_loop(&base_url), &polls);
         let folder = tempfile::tempdir().unwrap();
-        let daemon = measure(start_daemon(&base_url, folder.path()), &looks);
-        let (ours, theirs) = (per_look(&daemon), per_look(&bare));
+        let daemon = measure(start_daemon(&base_url, folder.path()), &polls);
+        let (ours, theirs) = (per_poll(&daemon), per_poll(&bare));
         println!(
             "round {round}: daemon {ours:.0} us a look ({} looks, {} KiB resident, {} bytes \
              written), bare loop {theirs:.0} us a look ({} looks, {} KiB): {:.2} times",
-            daemon.looks,
+            daemon.polls,
             daemon.resident_kib,
             daemon.written,
-            bare.looks,
+            bare.polls,
             bare.resident_kib,
             ours / theirs,
         );
@@ -64,19 +64,19 @@ fn compare() {
     println!("median: {median:.2} times the CPU of a bare loop; {written} bytes written in all");
 }
 
-fn per_look(stretch: &Stretch) -> f64 {
-    stretch.cpu.as_secs_f64() * 1e6 / stretch.looks.max(1) as f64
+fn per_poll(stretch: &Stretch) -> f64 {
+    stretch.cpu.as_secs_f64() * 1e6 / stretch.polls.max(1) as f64
 }
 
 /// Lets a program warm up, then measures it for a stretch, then ends it.
-fn measure(mut child: Child, looks: &AtomicU64) -> Stretch {
+fn measure(mut child: Child, polls: &AtomicU64) -> Stretch {
     let pid = child.id();
-    wait_for_looks(looks, looks.load(Ordering::Relaxed) + 2 * AVATARS);
-    let (cpu, seen, written) = (cpu(pid), looks.load(Ordering::Relaxed), written(pid));
+    wait_for_polls(polls, polls.load(Ordering::Relaxed) + 2 * AVATARS);
+    let (cpu, seen, written) = (cpu(pid), polls.load(Ordering::Relaxed), written(pid));
     std::thread::sleep(STRETCH);
     let stretch = Stretch {
         cpu: self::cpu(pid) - cpu,
-        looks: looks.load(Ordering::Relaxed) - seen,
+        polls: polls.load(Ordering::Relaxed) - seen,
         written: self::written(pid) - written,
         resident_kib: resident_kib(pid),
     };
@@ -85,25 +85,25 @@ fn measure(mut child: Child, looks: &AtomicU64) -> Stretch {
     stretch
 }
 
-fn wait_for_looks(looks: &AtomicU64, wanted: u64) {
+fn wait_for_polls(polls: &AtomicU64, wanted: u64) {
     let begun = Instant::now();
-    while looks.load(Ordering::Relaxed) < wanted {
+    while polls.load(Ordering::Relaxed) < wanted {
         assert!(begun.elapsed() < Duration::from_secs(60), "the looks do not come");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 /// A server that says TRAINING of every avatar.
-async fn serve(looks: Arc<AtomicU64>) -> String {
-    let router = Router::new().route("/v1/avatars/{id}", get(training)).with_state(looks);
+async fn serve(polls: Arc<AtomicU64>) -> String {
+    let router = Router::new().route("/v1/avatars/{id}", get(training)).with_state(polls);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     base_url
 }
 
-async fn training(State(looks): State<Arc<AtomicU64>>, Path(id): Path<String>) -> String {
-    looks.fetch_add(1, Ordering::Relaxed);
+async fn training(State(polls): State<Arc<AtomicU64>>, Path(id): Path<String>) -> String {
+    polls.fetch_add(1, Ordering::Relaxed);
     format!(
         r#"{{"id":"{id}","name":"Jane","actorName":"Jane","createdAt":"2026-11-23T11:00:00Z",
         "updatedAt":"2026-11-23T11:00:00Z","gestures":[{{"label":"wave","slug":"wave",
@@ -114,7 +114,7 @@ async fn training(State(looks): State<Arc<AtomicU64>>, Path(id): Path<String>) -
 }
 
 fn start_daemon(base_url: &str, folder: &std::path::Path) -> Child {
-    let pace = format!("{}ms", PACE.as_millis());
+    let pace = format!("{}ms", INTERVAL.as_millis());
     let mut config = format!(
         "[argil]\napi_key = \"k\"\nbase_url = \"{base_url}\"\nmax_requests_per_second = 10000\n\
          [poll]\ntraining = {{ min = \"{pace}\", max = \"{pace}\" }}\n"
@@ -133,7 +133,7 @@ fn start_daemon(base_url: &str, folder: &std::path::Path) -> Child {
 }
 
 fn start_bare_loop(base_url: &str) -> Child {
-    let pace = (PACE / u32::try_from(AVATARS).unwrap()).as_micros().to_string();
+    let pace = (INTERVAL / u32::try_from(AVATARS).unwrap()).as_micros().to_string();
     Command::new(std::env::current_exe().unwrap())
         .args([BARE_LOOP, base_url, &pace])
         .spawn()
@@ -182,7 +182,7 @@ fn field(path: &str, name: &str) -> u64 {
 }
 
 const AVATARS: u64 = 1000;
-const PACE: Duration = Duration::from_secs(5);
+const INTERVAL: Duration = Duration::from_secs(5);
 const STRETCH: Duration = Duration::from_secs(20);
 const ROUNDS: usize = 3;
 const BARE_LOOP: &str = "--bare-loop";

@@ -31,7 +31,7 @@ use rustix::process::{Pid, Signal, kill_process};
 #[derive(Default)]
 struct World {
     moves: AtomicBool,
-    looks: Mutex<HashMap<String, usize>>,
+    polls: Mutex<HashMap<String, usize>>,
 }
 
 fn main() {
@@ -63,8 +63,8 @@ fn measure(program: &str, past: &Path, base_url: &str, world: &World) -> f64 {
     fs::copy(past.join("avatar-watch.db"), folder.path().join("avatar-watch.db")).unwrap();
     world.moves.store(false, Ordering::SeqCst);
     let daemon = Daemon::start(program, folder.path(), base_url, "1h");
-    let looked = "avatar_watch_polls_total{account=\"argil\",outcome=\"seen\"}";
-    wait_for("a look at all", || daemon.number(looked) >= AVATARS as f64);
+    let polled = "avatar_watch_polls_total{account=\"argil\",outcome=\"seen\"}";
+    wait_for("a look at all", || daemon.number(polled) >= AVATARS as f64);
     // What the looks changed is told before anything is measured.
     wait_for("silence", || {
         daemon.number("avatar_watch_deliveries_pending{channel=\"ops\"}") == 0.0
@@ -76,7 +76,7 @@ fn measure(program: &str, past: &Path, base_url: &str, world: &World) -> f64 {
         let folder = tempfile::tempdir().unwrap();
         fs::copy(past.join("avatar-watch.db"), folder.path().join("avatar-watch.db")).unwrap();
         let daemon = Daemon::start(program, folder.path(), base_url, "2s");
-        wait_for("a look at all", || daemon.number(looked) >= AVATARS as f64);
+        wait_for("a look at all", || daemon.number(polled) >= AVATARS as f64);
         let before = daemon.dwell();
         let reading = Arc::new(AtomicBool::new(true));
         let crowd: Vec<_> = (0..readers)
@@ -97,16 +97,16 @@ fn measure(program: &str, past: &Path, base_url: &str, world: &World) -> f64 {
         let after = daemon.dwell();
         reading.store(false, Ordering::SeqCst);
         let read: u64 = crowd.into_iter().map(|reader| reader.join().unwrap()).sum();
-        let told = after.last().unwrap().1 - before.last().unwrap().1;
+        let notified = after.last().unwrap().1 - before.last().unwrap().1;
         let within = |share: f64| {
             let bound = before
                 .iter()
                 .zip(&after)
-                .find(|(before, after)| after.1 - before.1 >= told * share);
+                .find(|(before, after)| after.1 - before.1 >= notified * share);
             bound.map_or_else(|| "no bound".to_owned(), |(_, (bound, _))| format!("{bound} s"))
         };
         println!(
-            "  {readers} readers, {read} pages: {told} messages, half of them within {}, 99 of 100 \
+            "  {readers} readers, {read} pages: {notified} messages, half of them within {}, 99 of 100 \
              within {}",
             within(0.5),
             within(0.99)
@@ -229,10 +229,10 @@ async fn show(
     State(world): State<Arc<World>>,
     axum::extract::Path(id): axum::extract::Path<String>,
 ) -> String {
-    let mut looks = world.looks.lock().unwrap();
-    let looked = looks.entry(id.clone()).or_default();
-    *looked += usize::from(world.moves.load(Ordering::SeqCst));
-    let status = if *looked % 2 == 1 { "TRAINING" } else { "IDLE" };
+    let mut polls = world.polls.lock().unwrap();
+    let polled = polls.entry(id.clone()).or_default();
+    *polled += usize::from(world.moves.load(Ordering::SeqCst));
+    let status = if *polled % 2 == 1 { "TRAINING" } else { "IDLE" };
     format!(r#"{{"id":"{id}","name":"Jane","status":"{status}","model":"ARGIL_ATOM"}}"#)
 }
 

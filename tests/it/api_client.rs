@@ -41,7 +41,7 @@ fn client(api: &FakeArgil) -> Client {
 }
 
 /// Looks at `id`; whatever comes out never shows the key.
-async fn look(client: &Client, id: &str) -> Observation {
+async fn poll(client: &Client, id: &str) -> Observation {
     let seen = client.get_avatar(&AvatarId::parse(id).unwrap(), NOW).await;
     assert!(!format!("{seen:?}").contains(KEY), "the key is in {seen:?}");
     seen
@@ -80,7 +80,7 @@ async fn observe(answer: Answer) -> Observation {
 async fn observe_within(answer: Answer, timeout: Duration) -> Observation {
     let api = FakeArgil::start();
     api.answer_next("a1", answer);
-    let seen = look(&client_at(api.base_url().as_str(), timeout), "a1").await;
+    let seen = poll(&client_at(api.base_url().as_str(), timeout), "a1").await;
     assert_eq!(api.requests().len(), 1, "one look, one request");
     seen
 }
@@ -107,7 +107,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 // The good days.
 
 #[tokio::test]
-async fn a_look_sees_what_the_api_says_on_one_connection() {
+async fn a_poll_shows_the_status_on_one_connection() {
     let api = FakeArgil::start();
     api.require_key(KEY);
     let client = client(&api);
@@ -118,7 +118,7 @@ async fn a_look_sees_what_the_api_says_on_one_connection() {
         ("CONTENT_MODERATED", Status::Unrecognized("CONTENT_MODERATED".to_owned())),
     ] {
         api.set_status("a1", status);
-        match look(&client, "a1").await {
+        match poll(&client, "a1").await {
             Observation::Seen(avatar) => {
                 assert_eq!(avatar.status, expected);
                 assert_eq!(avatar.name.as_deref(), Some("avatar a1"));
@@ -127,7 +127,7 @@ async fn a_look_sees_what_the_api_says_on_one_connection() {
         }
     }
     api.remove("a1");
-    let gone = look(&client, "a1").await;
+    let gone = poll(&client, "a1").await;
     assert!(matches!(gone, Observation::Missing { .. }), "{gone:?}");
     assert_eq!(reason(&gone), "the API answered 404: `Avatar not found`");
     assert_eq!((api.count("a1"), api.connections()), (5, 1));
@@ -136,7 +136,7 @@ async fn a_look_sees_what_the_api_says_on_one_connection() {
 #[tokio::test]
 async fn a_request_carries_what_it_must_and_nothing_else() {
     let api = FakeArgil::start();
-    look(&client(&api), "a1").await;
+    poll(&client(&api), "a1").await;
     let requests = api.requests();
     let names: Vec<_> = requests[0].headers.iter().map(|(name, _)| name.as_str()).collect();
     for name in &names {
@@ -160,7 +160,7 @@ async fn an_id_stays_one_segment_of_the_path() {
             ["a1", "a/b", "../x", "a?b", "a#b", "%2e%2e", "a%2fb", "a\\b", "a;b&c=d", "{\"|^`}"]
         {
             api.set_status(id, "IDLE");
-            check_idle(&look(&client, id).await);
+            check_idle(&poll(&client, id).await);
             let path = api.requests().pop().unwrap().path;
             assert!(path.starts_with("/v1/avatars/"), "`{path}`");
             assert_eq!(path.matches('/').count(), 3, "`{path}`");
@@ -204,7 +204,7 @@ async fn a_name_that_does_not_resolve_is_named() {
     // Longer than a label of the DNS may be, so that nobody is asked.
     let name = format!("{}.invalid", "x".repeat(64));
     let client = client_at(&format!("http://{name}/v1"), Duration::from_secs(8));
-    check_failed(&look(&client, "a1").await, &format!("cannot resolve `{name}`"));
+    check_failed(&poll(&client, "a1").await, &format!("cannot resolve `{name}`"));
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ async fn a_refused_connection_is_named() {
     };
     let client = client_at(&format!("http://127.0.0.1:{port}"), Duration::from_secs(8));
     let expected = format!("no connection to `127.0.0.1:{port}`: connection refused");
-    check_failed(&look(&client, "a1").await, &expected);
+    check_failed(&poll(&client, "a1").await, &expected);
 }
 
 #[tokio::test]
@@ -232,7 +232,7 @@ async fn a_server_that_takes_no_connection_ends_at_the_limit() {
         waiting.push(stream);
         assert!(waiting.len() < 64, "the backlog never fills");
     }
-    let seen = look(&client_at(&format!("http://{address}"), limit), "a1").await;
+    let seen = poll(&client_at(&format!("http://{address}"), limit), "a1").await;
     check_failed(&seen, "within 300ms");
 }
 
@@ -251,22 +251,22 @@ async fn a_kept_connection_that_died_costs_one_more_request_and_no_failure() {
         let api = FakeArgil::start();
         api.set_status("a1", "IDLE");
         let client = client(&api);
-        check_idle(&look(&client, "a1").await);
+        check_idle(&poll(&client, "a1").await);
         api.answer_next("a1", death);
-        check_idle(&look(&client, "a1").await);
+        check_idle(&poll(&client, "a1").await);
         let connections: Vec<_> = api.requests().iter().map(|request| request.connection).collect();
         assert_eq!(connections, [1, 1, 2]);
     }
 }
 
 #[tokio::test]
-async fn a_look_never_sends_more_than_two_requests() {
+async fn a_poll_never_sends_more_than_two_requests() {
     let api = FakeArgil::start();
     api.set_status("a1", "IDLE");
     let client = client(&api);
-    check_idle(&look(&client, "a1").await);
+    check_idle(&poll(&client, "a1").await);
     api.answer_with(|_| Some(Answer::CloseBeforeHead));
-    check_failed(&look(&client, "a1").await, "closed the connection without an answer");
+    check_failed(&poll(&client, "a1").await, "closed the connection without an answer");
     assert_eq!(api.count("a1"), 3);
 }
 
@@ -277,9 +277,9 @@ async fn only_a_closed_connection_is_tried_again() {
         let api = FakeArgil::start();
         api.set_status("a1", "IDLE");
         let client = client_at(api.base_url().as_str(), Duration::from_millis(500));
-        check_idle(&look(&client, "a1").await);
+        check_idle(&poll(&client, "a1").await);
         api.answer_next("a1", answer);
-        check_failed(&look(&client, "a1").await, "");
+        check_failed(&poll(&client, "a1").await, "");
         assert_eq!(api.count("a1"), 2);
     }
 }
@@ -290,8 +290,8 @@ async fn a_server_that_comes_back_is_seen_again() {
     api.set_status("a1", "IDLE");
     api.answer_next("a1", Answer::status(200, AVATAR).with("connection", "close"));
     let client = client(&api);
-    check_idle(&look(&client, "a1").await);
-    check_idle(&look(&client, "a1").await);
+    check_idle(&poll(&client, "a1").await);
+    check_idle(&poll(&client, "a1").await);
     assert_eq!(api.count("a1"), 2);
 }
 
@@ -338,13 +338,13 @@ async fn a_stalled_body_does_not_hide_what_the_code_said() {
 }
 
 #[tokio::test]
-async fn a_held_answer_shows_the_status_of_the_moment_it_is_given() {
+async fn a_held_response_shows_the_status_when_it_is_released() {
     let api = FakeArgil::start();
     api.set_status("a1", "TRAINING");
     let gate = Arc::new(Notify::new());
     api.answer_next("a1", Answer::Hold(Arc::clone(&gate)));
     let client = client(&api);
-    let (seen, ()) = tokio::join!(look(&client, "a1"), async {
+    let (seen, ()) = tokio::join!(poll(&client, "a1"), async {
         api.wait_until("the request is held", |requests| requests.len() == 1).await;
         api.set_status("a1", "IDLE");
         gate.notify_one();

@@ -48,8 +48,8 @@ async fn a_bad_config_changes_nothing_and_says_so() {
     daemon.signal(Signal::HUP);
     daemon.wait_for_log("config rejected; the previous config stays active");
     daemon.wait_for_log("did you mean `channels`?");
-    let looks = argil.count("a1");
-    argil.wait_until("more looks at a1", |requests| requests.len() > looks + 5).await;
+    let polls = argil.count("a1");
+    argil.wait_until("more looks at a1", |requests| requests.len() > polls + 5).await;
     assert_eq!(argil.count("a2"), 0, "no part of a bad config takes effect");
 
     let moved = config.with("\n[store]\npath = \"elsewhere.db\"\n");
@@ -60,10 +60,10 @@ async fn a_bad_config_changes_nothing_and_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reload_that_would_leave_nothing_is_refused_and_told_and_a_restart_applies_it() {
+async fn a_reload_that_would_leave_nothing_is_refused_and_notified_and_a_restart_applies_it() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let nothing = Config::new(argil.base_url());
-    let untold = nothing.clone().avatar("a1");
+    let unnotified = nothing.clone().avatar("a1");
     let unwatched = nothing.webhook("ops", &receiver.url()).with("operator = true\n");
     let whole = unwatched.clone().avatar("a1");
     let bench = Bench::new(whole.text());
@@ -75,10 +75,10 @@ async fn a_reload_that_would_leave_nothing_is_refused_and_told_and_a_restart_app
         status["conditions"][0]["reason"].as_str().unwrap_or_default().to_owned()
     };
     for (config, what) in [
-        (unwatched.text(), "leaves no avatar to watch"),
-        (untold.text(), "leaves no channel to tell"),
+        (unwatched.text(), "removes all avatars"),
+        (unnotified.text(), "removes all channels"),
         ("# half saved\n", "`argil.api_key` is missing"),
-        (unwatched.text(), "leaves no avatar to watch"),
+        (unwatched.text(), "removes all avatars"),
     ] {
         bench.configure(config);
         let diff = bench.run(&["check", "--diff"]);
@@ -95,19 +95,19 @@ async fn a_reload_that_would_leave_nothing_is_refused_and_told_and_a_restart_app
         (&body["type"], &body["data"]["state"]),
         (&"config.rejected".into(), &"firing".into())
     );
-    let looks = argil.count("a1");
-    argil.wait_until("more looks at a1", |_| argil.count("a1") > looks + 3).await;
+    let polls = argil.count("a1");
+    argil.wait_until("more looks at a1", |_| argil.count("a1") > polls + 3).await;
     assert!(daemon.stop().success());
     assert_eq!(receiver.received().len(), 1, "it is told once");
 
-    let looks = argil.count("a1");
+    let polls = argil.count("a1");
     let daemon = bench.start();
     daemon.wait_for_log("watching with the database");
     // It is meant so: the config is good again, and nothing is watched.
     receiver.wait_for(2).await;
     let line = crate::harness::daemon::stdout(&bench.run(&["status", "--check"]));
     assert!(line.contains("no avatar is watched"), "{line}");
-    assert_eq!(argil.count("a1"), looks);
+    assert_eq!(argil.count("a1"), polls);
     assert!(daemon.stop().success());
 }
 
@@ -201,7 +201,7 @@ fn a_config_that_cannot_be_read_to_its_end_does_not_hold_the_daemon() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_drop_in_keeps_the_whole_old_config_and_is_told_once_to_operators() {
+async fn a_broken_drop_in_keeps_the_whole_old_config_and_is_notified_once_to_operators() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url());
     let config = config.with("operator = true\n").avatar("a1");
@@ -225,8 +225,8 @@ async fn a_broken_drop_in_keeps_the_whole_old_config_and_is_told_once_to_operato
         (&"config.rejected".into(), &"firing".into())
     );
     assert!(body["data"]["reason"].as_str().unwrap().contains("bad.toml"), "{body}");
-    let looks = argil.count("a2");
-    argil.wait_until("more looks at a2", |_| argil.count("a2") > looks + 3).await;
+    let polls = argil.count("a2");
+    argil.wait_until("more looks at a2", |_| argil.count("a2") > polls + 3).await;
     assert_eq!(argil.count("a3"), 0, "no part of a bad config takes effect");
 
     std::fs::write(drop_ins.join("bad.toml"), "[[avatars]]\nid = \"a3\"\nname = \"x\"\n").unwrap();
@@ -246,7 +246,7 @@ async fn a_broken_drop_in_keeps_the_whole_old_config_and_is_told_once_to_operato
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_reloads_under_load_lose_no_delivery_and_no_look() {
+async fn a_hundred_reloads_under_load_lose_no_delivery_and_no_poll() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url());
     let names: Vec<String> = (0..20).map(|number| format!("a{number}")).collect();
@@ -259,7 +259,7 @@ async fn a_hundred_reloads_under_load_lose_no_delivery_and_no_look() {
     names.iter().for_each(|name| argil.set_status(name, "TRAINING"));
     let daemon = bench.start();
     names.iter().for_each(|name| daemon.wait_for_log(&format!("`{name}`: baseline")));
-    let mut told = 0;
+    let mut notified = 0;
     for round in 0..100 {
         let extra = format!("\n[[avatars]]\nid = \"extra{round}\"\n");
         bench.configure(&format!("{}{extra}", config.text()));
@@ -267,21 +267,21 @@ async fn a_hundred_reloads_under_load_lose_no_delivery_and_no_look() {
         let name = &names[round % names.len()];
         let status = if (round / names.len()).is_multiple_of(2) { "IDLE" } else { "TRAINING" };
         argil.set_status(name, status);
-        told += usize::from(status == "IDLE");
-        let looks = argil.count(name);
-        argil.wait_until("two more looks", |_| argil.count(name) > looks + 1).await;
+        notified += usize::from(status == "IDLE");
+        let polls = argil.count(name);
+        argil.wait_until("two more looks", |_| argil.count(name) > polls + 1).await;
     }
     daemon.wait_for_log("avatar `extra99` added");
-    let received = receiver.wait_for(told).await;
+    let received = receiver.wait_for(notified).await;
     let mut ids: Vec<_> = received.iter().map(|it| it.header("webhook-id").to_owned()).collect();
     ids.sort();
     ids.dedup();
-    assert_eq!((received.len(), ids.len()), (told, told), "each news once");
+    assert_eq!((received.len(), ids.len()), (notified, notified), "each news once");
     assert!(daemon.stop().success());
 }
 
 #[test]
-fn a_hint_over_http_makes_the_real_daemon_look_and_survives_a_reload() {
+fn a_hint_over_http_makes_the_real_daemon_poll_and_survives_a_reload() {
     use std::io::{Read as _, Write as _};
     let argil = FakeArgil::start();
     let config = Config::new(argil.base_url()).avatar("a1");
@@ -348,8 +348,8 @@ async fn meet_a_busy_database(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn that_a_config_was_not_taken_is_told_even_if_the_database_was_busy_then() {
-    let said = "cannot write the config status yet";
+async fn that_a_config_was_not_taken_is_notified_even_if_the_database_was_busy_then() {
+    let said = "notes of the config are not written yet";
     let bad = |config: Config| config.with("\n[[[");
     let (_argil, receiver, _bench, daemon) = meet_a_busy_database(bad, said).await;
     let received = receiver.wait_for(1).await;

@@ -42,7 +42,7 @@ fn simulate(seed: u64) -> (History, Figures) {
 }
 
 #[test]
-fn nothing_is_lost_or_invented_or_told_twice_in_any_seeded_world() {
+fn nothing_is_lost_or_invented_or_notified_twice_in_any_seeded_world() {
     let seeds: Vec<u64> = match (number("SIM_SEED"), number("SIM_SEEDS")) {
         (Some(seed), _) => vec![seed],
         (None, count) => (0..count.unwrap_or(SEEDS)).collect(),
@@ -61,7 +61,7 @@ fn nothing_is_lost_or_invented_or_told_twice_in_any_seeded_world() {
             });
         }
     });
-    tell(&format!("{} seeds: {}", seeds.len(), sum.into_inner().unwrap()));
+    notify(&format!("{} seeds: {}", seeds.len(), sum.into_inner().unwrap()));
 }
 
 #[track_caller]
@@ -79,7 +79,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 #[expect(clippy::print_stderr, reason = "figures for whoever runs it with --nocapture")]
-fn tell(text: &str) {
+fn notify(text: &str) {
     eprintln!("{text}");
 }
 

@@ -58,7 +58,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 fn what_is_thrown_away_takes_no_memory() {
     let tokio = Builder::new_current_thread().enable_all().build().unwrap();
     // What is set up once is nobody's.
-    look(&tokio, Body::plain("{", "}", "", 1));
+    poll(&tokio, Body::plain("{", "}", "", 1));
     let mut table = String::new();
     let mut check = |what: &str, limit: usize, measured: usize| {
         writeln!(table, "{:>9} KiB of {:>6}  {what}", measured / KIB, limit / KIB).unwrap();
@@ -89,7 +89,7 @@ fn what_is_thrown_away_takes_no_memory() {
     // Its usual window, which nobody is asked to use.
     let brotli = || Body::coded("br", BROTLI_ZEROS.to_vec());
     check("list: brotli", BROTLI_LIMIT, list(&tokio, brotli()));
-    check("avatar: brotli", BROTLI_LIMIT, look(&tokio, brotli()));
+    check("avatar: brotli", BROTLI_LIMIT, poll(&tokio, brotli()));
     check("receiver: brotli", BROTLI_LIMIT, deliver(&tokio, brotli()));
     let small = "{\"id\":\"N\",\"status\":\"A\"},";
     let large = format!("{{\"id\":\"N\",\"status\":\"A\",\"name\":\"{}\"}},", "x".repeat(1000));
@@ -108,7 +108,7 @@ fn what_is_thrown_away_takes_no_memory() {
         ("an error of lists", Body::plain("[", "[],", "[]]", 87_000).with_status(500)),
         ("endless", Body::plain("", "x", "", 33 * MIB).with_status(404)),
     ] {
-        check(&format!("avatar: {what}"), LIMIT, look(&tokio, body));
+        check(&format!("avatar: {what}"), LIMIT, poll(&tokio, body));
     }
     for (what, body) in [
         ("empty lists", Body::plain("[", "[],", "[]]", 87_000)),
@@ -270,7 +270,7 @@ fn list(tokio: &Runtime, body: Body) -> usize {
     server.peak(tokio, async move { client.list_avatars(NOW).await })
 }
 
-fn look(tokio: &Runtime, body: Body) -> usize {
+fn poll(tokio: &Runtime, body: Body) -> usize {
     let server = Server::of(body);
     let client = client(&server);
     let id = AvatarId::parse("a1").unwrap();
@@ -286,7 +286,7 @@ fn ping(channel: ChannelName) -> Event {
     }
 }
 
-fn parcel(channel: &Channel) -> OutboundMessage {
+fn message(channel: &Channel) -> OutboundMessage {
     let event = ping(ChannelName::parse("ops").unwrap());
     let draft: RenderedMessage = channel.render(&event, NOW, RandomBits::new(2)).remove(0);
     OutboundMessage {
@@ -329,8 +329,8 @@ fn mail(tokio: &Runtime, reply: Vec<u8>) -> usize {
 }
 
 fn try_once(tokio: &Runtime, server: Server, channel: Channel) -> usize {
-    let parcel = parcel(&channel);
-    server.peak(tokio, async move { channel.deliver(&parcel, NOW).await })
+    let message = message(&channel);
+    server.peak(tokio, async move { channel.deliver(&message, NOW).await })
 }
 
 fn config(text: &str) -> usize {

@@ -8,7 +8,7 @@
 use std::thread;
 
 pub(crate) mod dice;
-pub(crate) mod look;
+pub(crate) mod poll;
 pub(crate) mod table;
 pub(crate) mod way;
 pub(crate) mod world;
@@ -27,6 +27,6 @@ pub(crate) fn tables() -> Vec<Table> {
 }
 
 fn table(world: World) -> Table {
-    let looks = Way::all(world.max).map(|way| (way.name, look::live(&world.trainings, &way)));
-    Table::of(&world, &looks)
+    let polls = Way::all(world.max).map(|way| (way.name, poll::live(&world.trainings, &way)));
+    Table::of(&world, &polls)
 }

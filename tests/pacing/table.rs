@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::look::Look;
+use super::poll::Poll;
 use super::world::{Part, World};
 
 /// What came of a world.
@@ -30,26 +30,26 @@ pub(crate) struct Row {
 
 impl Table {
     /// Of what was seen of a world in each way.
-    pub(crate) fn of(world: &World, ways: &[(&'static str, Vec<Look>)]) -> Self {
-        let row = |part: &Part, way, looks: &[Look]| {
-            let of_part = world.trainings.iter().zip(looks).enumerate();
-            let looks = of_part
+    pub(crate) fn of(world: &World, ways: &[(&'static str, Vec<Poll>)]) -> Self {
+        let row = |part: &Part, way, polls: &[Poll]| {
+            let of_part = world.trainings.iter().zip(polls).enumerate();
+            let polls = of_part
                 .filter(|(number, (training, _))| (part.holds)(*number, training))
-                .map(|(_, (_, look))| *look);
-            Row::of(part.name, way, &looks.collect::<Vec<_>>())
+                .map(|(_, (_, poll))| *poll);
+            Row::of(part.name, way, &polls.collect::<Vec<_>>())
         };
         let rows = world
             .parts
             .iter()
-            .flat_map(|part| ways.iter().map(move |(way, looks)| row(part, *way, looks)));
+            .flat_map(|part| ways.iter().map(move |(way, polls)| row(part, *way, polls)));
         Self { name: world.name, says: world.says, rows: rows.collect() }
     }
 }
 
 impl Row {
-    fn of(part: &'static str, way: &'static str, looks: &[Look]) -> Self {
-        let count = looks.len() as f64;
-        let mut delays: Vec<Duration> = looks.iter().map(|look| look.delay).collect();
+    fn of(part: &'static str, way: &'static str, polls: &[Poll]) -> Self {
+        let count = polls.len() as f64;
+        let mut delays: Vec<Duration> = polls.iter().map(|poll| poll.delay).collect();
         delays.sort();
         let rank = (count * 0.99).ceil() as usize;
         Self {
@@ -57,8 +57,8 @@ impl Row {
             way,
             delay_s: delays.iter().sum::<Duration>().as_secs_f64() / count,
             delay_p99_s: delays[rank - 1].as_secs_f64(),
-            requests: looks.iter().map(|look| f64::from(look.requests)).sum::<f64>() / count,
-            by_forecast: looks.iter().filter(|look| look.by_forecast).count() as f64 / count,
+            requests: polls.iter().map(|poll| f64::from(poll.requests)).sum::<f64>() / count,
+            by_forecast: polls.iter().filter(|poll| poll.by_forecast).count() as f64 / count,
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::domain::avatar::status::Status;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AvatarId(String);
 
-/// Why a text is no avatar id.
+/// Why a text is not an avatar id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AvatarIdError {
     /// No text at all.
@@ -34,8 +34,8 @@ pub enum AvatarIdError {
 }
 
 impl AvatarId {
-    /// Checks and takes an id. One that has the form of a UUID is taken in lower case, as those
-    /// are written (RFC 9562, section 4), so that no avatar is known under two spellings.
+    /// Parses an id. One in the form of a UUID is converted to lower case (RFC 9562, section 4), so
+    /// that an avatar has one spelling.
     ///
     /// # Errors
     /// When the text is empty, too long, has other than visible ASCII characters, or is a path
@@ -75,10 +75,10 @@ impl fmt::Display for AvatarId {
     }
 }
 
-/// An avatar, as far as one answer told.
+/// An avatar as one response shows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Avatar {
-    /// The id that was asked for.
+    /// The requested id.
     pub id: AvatarId,
     /// What it is doing.
     pub status: Status,
@@ -88,9 +88,9 @@ pub struct Avatar {
     pub model: Option<String>,
     /// The orientation, such as `ASPECT_RATIO_9_16`, as it came.
     pub orientation: Option<String>,
-    /// The account's own key-value pairs; values that are no text are left out.
+    /// The account's own key-value pairs; only strings are kept.
     pub extras: BTreeMap<String, String>,
-    /// The address of its picture, as it came; it may be signed and end.
+    /// The URL of its image, unchanged; it may be signed and expire.
     pub thumbnail_url: Option<String>,
     /// `updatedAt`, as it came: what it means is not documented.
     pub updated_at: Option<String>,

@@ -1,14 +1,14 @@
-//! The status of an avatar, as Argil names it, in the order of Argil's own page.
+//! The status of an avatar, in the order of Argil's documentation.
 //!
-//! A status that nobody knows is kept as it came and never guessed: it is neither training nor
-//! settled. Only the case of the documented ones, and what surrounds them unseen, is forgiven.
+//! An unknown status is kept unchanged and never guessed: it is neither training nor settled. Only
+//! the case of known ones and invisible characters around them are ignored.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::text::sanitize::trim_blank;
 
-/// What Argil says of an avatar: `AvatarStatus` of the published `OpenAPI`.
+/// `AvatarStatus` of the published `OpenAPI`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Status {
     /// `NOT_TRAINED`: a video avatar before its training.
@@ -26,17 +26,15 @@ pub enum Status {
 }
 
 impl Status {
-    /// The status that an answer shows. The documented ones are recognized in any case, and with
-    /// blanks, line ends or invisible characters around them. Anything else, such as another
-    /// separator within, would be a guess: it is kept as it came.
+    /// The status in a response. Known names are recognized in any case, and with blanks, line
+    /// breaks or invisible characters around them. Other texts are kept unchanged.
     pub fn from_answer(text: &str) -> Self {
         let bare = trim_blank(text);
         let known = Self::DOCUMENTED.into_iter().find(|name| name.eq_ignore_ascii_case(bare));
         Self::from_name(known.unwrap_or(text))
     }
 
-    /// The status of exactly that name, as it was recorded; every text is one, since an unknown
-    /// one is kept.
+    /// The status with exactly that name, as it was recorded; unknown names are kept.
     pub fn from_name(name: &str) -> Self {
         match name {
             NOT_TRAINED => Self::NotTrained,
@@ -60,8 +58,8 @@ impl Status {
         }
     }
 
-    /// The name for people: an unrecognized one is quoted, and escaped so that no two of them
-    /// look alike.
+    /// The name for people: an unrecognized one is quoted and escaped, so that different ones have
+    /// different names.
     pub fn display(&self) -> Cow<'_, str> {
         match self {
             Self::Unrecognized(name) => Cow::Owned(format!("\"{}\"", name.escape_default())),
@@ -151,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn two_statuses_never_look_alike() {
+    fn two_statuses_never_have_the_same_display() {
         let texts = ["IDLE", "\"IDLE\"", "IDL\u{415}", "I\u{200b}DLE", "ID\\LE", "IDLE ", "idle"];
         let shown: std::collections::BTreeSet<String> =
             texts.map(|it| Status::from_name(it).display().into_owned()).into();

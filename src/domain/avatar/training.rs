@@ -1,5 +1,5 @@
-//! A training: one that ended before our eyes, with what it tells about the next; and one that is
-//! still open while its avatar is shown in a status that nobody knows.
+//! Trainings: a finished one with its observed duration, and an open one while its avatar is in an
+//! unrecognized status.
 
 use std::time::Duration;
 
@@ -7,25 +7,24 @@ use crate::domain::avatar::status::Status;
 use crate::domain::avatar::transition::{Earlier, Previous};
 use crate::domain::time::timestamp::Timestamp;
 
-/// A training that began before the status of now and has not ended in one of the three outcomes,
-/// as far as was seen.
+/// A training that started before the current status and has not reached one of the three outcomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OpenTraining {
-    /// Seen by us, and followed by statuses that nobody knows, and no other.
+    /// Observed, and followed by unrecognized statuses only.
     Observed {
-        /// When it was first seen.
+        /// When it was first observed.
         since: Timestamp,
-        /// When it was last seen in `TRAINING`.
+        /// When it was last observed in `TRAINING`.
         last_seen_at: Timestamp,
     },
-    /// Only registered as under way (`assume`), or seen and then reset to `NOT_TRAINED`: whatever
-    /// it leads to was not seen being trained.
+    /// Assumed by the config (`assume`), or observed and then reset to `NOT_TRAINED`: its outcome
+    /// is not that of an observed training.
     Assumed,
 }
 
 impl OpenTraining {
-    /// What is open once an avatar has gone from `previous`, first seen at `since`, to `status`;
-    /// `open` is what was open before.
+    /// The open training after a transition from `previous`, first observed at `since`, to
+    /// `status`; `open` is the one before.
     pub fn after(
         open: Option<Self>,
         previous: &Previous,
@@ -48,7 +47,7 @@ impl OpenTraining {
         };
         match (status, open) {
             (Status::Unrecognized(_), open) => open,
-            // It goes on; what was only supposed is superseded by what is seen.
+            // It continues; an observed training replaces an assumed one.
             (Status::Training, Some(Self::Observed { .. })) => open,
             (Status::NotTrained, Some(_)) => Some(Self::Assumed),
             (Status::Training | Status::NotTrained, Some(Self::Assumed) | None)
@@ -56,7 +55,7 @@ impl OpenTraining {
         }
     }
 
-    /// What a transition records of it.
+    /// The evidence that a transition records.
     pub const fn evidence(self) -> Earlier {
         match self {
             Self::Observed { .. } => Earlier::Observed,
@@ -65,23 +64,23 @@ impl OpenTraining {
     }
 }
 
-/// How long one training lasted, from our first sight of it.
+/// The duration of one finished training.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Training {
     /// The model of the avatar, such as `ARGIL_ATOM`, as it came.
     pub model: Option<String>,
-    /// At least so long: to our last sight of it.
+    /// The minimum: to the last poll that showed it.
     pub duration_min: Duration,
-    /// At most so long: to our first sight of its end.
+    /// The maximum: to the first poll that showed its end.
     pub duration_max: Duration,
     /// What it became.
     pub status: Status,
-    /// When we saw the end.
+    /// When the end was detected.
     pub ended_at: Timestamp,
 }
 
 impl Training {
-    /// The training that lay between the first sight of it at `since`, the last one at
+    /// The training between the first poll that showed it at `since`, the last one at
     /// `last_seen_at`, and its end.
     pub fn between(
         since: Timestamp,
@@ -99,8 +98,7 @@ impl Training {
         }
     }
 
-    /// How long it lasted, if that is known well enough to learn from: nobody looked away for
-    /// long before it ended.
+    /// The duration, if it is known precisely enough to learn from.
     pub fn sample(&self) -> Option<Duration> {
         let blurred = self.duration_max.saturating_sub(self.duration_min);
         let limit = (self.duration_max / BLUR_DIVISOR).max(BLUR_ALWAYS_FINE);
@@ -108,9 +106,9 @@ impl Training {
     }
 }
 
-/// A length may be unsure by this part of itself, …
+/// The maximum uncertainty of a duration, as a fraction of it, …
 const BLUR_DIVISOR: u32 = 4;
-/// … or by this much, whichever is more.
+/// … or absolute, whichever is more.
 const BLUR_ALWAYS_FINE: Duration = Duration::from_secs(10);
 
 #[cfg(test)]

@@ -1,56 +1,56 @@
-//! A transition: a change of status that was observed; written once, never changed.
+//! A transition: an observed change of status; written once, never changed.
 //!
-//! We look from time to time, so a transition knows an interval, not an instant: it happened
-//! after [`Transition::last_seen_previous_at`] and not after [`Transition::detected_at`].
+//! Polls happen at intervals, so the change happened after [`Transition::last_seen_previous_at`]
+//! and not after [`Transition::detected_at`].
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::time::timestamp::Timestamp;
 
-/// One observed change of one avatar's status, or the first sight of it.
+/// One observed change of an avatar's status, or its first poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
-    /// Whose status changed.
+    /// The avatar.
     pub avatar_id: AvatarId,
-    /// The number of this transition among those of the avatar, from one, without a gap.
+    /// The sequence number among the transitions of the avatar, from one, without a gap.
     pub sequence: u64,
-    /// What it was before.
+    /// The status before.
     pub previous: Previous,
-    /// For an outcome that did not come straight from `TRAINING`: the training before, if one is
-    /// known of.
+    /// For an outcome that did not directly follow `TRAINING`: the evidence of an earlier training,
+    /// if any.
     pub earlier: Option<Earlier>,
-    /// What it is now.
+    /// The new status.
     pub status: Status,
-    /// When we saw the new status.
+    /// When the new status was detected.
     pub detected_at: Timestamp,
-    /// `updatedAt` of the answer that showed the new status, as it came.
+    /// `updatedAt` of the response with the new status, unchanged.
     pub upstream_updated_at: Option<String>,
 }
 
-/// Where a transition came from.
+/// The state before a transition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Previous {
-    /// First sight: the baseline that later looks are compared with.
+    /// None: the first poll, the baseline for later ones.
     Unknown,
-    /// Never seen by us: the registration said so (`assume`).
+    /// Not observed, but assumed by the config (`assume`).
     Assumed(Status),
-    /// Known not to have been there: a whole list of the account lacked it.
+    /// Known not to exist: a complete list of the account did not contain it.
     Absent,
-    /// Seen by us.
+    /// Observed.
     Observed {
         /// The status before.
         status: Status,
-        /// When we last saw it; after a hard stop, when we last wrote that down.
+        /// When it was last observed; after a crash, when that was last written.
         at: Timestamp,
     },
 }
 
-/// What is known of a training that an outcome ended, beyond the status right before it.
+/// The evidence of a training that an outcome ended, beyond the status directly before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Earlier {
-    /// We saw it; between it and the outcome were only statuses that nobody knows.
+    /// It was observed; only unrecognized statuses followed before the outcome.
     Observed,
-    /// It was registered as under way, or seen and then reset to `NOT_TRAINED`.
+    /// It was assumed by the config, or observed and then reset to `NOT_TRAINED`.
     Assumed,
 }
 
@@ -63,7 +63,7 @@ impl Earlier {
         }
     }
 
-    /// What that word says.
+    /// The evidence of that word.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Observed, Self::Assumed].into_iter().find(|it| it.name() == name)
     }
@@ -80,13 +80,13 @@ impl Previous {
 }
 
 impl Transition {
-    /// Whether we ourselves saw the training that ended with this transition.
+    /// Whether the training that ended with this transition was observed.
     pub fn training_observed(&self) -> bool {
         matches!(self.previous, Previous::Observed { status: Status::Training, .. })
             || self.earlier == Some(Earlier::Observed)
     }
 
-    /// When we last saw the status before, if we ever did.
+    /// When the status before was last observed, if ever.
     pub fn last_seen_previous_at(&self) -> Option<Timestamp> {
         match self.previous {
             Previous::Unknown | Previous::Absent | Previous::Assumed(_) => None,

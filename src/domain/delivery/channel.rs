@@ -1,4 +1,4 @@
-//! The name of a channel: a named place to tell, as the config registers it.
+//! The name of a channel, as set in the config.
 
 use std::fmt;
 
@@ -6,13 +6,13 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelName(String);
 
-/// The text is no channel name.
+/// The text is not a channel name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a channel's name is 1 to {LENGTH_MAX} letters, digits, `_` or `-`")]
 pub struct ChannelNameError;
 
 impl ChannelName {
-    /// Checks and takes a name.
+    /// Parses a name.
     ///
     /// # Errors
     /// When the text is empty, too long, or has other characters.
@@ -38,10 +38,10 @@ impl fmt::Display for ChannelName {
 
 const LENGTH_MAX: usize = 64;
 
-/// Which answers of a chat say that it took a message.
+/// Which responses of a chat service count as delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Accepts {
-    /// Those that its service is known to give.
+    /// The known responses of the service.
     #[default]
     Known,
     /// Every 2xx.

@@ -1,9 +1,9 @@
-//! How a channel is doing: whether it may be told, how carefully, and whether operators have to
-//! know. What each end of a try does to that is decided here.
+//! The health of a channel: its state, its circuit breaker, and whether operators are notified.
+//! This module decides how each attempt changes it.
 //!
-//! What always holds: one message that is taken makes all well, but for a channel that is
-//! disabled, which only a human or another target ends; what is our own fault, or asked for
-//! politely, never counts against a channel; nothing is dropped, whatever the state.
+//! One accepted message resets the health, except of a disabled channel, which only an operator or
+//! a new target enables. Local failures and requested delays never count against a channel. No
+//! state drops a delivery.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use crate::domain::delivery::{Delivery, Outcome, OutcomeClass, RETRY_AFTER_MAX, 
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
 
-/// Whether a channel is told at all.
+/// Whether messages are sent to a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChannelState {
-    /// It is.
+    /// They are.
     #[default]
     Active,
-    /// A human said: not now.
+    /// An operator paused it.
     Paused,
-    /// It takes nothing any more; a human has to look.
+    /// Disabled after permanent failures, until an operator enables it.
     Disabled,
 }
 
@@ -43,41 +43,41 @@ impl ChannelState {
     }
 }
 
-/// How a channel is doing.
+/// The health of a channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelHealth {
-    /// Whether it is told at all.
+    /// Whether messages are sent to it.
     pub state: ChannelState,
-    /// What went wrong last since a message was taken, for people.
+    /// The last failure since a message was accepted, for people.
     pub reason: Option<String>,
-    /// The other side asked to be left alone until then.
+    /// The receiver requested no attempts before then.
     pub not_before: Timestamp,
-    /// After so many failures it is tried once in a while only: not before then.
+    /// After repeated failures it is only probed: not before then.
     pub probe_at: Timestamp,
-    /// Whether it has to take one message before more than one at a time are sent.
+    /// Whether it must accept one message before several are sent at a time.
     pub half_open: bool,
-    /// How many runs of failures there were before this one.
+    /// The number of previous runs of failures.
     pub failure_run: u64,
-    /// The deliveries that failed since a message was last taken, each once.
+    /// The number of deliveries that failed since a message was last accepted.
     pub failing: u32,
-    /// The first try since then that did not get through, whoever's fault it was.
+    /// The first failed attempt since then, whatever the cause.
     pub failure_since: Option<Timestamp>,
-    /// The first failure since then.
+    /// The first failure since then that counts against the channel.
     pub first_failure_at: Option<Timestamp>,
-    /// Since when its settings are refused.
+    /// Since when its settings are rejected.
     pub misconfigured_since: Option<Timestamp>,
-    /// Since when operators have to know.
+    /// Since when it is reported as failing.
     pub failing_since: Option<Timestamp>,
 }
 
-/// What the end of a try changed.
+/// The result of applying an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthUpdate {
-    /// How the channel is doing now.
+    /// The new health.
     pub health: ChannelHealth,
-    /// Whether the delivery counts as failing in this run from now on.
+    /// Whether the delivery now counts as failing in this run.
     pub counted: bool,
-    /// Whether what waits for a later try need not wait any longer.
+    /// Whether deliveries that wait for a later attempt are due now.
     pub reschedule_pending: bool,
 }
 
@@ -100,25 +100,25 @@ impl Default for ChannelHealth {
 }
 
 impl ChannelHealth {
-    /// When the channel may be tried next, as far as its health goes; `None` while it is not
-    /// active.
+    /// The time of the next attempt, as far as the health decides it; `None` while the channel is
+    /// not active.
     pub fn ready_at(&self) -> Option<Timestamp> {
         (self.state == ChannelState::Active).then(|| self.not_before.max(self.probe_at))
     }
 
-    /// Whether only one message at a time is sent, the oldest.
+    /// Whether only the oldest message is sent, one at a time.
     pub const fn is_limited_to_probe(&self) -> bool {
         self.half_open || self.is_tripped()
     }
 
-    /// Whether so many messages failed that the oldest is tried even when it is not due: what is
-    /// not due by its own schedule spends no try by that.
+    /// Whether so many messages failed that the oldest is attempted before it is due. Such an
+    /// attempt is not charged.
     pub const fn is_tripped(&self) -> bool {
         self.failing >= TRIPS_AT
     }
 
-    /// What the end of a try does. `delivery` is as the outcome left it; `counted_in` is the run
-    /// of failures that it was last counted in.
+    /// Applies an attempt. `delivery` is as the outcome left it; `counted_in` is the run of
+    /// failures that it was last counted in.
     #[must_use]
     pub fn after(
         self,
@@ -126,19 +126,19 @@ impl ChannelHealth {
         delivery: &Delivery,
         counted_in: Option<u64>,
         now: Timestamp,
-        roll: RandomBits,
+        random: RandomBits,
     ) -> HealthUpdate {
         let mut effect = match outcome.class {
-            // A try that had begun before: what disabled it stands, and so does the reason.
+            // An attempt that was in flight: state and reason stay as they are.
             OutcomeClass::Delivered if self.state == ChannelState::Disabled => {
                 HealthUpdate::of(self)
             }
             OutcomeClass::Delivered => self.on_success(now),
             OutcomeClass::Rejected => {
-                // It reads what it is sent, and so is well; it was this message that was not.
+                // It rejects this message only, so the channel works.
                 HealthUpdate::of(Self { misconfigured_since: None, ..self })
             }
-            // Once may be a power cut; again is the message, or the channel.
+            // One can be a power failure; more are caused by the message or the channel.
             OutcomeClass::Unknown if delivery.unknowns < UNKNOWNS_COUNTED_FROM => {
                 HealthUpdate::of(self.on_problem(outcome, now))
             }
@@ -156,20 +156,20 @@ impl ChannelHealth {
                 ..self.on_problem(outcome, now)
             }),
             OutcomeClass::Misconfigured => HealthUpdate::of(
-                self.on_problem(outcome, now).on_misconfigured(outcome.scope, now, roll),
+                self.on_problem(outcome, now).on_misconfigured(outcome.scope, now, random),
             ),
         };
-        // What is probed does not wait for its own time, and would be probed again at once.
+        // A probe ignores the schedule of the delivery, and would be repeated at once.
         let is_answered = matches!(outcome.class, OutcomeClass::Delivered | OutcomeClass::Rejected);
         if effect.health.is_tripped() && !is_answered {
-            effect.health.probe_later(now, roll);
+            effect.health.probe_later(now, random);
         }
         effect.health.pause(outcome, delivery, now);
         effect
     }
 
-    /// The other side answered, if only about one recipient: the channel can be reached, and who
-    /// waits for it need not wait for that recipient.
+    /// The receiver responded, if only about one recipient: it is reachable, and other recipients
+    /// are due.
     #[must_use]
     pub fn on_response(self) -> HealthUpdate {
         if self.state == ChannelState::Disabled || !self.is_tripped() {
@@ -186,9 +186,8 @@ impl ChannelHealth {
         HealthUpdate { health, counted: false, reschedule_pending: true }
     }
 
-    /// A human says that it is to be told again: with care, until it has taken a message, and at
-    /// once. A wait that it asked for before is over, since the human knows more than it did then;
-    /// if it still wants one, it says so to one message.
+    /// An operator enables the channel: the next message is sent at once, and others only after it
+    /// was accepted. A requested delay ends; the receiver can request it again.
     #[must_use]
     pub fn enabled(self) -> Self {
         Self {
@@ -205,21 +204,22 @@ impl ChannelHealth {
     }
 
     fn on_success(self, now: Timestamp) -> HealthUpdate {
-        let hastens = self.is_limited_to_probe() || self.misconfigured_since.is_some();
+        let reschedules = self.is_limited_to_probe() || self.misconfigured_since.is_some();
         let streak = self.failure_run + u64::from(self.failing > 0);
         let Self { state, not_before, reason, .. } = self;
-        // Why it waits stands for as long as it waits, whatever was taken meanwhile.
+        // The reason of a requested delay is kept until it ends.
         let reason = reason.filter(|_| not_before > now);
         let health = Self { state, not_before, reason, failure_run: streak, ..Self::default() };
-        HealthUpdate { health, counted: false, reschedule_pending: hastens }
+        HealthUpdate { health, counted: false, reschedule_pending: reschedules }
     }
 
-    /// A try did not get through. When that lasts, operators have to know, whoever's fault it is.
+    /// An attempt failed. A lasting failure is reported, whatever the cause.
     fn on_problem(mut self, outcome: &Outcome, now: Timestamp) -> Self {
         let since = *self.failure_since.get_or_insert(now);
         self.reason = Some(outcome.summary());
-        let told_after = if outcome.phase == PROXY { PROXY_REPORTED_AFTER } else { REPORTED_AFTER };
-        if now.since(since) >= told_after {
+        let reported_after =
+            if outcome.phase == PROXY { PROXY_REPORTED_AFTER } else { REPORTED_AFTER };
+        if now.since(since) >= reported_after {
             self.failing_since.get_or_insert(since);
         }
         self
@@ -242,7 +242,7 @@ impl ChannelHealth {
         if now.since(since) >= DISABLED_AFTER {
             self.state = ChannelState::Disabled;
             let days = DISABLED_AFTER.as_secs() / (24 * 60 * 60);
-            self.reason = Some(format!("took nothing for {days} days: {}", outcome.summary()));
+            self.reason = Some(format!("accepted nothing for {days} days: {}", outcome.summary()));
         }
         HealthUpdate { health: self, counted, reschedule_pending: false }
     }
@@ -252,9 +252,9 @@ impl ChannelHealth {
         self
     }
 
-    /// Settings of ours are refused until somebody mends them here. How the other side judges us
-    /// may be mended there, so that is found out with one message at a time.
-    fn on_misconfigured(mut self, scope: Scope, now: Timestamp, roll: RandomBits) -> Self {
+    /// Rejected settings must be fixed here. A rejected sender may be fixed by the receiver, so the
+    /// channel is probed.
+    fn on_misconfigured(mut self, scope: Scope, now: Timestamp, random: RandomBits) -> Self {
         match scope {
             Scope::Channel => {
                 let since = *self.misconfigured_since.get_or_insert(now);
@@ -266,21 +266,21 @@ impl ChannelHealth {
                 let lasts = now.since(self.failure_since.unwrap_or(now));
                 let wait = lasts.clamp(REFUSED_PROBE_MIN, REFUSED_PROBE_MAX);
                 self.half_open = true;
-                self.probe_at = now.plus(roll.jitter(wait, PROBE_JITTER));
+                self.probe_at = now.plus(random.jitter(wait, PROBE_JITTER));
             }
             Scope::Recipient | Scope::Unclear => {}
         }
         self.report_now(now)
     }
 
-    fn probe_later(&mut self, now: Timestamp, roll: RandomBits) {
+    fn probe_later(&mut self, now: Timestamp, random: RandomBits) {
         let since = self.first_failure_at.unwrap_or(now);
         let wait = now.since(since).clamp(PROBE_MIN, PROBE_MAX);
-        self.probe_at = now.plus(roll.jitter(wait, PROBE_JITTER));
+        self.probe_at = now.plus(random.jitter(wait, PROBE_JITTER));
     }
 
-    /// Leaves the whole channel alone for as long as was asked for. A server that defers one
-    /// recipient (`45x` of SMTP) asks nothing for the others.
+    /// Pauses the whole channel for the requested delay. A server that defers one recipient (`45x`
+    /// of SMTP) requests nothing for others.
     fn pause(&mut self, outcome: &Outcome, delivery: &Delivery, now: Timestamp) {
         let asked = outcome.retry_after.map(|wait| now.plus(wait.min(RETRY_AFTER_MAX)));
         let until = match (outcome.class, &delivery.state) {
@@ -303,31 +303,32 @@ impl HealthUpdate {
     }
 }
 
-/// Before anything that can happen.
+/// Earlier than any event.
 const PAST: Timestamp = Timestamp::from_millis(0);
-/// From this many failing deliveries in a row on, the channel is only probed.
+/// The number of consecutive failing deliveries after which the channel is only probed.
 const TRIPS_AT: u32 = 3;
-/// A channel that fails is probed as long after the last failure as the first one is ago: soon
-/// after a hiccup, once an hour when it is dead.
+/// The probe interval equals the time since the first failure: short after a brief failure, one
+/// hour at most.
 const PROBE_MIN: Duration = Duration::from_secs(1);
 const PROBE_MAX: Duration = Duration::from_hours(1);
 const PROBE_JITTER: f64 = 0.1;
-/// A channel that is refused for what we are is tried so long after the last refusal.
+/// The probe interval while the sender is rejected.
 const REFUSED_PROBE_MIN: Duration = Duration::from_secs(60);
 const REFUSED_PROBE_MAX: Duration = Duration::from_secs(15 * 60);
-/// A delivery that fails as often as this is told of, even if it is the only one.
+/// A delivery with this many failed attempts is reported, even if it is the only one.
 const REPORTED_AT_ATTEMPT: u32 = 4;
-/// Trouble that lasts as long as this is told of.
+/// A failure that lasts this long is reported.
 const REPORTED_AFTER: Duration = Duration::from_hours(1);
-/// From so many deaths in a row on, a delivery counts as failing.
+/// The number of consecutive unknown outcomes after which a delivery counts as failing.
 const UNKNOWNS_COUNTED_FROM: u32 = 2;
-/// A channel that took nothing for as long as this, while it failed, is disabled.
+/// A failing channel that accepted nothing for this long is disabled.
 const DISABLED_AFTER: Duration = Duration::from_hours(5 * 24);
-/// Settings that are refused for longer than a change of passwords takes disable the channel.
+/// Rejected settings disable the channel after this time, which is longer than a change of a
+/// password takes.
 const FIXED_WITHIN: Duration = Duration::from_hours(1);
-/// A proxy is of this site: when it does not let us out, nobody else will tell.
+/// A proxy is local infrastructure, so its failures are reported sooner.
 const PROXY_REPORTED_AFTER: Duration = Duration::from_secs(5 * 60);
-/// The phase in which a proxy refuses us.
+/// The phase of a rejection by the proxy.
 const PROXY: &str = "proxy";
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const HALF: RandomBits = RandomBits::new(1 << 127);
 const HOUR: Duration = Duration::from_hours(1);
 
-/// A delivery that has spent so many tries.
+/// A delivery that has used so many attempts.
 fn spent(budget_used: u32) -> Delivery {
     Delivery { attempts_used: budget_used, ..Delivery::new(NOW, &DeliveryPolicy::webhook()) }
 }
@@ -61,11 +61,16 @@ fn three_failing_deliveries_in_a_row_leave_a_probe_and_one_that_is_taken_ends_it
 #[test]
 fn one_delivery_counts_once_in_a_run_however_often_it_fails() {
     let mut health = ChannelHealth::default();
-    for tries in 1..=3 {
-        let counted_in = (tries > 1).then_some(0);
-        let effect =
-            health.after(&outcome(OutcomeClass::Retryable), &spent(tries), counted_in, NOW, HALF);
-        assert_eq!(effect.counted, tries == 1);
+    for attempts in 1..=3 {
+        let counted_in = (attempts > 1).then_some(0);
+        let effect = health.after(
+            &outcome(OutcomeClass::Retryable),
+            &spent(attempts),
+            counted_in,
+            NOW,
+            HALF,
+        );
+        assert_eq!(effect.counted, attempts == 1);
         health = effect.health;
     }
     assert_eq!((health.failing, health.is_limited_to_probe()), (1, false));
@@ -93,11 +98,11 @@ fn five_days_of_failures_disable_and_a_taken_message_within_them_does_not() {
     assert_eq!(fail(taken, days(6)).state, ChannelState::Active);
     let five = fail(four, days(5));
     assert_eq!((five.state, five.ready_at()), (ChannelState::Disabled, None));
-    assert_eq!(five.reason.as_deref(), Some("took nothing for 5 days: `h` said no"));
+    assert_eq!(five.reason.as_deref(), Some("accepted nothing for 5 days: `h` said no"));
 }
 
 #[test]
-fn what_is_our_fault_or_asked_for_counts_for_nothing_but_is_told_of_after_an_hour() {
+fn what_is_our_fault_or_asked_for_counts_for_nothing_but_is_reported_after_an_hour() {
     for class in [OutcomeClass::Local, OutcomeClass::Throttled] {
         let once = first(ChannelHealth::default(), class, NOW).health;
         assert_eq!((once.failing, once.first_failure_at, once.failing_since), (0, None, None));
@@ -110,7 +115,7 @@ fn what_is_our_fault_or_asked_for_counts_for_nothing_but_is_told_of_after_an_hou
 }
 
 #[test]
-fn attempts_that_we_did_not_survive_count_from_the_second_on_and_are_told_of() {
+fn attempts_that_we_did_not_survive_count_from_the_second_on_and_are_reported() {
     let died = |unknowns| Delivery { unknowns, ..spent(0) };
     let unknown = outcome(OutcomeClass::Unknown);
     let once = ChannelHealth::default().after(&unknown, &died(1), None, NOW, HALF);
@@ -127,9 +132,9 @@ fn a_place_that_is_gone_is_disabled_at_once_and_one_with_wrong_settings_in_an_ho
     assert_eq!((gone.state, gone.failing_since), (ChannelState::Disabled, None));
     let wrong = first(ChannelHealth::default(), OutcomeClass::Misconfigured, NOW).health;
     assert_eq!((wrong.state, wrong.failing_since), (ChannelState::Active, Some(NOW)));
-    let mended = first(wrong.clone(), OutcomeClass::Delivered, NOW);
-    assert!(mended.reschedule_pending);
-    assert_eq!(mended.health, ChannelHealth::default());
+    let fixed = first(wrong.clone(), OutcomeClass::Delivered, NOW);
+    assert!(fixed.reschedule_pending);
+    assert_eq!(fixed.health, ChannelHealth::default());
     let later = first(wrong, OutcomeClass::Misconfigured, NOW.plus(HOUR)).health;
     assert_eq!(later.state, ChannelState::Disabled);
 }

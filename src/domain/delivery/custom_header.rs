@@ -1,7 +1,7 @@
-//! The name of a header that an operator adds to the requests of a webhook.
+//! The name of an additional header for the requests of a webhook.
 //!
-//! Never one that the protocol, the signature or the client of HTTP has a use for: such a header
-//! could change how a request is read, or what it seems to be.
+//! Names that the protocol, the signature or the HTTP client uses are rejected: such a header could
+//! change how a request is interpreted.
 
 use std::fmt;
 
@@ -9,22 +9,21 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CustomHeaderName(String);
 
-/// Why a name cannot be that of such a header.
+/// Why a name is rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CustomHeaderNameError {
-    /// Nothing that HTTP takes for a name.
+    /// Not a valid header name.
     #[error("a name has letters, digits and `-`, and at most {LENGTH_MAX} of them")]
     Malformed,
-    /// Ours, or the protocol's.
+    /// Reserved.
     #[error("remove it: the request has its own")]
     Reserved,
 }
 
 impl CustomHeaderName {
-    /// Checks a name, and takes it in lower case.
+    /// Parses a name; converts it to lower case.
     ///
-    /// # Errors
-    /// When it cannot stand in a header, or is reserved.
+    /// When it is invalid or reserved.
     pub fn parse(text: &str) -> Result<Self, CustomHeaderNameError> {
         let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
         if text.is_empty() || text.len() > LENGTH_MAX || !text.bytes().all(is_token) {

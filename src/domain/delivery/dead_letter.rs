@@ -1,27 +1,27 @@
-//! A dead letter: a delivery that was given up, as operators are told of it.
+//! A dead letter: a failed delivery, as reported to operators.
 //!
-//! Only news and conditions of the watch are told of so; a dead letter about a channel is not,
-//! so that two broken channels never write about each other for ever.
+//! Dead letters of events about a channel are not reported, so that two failing channels do not
+//! report each other forever.
 
 use crate::domain::delivery::DeliveryId;
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::id::EventId;
 
-/// A delivery that was given up.
+/// A failed delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// Where it should have gone.
+    /// Its channel.
     pub channel: ChannelName,
-    /// Which delivery; `deliveries retry` takes this id.
+    /// Its id, for `deliveries retry`.
     pub delivery: DeliveryId,
-    /// The event that was not told.
+    /// The event that was not delivered.
     pub event: EventId,
     /// The kind of that event, as consumers see it.
     pub kind: String,
     /// The avatar that it was about, if it was about one.
     pub avatar_id: Option<String>,
-    /// How many tries were made.
+    /// The number of attempts.
     pub attempts: u32,
-    /// Why it was given up, for people.
+    /// Why it failed, for people.
     pub reason: String,
 }

@@ -21,8 +21,7 @@ fn wait_s(delivery: &Delivery, now: Timestamp) -> Option<u64> {
     }
 }
 
-/// Settles with the same outcome again and again, each time when the try is due; the waits
-/// until the end, and the end.
+/// Applies the same outcome repeatedly, each time when the attempt is due; returns the delays
 fn run_down(class: OutcomeClass, terms: &DeliveryPolicy) -> (Vec<u64>, Delivery) {
     let mut delivery = Delivery::new(NOW, terms);
     let mut waits = Vec::new();
@@ -86,7 +85,7 @@ fn what_is_asked_to_stay_away_for_longer_than_it_lives_is_attempted_once_more() 
 }
 
 #[test]
-fn a_crash_sends_again_at_once_and_from_the_fifth_in_a_row_on_spends_a_try() {
+fn a_crash_sends_again_at_once_and_from_the_fifth_in_a_row_on_charges_an_attempt() {
     let (waits, end) = run_down(OutcomeClass::Unknown, &DeliveryPolicy::webhook());
     assert_eq!(waits[..6], [0, 0, 0, 0, 5, 300]);
     assert_eq!((waits.len(), end.attempts_used), (13, 10));
@@ -136,7 +135,7 @@ fn any_class() -> impl Strategy<Value = OutcomeClass> {
 }
 
 /// Whether what ends so waits for a human, for as long as that takes.
-fn is_parked(class: OutcomeClass) -> bool {
+fn is_suspended(class: OutcomeClass) -> bool {
     matches!(class, OutcomeClass::Gone | OutcomeClass::Misconfigured)
 }
 
@@ -210,7 +209,7 @@ fn a_probe_that_fails_leaves_the_delivery_as_it_was_and_one_that_is_taken_ends_i
 }
 
 #[test]
-fn what_a_human_must_mend_spends_no_try_and_never_expires_by_itself() {
+fn rejected_settings_charge_no_attempt_and_never_expire() {
     for class in [OutcomeClass::Gone, OutcomeClass::Misconfigured] {
         let late = fresh().expires_at;
         let settled =
@@ -244,13 +243,13 @@ proptest! {
     #[test]
     fn every_delivery_ends_and_keeps_to_its_budget(
         classes in proptest::collection::vec(any_class(), 0..40),
-        last in any_class().prop_filter("a human has to mend it", |class| !is_parked(*class)),
+        last in any_class().prop_filter("an operator has to fix it", |class| !is_suspended(*class)),
         bits: u128,
     ) {
         let terms = DeliveryPolicy::webhook();
         let mut delivery = fresh();
         let mut now = NOW;
-        let (mut charged, mut unknowns, mut tries) = (0, 0, 0);
+        let (mut charged, mut unknowns, mut attempts) = (0, 0, 0);
         // Whatever happens at first, and the same from then on.
         let mut classes = classes.into_iter().chain(std::iter::repeat(last));
         while let DeliveryState::Pending { next_attempt_at } = delivery.state {
@@ -258,7 +257,7 @@ proptest! {
             now = now.max(next_attempt_at);
             delivery = delivery.apply_outcome(&outcome(class), now, &terms, RandomBits::new(bits));
             if let DeliveryState::Pending { next_attempt_at } = delivery.state {
-                prop_assert!(is_parked(class) || next_attempt_at <= delivery.expires_at);
+                prop_assert!(is_suspended(class) || next_attempt_at <= delivery.expires_at);
             }
             unknowns = if class == OutcomeClass::Unknown { unknowns + 1 } else { 0 };
             charged += u32::from(match class {
@@ -273,8 +272,8 @@ proptest! {
             });
             prop_assert_eq!(delivery.attempts_used, charged);
             prop_assert!(charged <= 10);
-            tries += 1;
-            prop_assert!(tries < 5_000, "it goes on and on with {:?}", class);
+            attempts += 1;
+            prop_assert!(attempts < 5_000, "it goes on and on with {:?}", class);
         }
         prop_assert!(matches!(delivery.state.name(), "delivered" | "failed"));
     }
@@ -302,7 +301,7 @@ fn what_was_most_likely_taken_is_sent_once_more_and_not_as_often_as_what_was_not
     let failed = fresh().apply_outcome(&outcome(OutcomeClass::Retryable), NOW, &terms, HALF);
     let ended = failed.apply_outcome(&unclear, NOW, &terms, HALF);
     assert!(matches!(ended.state, DeliveryState::Failed { .. }), "{:?}", ended.state);
-    // One of a chat that came and cannot be read says less, and is not repeated for ever, either.
+    // An unreadable response of a chat service is repeated a few times only.
     let garbled = Outcome { phase: GARBLED, code: None, ..unclear.clone() };
     let again = |it: Delivery| it.apply_outcome(&garbled, NOW, &terms, HALF);
     let thrice = again(again(again(fresh())));

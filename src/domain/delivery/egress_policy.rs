@@ -1,65 +1,64 @@
-//! How far a webhook may reach: which addresses are never called, and which only when nobody
-//! said otherwise.
+//! The egress policy of webhooks: which addresses are always blocked, and which are configurable.
 //!
-//! Where a cloud keeps the credentials of its machines is never called, whoever writes its
-//! address, and in whatever form. A private network is where receivers of self-hosters live, so
-//! it is called unless that is denied. Judged by bytes alone: nothing is looked up here.
+//! The metadata services of clouds, which return credentials, are blocked in every notation.
+//! Private networks are allowed by default, since receivers of self-hosters are there. Only the
+//! bytes of an address are checked; names are not resolved here.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-/// How far.
+/// Which addresses are allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EgressPolicy {
-    /// The internet, the private networks around us, and this machine.
+    /// The internet, private networks and this machine.
     #[default]
     AllowPrivate,
-    /// The internet alone.
+    /// The internet only.
     DenyPrivate,
 }
 
-/// Why an address is not called.
+/// Why an address is blocked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockedAddress {
     /// Known for the metadata service of a cloud.
     Metadata,
     /// Link-local (RFC 3927; RFC 4291, section 2.5.6), where most clouds have that service.
     LinkLocal,
-    /// No address of anyone: "this network" (RFC 1122, section 3.2.1.3), which many systems take
-    /// for themselves.
+    /// Unspecified: "this network" (RFC 1122, section 3.2.1.3), which many systems treat as their
+    /// own.
     Unspecified,
-    /// Of many at once: multicast or broadcast.
+    /// Multicast or broadcast.
     Multicast,
     /// This very machine.
     Loopback,
     /// In a private network (RFC 1918, RFC 4193, RFC 3879), or behind a carrier's address
     /// translation (RFC 6598).
     Private,
-    /// Set aside for a special use, or for later (RFC 6890): no one on the internet has it.
+    /// Reserved for a special use, or for the future (RFC 6890).
     Reserved,
 }
 
 impl EgressPolicy {
-    /// Whether nobody may call that address, and why. It has the sixteen bytes of IPv6; one of
-    /// IPv4 comes in its mapped form (RFC 4291, section 2.5.5.2).
+    /// Whether that address is blocked, and why. It has the sixteen bytes of IPv6; an IPv4 address
+    /// is in its mapped form (RFC 4291, section 2.5.5.2).
     pub fn check(self, address: [u8; 16]) -> Option<BlockedAddress> {
         let of_itself = if is_ipv4(address) { None } else { of_sixteen(address) };
         let of_inner = inner(address).into_iter().filter_map(of_four);
         let found: Vec<BlockedAddress> = of_inner.chain(of_itself).collect();
-        // What is never called, by any of them; else what only a choice refuses.
+        // The unconditional blocks first; then those of the policy.
         let never = found.iter().find(|refusal| !refusal.is_configurable());
         never.or_else(|| found.first().filter(|_| self == Self::DenyPrivate)).copied()
     }
 }
 
 impl BlockedAddress {
-    /// What the address is, in words that go on after "it is".
+    /// A description that follows "it is".
     pub const fn describe(self) -> &'static str {
         match self {
             Self::Metadata => "the metadata service of a cloud",
             Self::LinkLocal => "link-local, as the metadata services of clouds are",
-            Self::Unspecified => "the address of nobody",
+            Self::Unspecified => "the unspecified address",
             Self::Multicast => "the address of many",
             Self::Loopback => "this machine",
             Self::Private => "in a private network",
@@ -67,7 +66,7 @@ impl BlockedAddress {
         }
     }
 
-    /// Whether only `deny_private` refuses it.
+    /// Whether only `deny_private` blocks it.
     pub const fn is_configurable(self) -> bool {
         match self {
             Self::Loopback | Self::Private | Self::Reserved => true,
@@ -76,7 +75,7 @@ impl BlockedAddress {
     }
 }
 
-/// Whether an address of IPv6 is but the form of one of IPv4, or is translated to one.
+/// Whether an IPv6 address represents or is translated to an IPv4 address.
 const fn is_ipv4(address: [u8; 16]) -> bool {
     matches!(
         address,
@@ -85,21 +84,21 @@ const fn is_ipv4(address: [u8; 16]) -> bool {
     )
 }
 
-/// The IPv4 addresses that one of IPv6 may lead to: mapped and compatible (RFC 4291, section
-/// 2.5.5), translated (RFC 2765), NAT64 (RFC 6052, section 2.2; RFC 8215), 6to4 (RFC 3056), Teredo
-/// (RFC 4380, section 4) and ISATAP (RFC 5214, section 6.1).
+/// The IPv4 addresses of an IPv6 address: mapped and compatible (RFC 4291, section 2.5.5),
+/// translated (RFC 2765), NAT64 (RFC 6052, section 2.2; RFC 8215), 6to4 (RFC 3056), Teredo (RFC
+/// 4380, section 4) and ISATAP (RFC 5214, section 6.1).
 fn inner(address: [u8; 16]) -> Vec<[u8; 4]> {
     let [.., f, g, _, i, j, k, a, b, c, d] = address;
     let last = [a, b, c, d];
     match address {
-        // `::` and `::1` are no forms of anything.
+        // `::` and `::1` represent no IPv4 address.
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0 | 1] => vec![],
         [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, ..]
         | [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, ..]
         | [0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, ..]
         | [0, 0x64, 0xff, 0x9b, 0, 0, 0, 0, 0, 0, 0, 0, ..]
         | [_, _, _, _, _, _, _, _, 0 | 2, 0, 0x5e, 0xfe, ..] => vec![last],
-        // The translator's own length of the prefix is not known; the byte in the middle is none.
+        // The prefix length of the translator is unknown; the byte in the middle is skipped.
         [0, 0x64, 0xff, 0x9b, 0, 1, ..] => vec![[f, g, i, j], [g, i, j, k], [i, j, k, a], last],
         [0x20, 0x02, a, b, c, d, ..] => vec![[a, b, c, d]],
         [0x20, 0x01, 0, 0, ..] => vec![[!a, !b, !c, !d]],
@@ -107,7 +106,7 @@ fn inner(address: [u8; 16]) -> Vec<[u8; 4]> {
     }
 }
 
-/// What an address is by the first row that has it.
+/// The kind of the first matching row.
 fn listed(address: IpAddr) -> Option<BlockedAddress> {
     let has = |net: &str| net.parse::<IpNet>().is_ok_and(|net| net.contains(&address));
     NETS.iter().find(|(nets, _)| nets.iter().any(|net| has(net))).map(|(_, refusal)| *refusal)
@@ -118,14 +117,14 @@ fn of_four(address: [u8; 4]) -> Option<BlockedAddress> {
 }
 
 fn of_sixteen(address: [u8; 16]) -> Option<BlockedAddress> {
-    // What is global unicast at all (RFC 4291, section 2.4; the registry of IANA).
+    // Global unicast addresses (RFC 4291, section 2.4; IANA registry).
     let set_aside = (address[0] >> 5 != 1).then_some(BlockedAddress::Reserved);
     listed(Ipv6Addr::from(address).into()).or(set_aside)
 }
 
-/// The addresses that are not everybody's, the narrower nets first: those of clouds, then the
-/// special-purpose registries of IANA (RFC 6890), multicast (RFC 5771, RFC 4291) and what is
-/// reserved (RFC 1112, section 4). What of IPv6 is beyond global unicast is set aside unlisted.
+/// The special-purpose addresses, narrower networks first: cloud metadata services, then the IANA
+/// registries (RFC 6890), multicast (RFC 5771, RFC 4291) and reserved addresses (RFC 1112, section
+/// 4). IPv6 beyond global unicast is reserved without a row.
 const NETS: [(&[&str], BlockedAddress); 8] = [
     // Alibaba, Oracle and Azure; Amazon (instances, and pods of its Kubernetes), Google, Oracle
     // and Scaleway.
@@ -149,7 +148,7 @@ const NETS: [(&[&str], BlockedAddress); 8] = [
         ],
         BlockedAddress::Private,
     ),
-    // Protocol assignments, 6to4, benchmarks, examples, and what was never given out.
+    // Protocol assignments, 6to4, benchmarks, examples, and unallocated blocks.
     (
         &[
             "192.0.0.0/24",
@@ -277,7 +276,7 @@ mod tests {
                 assert_eq!(refusal(EgressPolicy::AllowPrivate, &text), near, "near, `{text}`");
                 assert_eq!(refusal(EgressPolicy::DenyPrivate, &text), public, "public, `{text}`");
             }
-            // What nobody has is not called where only the internet is.
+            // Unallocated addresses are blocked if only the internet is allowed.
             let public = public.or(Some(BlockedAddress::Reserved));
             for prefix in ["::", "::ffff:0:"] {
                 let text = format!("{prefix}{inner}");

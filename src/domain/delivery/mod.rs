@@ -1,8 +1,9 @@
-//! A delivery: one event to one channel and one recipient, and what the outcome of a try means.
+//! A delivery: one event to one channel and one recipient; decides what the outcome of an attempt
+//! means.
 //!
-//! What always holds: a delivery ends only as delivered, failed or cancelled; a crash, a
-//! request to wait and our own lack of network spend no try; a wait is never shorter than the
-//! other side asked for. Rows, leases and clocks are elsewhere.
+//! A delivery ends as delivered, failed or cancelled. A crash, a requested delay and a local
+//! network failure charge no attempt. A delay is never shorter than requested. Rows, leases and
+//! clocks are elsewhere.
 
 pub mod retry_policy;
 pub mod retry_after;
@@ -27,18 +28,18 @@ use crate::domain::time::timestamp::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(String);
 
-/// A text that is no delivery id.
+/// The text is not a delivery id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a delivery id: they look like `dlv_0193…`")]
+#[error("`{0}` is not a delivery id such as `dlv_0193…`")]
 pub struct DeliveryIdError(String);
 
 impl DeliveryId {
-    /// A fresh id, made of the moment and of chance.
-    pub fn mint(now: Timestamp, roll: RandomBits) -> Self {
-        Self(format!("{DELIVERY_PREFIX}{}", uuid_v7(now, roll)))
+    /// A new id from the time and random bits.
+    pub fn mint(now: Timestamp, random: RandomBits) -> Self {
+        Self(format!("{DELIVERY_PREFIX}{}", uuid_v7(now, random)))
     }
 
-    /// Takes an id that was minted before.
+    /// Parses an id.
     ///
     /// # Errors
     /// When the text does not begin with `dlv_` or has other than letters and digits behind it.
@@ -61,24 +62,24 @@ impl fmt::Display for DeliveryId {
     }
 }
 
-/// Where a delivery stands.
+/// The state of a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryState {
-    /// Waiting for its next try.
+    /// Waiting for its next attempt.
     Pending {
-        /// Not to be tried before.
+        /// The time of the next attempt.
         next_attempt_at: Timestamp,
     },
-    /// A try is under way.
+    /// An attempt is in flight.
     Sending,
-    /// The other side took it.
+    /// The receiver accepted it.
     Delivered,
-    /// Given up: a dead letter, with the reason.
+    /// A dead letter.
     Failed {
         /// Why, for people.
         reason: String,
     },
-    /// Ended by hand.
+    /// Cancelled by an operator.
     Cancelled,
 }
 
@@ -98,86 +99,84 @@ impl DeliveryState {
 /// The part of a delivery that outcomes change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
-    /// Where it stands.
+    /// Its state.
     pub state: DeliveryState,
-    /// Tries that count against the schedule.
+    /// Attempts that are charged to the schedule.
     pub attempts_used: u32,
-    /// Tries in a row that did not count: they make waits grow, too.
+    /// Consecutive attempts that were not charged; they lengthen the delay.
     pub free_attempts: u32,
-    /// Tries in a row that ended with us dead.
+    /// Consecutive attempts with an unknown outcome.
     pub unknowns: u32,
-    /// No attempt after this moment, but for one behind a wait that was asked for before it.
+    /// No attempt after this time, except one after a requested delay.
     pub expires_at: Timestamp,
 }
 
-/// How one try at a delivery ended.
+/// The outcome of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What it means.
+    /// Its class.
     pub class: OutcomeClass,
-    /// How far the try came: `connect`, `response`, `rcpt`, `data`, …
+    /// The phase that the attempt reached: `connect`, `response`, `rcpt`, `data`, …
     pub phase: &'static str,
-    /// The status code of HTTP or SMTP, if there was an answer.
+    /// The status code of HTTP or SMTP, if there was a response.
     pub code: Option<u16>,
-    /// How long the other side asks us to stay away.
+    /// The delay that the receiver requests.
     pub retry_after: Option<Duration>,
-    /// What went wrong, for people; never a URL, an address or a secret.
+    /// The error, for people; never a URL, an address or a secret.
     pub error: Option<String>,
-    /// The beginning of the other side's answer, for people; data, never trusted.
+    /// The beginning of the response, for people; untrusted.
     pub snippet: Option<String>,
-    /// What the other side's clock said, where it said so.
+    /// The time of the receiver's clock, if it sent it.
     pub clock: Option<Timestamp>,
-    /// Whom it tells about, beside this delivery.
+    /// What it is about, besides this delivery.
     pub scope: Scope,
-    /// What mends it, for whoever tries by hand; `None` where the class and the code say enough.
+    /// How to fix it, for manual attempts; `None` if the class and the code are sufficient.
     pub help: Option<&'static str>,
 }
 
-/// Whom the end of an attempt tells about, beside its own delivery.
+/// What an outcome is about, besides its delivery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Scope {
-    /// The channel: the way to it, or its settings here.
+    /// The channel: its connection, or its settings.
     #[default]
     Channel,
-    /// The channel, by how the other side judges us: it may be mended there as well as here, so it
-    /// is tried on for as long as it lasts.
+    /// The channel: the receiver rejects the sender, which may be fixed on either side, so attempts
+    /// continue.
     Standing,
-    /// One of the channel's recipients, or one message to it: others may get theirs.
+    /// One recipient of the channel, or one message to it; others may be accepted.
     Recipient,
-    /// The same, or us: the other side does not say which.
+    /// The recipient or the sender: the receiver does not say which.
     Unclear,
 }
 
-/// What the end of a try means for the delivery.
+/// What the outcome of an attempt means for the delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutcomeClass {
-    /// Taken.
+    /// Accepted.
     Delivered,
-    /// Not taken now; spends a try.
+    /// Not accepted now; charges an attempt.
     Retryable,
-    /// The other side, or its answer, was lost after everything had been sent: it may have been
-    /// taken. Spends a try.
+    /// The connection or the response was lost after everything had been sent: it may have been
+    /// accepted. Charges an attempt.
     Ambiguous,
-    /// The other side asks us to wait; spends no try.
+    /// The receiver requests a delay; charges no attempt.
     Throttled,
-    /// The fault is on our side of the wire; spends no try.
+    /// A local failure; charges no attempt.
     Local,
-    /// This message will never be taken.
+    /// The receiver will never accept this message.
     Rejected,
-    /// Nothing will ever be taken there again: the place is gone, or wants no more. Spends no
-    /// try; the channel is disabled.
+    /// The receiver is gone, or unsubscribed. Charges no attempt; the channel is disabled.
     Gone,
-    /// The channel's own settings are refused: its login, its sender, its way of securing the
-    /// connection. A human has to mend them, or is just doing so. Spends no try; the channel is
-    /// disabled when it lasts.
+    /// The settings of the channel are rejected: login, sender or encryption. An operator must fix
+    /// them. Charges no attempt; the channel is disabled if it lasts.
     Misconfigured,
-    /// We were killed while it was under way; spends no try, until it happens so often in a row
-    /// that the message itself may be what kills us.
+    /// The process was killed during the attempt; charges no attempt, until it happens so often in
+    /// a row that the message itself may be the cause.
     Unknown,
 }
 
 impl Outcome {
-    /// A try that ended so in that phase, without anything more to say.
+    /// An outcome with a class and a phase only.
     pub const fn new(class: OutcomeClass, phase: &'static str) -> Self {
         Self {
             class,
@@ -192,24 +191,24 @@ impl Outcome {
         }
     }
 
-    /// After how many attempts at most it is given up, where an answer came that is neither a yes
-    /// nor a no: then the message may well have been taken each time.
+    /// The maximum number of attempts after an ambiguous response: the message may have been
+    /// accepted each time.
     fn unclear_attempts_max(&self) -> Option<u32> {
         match (self.class, self.code) {
-            // A success by its code, and not by its words: most likely taken.
+            // A success by its code, but not by its body: most likely accepted.
             (OutcomeClass::Ambiguous, Some(200..=299)) => Some(UNCLEAR_ATTEMPTS_MAX),
             (OutcomeClass::Ambiguous, _) if self.phase == GARBLED => Some(GARBLED_ATTEMPTS_MAX),
             _ => None,
         }
     }
 
-    /// Whether the other side, or the way to it, seems to be overloaded.
+    /// Whether the receiver, or an intermediary, seems to be overloaded.
     const fn is_overload(&self) -> bool {
         matches!(self.class, OutcomeClass::Ambiguous) || matches!(self.code, Some(502..=504))
     }
 
-    /// Whether it is we that are refused, or may be, though it is only waited for: operators have
-    /// to know at once, since waiting alone may mend nothing.
+    /// Whether the sender is rejected, or may be, even if the attempt is repeated: it is reported
+    /// at once, since waiting may not fix it.
     pub fn is_sender_refused(&self) -> bool {
         let refused = matches!(self.code, Some(500..)) && self.scope != Scope::Channel;
         match self.class {
@@ -225,7 +224,7 @@ impl Outcome {
         }
     }
 
-    /// Whether it tells about one recipient, or one message to it, and of the channel nothing.
+    /// Whether it is about one recipient, or one message to it, and not about the channel.
     pub const fn is_about_recipient(&self) -> bool {
         match self.scope {
             Scope::Recipient | Scope::Unclear => true,
@@ -233,8 +232,8 @@ impl Outcome {
         }
     }
 
-    /// The same, when the recipient took another message since the first attempt at this one: a
-    /// refusal that may have been meant for us or for the recipient was meant for this message.
+    /// The outcome, if the recipient accepted another message since the first attempt: the
+    /// rejection is then about this message.
     #[must_use]
     pub fn after_accepted_message(self) -> Self {
         match (self.class, self.scope) {
@@ -245,7 +244,7 @@ impl Outcome {
         }
     }
 
-    /// What happened, in a few words for people, and what the other side said itself.
+    /// A short description for people, with the text of the receiver.
     pub fn summary(&self) -> String {
         let happened = match (&self.error, self.code) {
             (Some(error), _) => error.clone(),
@@ -277,29 +276,29 @@ impl OutcomeClass {
 }
 
 impl Delivery {
-    /// A delivery that has not been tried; its first try is due after the schedule's first wait.
-    pub fn new(now: Timestamp, terms: &DeliveryPolicy) -> Self {
-        let first = terms.schedule.delay(0).unwrap_or_default();
+    /// A delivery without attempts; the first is due after the first delay of the schedule.
+    pub fn new(now: Timestamp, policy: &DeliveryPolicy) -> Self {
+        let first = policy.schedule.delay(0).unwrap_or_default();
         Self {
             state: DeliveryState::Pending { next_attempt_at: now.plus(first) },
             attempts_used: 0,
             free_attempts: 0,
             unknowns: 0,
-            expires_at: now.plus(terms.expires_after),
+            expires_at: now.plus(policy.expires_after),
         }
     }
 
-    /// What `outcome`, which came at `now`, means for the delivery. `roll` gives the jitter.
+    /// Applies `outcome` at `now`. `random` gives the jitter.
     #[must_use]
     pub fn apply_outcome(
         mut self,
         outcome: &Outcome,
         now: Timestamp,
-        terms: &DeliveryPolicy,
-        roll: RandomBits,
+        policy: &DeliveryPolicy,
+        random: RandomBits,
     ) -> Self {
         let in_doubt = matches!(outcome.class, OutcomeClass::Ambiguous | OutcomeClass::Unknown);
-        if in_doubt && terms.on_unknown == OnUnknown::Hold {
+        if in_doubt && policy.on_unknown == OnUnknown::Hold {
             return self.fail(format!("{HELD}: {}", outcome.summary()));
         }
         let wait = match outcome.class {
@@ -317,9 +316,9 @@ impl Delivery {
             }
             OutcomeClass::Retryable | OutcomeClass::Ambiguous => {
                 self.free_attempts = 0;
-                match self.counted_delay(terms) {
+                match self.counted_delay(policy) {
                     Some(wait) if outcome.is_overload() => {
-                        wait.max(terms.schedule.overload_delay())
+                        wait.max(policy.schedule.overload_delay())
                     }
                     Some(wait) => wait,
                     None => return self.fail(format!("{EXHAUSTED}: {}", outcome.summary())),
@@ -339,7 +338,7 @@ impl Delivery {
                 if self.unknowns < POISON_AFTER {
                     Duration::ZERO
                 } else {
-                    match self.counted_delay(terms) {
+                    match self.counted_delay(policy) {
                         Some(wait) => wait,
                         None => return self.fail(POISON.to_owned()),
                     }
@@ -350,12 +349,12 @@ impl Delivery {
             self.unknowns = 0;
         }
         let floor = outcome.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
-        let wait = roll.jitter(wait, JITTER);
-        // What waits for a human to mend the channel is parked with it.
-        let parked = matches!(outcome.class, OutcomeClass::Gone | OutcomeClass::Misconfigured);
-        // A wait that was asked for is kept in full, and never ends a delivery: when it is longer
-        // than the delivery lives, there is one attempt behind it.
-        if now.plus(wait) > self.expires_at && !parked {
+        let wait = random.jitter(wait, JITTER);
+        // Such deliveries are suspended with the channel until an operator fixes it.
+        let suspended = matches!(outcome.class, OutcomeClass::Gone | OutcomeClass::Misconfigured);
+        // A requested delay is always kept, and never expires a delivery: if it is longer than the
+        // remaining time, one attempt follows it.
+        if now.plus(wait) > self.expires_at && !suspended {
             return self.fail(format!("{EXPIRED}: {}", outcome.summary()));
         }
         let next_attempt_at = now.plus(wait.max(floor));
@@ -363,23 +362,24 @@ impl Delivery {
         self
     }
 
-    /// The same for any try. `probe_of` is when the delivery is due if the try was made before its
-    /// time, to see whether the other side takes anything at all: such a try neither spends what
-    /// the schedule has nor brings the next one forward.
+    /// The same for any attempt. `probe_of` is the due time of a delivery that was attempted early
+    /// as a probe: a failed probe is neither charged nor changes the schedule.
     #[must_use]
     pub fn apply_attempt(
         self,
         outcome: &Outcome,
         probe_of: Option<Timestamp>,
         now: Timestamp,
-        terms: &DeliveryPolicy,
-        roll: RandomBits,
+        policy: &DeliveryPolicy,
+        random: RandomBits,
     ) -> Self {
-        let Some(due_at) = probe_of else { return self.apply_outcome(outcome, now, terms, roll) };
-        let spared = match outcome.class {
+        let Some(due_at) = probe_of else {
+            return self.apply_outcome(outcome, now, policy, random);
+        };
+        let is_free_probe = match outcome.class {
             OutcomeClass::Retryable => true,
             OutcomeClass::Ambiguous => {
-                terms.on_unknown == OnUnknown::Resend && outcome.unclear_attempts_max().is_none()
+                policy.on_unknown == OnUnknown::Resend && outcome.unclear_attempts_max().is_none()
             }
             OutcomeClass::Delivered
             | OutcomeClass::Throttled
@@ -389,19 +389,19 @@ impl Delivery {
             | OutcomeClass::Misconfigured
             | OutcomeClass::Unknown => false,
         };
-        if spared {
+        if is_free_probe {
             return Self { state: DeliveryState::Pending { next_attempt_at: due_at }, ..self };
         }
-        let mut settled = self.apply_outcome(outcome, now, terms, roll);
+        let mut settled = self.apply_outcome(outcome, now, policy, random);
         if let DeliveryState::Pending { next_attempt_at } = &mut settled.state {
             *next_attempt_at = due_at.max(*next_attempt_at);
         }
         settled
     }
 
-    fn counted_delay(&mut self, terms: &DeliveryPolicy) -> Option<Duration> {
+    fn counted_delay(&mut self, policy: &DeliveryPolicy) -> Option<Duration> {
         self.attempts_used = self.attempts_used.saturating_add(1);
-        terms.schedule.delay(self.attempts_used)
+        policy.schedule.delay(self.attempts_used)
     }
 
     fn free_delay(&mut self, first: Duration, max: Duration) -> Duration {
@@ -416,35 +416,35 @@ impl Delivery {
     }
 }
 
-/// A wait asked for by a receiver is obeyed up to this.
+/// The maximum delay that a receiver can request.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
 
 const DELIVERY_PREFIX: &str = "dlv_";
 const JITTER: f64 = 0.2;
-/// The least wait of a receiver that says how long it wants to be left alone, …
+/// The minimum delay if the receiver requests a delay, …
 const REQUESTED_DELAY: Duration = Duration::from_secs(5);
-/// … and of one that does not say.
+/// … and if it does not say how long.
 const THROTTLED_DELAY: Duration = Duration::from_secs(60);
 const THROTTLED_DELAY_MAX: Duration = Duration::from_hours(1);
 const LOCAL_DELAY: Duration = Duration::from_secs(5);
 const LOCAL_DELAY_MAX: Duration = Duration::from_secs(300);
-/// A password that is being changed is right again in minutes.
+/// A change of a password takes minutes.
 const MISCONFIGURED_DELAY: Duration = Duration::from_secs(60);
 const MISCONFIGURED_DELAY_MAX: Duration = Duration::from_secs(15 * 60);
 const DOUBLINGS_MAX: u32 = 16;
-/// From this many deaths in a row on, each spends a try: a message that kills us must not keep
-/// us from working, and one that only met bad luck must not be given up.
+/// The number of consecutive unknown outcomes after which each charges an attempt: a message that
+/// crashes the process must not block others, and one that was only unlucky must not fail.
 const POISON_AFTER: u32 = 5;
-/// What was most likely taken is sent once more, and not as often as what was not.
+/// A message that was most likely accepted is sent once more only.
 const UNCLEAR_ATTEMPTS_MAX: u32 = 2;
-/// An answer that cannot be read says less: it may also be of something else at that port.
+/// An unreadable response says less: it may come from another service.
 const GARBLED_ATTEMPTS_MAX: u32 = 4;
-/// The phase of an answer of a chat that came and cannot be read.
+/// The phase of an unreadable response of a chat service.
 pub const GARBLED: &str = "garbled_response";
 const EXHAUSTED: &str = "no attempts left";
-const HELD: &str = "held, because it may have been taken";
+const HELD: &str = "held, because it may have been delivered";
 const EXPIRED: &str = "expired";
-const POISON: &str = "the program died again and again while sending it";
+const POISON: &str = "the process was killed repeatedly while sending it";
 
 #[cfg(test)]
 #[path = "delivery_tests.rs"]

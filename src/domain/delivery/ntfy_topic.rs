@@ -1,4 +1,4 @@
-//! The topic of an ntfy server, where whoever knows its name can listen: a secret.
+//! The topic of an ntfy server: a secret, since everyone who knows its name can subscribe.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use std::fmt;
 #[derive(Clone, PartialEq, Eq)]
 pub struct NtfyTopic(String);
 
-/// The path names no topic. Nothing here repeats it.
+/// Why a path contains no topic. Does not repeat the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NtfyTopicError {
     /// There is no path.
@@ -15,17 +15,16 @@ pub enum NtfyTopicError {
     /// Longer, or of other characters, than a topic.
     #[error("the last part of its path is not 1 to {LENGTH_MAX} letters, digits, `_` or `-`")]
     Malformed,
-    /// What the server uses itself.
+    /// A reserved name of the server.
     #[error("the last part of its path is a name that ntfy keeps for itself")]
     Reserved,
 }
 
 impl NtfyTopic {
-    /// The topic that is the last part of a URL's path, with or without slashes around it, and the
-    /// path of the server, which ends in a slash: whatever stands before the topic.
+    /// The topic, which is the last segment of a URL's path, and the path of the server before it,
+    /// which ends in a slash.
     ///
-    /// # Errors
-    /// When the last part is no topic, by the rules of ntfy.
+    /// When the last segment is not a valid topic of ntfy.
     pub fn of_path(path: &str) -> Result<(String, Self), NtfyTopicError> {
         let text = path.trim_matches('/');
         let (root, topic) = text.rsplit_once('/').unwrap_or(("", text));
@@ -36,7 +35,7 @@ impl NtfyTopic {
         if topic.len() > LENGTH_MAX || !topic.bytes().all(plain) {
             return Err(NtfyTopicError::Malformed);
         }
-        // Below a topic there are ways to it, which people copy as well.
+        // Users may copy the URL of an endpoint below the topic.
         if RESERVED.contains(&topic) || (!root.is_empty() && WAYS.contains(&topic)) {
             return Err(NtfyTopicError::Reserved);
         }
@@ -57,10 +56,10 @@ impl fmt::Debug for NtfyTopic {
 }
 
 const LENGTH_MAX: usize = 64;
-/// What the server takes for no topic.
+/// Names that the server reserves.
 const RESERVED: [&str; 10] =
     ["docs", "static", "file", "app", "metrics", "account", "settings", "signup", "login", "v1"];
-/// What stands behind a topic in its other URLs.
+/// Endpoints below a topic.
 const WAYS: [&str; 8] = ["json", "sse", "raw", "ws", "auth", "publish", "send", "trigger"];
 
 #[cfg(test)]
@@ -84,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_topic_is_told_why() {
+    fn an_invalid_topic_is_reported_with_the_reason() {
         let check = |path: &str, expected: NtfyTopicError| {
             assert_eq!(NtfyTopic::of_path(path), Err(expected), "for `{path}`");
         };

@@ -1,36 +1,36 @@
-//! How one recipient of a channel is doing, where a channel has several: each may be refused or
-//! deferred for ever while the others get theirs.
+//! The health of one recipient of a channel with several: each may be rejected or deferred while
+//! the others accept.
 //!
-//! What always holds: only a message that this recipient took ends its trouble, so nothing that
-//! others take makes it come and go; what the whole channel suffers is not told of each recipient.
+//! Only a message that this recipient accepts ends its failure. A failure of the whole channel is
+//! not reported for each recipient.
 
 use std::time::Duration;
 
 use crate::domain::delivery::{Delivery, Outcome, OutcomeClass};
 use crate::domain::time::timestamp::Timestamp;
 
-/// How a recipient is doing.
+/// The health of a recipient.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecipientHealth {
-    /// When it last took a message.
+    /// When it last accepted a message.
     pub delivered_at: Option<Timestamp>,
-    /// The first attempt since then that did not get through, whoever's fault it was.
+    /// The first failed attempt since then, whatever the cause.
     pub failure_since: Option<Timestamp>,
-    /// Since when operators have to know.
+    /// Since when it is reported as failing.
     pub failing_since: Option<Timestamp>,
-    /// What went wrong last, for people.
+    /// The last failure, for people.
     pub reason: Option<String>,
 }
 
 impl RecipientHealth {
-    /// Whether the end of an attempt says nothing about the channel: it was said of this recipient
-    /// alone, or others have taken messages since its trouble began.
+    /// Whether an outcome is about the recipient only: it says so, or others have accepted messages
+    /// since its failure began.
     pub fn is_only_one_failing(
         &self,
         outcome: &Outcome,
         others_took_at: Option<Timestamp>,
     ) -> bool {
-        let is_trouble = match outcome.class {
+        let is_failure = match outcome.class {
             OutcomeClass::Retryable
             | OutcomeClass::Ambiguous
             | OutcomeClass::Throttled
@@ -41,11 +41,11 @@ impl RecipientHealth {
         };
         let others_get_theirs =
             self.failure_since.is_some_and(|since| others_took_at > Some(since));
-        is_trouble && (outcome.is_about_recipient() || others_get_theirs)
+        is_failure && (outcome.is_about_recipient() || others_get_theirs)
     }
 
-    /// What the end of an attempt does. `delivery` is as the outcome left it; `alone` is whether
-    /// it says nothing about the channel.
+    /// Applies an attempt. `delivery` is as the outcome left it; `alone` is whether it is about the
+    /// recipient only.
     #[must_use]
     pub fn after(
         mut self,
@@ -56,7 +56,7 @@ impl RecipientHealth {
     ) -> Self {
         match outcome.class {
             OutcomeClass::Delivered => return Self { delivered_at: Some(now), ..Self::default() },
-            // A dead letter is told of by itself, and a place that is gone by its channel.
+            // Dead letters are reported by themselves, and a disabled channel by its condition.
             OutcomeClass::Rejected | OutcomeClass::Gone => return self,
             OutcomeClass::Retryable
             | OutcomeClass::Ambiguous
@@ -75,8 +75,7 @@ impl RecipientHealth {
         self
     }
 
-    /// The channel, which took nothing for so long that operators know, takes messages again: what
-    /// kept this recipient waiting is over, as far as anyone knows.
+    /// The failing channel accepts messages again: the delay of this recipient ends.
     #[must_use]
     pub fn on_channel_recovered(self, now: Timestamp) -> Self {
         match (self.failing_since, self.failure_since) {
@@ -86,8 +85,8 @@ impl RecipientHealth {
     }
 }
 
-/// A mail address as operators may read it in messages and logs: whose it is can be told by those
-/// who know it.
+/// A masked mail address for messages and logs, which only those who know the address can
+/// recognize.
 pub fn masked(address: &str) -> String {
     let Some((local, domain)) = address.rsplit_once('@') else { return "***".to_owned() };
     let shown = if local.chars().count() >= SHOWN_FROM { SHOWN_CHARS } else { 1 };
@@ -95,11 +94,11 @@ pub fn masked(address: &str) -> String {
     format!("{begin}***@{domain}")
 }
 
-/// Trouble that lasts as long as this is told of.
+/// A failure that lasts this long is reported.
 const REPORTED_AFTER: Duration = Duration::from_hours(1);
-/// A delivery that fails as often as this is told of.
+/// A delivery with this many failed attempts is reported.
 const REPORTED_AT_ATTEMPT: u32 = 4;
-/// Local parts that are no shorter show more of their beginning.
+/// Local parts of at least this length show more of their beginning.
 const SHOWN_FROM: usize = 4;
 const SHOWN_CHARS: usize = 2;
 
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_recipient_that_is_deferred_for_an_hour_is_told_of_once_until_it_takes_a_message() {
+    fn a_recipient_that_is_deferred_for_an_hour_is_reported_once_until_it_accepts_a_message() {
         let deferred = outcome(OutcomeClass::Throttled, Scope::Recipient, 450);
         let mut health = RecipientHealth::default();
         for minutes in 0..60 {
@@ -146,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_that_is_waited_for_is_told_of_at_once() {
+    fn a_rejected_sender_is_reported_at_once() {
         for refused in [
             outcome(OutcomeClass::Misconfigured, Scope::Recipient, 550),
             outcome(OutcomeClass::Throttled, Scope::Recipient, 550),
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_whole_channel_suffers_is_told_of_the_channel() {
+    fn a_failure_of_the_whole_channel_is_not_reported_for_the_recipient() {
         let lost = outcome(OutcomeClass::Retryable, Scope::Channel, 471);
         let health = after(RecipientHealth::default(), &lost, None, NOW);
         let later = NOW.plus(HOUR * 5);
@@ -191,11 +190,11 @@ mod tests {
     }
 
     #[test]
-    fn a_masked_address_can_be_told_by_who_knows_it() {
+    fn a_masked_address_is_recognized_by_those_who_know_it() {
         assert_eq!(masked("studio@example.com"), "st***@example.com");
         assert_eq!(masked("jo@example.com"), "j***@example.com");
         assert_eq!(masked("\"a@b\"@example.com"), "\"a***@example.com");
         assert_eq!(masked("äöüäö@bücher.example"), "äö***@bücher.example");
-        assert_eq!(masked("nobody"), "***");
+        assert_eq!(masked("no-address"), "***");
     }
 }

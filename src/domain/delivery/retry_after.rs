@@ -1,18 +1,15 @@
-//! `Retry-After`: how long another server asks us to stay away (RFC 9110, section 10.2.3).
-//!
-//! A request, never a command: what is absurd is ignored, and no answer can send us away for
-//! longer than the caller allows.
+//! `Retry-After`: the delay that a server requests (RFC 9110, section 10.2.3). Absurd values are
+//! ignored, and the caller limits the delay.
 
 use std::time::Duration;
 
 use crate::domain::time::timestamp::Timestamp;
 
-/// Reads a `Retry-After` header: whole seconds, seconds with a fraction (seen in the field), or
-/// an HTTP date. A date is measured against the answer's own `Date` header when it has one,
-/// else against `now`, so that a wrong clock on our side does not matter.
+/// Parses a `Retry-After` header: whole seconds, seconds with a fraction (seen in practice), or an
+/// HTTP date. A date is compared with the `Date` header of the response if there is one, else with
+/// `now`, so that a wrong local clock does not matter.
 ///
-/// The result is at most `max`. `None` for a wait of nothing, for a date in the past, and for
-/// text that is none of the three.
+/// The result is at most `max`. `None` for zero, for a date in the past, and for other text.
 pub fn parse(
     header: &str,
     date_header: Option<&str>,

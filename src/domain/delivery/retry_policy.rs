@@ -1,22 +1,21 @@
-//! The terms of a delivery: the wait before each try, when to give up, and what to do when nobody
-//! knows whether a try was taken.
+//! The delivery policy: the delay before each attempt, the expiry, and what to do after an unknown
+//! outcome.
 
 use std::time::Duration;
 
-/// What holds for the deliveries of one channel.
+/// The delivery policy of one channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryPolicy {
-    /// When tries are repeated.
+    /// The delays between attempts.
     pub schedule: RetrySchedule,
-    /// How long after it was made a delivery is tried at most, time in which it may not be tried
-    /// apart.
+    /// The maximum age of a delivery, without the time in which the channel could not be used.
     pub expires_after: Duration,
-    /// What becomes of a delivery that may have been taken.
+    /// What to do with a delivery that may have been accepted.
     pub on_unknown: OnUnknown,
 }
 
 impl DeliveryPolicy {
-    /// The terms of a webhook that says nothing else.
+    /// The default policy of a webhook.
     pub fn webhook() -> Self {
         Self {
             schedule: RetrySchedule::webhook(),
@@ -25,44 +24,44 @@ impl DeliveryPolicy {
         }
     }
 
-    /// The terms of a chat that says nothing else.
+    /// The default policy of a chat.
     pub fn chat() -> Self {
         Self { expires_after: CHAT_EXPIRES_AFTER, ..Self::webhook() }
     }
 
-    /// The terms of a mail account that says nothing else.
+    /// The default policy of a mail channel.
     pub fn email() -> Self {
         Self { schedule: RetrySchedule::email(), ..Self::webhook() }
     }
 }
 
-/// What becomes of a delivery of which nobody knows whether it was taken.
+/// What to do after an unknown outcome.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnUnknown {
-    /// It is sent again: rather twice than not at all.
+    /// It is sent again, and may arrive twice.
     #[default]
     Resend,
-    /// It becomes a dead letter, for a human to look at: rather not than twice.
+    /// It becomes a dead letter for manual review, and may never arrive.
     Hold,
 }
 
-/// The waits before the first, second, … try; as many tries as there are waits.
+/// The delays before the first, second, … attempt; one attempt per delay.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetrySchedule(Vec<Duration>);
 
-/// Why a list of waits makes no schedule.
+/// Why a list of delays is not a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RetryScheduleError {
-    /// There must be at least one try.
+    /// There are no delays.
     #[error("a retry schedule needs at least one delay: `[\"0s\"]` makes one attempt")]
     Empty,
-    /// More than anyone could mean.
-    #[error("a retry schedule has at most {ATTEMPTS_MAX} waits")]
+    /// There are too many.
+    #[error("a retry schedule has at most {ATTEMPTS_MAX} delays")]
     TooLong,
 }
 
 impl RetrySchedule {
-    /// Checks and takes the waits.
+    /// Creates a schedule.
     ///
     /// # Errors
     /// When there is none, or there are more than a hundred.
@@ -76,38 +75,38 @@ impl RetrySchedule {
         Ok(Self(waits))
     }
 
-    /// The schedule of webhooks: ten tries over 75 h 35 min, as Standard Webhooks shows
+    /// The schedule of webhooks: ten attempts within 75 h 35 min, as in Standard Webhooks
     /// (specification 1.0.0, "Deliverability and reliability").
     pub fn webhook() -> Self {
         Self(WEBHOOK_S.map(Duration::from_secs).to_vec())
     }
 
-    /// The schedule of mails: thirteen tries over about 100 h, in the spirit of RFC 5321,
-    /// section 4.5.4.1 (four to five days), with a quick start.
+    /// The schedule of mail: thirteen attempts within about 100 h, similar to RFC 5321, section
+    /// 4.5.4.1 (four to five days), with a quick start.
     pub fn email() -> Self {
         Self(EMAIL_S.map(Duration::from_secs).to_vec())
     }
 
-    /// The wait before the next try when `used` tries have been spent; `None` when none is left.
+    /// The delay before the next attempt after `used` charged attempts; `None` when none is left.
     pub fn delay(&self, used: u32) -> Option<Duration> {
         self.0.get(usize::try_from(used).ok()?).copied()
     }
 
-    /// The least wait after an answer that shows the other side under strain: a minute, or the
-    /// longest wait of a schedule that is in more of a hurry.
+    /// The minimum delay after a response that indicates overload: one minute, or the longest delay
+    /// of a shorter schedule.
     pub fn overload_delay(&self) -> Duration {
         self.0.iter().max().map_or(OVERLOAD_STEP, |longest| OVERLOAD_STEP.min(*longest))
     }
 
-    /// All waits in order.
+    /// All delays in order.
     pub fn delays(&self) -> &[Duration] {
         &self.0
     }
 }
 
-/// No try is made later than this after the event, unless a channel says otherwise.
+/// The default maximum age.
 const EXPIRES_AFTER: Duration = Duration::from_hours(7 * 24);
-/// News of an avatar in a chat is no news any more after this.
+/// The default maximum age for chats, where old events are worth little.
 const CHAT_EXPIRES_AFTER: Duration = Duration::from_hours(24);
 
 const OVERLOAD_STEP: Duration = Duration::from_secs(60);

@@ -1,6 +1,5 @@
-//! A template of a JSON body, as it stands in the config: a tree whose texts are templates.
-//!
-//! Knows nothing of the language of the texts. Where a text stands is its path: `.a[0].b`.
+//! A template of a JSON body: a tree with templates as strings. Independent of the template
+//! language. A path has the form `.a[0].b`.
 
 /// A node of the tree.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,8 +1,7 @@
-//! A bare e-mail address, checked once at the edge.
+//! A bare e-mail address, validated when parsed.
 //!
-//! Only the form is checked (RFC 5321, section 4.1.2, and RFC 6531): nobody is asked whether it
-//! exists. What was parsed can stand in an SMTP command and in a header as it is; there is no
-//! second check. Display names do not belong here.
+//! Only the syntax is validated (RFC 5321, section 4.1.2, and RFC 6531), not whether it exists. It
+//! can be used in SMTP commands and headers unchanged. Display names are not supported.
 
 use std::fmt;
 
@@ -18,7 +17,7 @@ pub struct MailAddress {
     domain: MailDomain,
 }
 
-/// Why a text is no address, as the end of a sentence that begins with it.
+/// Why a text is not an address, as the end of a sentence that begins with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MailAddressError {
     /// No `@`.
@@ -30,9 +29,9 @@ pub enum MailAddressError {
     /// A display name, or brackets.
     #[error("has a name or angle brackets around the address")]
     Named,
-    /// Control characters, or characters that nobody sees.
+    /// Control or invisible characters.
     #[error("has control characters or invisible characters in it")]
-    Unseen,
+    Invisible,
     /// Blanks at the beginning or the end.
     #[error("has blanks around it")]
     Blanks,
@@ -48,13 +47,13 @@ pub enum MailAddressError {
     /// RFC 5321, section 4.5.3.1.
     #[error("is too long: 64 characters before its `@`, and 254 in all, are the most")]
     Length,
-    /// What is wrong behind the `@`.
+    /// An invalid domain.
     #[error("has a wrong domain, which {0}")]
     Domain(#[source] MailDomainError),
 }
 
 impl MailAddress {
-    /// Checks and takes an address.
+    /// Parses an address.
     ///
     /// # Errors
     /// When the text is not `local@domain`, or carries a display name or control characters.
@@ -63,7 +62,7 @@ impl MailAddress {
             return Err(MailAddressError::Blanks);
         }
         if text.chars().any(is_unsafe) {
-            return Err(MailAddressError::Unseen);
+            return Err(MailAddressError::Invisible);
         }
         let (content, domain) = match text.strip_prefix('"') {
             Some(rest) => unquote(rest)?,
@@ -85,17 +84,17 @@ impl MailAddress {
         &self.text
     }
 
-    /// What stands before the `@`, in quotes where it needs them.
+    /// The local part, in quotes where necessary.
     pub fn local_part(&self) -> &str {
         self.text.get(..self.text.len() - self.domain.as_str().len() - 1).unwrap_or_default()
     }
 
-    /// What stands behind the `@`.
+    /// The domain.
     pub const fn domain(&self) -> &MailDomain {
         &self.domain
     }
 
-    /// Whether only servers with SMTPUTF8 (RFC 6531) take it.
+    /// Whether it requires a server with SMTPUTF8 (RFC 6531).
     pub fn needs_smtputf8(&self) -> bool {
         !self.text.is_ascii()
     }
@@ -107,7 +106,7 @@ impl fmt::Display for MailAddress {
     }
 }
 
-/// The parts of an address that begins with a quote, which is cut off: what is quoted, and the
+/// The parts of an address that begins with a quote, which is removed: the quoted part and the
 /// domain.
 fn unquote(rest: &str) -> Result<(String, &str), MailAddressError> {
     let mut content = String::new();
@@ -143,7 +142,7 @@ fn plain(text: &str) -> Result<(String, &str), MailAddressError> {
     Ok((local.to_owned(), domain))
 }
 
-/// A local part as it is sent: quoted only where it must be, so that one address has one form.
+/// The canonical local part: quoted only where necessary.
 fn local_part(content: &str) -> String {
     if is_dot_atom(content) {
         return content.to_owned();

@@ -1,8 +1,8 @@
-//! The domain of a mail address, of a message id or of a greeting: a name in the form that mail
-//! servers speak (RFC 5321, section 4.1.2), or an address literal (section 4.1.3).
+//! The domain of a mail address, a message id or a greeting: a name for mail servers (RFC 5321,
+//! section 4.1.2) or an address literal (section 4.1.3).
 //!
-//! What was parsed is ASCII and can stand in a command and in a header as it is. A name in another
-//! script becomes punycode (UTS 46); one in ASCII stays as it was written.
+//! It is ASCII and can be used in commands and headers unchanged. Names in other scripts are
+//! converted to punycode (UTS 46).
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::fmt;
@@ -11,7 +11,7 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct MailDomain(String);
 
-/// Why a text is no domain, as the end of a sentence that begins with it.
+/// Why a text is not a domain, as the end of a sentence that begins with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MailDomainError {
     /// Nothing is there.
@@ -32,7 +32,7 @@ pub enum MailDomainError {
     /// An address of the Internet without its brackets.
     #[error("is an address: in brackets, it is `{0}`")]
     Bare(MailDomain),
-    /// A name whose last part is a number.
+    /// A name with a numeric last label.
     #[error("ends in a number, as no name does; an address is written like `[192.0.2.1]`")]
     Number,
     /// Brackets around no address.
@@ -46,7 +46,7 @@ pub enum MailDomainError {
 }
 
 impl MailDomain {
-    /// Checks and takes a domain. A dot at its end is left out.
+    /// Parses a domain. A trailing dot is removed.
     ///
     /// # Errors
     /// When it is neither a name nor an address in brackets.
@@ -86,12 +86,13 @@ impl MailDomain {
         self.0.starts_with('[')
     }
 
-    /// Whether it is a name that can be one of the whole Internet: with a dot.
+    /// Whether it is a name with a dot, as on the Internet.
     pub fn is_full_name(&self) -> bool {
         !self.is_literal() && self.0.contains('.')
     }
 
-    /// Whether servers that keep to the letter of RFC 5321 take it in a greeting: no underscores.
+    /// Whether servers that follow RFC 5321 strictly accept it in a greeting: it has no
+    /// underscores.
     pub fn can_greet(&self) -> bool {
         !self.0.contains('_')
     }

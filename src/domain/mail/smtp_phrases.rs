@@ -1,8 +1,4 @@
-//! Whom the words of a permanent refusal speak of, in the English that mail servers use.
-//!
-//! Servers say the same in a hundred ways, so words are taken one by one (with `*`, also as the
-//! beginning of one), and a phrase only where its words mean something else alone. Our own
-//! addresses are known: they are no words. What is not understood here is left to the codes.
+//! What the text of a permanent refusal is about, in the English that mail servers use.
 
 /// What words speak of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,7 +130,7 @@ const LIMITS: &[&str] = &[
     "frequency",
     "email quota exceeded",
 ];
-/// Size and content. What only looks like spam does so by the reputation of who sends it.
+/// Size and content. A refusal as spam is about the reputation of the sender.
 const MAIL: &[&str] = &[
     "virus*",
     "malware",

@@ -1,15 +1,15 @@
-//! What a mail server's refusal means: whom it refuses, and what becomes of the mail.
+//! Classifies the refusals of mail servers: what a refusal is about, and what it means for the
+//! delivery.
 //!
-//! Judged by the step, the reply code (RFC 5321), the enhanced status code (RFC 3463, RFC 5248 and
-//! the IANA registry, Microsoft's and Google's own) and the words. What always holds: a refusal of
-//! us is never a dead letter; one that cannot be told apart waits, and is notified at once, so only
-//! a status code or words that name the recipient or the mail make a dead letter; a decisive status
-//! code outweighs words, and nothing outweighs a first digit of 4.
+//! It uses the step, the reply code (RFC 5321), the enhanced status code (RFC 3463, RFC 5248, the
+//! IANA registry, Microsoft's and Google's) and the text. A refusal of the sender is never a dead
+//! letter, nor is an ambiguous one; both are reported at once. A decisive status code outweighs the
+//! text, and a first digit of 4 outweighs everything.
 
 use crate::domain::delivery::{OutcomeClass, Scope};
 use crate::domain::mail::smtp_phrases::{Phrase, mentions};
 
-/// A step of a mail transaction, as far as it matters to what a refusal means.
+/// A step of a mail transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SmtpStep {
     /// The greeting of the server, and EHLO or HELO.
@@ -24,18 +24,18 @@ pub enum SmtpStep {
     Rcpt,
     /// DATA, until its go-ahead.
     Data,
-    /// The verdict on the whole mail, after the final dot. Also where nobody knows the step.
+    /// The response to the message, after the final dot; also if the step is unknown.
     Dot,
 }
 
-/// A reply of 4yz or 5yz, and what we had said of ourselves before.
+/// A reply of 4yz or 5yz, and what the client sent before.
 #[derive(Clone, Copy, Debug)]
 pub struct SmtpRefusal<'a> {
-    /// What it answers.
+    /// The step that it responds to.
     pub step: SmtpStep,
     /// The reply code.
     pub code: u16,
-    /// The text behind the code, as it came; the lines of a long one joined by blanks.
+    /// The text after the code; lines are joined by blanks.
     pub text: &'a str,
     /// The sender of the envelope; empty for the null path.
     pub sender: &'a str,
@@ -45,21 +45,21 @@ pub struct SmtpRefusal<'a> {
     pub hello_name: &'a str,
 }
 
-/// What is to be done about a refusal.
+/// The classification of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RefusalClass {
-    /// What it means for the mail.
+    /// The class of the outcome.
     pub class: OutcomeClass,
-    /// Whom it tells about.
+    /// What it is about.
     pub scope: Scope,
 }
 
-/// Whom a permanent refusal refuses.
+/// What a permanent refusal is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::domain) enum Blame {
-    /// Our sender, name, login, address or domain, or our right to relay.
+    /// The sender: its address, name, login or domain, or the right to relay.
     Us,
-    /// Us as well, and only until a limit of ours is lifted.
+    /// The sender, until a limit is lifted.
     UsTemporarily,
     /// This recipient.
     Recipient,
@@ -162,7 +162,7 @@ impl SmtpRefusal<'_> {
                 (Some(Phrase::OfUs), Some((2, 2))) => Blame::UsTemporarily,
                 (Some(Phrase::OfUs), Some((2, 1))) => Blame::Us,
                 (words, Some((subject, detail))) => match by_status(subject, detail) {
-                    Some(whom) => whom,
+                    Some(target) => target,
                     None => words.map_or(Blame::Unclear, Blame::of),
                 },
                 (Some(words), None) => Blame::of(words),
@@ -208,9 +208,9 @@ const fn by_status(subject: u16, detail: u16) -> Option<Blame> {
     })
 }
 
-/// The enhanced status code in a reply: subject and detail. It stands at the beginning (RFC 2034,
-/// section 4), or as `(#5.1.1)` at the end, as qmail has it; one whose first digit contradicts the
-/// reply code does not count.
+/// The enhanced status code in a reply: subject and detail. It is at the beginning (RFC 2034,
+/// section 4), or as `(#5.1.1)` at the end, as in qmail; a code with another first digit than the
+/// reply code is ignored.
 pub fn status(code: u16, text: &str) -> Option<(u16, u16)> {
     let mut words = text.split_ascii_whitespace();
     let first = words.next()?;

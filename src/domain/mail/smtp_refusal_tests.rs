@@ -259,7 +259,7 @@ fn what_may_be_meant_for_us_for_the_recipient_or_for_the_mail_waits() {
         "550 Domaine refus\u{e9}",
         "553 \u{62d2}\u{7edd}",
         "550 <studio@example.net> is quite odd",
-        // A state that nobody is named with.
+        // A state without a recipient.
         "550 Account suspended",
         "550 User disabled",
         "552 quota exceeded",
@@ -284,14 +284,14 @@ fn what_may_be_meant_for_us_for_the_recipient_or_for_the_mail_waits() {
 }
 
 #[test]
-fn a_transient_reply_is_never_final_and_says_whom_to_leave_alone() {
+fn a_transient_reply_is_never_final_and_has_a_scope() {
     check(&ALL, &["421 4.7.0 Try again later", "421"], OutcomeClass::Throttled, Scope::Channel);
     let greylisted = ["451 4.7.1 greylisted", "450 4.2.0 Greylisted", "452 4.2.2 Mailbox full"];
     check(&[SmtpStep::Rcpt], &greylisted, OutcomeClass::Throttled, Scope::Recipient);
     check(&[SmtpStep::Dot], &greylisted[1..], OutcomeClass::Throttled, Scope::Recipient);
     let full = ["452 4.3.1 Insufficient system storage", "451"];
     check(&[SmtpStep::Mail, SmtpStep::Dot], &full, OutcomeClass::Throttled, Scope::Channel);
-    // The first digit outweighs the words: Postfix says so for what it could not look up.
+    // The first digit outweighs the words: Postfix sends this when a DNS query fails.
     let unknown = ["450 4.1.8 <watch@example.com>: Sender address rejected: Domain not found"];
     check(&[SmtpStep::Rcpt], &unknown, OutcomeClass::Throttled, Scope::Recipient);
     check(&[SmtpStep::Rcpt], &["471 later"], OutcomeClass::Retryable, Scope::Recipient);

@@ -1,8 +1,8 @@
-//! The conditions of one avatar that are told: missing, unseen, overdue, status unrecognized.
+//! The conditions of one avatar: missing, unreachable, overdue, status unrecognized.
 //!
-//! What always holds: each begins once and ends once, in turn; what began is kept with the watch,
-//! so that a restart tells nothing twice. An unrecognized status is told once for each avatar and
-//! status, however often the avatar comes back to it.
+//! Each starts once and is resolved once, in turn. Firing conditions are stored with the watch, so
+//! that a restart reports nothing twice. An unrecognized status is reported once for each avatar
+//! and status.
 
 use std::time::Duration;
 
@@ -12,103 +12,96 @@ use crate::domain::event::EventKind;
 use crate::domain::polling::poll_failure::{CONFIRMED_AFTER, FailureKind, FailureStreak};
 use crate::domain::time::timestamp::Timestamp;
 
-/// The conditions of an avatar that were told to begin and not yet to end, each with its
-/// beginning.
+/// The firing conditions of an avatar, each with its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ActiveConditions {
-    /// That there is no such avatar.
+    /// There is no such avatar.
     pub missing: Option<Timestamp>,
-    /// That it alone cannot be seen.
+    /// It cannot be polled, while others can.
     pub unreachable: Option<Timestamp>,
-    /// That it has been in training for too long.
+    /// Its training lasts too long.
     pub overdue: Option<Timestamp>,
-    /// That it has a status that this version does not know.
+    /// It has a status that this version does not know.
     pub unrecognized: Option<Timestamp>,
-    /// The unrecognized statuses that were told of it, the newest last; of each at most once, and
-    /// no more than [`STATUSES_TOLD_MAX`].
+    /// The unrecognized statuses that were reported, newest last; each at most once, and no more
+    /// than [`REPORTED_STATUSES_MAX`].
     pub reported_statuses: Vec<String>,
 }
 
-/// A condition that begins or ends.
+/// A condition that starts or is resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConditionChange {
     /// Which condition.
     pub kind: EventKind,
-    /// Whether it begins.
+    /// Whether it starts.
     pub phase: Phase,
-    /// Since when it holds.
+    /// When it started.
     pub started_at: Timestamp,
-    /// Why, when the avatar was not seen.
+    /// The error, if a poll failed.
     pub reason: Option<String>,
 }
 
-/// What counts when an avatar was not seen.
+/// The context of a failed poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FailureContext<'a> {
-    /// What kind of trouble the last look met.
+    /// The kind of the failure.
     pub kind: FailureKind,
-    /// What it was told.
+    /// The error text.
     pub reason: &'a str,
-    /// The looks in a row that showed no avatar, the last one among them.
+    /// The consecutive failed polls, including the last.
     pub streak: &'a FailureStreak,
-    /// Whether the avatar was ever seen.
+    /// Whether the avatar was ever observed.
     pub was_seen: bool,
-    /// Where it is registered, for people.
+    /// Its location in the config, for people.
     pub location: Option<&'a str>,
     /// When the key last showed any avatar.
     pub account_ok_at: Option<Timestamp>,
 }
 
 impl ActiveConditions {
-    /// The condition that begins because of that absence, if one does.
+    /// The condition that starts because of that failure, if any.
     pub fn on_failure(
         &mut self,
-        absence: FailureContext<'_>,
+        context: FailureContext<'_>,
         now: Timestamp,
     ) -> Option<ConditionChange> {
-        let FailureContext {
-            kind,
-            reason,
-            streak: spell,
-            was_seen,
-            location: place,
-            account_ok_at: key_answered_at,
-        } = absence;
-        let since = spell.since?;
+        let FailureContext { kind, reason, streak, was_seen, location, account_ok_at } = context;
+        let since = streak.since?;
         let long = now.since(since) >= REPORTED_AFTER;
         if kind == FailureKind::Missing && self.missing.is_none() {
             if !was_seen {
-                // Most likely it is the config that is wrong, so there is nothing to wait for.
-                let place = place.map(|place| format!(" in {place}")).unwrap_or_default();
-                let reason = format!("{reason}; it was never seen: is the id{place} right?");
+                // Most likely the config is wrong, so waiting is useless.
+                let location = location.map(|it| format!(" in {it}")).unwrap_or_default();
+                let reason =
+                    format!("{reason}; the avatar was never observed: check the id{location}");
                 self.missing = Some(since);
                 return Some(started(EventKind::AvatarMissing, since, Some(&reason)));
             }
-            if spell.missing >= CONFIRMED_AFTER && long {
+            if streak.missing >= CONFIRMED_AFTER && long {
                 self.missing = Some(since);
                 return Some(started(EventKind::AvatarMissing, since, Some(reason)));
             }
         }
-        let key_works = key_answered_at.is_some_and(|at| at > since);
-        let untold = self.unreachable.is_none() && self.missing.is_none();
-        let confirmed = spell.polls >= CONFIRMED_AFTER && long;
-        if kind != FailureKind::Missing && key_works && confirmed && untold {
+        let key_works = account_ok_at.is_some_and(|at| at > since);
+        let unreported = self.unreachable.is_none() && self.missing.is_none();
+        let confirmed = streak.polls >= CONFIRMED_AFTER && long;
+        if kind != FailureKind::Missing && key_works && confirmed && unreported {
             self.unreachable = Some(since);
             return Some(started(EventKind::AvatarUnreachable, since, Some(reason)));
         }
         None
     }
 
-    /// The conditions that end because it was seen.
+    /// The conditions that a successful poll resolves.
     pub fn on_success(&mut self) -> impl Iterator<Item = ConditionChange> + use<> {
         let missing = self.missing.take().map(|since| resolved(EventKind::AvatarMissing, since));
-        let unseen =
+        let unreachable =
             self.unreachable.take().map(|since| resolved(EventKind::AvatarUnreachable, since));
-        missing.into_iter().chain(unseen)
+        missing.into_iter().chain(unreachable)
     }
 
-    /// Whether training is overdue from now on, or no longer, when it has been in training since
-    /// then; `None` is not in training.
+    /// Whether training becomes overdue, or is no longer, for a training since `training_since`;
+    /// `None` is not in training.
     pub fn overdue(
         &mut self,
         training_since: Option<Timestamp>,
@@ -126,9 +119,8 @@ impl ActiveConditions {
         Some(started(kind, since, None))
     }
 
-    /// That it is no longer in the unrecognized status that was told, when its status has
-    /// `changed`; and that it is in another one, if that was never told. It has `status` since
-    /// then.
+    /// Resolves the reported unrecognized status if the status has `changed`, and reports a new one
+    /// that was not reported before. The avatar has `status` since `since`.
     pub fn unrecognized(
         &mut self,
         status: &Status,
@@ -177,7 +169,7 @@ fn resolved(kind: EventKind, since: Timestamp) -> ConditionChange {
     ConditionChange { kind, phase: Phase::Resolved, started_at: since, reason: None }
 }
 
-/// So many of an avatar's unrecognized statuses are remembered as told.
+/// The maximum number of reported statuses of an avatar.
 pub const REPORTED_STATUSES_MAX: usize = 16;
-/// How long an avatar that was seen before must be out of sight before that is told.
+/// How long polls of a known avatar must fail before it is reported.
 const REPORTED_AFTER: Duration = Duration::from_secs(30 * 60);

@@ -1,10 +1,10 @@
-//! Exponential waits after failures in a row: the one home of the `backoff` crate.
+//! Exponential backoff after consecutive failures: the only user of the `backoff` crate.
 //!
-//! The crate counts the ladder of waits once, when the type is built; chance and time stay
-//! outside, so the n-th wait is always the same before jitter. Nothing here sleeps or retries.
+//! The delays are computed once by the crate, when the type is built; randomness and time are
+//! passed in, so the n-th delay is always the same before jitter. Nothing here sleeps or retries.
 //!
-//! The crate is no longer maintained (RUSTSEC-2025-0012); exchanging it means to fill
-//! [`Backoff::new`]'s ladder in another way, and touches no other file.
+//! The crate is not maintained (RUSTSEC-2025-0012); only [`Backoff::new`] would change with another
+//! one.
 
 use std::time::Duration;
 
@@ -13,33 +13,33 @@ use ::backoff::backoff::Backoff as _;
 
 use crate::domain::random::RandomBits;
 
-/// Waits that grow by a factor from `initial` to `max`, with jitter as a fraction.
+/// Delays that grow by a factor from `initial` to `max`, with jitter as a fraction.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Backoff {
     ladder: Vec<Duration>,
     jitter: f64,
 }
 
-/// Why the numbers given make no backoff.
+/// Why the parameters are invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BackoffError {
-    /// The first wait would be no wait.
+    /// The first delay is zero.
     #[error("`initial` must be longer than nothing")]
     InitialZero,
-    /// The longest wait is shorter than the first.
+    /// The maximum is shorter than the first delay.
     #[error("`max` must not be shorter than `initial`")]
     MaxBelowInitial,
-    /// The waits would shrink, or grow out of all bounds.
+    /// The delays would shrink, or grow too fast.
     #[error("`multiplier` must be between 1.0 and 100.0")]
     Multiplier,
-    /// A jitter that is no fraction.
+    /// The jitter is not a fraction.
     #[error("`jitter` must be between 0.0 and 1.0")]
     Jitter,
 }
 
 impl Backoff {
-    /// Waits of `initial`, `initial * multiplier` and so on up to `max`; each is lengthened or
-    /// shortened by up to the fraction `jitter`, and never goes over `max`.
+    /// Delays of `initial`, `initial * multiplier` and so on up to `max`; each is lengthened or
+    /// shortened by up to the fraction `jitter`, and never exceeds `max`.
     ///
     /// # Errors
     /// When the numbers are out of range: see [`BackoffError`].
@@ -70,46 +70,46 @@ impl Backoff {
             .build();
         let mut ladder = Vec::new();
         while ladder.len() < LADDER_MAX && ladder.last().is_none_or(|last| *last < max) {
-            // The wait that it gives is drawn within a nanosecond even without jitter; what it is
-            // drawn from is not.
+            // The crate varies a delay by up to a nanosecond even without jitter; its base does not
+            // vary.
             ladder.push(steps.current_interval.min(max));
             steps.next_backoff();
         }
         Ok(Self { ladder, jitter })
     }
 
-    /// The wait after `failures` failures in a row, counted from one; the last rung serves all
-    /// that follow.
-    pub fn delay(&self, failures: u32, roll: RandomBits) -> Duration {
+    /// The delay after `failures` consecutive failures, counted from one; the last delay is used
+    /// for all further ones.
+    pub fn delay(&self, failures: u32, random: RandomBits) -> Duration {
         let rung = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX);
         let base = self.ladder.get(rung).or(self.ladder.last()).copied().unwrap_or_default();
-        roll.jitter(base, self.jitter).min(self.max())
+        random.jitter(base, self.jitter).min(self.max())
     }
 
-    /// The same waits, but none longer than `max`.
+    /// The same delays, limited to `max`.
     #[must_use]
     pub fn capped(&self, max: Duration) -> Self {
         let ladder = self.ladder.iter().map(|wait| (*wait).min(max)).collect();
         Self { ladder, jitter: self.jitter }
     }
 
-    /// The waits before chance has its part, as far as they grow.
+    /// The growing delays, before jitter.
     pub fn delays(&self) -> &[Duration] {
         &self.ladder
     }
 
-    /// The fraction by which chance lengthens or shortens a wait, `0.0` to `1.0`.
+    /// The jitter as a fraction, `0.0` to `1.0`.
     pub const fn jitter(&self) -> f64 {
         self.jitter
     }
 
-    /// The longest wait.
+    /// The maximum delay.
     pub fn max(&self) -> Duration {
         self.ladder.last().copied().unwrap_or_default()
     }
 }
 
-/// Rungs a ladder has at most: with a multiplier near one it would be endless.
+/// The maximum number of delays: with a multiplier near one they would be endless.
 const LADDER_MAX: usize = 64;
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! The gate of one API key: closed for a while when the key is refused or told to slow down, so
-//! that one key with a thousand avatars does not hammer.
+//! The circuit breaker of an account: blocks polling while the API refuses the key or limits the
+//! rate, so that many avatars of one key do not flood the API.
 //!
-//! It holds no queue and decides nothing about a single avatar; it only says when the key may
-//! be used again, and whether one look must go first.
+//! It has no queue and decides nothing about a single avatar; it says when the key may be used
+//! again, and whether one poll must succeed first.
 
 use std::time::Duration;
 
@@ -13,38 +13,38 @@ use crate::domain::polling::watch::Watch;
 use crate::domain::random::RandomBits;
 use crate::domain::time::monotonic::Monotonic;
 
-/// What one observation says about the key that it was made with.
+/// What one observation says about its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApiSignal {
-    /// The API answered about the avatar.
+    /// The API responded about the avatar.
     Success,
     /// The API refused the key.
     Unauthorized,
-    /// The API refused this one look.
+    /// The API refused this poll.
     Forbidden {
-        /// Whether the key had shown that avatar up to now, so that this may be about the key.
+        /// Whether the key showed that avatar before, so that this may be about the key.
         shown: bool,
     },
-    /// The API asks for fewer requests.
+    /// The API limits the rate.
     Throttled {
-        /// How long it asks us to stay away, if it says so.
+        /// The requested delay, if any.
         retry_after: Option<Duration>,
     },
-    /// The way to the API is wrong, so that nothing must be sent there.
+    /// The API endpoint is misconfigured, so that no requests may be sent there.
     WrongEndpoint,
-    /// No usable answer: nothing is known about the key.
+    /// No usable response: says nothing about the key.
     NoResponse,
 }
 
 impl ApiSignal {
-    /// What an observation of an avatar says, as the avatar was known before.
+    /// The signal of an observation of an avatar; `before` is its watch before it.
     pub fn of(seen: &Observation, before: &Watch) -> Self {
-        let denied = |trouble: &PollFailure| trouble.kind == FailureKind::Denied;
+        let denied = |failure: &PollFailure| failure.kind == FailureKind::Denied;
         match Self::from(seen) {
             Self::Forbidden { .. } => Self::Forbidden {
                 shown: before.observed.is_some() && !before.failure.as_ref().is_some_and(denied),
             },
-            welcome => welcome,
+            signal => signal,
         }
     }
 }
@@ -74,7 +74,7 @@ impl From<&Observation> for ApiSignal {
     }
 }
 
-/// What is known about a key's welcome. A new gate is open.
+/// The state of a key. A new breaker allows polling.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CircuitBreaker {
     blocked_until: Option<Monotonic>,
@@ -84,33 +84,31 @@ pub struct CircuitBreaker {
 }
 
 impl CircuitBreaker {
-    /// The gate after one more observation. An answer about an avatar opens it; a refusal closes
-    /// it for a wait that grows with each, and so do several looks in a row that are forbidden and
-    /// were not before; a request
-    /// to slow down for as long as asked, or for a wait that grows. A failure to get an answer
-    /// says nothing about the key.
+    /// Applies one observation. A response about an avatar resets it. A refusal blocks the key for
+    /// a growing delay, as do several consecutive forbidden polls that succeeded before. A rate
+    /// limit blocks it as long as requested, or for a growing delay. Other failures change nothing.
     #[must_use]
     pub fn observe(
         mut self,
-        welcome: ApiSignal,
+        signal: ApiSignal,
         now: Monotonic,
-        waits: &BreakerBackoff,
-        roll: RandomBits,
+        backoff: &BreakerBackoff,
+        random: RandomBits,
     ) -> Self {
-        match welcome {
+        match signal {
             ApiSignal::Success => {
-                // Looks that were under way when another one closed the gate do not open it.
+                // Polls that were in flight when it was tripped do not reset it.
                 if self.allows(now) {
                     self = Self::default();
                 }
             }
-            ApiSignal::Unauthorized | ApiSignal::WrongEndpoint => self.trip(now, waits, roll),
+            ApiSignal::Unauthorized | ApiSignal::WrongEndpoint => self.trip(now, backoff, random),
             ApiSignal::Forbidden { shown } => {
-                // Avatars that the key never showed may be somebody else's, however many.
+                // Avatars that the key never showed may belong to others, however many.
                 if shown || self.refusals > 0 {
                     self.forbidden = self.forbidden.saturating_add(1);
                     if self.forbidden >= FORBIDDEN_IN_A_ROW {
-                        self.trip(now, waits, roll);
+                        self.trip(now, backoff, random);
                     }
                 }
             }
@@ -118,7 +116,7 @@ impl CircuitBreaker {
                 if self.allows(now) {
                     self.throttles = self.throttles.saturating_add(1);
                 }
-                let own = waits.throttled.delay(self.throttles, roll);
+                let own = backoff.throttled.delay(self.throttles, random);
                 self.block(now.plus(own.max(retry_after.unwrap_or_default())));
             }
             ApiSignal::NoResponse => {}
@@ -131,25 +129,25 @@ impl CircuitBreaker {
         self.blocked_until.is_none_or(|until| now >= until)
     }
 
-    /// When the key may be used again, if it was closed.
+    /// When the key may be used again, if it was blocked.
     pub fn retry_at(&self) -> Option<Monotonic> {
         self.blocked_until
     }
 
-    /// Whether the key is refused, or the way is wrong, as far as is known.
+    /// Whether the key is refused, or the endpoint is misconfigured.
     pub fn is_unauthorized(&self) -> bool {
         self.refusals > 0
     }
 
-    /// Whether a single look must go first and show that the key works again.
+    /// Whether a single poll must succeed before others.
     pub fn is_half_open(&self) -> bool {
         self.refusals > 0 || self.throttles > 0
     }
 
-    fn trip(&mut self, now: Monotonic, waits: &BreakerBackoff, roll: RandomBits) {
+    fn trip(&mut self, now: Monotonic, backoff: &BreakerBackoff, random: RandomBits) {
         if self.allows(now) {
             self.refusals = self.refusals.saturating_add(1);
-            self.block(now.plus(waits.denied.delay(self.refusals, roll)));
+            self.block(now.plus(backoff.denied.delay(self.refusals, random)));
         }
     }
 
@@ -158,17 +156,17 @@ impl CircuitBreaker {
     }
 }
 
-/// The growing waits of a gate.
+/// The growing delays of a breaker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BreakerBackoff {
-    /// After a refusal of the key: it will not mend itself in seconds.
+    /// After a refusal of the key, which lasts longer than seconds.
     pub denied: Backoff,
-    /// After a request to slow down that does not say for how long.
+    /// After a rate limit without a requested delay.
     pub throttled: Backoff,
 }
 
-/// So many looks that were allowed and are forbidden, with no answer between them, are about the
-/// key and not about avatars.
+/// The number of consecutive forbidden polls, allowed before, that are taken as a refusal of the
+/// key.
 const FORBIDDEN_IN_A_ROW: u32 = 3;
 
 #[cfg(test)]
@@ -178,7 +176,7 @@ mod tests {
     const HALF: RandomBits = RandomBits::new(1 << 127);
     const FORBIDDEN: ApiSignal = ApiSignal::Forbidden { shown: true };
 
-    fn waits() -> BreakerBackoff {
+    fn backoff() -> BreakerBackoff {
         let backoff = |initial, max| {
             Backoff::new(Duration::from_secs(initial), Duration::from_secs(max), 2.0, 0.0).unwrap()
         };
@@ -194,44 +192,45 @@ mod tests {
     }
 
     #[test]
-    fn refusals_close_the_gate_for_longer_and_longer() {
-        let mut gate = CircuitBreaker::default();
+    fn refusals_block_for_growing_delays() {
+        let mut breaker = CircuitBreaker::default();
         let mut now = at(0);
-        let mut opens = Vec::new();
+        let mut delays_s = Vec::new();
         for _ in 0..8 {
-            gate = gate.observe(ApiSignal::Unauthorized, now, &waits(), HALF);
-            let opens_at = gate.retry_at().unwrap();
-            opens.push(opens_at.since(now).as_secs());
-            assert!(!gate.allows(now));
-            now = opens_at;
-            assert!(gate.allows(now) && gate.is_half_open());
+            breaker = breaker.observe(ApiSignal::Unauthorized, now, &backoff(), HALF);
+            let retry_at = breaker.retry_at().unwrap();
+            delays_s.push(retry_at.since(now).as_secs());
+            assert!(!breaker.allows(now));
+            now = retry_at;
+            assert!(breaker.allows(now) && breaker.is_half_open());
         }
-        assert_eq!(opens, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
+        assert_eq!(delays_s, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
     }
 
     #[test]
     fn many_refusals_at_once_count_as_one() {
-        let gate = (0..100).fold(CircuitBreaker::default(), |gate, _| {
-            gate.observe(ApiSignal::Unauthorized, at(1), &waits(), HALF)
+        let breaker = (0..100).fold(CircuitBreaker::default(), |breaker, _| {
+            breaker.observe(ApiSignal::Unauthorized, at(1), &backoff(), HALF)
         });
-        assert_eq!(gate.retry_at(), Some(at(61)));
+        assert_eq!(breaker.retry_at(), Some(at(61)));
     }
 
     #[test]
-    fn an_answer_opens_the_gate_but_a_late_one_does_not() {
+    fn a_success_resets_the_breaker_but_a_late_one_does_not() {
         let closed =
-            CircuitBreaker::default().observe(ApiSignal::Unauthorized, at(0), &waits(), HALF);
-        let late = closed.clone().observe(ApiSignal::Success, at(1), &waits(), HALF);
+            CircuitBreaker::default().observe(ApiSignal::Unauthorized, at(0), &backoff(), HALF);
+        let late = closed.clone().observe(ApiSignal::Success, at(1), &backoff(), HALF);
         assert_eq!(late, closed);
-        let probed = closed.observe(ApiSignal::Success, at(60), &waits(), HALF);
+        let probed = closed.observe(ApiSignal::Success, at(60), &backoff(), HALF);
         assert_eq!(probed, CircuitBreaker::default());
     }
 
     #[test]
-    fn a_wish_to_slow_down_is_a_floor() {
+    fn a_requested_delay_is_a_minimum() {
         let check = |asked, expected_s| {
-            let gate = CircuitBreaker::default().observe(throttled(asked), at(0), &waits(), HALF);
-            assert_eq!(gate.retry_at(), Some(at(expected_s)), "for {asked:?}");
+            let breaker =
+                CircuitBreaker::default().observe(throttled(asked), at(0), &backoff(), HALF);
+            assert_eq!(breaker.retry_at(), Some(at(expected_s)), "for {asked:?}");
         };
         check(None, 2);
         check(Some(1), 2);
@@ -239,33 +238,36 @@ mod tests {
     }
 
     #[test]
-    fn one_forbidden_avatar_does_not_shut_out_the_others() {
-        let look = |gate: CircuitBreaker, welcome| gate.observe(welcome, at(0), &waits(), HALF);
-        let mut gate = CircuitBreaker::default();
+    fn one_forbidden_avatar_does_not_block_the_others() {
+        let poll =
+            |breaker: CircuitBreaker, signal| breaker.observe(signal, at(0), &backoff(), HALF);
+        let mut breaker = CircuitBreaker::default();
         for _ in 0..10 {
-            gate = look(look(gate, FORBIDDEN), FORBIDDEN);
-            assert!(gate.allows(at(0)) && !gate.is_half_open());
-            gate = look(gate, ApiSignal::Success);
+            breaker = poll(poll(breaker, FORBIDDEN), FORBIDDEN);
+            assert!(breaker.allows(at(0)) && !breaker.is_half_open());
+            breaker = poll(breaker, ApiSignal::Success);
         }
         for _ in 0..3 {
-            gate = look(gate, FORBIDDEN);
+            breaker = poll(breaker, FORBIDDEN);
         }
-        assert_eq!(gate.retry_at(), Some(at(60)));
-        // From now on none is shown, and one look after the other keeps the gate shut.
-        let probed = gate.observe(ApiSignal::Forbidden { shown: false }, at(60), &waits(), HALF);
+        assert_eq!(breaker.retry_at(), Some(at(60)));
+        // From now on all are refused, and one poll after the other keeps it tripped.
+        let probed =
+            breaker.observe(ApiSignal::Forbidden { shown: false }, at(60), &backoff(), HALF);
         assert_eq!(probed.retry_at(), Some(at(180)));
     }
 
     #[test]
     fn avatars_that_the_key_never_showed_say_nothing_about_it() {
         let strange = ApiSignal::Forbidden { shown: false };
-        let look = |gate: CircuitBreaker, _| gate.observe(strange, at(0), &waits(), HALF);
-        assert_eq!((0..10).fold(CircuitBreaker::default(), look), CircuitBreaker::default());
+        let poll = |breaker: CircuitBreaker, _| breaker.observe(strange, at(0), &backoff(), HALF);
+        assert_eq!((0..10).fold(CircuitBreaker::default(), poll), CircuitBreaker::default());
     }
 
     #[test]
     fn no_answer_says_nothing_about_the_key() {
-        let gate = CircuitBreaker::default().observe(ApiSignal::NoResponse, at(0), &waits(), HALF);
-        assert_eq!(gate, CircuitBreaker::default());
+        let breaker =
+            CircuitBreaker::default().observe(ApiSignal::NoResponse, at(0), &backoff(), HALF);
+        assert_eq!(breaker, CircuitBreaker::default());
     }
 }

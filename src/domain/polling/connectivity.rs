@@ -1,8 +1,8 @@
-//! Whether anything can be seen with a key; when it must be said that nothing can.
+//! Tracks whether an account's API key yields any successful poll, and decides when to raise or
+//! resolve `account.unavailable`.
 //!
-//! One answer about one avatar is enough to see. Waits are counted on the steady clock, so that
-//! a wall clock that is set neither blinds nor heals; and they begin anew with every start,
-//! since whoever has just begun to look does not judge yet.
+//! One successful poll of one avatar is enough. Delays are measured with the monotonic clock, so
+//! that a change of the wall clock has no effect; they restart with the process.
 
 use std::time::Duration;
 
@@ -13,17 +13,17 @@ use crate::domain::polling::watch::Watch;
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
 
-/// What one observation says about the key and the way, apart from the avatar.
+/// What one observation says about the key and the connection, independent of the avatar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PollSignal {
     /// What it says about the key.
     pub signal: ApiSignal,
-    /// Why nothing was seen; `None` when the API answered about the avatar.
+    /// Why the poll failed; `None` when the API responded about the avatar.
     pub outage: Option<(OutageCause, String)>,
 }
 
 impl PollSignal {
-    /// What an observation of an avatar says, as the avatar was known before.
+    /// The signal of an observation of an avatar; `before` is its watch before it.
     pub fn of(seen: &Observation, before: &Watch) -> Self {
         Self { signal: ApiSignal::of(seen, before), ..Self::from(seen) }
     }
@@ -31,17 +31,17 @@ impl PollSignal {
 
 impl From<&Observation> for PollSignal {
     fn from(seen: &Observation) -> Self {
-        let dark = match seen {
+        let outage = match seen {
             Observation::Seen(_) | Observation::Missing { .. } => None,
             Observation::Denied { reason, .. } => Some((OutageCause::KeyRejected, reason.clone())),
             Observation::Throttled { reason, .. } => Some((OutageCause::Throttled, reason.clone())),
             Observation::Failed { fault, reason } => Some((cause(*fault), reason.clone())),
         };
-        Self { signal: ApiSignal::from(seen), outage: dark }
+        Self { signal: ApiSignal::from(seen), outage: outage }
     }
 }
 
-/// What is known of one key's sight.
+/// The connectivity of one account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountConnectivity {
     last_success_at: Option<Timestamp>,
@@ -49,14 +49,14 @@ pub struct AccountConnectivity {
     reported: Option<Outage>,
 }
 
-/// That nothing can be seen with a key, as it was or is to be told.
+/// An outage of an account, reported or not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
-    /// When it began.
+    /// When it started.
     pub since: Timestamp,
-    /// What keeps it from seeing.
+    /// Its cause.
     pub cause: OutageCause,
-    /// What was last said, for people.
+    /// The last error, for people.
     pub reason: String,
 }
 
@@ -66,81 +66,83 @@ struct Failing {
     outage: Outage,
 }
 
-/// What is to be told of a key.
+/// A change to report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConnectivityChange {
-    /// It sees nothing, and that is new.
+    /// The account became unavailable.
     Lost(Outage),
-    /// It sees again.
+    /// The account is available again.
     Restored(Outage),
 }
 
 impl AccountConnectivity {
-    /// The sight of a key of which that was told before the start.
+    /// The connectivity after a start, with the outage that was reported before it.
     pub fn after(reported: Option<Outage>) -> Self {
         Self { last_success_at: None, failing: None, reported }
     }
 
-    /// When the key last showed anything, since the start.
+    /// When the last poll succeeded, since the start.
     pub fn answered_at(&self) -> Option<Timestamp> {
         self.last_success_at
     }
 
-    /// Whether it was told that nothing can be seen, and still holds.
+    /// Whether an outage is reported and not resolved.
     pub fn is_reported(&self) -> bool {
         self.reported.is_some()
     }
 
-    /// Whether the last look showed nothing.
+    /// Whether the last poll failed.
     pub fn is_failing(&self) -> bool {
         self.failing.is_some()
     }
 
-    /// Takes up one more observation.
-    pub fn record(&mut self, glimpse: &PollSignal, now: Timestamp, moment: Monotonic) {
-        let Some((cause, reason)) = &glimpse.outage else {
+    /// Applies one observation.
+    pub fn record(&mut self, signal: &PollSignal, now: Timestamp, monotonic: Monotonic) {
+        let Some((cause, reason)) = &signal.outage else {
             self.last_success_at = Some(now);
             self.failing = None;
             return;
         };
         let fresh = Failing {
-            started_at: moment,
+            started_at: monotonic,
             outage: Outage { since: now, cause: *cause, reason: reason.clone() },
         };
-        let darkness = self.failing.get_or_insert(fresh);
-        darkness.outage.cause = *cause;
-        darkness.outage.reason.clone_from(reason);
+        let failing = self.failing.get_or_insert(fresh);
+        failing.outage.cause = *cause;
+        failing.outage.reason.clone_from(reason);
     }
 
-    /// What is to be told at `moment`. `refused` is whether the key is known to be refused: then
-    /// there is nothing to wait for; else it must have been dark for `unavailable_after`.
+    /// The change to report at `monotonic`. `refused` is whether the key is known to be refused,
+    /// which is reported at once; other failures must last for `unavailable_after`.
     pub fn evaluate(
         &self,
-        moment: Monotonic,
+        monotonic: Monotonic,
         refused: bool,
         unavailable_after: Duration,
     ) -> Option<ConnectivityChange> {
         match (&self.reported, &self.failing) {
-            (Some(told), None) if self.last_success_at.is_some() => {
-                Some(ConnectivityChange::Restored(told.clone()))
+            (Some(reported), None) if self.last_success_at.is_some() => {
+                Some(ConnectivityChange::Restored(reported.clone()))
             }
-            (None, Some(dark)) if refused || moment.since(dark.started_at) >= unavailable_after => {
-                Some(ConnectivityChange::Lost(dark.outage.clone()))
+            (None, Some(outage))
+                if refused || monotonic.since(outage.started_at) >= unavailable_after =>
+            {
+                Some(ConnectivityChange::Lost(outage.outage.clone()))
             }
             (Some(_) | None, _) => None,
         }
     }
 
-    /// When to judge again, if nothing is observed meanwhile.
+    /// When to evaluate again, if there are no observations.
     pub fn evaluate_at(&self, unavailable_after: Duration) -> Option<Monotonic> {
-        let dark = self.failing.as_ref().filter(|_| self.reported.is_none())?;
-        Some(dark.started_at.plus(unavailable_after))
+        let outage = self.failing.as_ref().filter(|_| self.reported.is_none())?;
+        Some(outage.started_at.plus(unavailable_after))
     }
 
-    /// Notes that it was told.
-    pub fn told(&mut self, verdict: ConnectivityChange) {
-        self.reported = match verdict {
-            ConnectivityChange::Lost(blindness) => Some(blindness),
+    /// Records that it was reported.
+    pub fn told(&mut self, change: ConnectivityChange) {
+        self.reported = match change {
+            ConnectivityChange::Lost(outage) => Some(outage),
             ConnectivityChange::Restored(_) => None,
         };
     }
@@ -169,9 +171,9 @@ mod tests {
         (Timestamp::from_millis(i64::try_from(millis).unwrap()), Monotonic::from_millis(millis))
     }
 
-    fn note(vision: &mut AccountConnectivity, seen: &Observation, seconds: u64) {
-        let (now, moment) = at(seconds);
-        vision.record(&PollSignal::from(seen), now, moment);
+    fn note(connectivity: &mut AccountConnectivity, seen: &Observation, seconds: u64) {
+        let (now, monotonic) = at(seconds);
+        connectivity.record(&PollSignal::from(seen), now, monotonic);
     }
 
     fn failed() -> Observation {
@@ -183,41 +185,43 @@ mod tests {
     }
 
     #[test]
-    fn it_is_unavailable_after_the_limit_and_that_is_told_once_at_each_end() {
-        let mut vision = AccountConnectivity::default();
-        note(&mut vision, &failed(), 10);
-        note(&mut vision, &failed(), 500);
-        assert_eq!(vision.evaluate(at(909).1, false, LIMIT), None);
-        assert_eq!(vision.evaluate_at(LIMIT), Some(at(910).1));
-        let verdict = vision.evaluate(at(910).1, false, LIMIT).unwrap();
-        let ConnectivityChange::Lost(blindness) = &verdict else { panic!("{verdict:?}") };
-        assert_eq!((blindness.since, blindness.cause), (at(10).0, OutageCause::Unreachable));
-        vision.told(verdict);
-        note(&mut vision, &failed(), 2_000);
-        assert_eq!(vision.evaluate(at(9_000).1, false, LIMIT), None);
-        assert_eq!(vision.evaluate_at(LIMIT), None);
-        note(&mut vision, &answered(), 9_001);
-        let verdict = vision.evaluate(at(9_001).1, false, LIMIT).unwrap();
-        assert!(matches!(&verdict, ConnectivityChange::Restored(told) if told.since == at(10).0));
-        vision.told(verdict);
-        assert_eq!(vision.evaluate(at(9_002).1, false, LIMIT), None);
+    fn an_outage_is_reported_once_after_the_limit_and_resolved_once() {
+        let mut connectivity = AccountConnectivity::default();
+        note(&mut connectivity, &failed(), 10);
+        note(&mut connectivity, &failed(), 500);
+        assert_eq!(connectivity.evaluate(at(909).1, false, LIMIT), None);
+        assert_eq!(connectivity.evaluate_at(LIMIT), Some(at(910).1));
+        let change = connectivity.evaluate(at(910).1, false, LIMIT).unwrap();
+        let ConnectivityChange::Lost(outage) = &change else { panic!("{change:?}") };
+        assert_eq!((outage.since, outage.cause), (at(10).0, OutageCause::Unreachable));
+        connectivity.told(change);
+        note(&mut connectivity, &failed(), 2_000);
+        assert_eq!(connectivity.evaluate(at(9_000).1, false, LIMIT), None);
+        assert_eq!(connectivity.evaluate_at(LIMIT), None);
+        note(&mut connectivity, &answered(), 9_001);
+        let change = connectivity.evaluate(at(9_001).1, false, LIMIT).unwrap();
+        assert!(
+            matches!(&change, ConnectivityChange::Restored(outage) if outage.since == at(10).0)
+        );
+        connectivity.told(change);
+        assert_eq!(connectivity.evaluate(at(9_002).1, false, LIMIT), None);
     }
 
     #[test]
-    fn one_answer_begins_the_wait_anew() {
-        let mut vision = AccountConnectivity::default();
-        note(&mut vision, &failed(), 0);
-        note(&mut vision, &answered(), 899);
-        note(&mut vision, &failed(), 901);
-        assert_eq!(vision.evaluate(at(1_800).1, false, LIMIT), None);
-        assert!(vision.evaluate(at(1_801).1, false, LIMIT).is_some());
+    fn one_success_restarts_the_delay() {
+        let mut connectivity = AccountConnectivity::default();
+        note(&mut connectivity, &failed(), 0);
+        note(&mut connectivity, &answered(), 899);
+        note(&mut connectivity, &failed(), 901);
+        assert_eq!(connectivity.evaluate(at(1_800).1, false, LIMIT), None);
+        assert!(connectivity.evaluate(at(1_801).1, false, LIMIT).is_some());
     }
 
     #[test]
-    fn a_refused_key_is_told_at_once() {
-        let mut vision = AccountConnectivity::default();
-        note(&mut vision, &failed(), 5);
-        assert!(vision.evaluate(at(5).1, true, LIMIT).is_some());
+    fn a_refused_key_is_reported_at_once() {
+        let mut connectivity = AccountConnectivity::default();
+        note(&mut connectivity, &failed(), 5);
+        assert!(connectivity.evaluate(at(5).1, true, LIMIT).is_some());
         assert_eq!(
             AccountConnectivity::default().evaluate(at(5).1, true, LIMIT),
             None,
@@ -226,20 +230,20 @@ mod tests {
     }
 
     #[test]
-    fn what_was_told_before_a_start_holds_until_something_is_seen() {
-        let told = Outage {
+    fn an_outage_reported_before_a_start_lasts_until_a_success() {
+        let reported = Outage {
             since: at(1).0,
             cause: OutageCause::KeyRejected,
             reason: "the API answered 401".to_owned(),
         };
-        let mut vision = AccountConnectivity::after(Some(told.clone()));
-        assert_eq!(vision.evaluate(at(2).1, true, LIMIT), None);
-        note(&mut vision, &failed(), 3);
-        assert_eq!(vision.evaluate(at(9_000).1, true, LIMIT), None);
-        note(&mut vision, &answered(), 9_001);
+        let mut connectivity = AccountConnectivity::after(Some(reported.clone()));
+        assert_eq!(connectivity.evaluate(at(2).1, true, LIMIT), None);
+        note(&mut connectivity, &failed(), 3);
+        assert_eq!(connectivity.evaluate(at(9_000).1, true, LIMIT), None);
+        note(&mut connectivity, &answered(), 9_001);
         assert_eq!(
-            vision.evaluate(at(9_001).1, false, LIMIT),
-            Some(ConnectivityChange::Restored(told))
+            connectivity.evaluate(at(9_001).1, false, LIMIT),
+            Some(ConnectivityChange::Restored(reported))
         );
     }
 }

@@ -1,47 +1,47 @@
-//! The pace of looking: how long to wait before an avatar is looked at again.
+//! The polling interval: the delay before an avatar is polled again.
 //!
-//! A training is looked at after a fraction of its age, so that the news is late in proportion
-//! to the wait; everything else has one wait. Failures have a backoff of their own.
+//! During a training, it is a fraction of the training's age, so that a notification is late in
+//! proportion; other statuses have a fixed interval. Failures have a backoff.
 
 use std::time::Duration;
 
 use crate::domain::avatar::status::Status;
 use crate::domain::polling::backoff::Backoff;
 
-/// The waits between looks, from `[poll]`.
+/// The intervals of `[poll]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PollIntervals {
-    /// While `TRAINING`, and in a status that nobody knows: it may be a part of a training.
+    /// While `TRAINING`, and in an unrecognized status, which may be a part of a training.
     pub training: TrainingInterval,
     /// While `NOT_TRAINED`.
     pub not_trained: Duration,
-    /// Once settled (`IDLE`, `TRAINING_FAILED`, `REFUSED`); `None` is never again.
+    /// After `IDLE`, `TRAINING_FAILED` or `REFUSED`; `None` is never.
     pub settled: Option<Duration>,
-    /// While the API says that there is no such avatar.
+    /// While the API responds that there is no such avatar.
     pub missing: Duration,
-    /// After failures in a row.
+    /// After consecutive failures.
     pub backoff: Backoff,
-    /// The part of a wait, `0.0` to `1.0`, by which chance may shorten it, so that many avatars do
-    /// not stay in step; it never lengthens one.
+    /// The maximum random reduction of an interval as a fraction, `0.0` to `1.0`, which spreads the
+    /// polls of many avatars; intervals are never lengthened.
     pub jitter: f64,
 }
 
-/// The pace of looking at a training.
+/// The interval during a training.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct TrainingInterval {
-    /// The shortest wait.
+    /// The minimum.
     pub min: Duration,
-    /// The longest wait; not below `min`.
+    /// The maximum; not below `min`.
     pub max: Duration,
-    /// The wait as a fraction of how long the training has been seen to last, `0.0` to `1.0`.
+    /// The interval as a fraction of the training's age, `0.0` to `1.0`.
     pub age_fraction: f64,
-    /// Whether past trainings may tell better than the age when to look.
+    /// Whether the durations of past trainings are used.
     pub adaptive: bool,
 }
 
 impl PollIntervals {
-    /// How long to wait after having seen `status`, when it or its training has lasted for `age`;
-    /// `None` is never again.
+    /// The delay after observing `status`, when it or its training has lasted for `age`; `None` is
+    /// never.
     pub fn delay(&self, status: &Status, age: Duration) -> Option<Duration> {
         match status {
             Status::Training | Status::Unrecognized(_) => Some(self.training.delay(age)),
@@ -52,7 +52,7 @@ impl PollIntervals {
 }
 
 impl TrainingInterval {
-    /// How long to wait when the training has lasted for `age`: from `min` to `max`.
+    /// The delay when the training has lasted for `age`: from `min` to `max`.
     pub fn delay(self, age: Duration) -> Duration {
         let share = Duration::try_from_secs_f64(age.as_secs_f64() * self.age_fraction);
         share.unwrap_or(self.max).clamp(self.min, self.max.max(self.min))
@@ -63,7 +63,7 @@ impl TrainingInterval {
 mod tests {
     use super::*;
 
-    fn cadence(settled: Option<u64>) -> PollIntervals {
+    fn intervals(settled: Option<u64>) -> PollIntervals {
         PollIntervals {
             training: TrainingInterval {
                 min: Duration::from_secs(5),
@@ -81,9 +81,9 @@ mod tests {
     }
 
     #[test]
-    fn a_training_is_looked_at_after_a_tenth_of_its_age() {
+    fn a_training_is_polled_after_a_tenth_of_its_age() {
         let check = |age_s, expected_s| {
-            let wait = cadence(None).delay(&Status::Training, Duration::from_secs(age_s));
+            let wait = intervals(None).delay(&Status::Training, Duration::from_secs(age_s));
             assert_eq!(wait, Some(Duration::from_secs(expected_s)), "at {age_s} s");
         };
         check(0, 5);
@@ -94,9 +94,9 @@ mod tests {
     }
 
     #[test]
-    fn every_other_status_has_one_wait() {
+    fn every_other_status_has_one_interval() {
         let check = |status: &str, settled, expected_s: Option<u64>| {
-            let wait = cadence(settled).delay(&Status::from_name(status), Duration::from_secs(9));
+            let wait = intervals(settled).delay(&Status::from_name(status), Duration::from_secs(9));
             assert_eq!(wait, expected_s.map(Duration::from_secs), "for `{status}`");
         };
         check("NOT_TRAINED", None, Some(61));

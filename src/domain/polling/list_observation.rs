@@ -1,27 +1,26 @@
-//! What one request for all avatars of an account showed.
+//! The result of one request for all avatars of an account.
 //!
-//! A list proves that an avatar is as it is known to be, and nothing else: whoever is not in it,
-//! or is in it with another status, must be looked at singly before anything is concluded. The
-//! API promises no complete list, and a list may be older than what was seen since.
+//! A list only confirms that an avatar still has its known status. An avatar that is missing from
+//! it, or has another status in it, is polled individually before anything is concluded: the API
+//! guarantees no complete list, and a list may be older than the last poll.
 
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::polling::observation::Observation;
 
-/// The outcome of one listing.
+/// The outcome of one list poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ListObservation {
     /// A list.
     Listed {
-        /// The avatars in it that can be used, in the order of the list; no id twice.
+        /// The valid avatars, in the order of the list; no id twice.
         avatars: Vec<Avatar>,
-        /// Who is in it, too, and of whom it shows nothing that can be used.
+        /// The ids of invalid elements.
         unclear: Vec<AvatarId>,
-        /// How many elements cannot be used, whether they have an id or not.
+        /// The number of invalid elements, with or without an id.
         unusable: usize,
-        /// Why the list is taken for one page of a longer one, in words, if its answer says so.
+        /// Why the list seems to be one page of a longer one, if so.
         page: Option<String>,
     },
-    /// No list: one of the observations that show no avatar, other than
-    /// [`Observation::Missing`].
+    /// No list: an observation without an avatar, other than [`Observation::Missing`].
     Failed(Observation),
 }

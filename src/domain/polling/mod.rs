@@ -1,5 +1,5 @@
-//! Polling, decided: what an observation means for an avatar, its account and its conditions, and
-//! when to poll next. How a poll is sent belongs to `argil`, when it runs to `daemon::poller`.
+//! Decisions about polling: what an observation means for an avatar, its account and its
+//! conditions, and when to poll next. Requests belong to `argil`, scheduling to `daemon::poller`.
 
 pub mod watch;
 pub mod observation;

@@ -1,69 +1,66 @@
-//! The outcome of one poll: one of the five things that looking at an avatar can show.
-//!
-//! A failed request is an observation too, so looking never fails; but no observation other
-//! than [`Observation::Seen`] says anything about the avatar's status.
+//! The outcome of one poll. A failed request is an observation too, so polling never fails; only
+//! [`Observation::Seen`] says anything about the avatar's status.
 
 use std::time::Duration;
 
 use crate::domain::avatar::Avatar;
 
-/// How far a denial goes.
+/// The extent of a denial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denial {
-    /// The key is not known (401).
+    /// The key is unknown (401).
     Key,
-    /// The key may not do this (403): this avatar may be another workspace's, or the plan may
-    /// have lapsed.
+    /// The key has no permission (403): this avatar may be in another workspace, or the plan may
+    /// have expired.
     Avatar,
 }
 
-/// The kinds of failure to see an avatar, by what may mend them.
+/// The kinds of failed polls, by what may fix them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PollError {
-    /// The name of the host could not be looked up. Mends itself.
+    /// The name of the host could not be resolved. Transient.
     Unresolved,
-    /// No answer: the host does not answer, or breaks off. Mends itself.
+    /// No response: the host does not respond, or closes the connection. Transient.
     Unreachable,
-    /// The way to the API is wrong: its certificate is not trusted, or it points elsewhere. It
-    /// concerns every avatar, and will not mend itself in seconds.
+    /// The API endpoint is misconfigured: its certificate is not trusted, or it redirects. It
+    /// affects every avatar, and lasts longer than seconds.
     Misrouted,
-    /// An answer that cannot be used, such as a web page or a server's error. Mends itself.
+    /// An unusable response, such as a web page or a server error. Transient.
     InvalidResponse,
-    /// An answer in a coding that was not understood, so that nobody knows what it says. Mends
-    /// itself, if at all.
+    /// A response in an unknown content coding, so that its content is unknown. Probably transient.
     UnknownEncoding,
-    /// An answer that says that the question is wrong, or that is about something else. It may
-    /// concern one avatar only, and will not mend itself in seconds.
+    /// A response that rejects the request, or is about something else. It may affect one avatar
+    /// only, and lasts longer than seconds.
     RequestRejected,
-    /// This machine lacks something that a request takes, such as file handles.
+    /// A local resource is missing, such as file handles.
     Local,
 }
 
-/// What one poll showed.
+/// The result of one poll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Observation {
     /// The avatar, with a status.
     Seen(Box<Avatar>),
     /// The API says that there is no such avatar (404).
     Missing {
-        /// What the API said, for people.
+        /// The error text of the API, for people.
         reason: String,
     },
     /// The key was not accepted.
     Denied {
-        /// Whether for anything, or for this avatar.
+        /// Whether for everything, or for this avatar.
         denial: Denial,
-        /// What the API said, for people.
+        /// The error text of the API, for people.
         reason: String,
     },
-    /// The API asks for fewer requests (429), or is closed for a while (503 with `Retry-After`).
+    /// The API limits the rate (429), or is unavailable for a while (503 with `Retry-After`).
     Throttled {
-        /// How long it asks us to stay away, if it says so.
+        /// The requested delay, if any.
         retry_after: Option<Duration>,
-        /// What the API said, for people.
+        /// The error text of the API, for people.
         reason: String,
     },
-    /// Anything else: no answer, or one that tells nothing about the avatar.
+    /// Anything else: no response, or one that says nothing about the avatar.
     Failed {
         /// What kind of failure it is.
         fault: PollError,
@@ -73,7 +70,7 @@ pub enum Observation {
 }
 
 impl Observation {
-    /// Why nothing was seen, for people; `None` when something was.
+    /// Why the poll failed, for people; `None` when it succeeded.
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::Seen(_) => None,

@@ -1,28 +1,28 @@
-//! Why an avatar cannot be seen just now, and for how long that has been so.
+//! The failure of polls of an avatar, and the streak of failed polls.
 
 use crate::domain::time::timestamp::Timestamp;
 
-/// Why an avatar cannot be seen, and since when.
+/// The failure of an avatar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PollFailure {
-    /// What kind of trouble.
+    /// Its kind.
     pub kind: FailureKind,
-    /// When it began.
+    /// When it started.
     pub since: Timestamp,
-    /// What was said when it began, for people.
+    /// The error text when it started, for people.
     pub reason: String,
 }
 
-/// The kinds of trouble in seeing an avatar: the observations that are no sight.
+/// The kinds of failures: the observations without an avatar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
     /// The API knows no such avatar.
     Missing,
     /// The key is not accepted.
     Denied,
-    /// The API asks for fewer requests.
+    /// The API limits the rate.
     Throttled,
-    /// No usable answer.
+    /// No usable response.
     Failed,
 }
 
@@ -45,20 +45,19 @@ impl FailureKind {
     }
 }
 
-/// The looks in a row that showed no avatar, up to now. It is not kept over a restart: whoever
-/// has just begun to look does not judge yet.
+/// The consecutive failed polls. It is not kept over a restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FailureStreak {
-    /// How many there were.
+    /// Their number.
     pub polls: u32,
-    /// How many of them said that there is no such avatar.
+    /// The number of them that said that there is no such avatar.
     pub missing: u32,
-    /// When the first of them was; `None` when there were none.
+    /// The time of the first; `None` without any.
     pub since: Option<Timestamp>,
 }
 
 impl FailureStreak {
-    /// The spell with one more look.
+    /// The streak with one more failed poll.
     #[must_use]
     pub fn and(self, kind: FailureKind, now: Timestamp) -> Self {
         Self {
@@ -69,5 +68,5 @@ impl FailureStreak {
     }
 }
 
-/// Looks in a row that confirm what one of them may have shown by accident.
+/// The number of consecutive polls that confirm a failure which may be transient.
 pub const CONFIRMED_AFTER: u32 = 3;

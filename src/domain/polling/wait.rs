@@ -1,7 +1,7 @@
-//! A vigil: waiting for one avatar to settle, and what ends the wait.
+//! Waits for one avatar to settle, for `avatar-watch wait`.
 //!
-//! What always holds: it ends only with what was observed; whatever may pass by itself is waited
-//! out. It uses the rules of the watch, and tells nobody.
+//! Only observations end it; transient failures are waited out. It uses the rules of the watch and
+//! makes no notifications.
 
 use std::time::Duration;
 
@@ -20,40 +20,39 @@ pub struct AvatarWait {
     forbidden: u32,
 }
 
-/// What ends a vigil.
+/// The outcome of a wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WaitOutcome {
-    /// It was seen settled: idle, failed or refused.
+    /// It is settled: idle, failed or refused.
     Settled(Status),
-    /// There is no such avatar; with what the API said.
+    /// There is no such avatar; with the text of the API.
     Missing(String),
-    /// The key is not accepted, at all or for this avatar; with what the API said.
+    /// The key is refused, for everything or for this avatar; with the text of the API.
     KeyRejected(String),
 }
 
 impl AvatarWait {
-    /// A vigil over an avatar of which others know that much. What they saw is no sight of ours;
-    /// it only tells since when the avatar has been so, once it is seen so here.
+    /// A wait for an avatar with a known watch. Its last observation does not count, but gives the
+    /// time since when the avatar has its status, if it still has it.
     pub fn new(known: Watch) -> Self {
         let watch = Watch { name: known.name, model: known.model, ..Watch::new(known.id) };
         Self { watch, earlier: known.observed, forbidden: 0 }
     }
 
-    /// What is known of the avatar.
+    /// The watch of the avatar.
     pub fn watch(&self) -> &Watch {
         &self.watch
     }
 
-    /// The vigil after `seen`, observed at `now`.
+    /// Applies `seen`, observed at `now`.
     ///
-    /// # Errors
-    /// How long to wait before the next look, while nothing is decided.
+    /// The delay before the next poll, while there is no outcome.
     pub fn observe(
         &mut self,
         seen: Observation,
         now: Timestamp,
         policy: &Policy<'_>,
-        roll: RandomBits,
+        random: RandomBits,
     ) -> Result<WaitOutcome, Duration> {
         let rejected = self.rejects(&seen);
         let missing = match &seen {
@@ -61,7 +60,7 @@ impl AvatarWait {
             _ => None,
         };
         let Decision { watch, next_poll_in, .. } =
-            self.watch.clone().observe(seen, now, policy, roll);
+            self.watch.clone().observe(seen, now, policy, random);
         self.watch = watch;
         self.restore_since();
         if let Some(reason) = rejected {
@@ -71,24 +70,26 @@ impl AvatarWait {
             (Some(reason), _) if self.watch.streak.missing >= CONFIRMED_AFTER => {
                 Ok(WaitOutcome::Missing(reason))
             }
-            (None, Some(sight)) if self.watch.streak.polls == 0 && sight.status.is_settled() => {
-                Ok(WaitOutcome::Settled(sight.status.clone()))
+            (None, Some(observed))
+                if self.watch.streak.polls == 0 && observed.status.is_settled() =>
+            {
+                Ok(WaitOutcome::Settled(observed.status.clone()))
             }
             (Some(_) | None, _) => Err(next_poll_in.unwrap_or(policy.intervals.missing)),
         }
     }
 
     fn restore_since(&mut self) {
-        if let Some(sight) = &mut self.watch.observed
+        if let Some(observed) = &mut self.watch.observed
             && let Some(earlier) = self.earlier.take()
-            && sight.status == earlier.status
+            && observed.status == earlier.status
         {
-            sight.since = sight.since.min(earlier.since);
+            observed.since = observed.since.min(earlier.since);
         }
     }
 
-    /// Why the key is rejected, if it is: a 401 is about the key; a single 403 may be an
-    /// accident of a gateway.
+    /// Why the key is refused, if it is: a 401 is about the key; a single 403 may come from a
+    /// gateway.
     fn rejects(&mut self, seen: &Observation) -> Option<String> {
         match seen {
             Observation::Denied { denial: Denial::Key, reason } => Some(reason.clone()),
@@ -105,7 +106,7 @@ impl AvatarWait {
     }
 }
 
-/// So many forbidden looks are no accident.
+/// The number of forbidden polls that confirm a refusal.
 const FORBIDDEN_AFTER: u32 = 2;
 
 #[cfg(test)]
@@ -148,10 +149,10 @@ mod tests {
         Observation::Throttled { retry_after: None, reason: "429".to_owned() }
     }
 
-    /// What the last of these observations decides; none of those before it decides anything.
-    fn verdict(observations: impl IntoIterator<Item = Observation>) -> Option<WaitOutcome> {
+    /// The outcome after the last of these observations; the others have none.
+    fn outcome(observations: impl IntoIterator<Item = Observation>) -> Option<WaitOutcome> {
         let seconds = Duration::from_secs;
-        let cadence = PollIntervals {
+        let intervals = PollIntervals {
             training: TrainingInterval {
                 min: seconds(2),
                 max: seconds(60),
@@ -165,13 +166,13 @@ mod tests {
             jitter: 0.0,
         };
         let account = AccountName::default();
-        let policy = Policy::new(&cadence, &account, Timestamp::from_millis(0));
-        let mut vigil = AvatarWait::new(Watch::new(AvatarId::parse("a1").unwrap()));
+        let policy = Policy::new(&intervals, &account, Timestamp::from_millis(0));
+        let mut wait = AvatarWait::new(Watch::new(AvatarId::parse("a1").unwrap()));
         let (mut now, mut last) = (Timestamp::from_millis(0), None);
         for seen in observations {
             assert_eq!(last, None, "decided too early");
-            match vigil.observe(seen, now, &policy, RandomBits::new(1)) {
-                Ok(verdict) => last = Some(verdict),
+            match wait.observe(seen, now, &policy, RandomBits::new(1)) {
+                Ok(outcome) => last = Some(outcome),
                 Err(wait) => now = now.plus(wait),
             }
         }
@@ -182,37 +183,37 @@ mod tests {
     fn only_a_settled_status_settles() {
         for status in ["IDLE", "TRAINING_FAILED", "REFUSED"] {
             let settled = Some(WaitOutcome::Settled(Status::from_name(status)));
-            assert_eq!(verdict([seen(status)]), settled);
+            assert_eq!(outcome([seen(status)]), settled);
             let long_way = [seen("NOT_TRAINED"), seen("TRAINING"), failed(), seen(status)];
-            assert_eq!(verdict(long_way), settled);
+            assert_eq!(outcome(long_way), settled);
         }
         for status in ["NOT_TRAINED", "TRAINING", "PAUSED"] {
-            assert_eq!(verdict([seen(status), seen(status)]), None, "{status}");
+            assert_eq!(outcome([seen(status), seen(status)]), None, "{status}");
         }
     }
 
     #[test]
-    fn an_avatar_is_missing_after_three_looks_that_say_so() {
+    fn an_avatar_is_missing_after_three_polls_that_say_so() {
         let gone = Some(WaitOutcome::Missing("404".to_owned()));
-        assert_eq!(verdict([missing(), missing()]), None);
-        assert_eq!(verdict([missing(), missing(), missing()]), gone);
-        assert_eq!(verdict([missing(), missing(), seen("TRAINING"), missing()]), None);
-        assert_eq!(verdict([seen("TRAINING"), missing(), failed(), missing(), missing()]), gone);
+        assert_eq!(outcome([missing(), missing()]), None);
+        assert_eq!(outcome([missing(), missing(), missing()]), gone);
+        assert_eq!(outcome([missing(), missing(), seen("TRAINING"), missing()]), None);
+        assert_eq!(outcome([seen("TRAINING"), missing(), failed(), missing(), missing()]), gone);
     }
 
     #[test]
-    fn a_key_is_rejected_at_once_or_with_the_second_forbidden_look() {
+    fn a_key_is_rejected_at_once_or_with_the_second_forbidden_poll() {
         let rejected = Some(WaitOutcome::KeyRejected("no".to_owned()));
-        assert_eq!(verdict([denied(Denial::Key)]), rejected);
-        assert_eq!(verdict([denied(Denial::Avatar)]), None);
-        assert_eq!(verdict([denied(Denial::Avatar), denied(Denial::Avatar)]), rejected);
+        assert_eq!(outcome([denied(Denial::Key)]), rejected);
+        assert_eq!(outcome([denied(Denial::Avatar)]), None);
+        assert_eq!(outcome([denied(Denial::Avatar), denied(Denial::Avatar)]), rejected);
         let between = [denied(Denial::Avatar), seen("TRAINING"), denied(Denial::Avatar)];
-        assert_eq!(verdict(between), None);
+        assert_eq!(outcome(between), None);
     }
 
     #[test]
     fn what_may_pass_by_itself_is_waited_out() {
-        assert_eq!(verdict(std::iter::repeat_with(failed).take(50)), None);
-        assert_eq!(verdict(std::iter::repeat_with(throttled).take(50)), None);
+        assert_eq!(outcome(std::iter::repeat_with(failed).take(50)), None);
+        assert_eq!(outcome(std::iter::repeat_with(throttled).take(50)), None);
     }
 }

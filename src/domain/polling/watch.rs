@@ -1,11 +1,10 @@
-//! A watch: our record of one configured avatar, and the one decision about it: what an
-//! observation means.
+//! A watch: the record of one avatar; decides what an observation means.
 //!
-//! What always holds: only [`Observation::Seen`] changes the status; every change of it makes
-//! exactly one transition, numbered without a gap, whose previous status is the one before;
-//! an observation that changed nothing asks for nothing to be written. A failure is never a
-//! status; a condition is told once when it begins and once when it ends. A status that nobody
-//! knows ends no training: an outcome that comes through it is still that training's outcome.
+//! Only [`Observation::Seen`] changes the status. Every change makes one transition, numbered
+//! without a gap, with the status before. A poll that observes no change asks for no write. A
+//! failure is never a status. A condition is reported once when it starts and once when it is
+//! resolved. An unrecognized status does not end a training: a later outcome belongs to that
+//! training.
 
 use std::time::Duration;
 
@@ -29,95 +28,95 @@ use crate::domain::polling::poll_failure::{
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
 
-/// What is known of one avatar.
+/// The record of one avatar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Watch {
-    /// Which avatar.
+    /// The avatar.
     pub id: AvatarId,
-    /// The name the API last showed.
+    /// The name in the last response.
     pub name: Option<String>,
-    /// The model the API last showed.
+    /// The model in the last response.
     pub model: Option<String>,
-    /// The last sight of it; `None` before the first.
+    /// The last observation of it; `None` before the first.
     pub observed: Option<LastObserved>,
-    /// The training that was open when it came to its status, if one was.
+    /// The open training before the current status, if any.
     pub open_training: Option<OpenTraining>,
-    /// How many transitions it has had.
+    /// The number of its transitions.
     pub sequence: u64,
-    /// Why it cannot be seen just now, if so.
+    /// The current failure, if any.
     pub failure: Option<PollFailure>,
-    /// The looks in a row that showed no avatar.
+    /// The consecutive failed polls.
     pub streak: FailureStreak,
-    /// The conditions that were told and hold.
+    /// The conditions that are firing.
     pub conditions: ActiveConditions,
 }
 
-/// What was last seen of an avatar.
+/// The last observation of an avatar.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastObserved {
     /// Its status.
     pub status: Status,
-    /// When that status was first seen.
+    /// When that status was first observed.
     pub since: Timestamp,
-    /// When the API was asked that last showed it: later than that, it may have changed.
+    /// When the request was sent that last showed it; it may have changed since.
     pub last_seen_at: Timestamp,
 }
 
-/// What the config says about one watch.
+/// The settings of one watch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy<'a> {
-    /// The waits between looks.
+    /// The polling intervals.
     pub intervals: &'a PollIntervals,
-    /// Whether an avatar that settled without having been seen in training is news.
+    /// Whether a settled avatar is an event if its training was not observed.
     pub infer_unseen_training: bool,
-    /// When the API was asked: an answer may be as old as its question.
+    /// When the request was sent: the response may be as old.
     pub asked_at: Timestamp,
-    /// What was known of it before it was looked at.
+    /// What is known of it before its first poll.
     pub origin: Origin<'a>,
-    /// The name that the user gave the avatar; told instead of the API's own.
+    /// The name that the user gave the avatar, which is shown instead of the API's.
     pub label: Option<&'a str>,
-    /// The account that it is watched with.
+    /// Its account.
     pub account: &'a AccountName,
-    /// Where it is registered, for people.
+    /// Its location in the config, for people.
     pub location: Option<&'a str>,
-    /// For how long it may be in training before that is told; `None` is for ever.
+    /// The maximum duration of a training; `None` is unlimited.
     pub overdue_after: Option<Duration>,
     /// When the key last showed any avatar.
     pub account_ok_at: Option<Timestamp>,
-    /// What past trainings of the model tell about when to look.
+    /// The forecast from past trainings of the model.
     pub forecast: Option<&'a Forecast>,
 }
 
-/// What is known of an avatar before the first sight of it.
+/// What is known of an avatar before its first poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin<'a> {
-    /// Nothing: the first sight is a baseline.
+    /// Nothing: the first poll is a baseline.
     Unknown,
-    /// The registration says what it was.
+    /// Assumed by the config.
     Assumed(&'a Status),
-    /// It was not there before: a whole list lacked it.
+    /// It did not exist: a complete list did not contain it.
     New,
 }
 
-/// What an observation means.
+/// The result of an observation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
-    /// The watch as it is now.
+    /// The new watch.
     pub watch: Watch,
-    /// The change of status, if there was one.
+    /// The transition, if any.
     pub transition: Option<Transition>,
-    /// What is to be told, in this order.
+    /// The events, in this order.
     pub events: Vec<Event>,
-    /// The training that ended, if one did before our eyes.
+    /// The observed training that ended, if any.
     pub training: Option<Training>,
-    /// Whether there is anything to write to disk.
+    /// Whether the watch must be written.
     pub changed: bool,
-    /// How long to wait before the next look; `None` is never.
+    /// The delay before the next poll; `None` is never.
     pub next_poll_in: Option<Duration>,
 }
 
 impl<'a> Policy<'a> {
-    /// A policy of nothing but a pace and an account, for an answer asked for at `asked_at`.
+    /// A policy with defaults, for a response to a request sent at `asked_at`.
     pub fn new(
         intervals: &'a PollIntervals,
         account: &'a AccountName,
@@ -139,7 +138,7 @@ impl<'a> Policy<'a> {
 }
 
 impl Watch {
-    /// A watch of an avatar that was never looked at.
+    /// A watch of an avatar that was never polled.
     pub fn new(id: AvatarId) -> Self {
         Self {
             id,
@@ -154,74 +153,74 @@ impl Watch {
         }
     }
 
-    /// What `seen`, observed at `now`, means under `policy`. `roll` gives the jitter of a
-    /// wait and the ids of events.
+    /// Applies `seen`, observed at `now`, under `policy`. `random` gives the jitter and the ids of
+    /// events.
     pub fn observe(
         self,
         seen: Observation,
         now: Timestamp,
         policy: &Policy<'_>,
-        roll: RandomBits,
+        random: RandomBits,
     ) -> Decision {
-        let pass = ObservationContext { now, policy, roll };
-        let cadence = policy.intervals;
+        let context = ObservationContext { now, policy, random };
+        let intervals = policy.intervals;
         match seen {
-            Observation::Seen(avatar) => self.on_seen(*avatar, &pass),
+            Observation::Seen(avatar) => self.on_seen(*avatar, &context),
             Observation::Missing { reason } => {
                 let unknown = self.observed.is_none();
-                let decision = self.on_failure(FailureKind::Missing, AT_ONCE, reason, &pass);
-                let looks = decision.watch.streak.missing;
+                let decision = self.on_failure(FailureKind::Missing, AT_ONCE, reason, &context);
+                let polls = decision.watch.streak.missing;
                 let soon =
-                    if unknown && looks < CONFIRMED_AFTER { NEW_DELAY } else { Duration::MAX };
-                Decision { next_poll_in: Some(cadence.missing.min(soon)), ..decision }
+                    if unknown && polls < CONFIRMED_AFTER { NEW_DELAY } else { Duration::MAX };
+                Decision { next_poll_in: Some(intervals.missing.min(soon)), ..decision }
             }
             Observation::Denied { denial, reason } => {
                 let floor = match denial {
                     Denial::Key => Duration::ZERO,
-                    Denial::Avatar => cadence.missing,
+                    Denial::Avatar => intervals.missing,
                 };
-                self.on_failure(FailureKind::Denied, AT_ONCE, reason, &pass)
-                    .after_backoff(&pass, floor)
+                self.on_failure(FailureKind::Denied, AT_ONCE, reason, &context)
+                    .after_backoff(&context, floor)
             }
             Observation::Throttled { retry_after, reason } => {
                 let floor = retry_after.unwrap_or_default();
-                self.on_failure(FailureKind::Throttled, CONFIRMED_AFTER, reason, &pass)
-                    .after_backoff(&pass, floor)
+                self.on_failure(FailureKind::Throttled, CONFIRMED_AFTER, reason, &context)
+                    .after_backoff(&context, floor)
             }
             Observation::Failed { fault, reason } => {
-                let (floor, looks) = match fault {
+                let (floor, polls_min) = match fault {
                     PollError::Unresolved
                     | PollError::Unreachable
                     | PollError::Misrouted
                     | PollError::InvalidResponse
                     | PollError::UnknownEncoding
                     | PollError::Local => (Duration::ZERO, CONFIRMED_AFTER),
-                    PollError::RequestRejected => (cadence.missing, AT_ONCE),
+                    PollError::RequestRejected => (intervals.missing, AT_ONCE),
                 };
-                self.on_failure(FailureKind::Failed, looks, reason, &pass)
-                    .after_backoff(&pass, floor)
+                self.on_failure(FailureKind::Failed, polls_min, reason, &context)
+                    .after_backoff(&context, floor)
             }
         }
     }
 
-    fn on_seen(mut self, avatar: Avatar, pass: &ObservationContext<'_>) -> Decision {
-        let ObservationContext { now, policy, .. } = *pass;
-        let transition = self.transition_to(&avatar, pass);
+    fn on_seen(mut self, avatar: Avatar, context: &ObservationContext<'_>) -> Decision {
+        let ObservationContext { now, policy, .. } = *context;
+        let transition = self.transition_to(&avatar, context);
         let renamed = avatar.name.is_some() && avatar.name != self.name;
         let remodelled = avatar.model.is_some() && avatar.model != self.model;
-        let troubled = self.failure.is_some();
+        let was_failing = self.failure.is_some();
         let training = transition.as_ref().and_then(|next| self.ended_training(next, &avatar));
         let since = match (&transition, &self.observed) {
-            (None, Some(sight)) => sight.since,
+            (None, Some(observed)) => observed.since,
             (Some(_), _) | (None, None) => now,
         };
-        let sight = LastObserved {
+        let observed = LastObserved {
             status: avatar.status.clone(),
             since,
             last_seen_at: policy.asked_at.min(now),
         };
         if let Some(next) = &transition {
-            let since = self.observed.as_ref().map(|sight| sight.since);
+            let since = self.observed.as_ref().map(|observed| observed.since);
             self.open_training =
                 OpenTraining::after(self.open_training, &next.previous, since, &next.status);
         }
@@ -234,23 +233,23 @@ impl Watch {
         if remodelled {
             self.model.clone_from(&avatar.model);
         }
-        let next_poll_in = self.next_delay(&sight, pass);
-        let turns: Vec<ConditionChange> = self.conditions.on_success().collect();
-        let training_since = self.open_since(&sight);
+        let next_poll_in = self.next_delay(&observed, context);
+        let resolved: Vec<ConditionChange> = self.conditions.on_success().collect();
+        let training_since = self.open_since(&observed);
         let mut later: Vec<ConditionChange> = self
             .conditions
             .overdue(training_since, now, policy.overdue_after)
             .into_iter()
             .collect();
         let changed = transition.is_some();
-        later.extend(self.conditions.unrecognized(&sight.status, sight.since, changed));
-        self.observed = Some(sight);
+        later.extend(self.conditions.unrecognized(&observed.status, observed.since, changed));
+        self.observed = Some(observed);
         let mut events: Vec<Event> =
-            turns.into_iter().map(|turn| self.condition(turn, pass)).collect();
+            resolved.into_iter().map(|change| self.condition(change, context)).collect();
         let kind = transition.as_ref().and_then(|t| EventKind::of(t, policy.infer_unseen_training));
         if let (Some(kind), Some(transition)) = (kind, &transition) {
             events.push(Event {
-                id: EventId::mint(now, pass.roll),
+                id: EventId::mint(now, context.random),
                 kind,
                 occurred_at: now,
                 subject: Subject::Transition {
@@ -260,44 +259,51 @@ impl Watch {
                 },
             });
         }
-        // The news goes before its consequence.
-        events.extend(later.into_iter().map(|turn| self.condition(turn, pass)));
+        // The transition precedes the conditions that follow from it.
+        events.extend(later.into_iter().map(|change| self.condition(change, context)));
         let changed =
-            transition.is_some() || renamed || remodelled || troubled || !events.is_empty();
+            transition.is_some() || renamed || remodelled || was_failing || !events.is_empty();
         Decision { watch: self, transition, events, training, changed, next_poll_in }
     }
 
-    /// How long to wait after that sight.
-    fn next_delay(&self, sight: &LastObserved, pass: &ObservationContext<'_>) -> Option<Duration> {
-        let Policy { intervals: cadence, forecast, .. } = pass.policy;
-        let training_since = self.open_since(sight);
-        let age = pass.now.since(training_since.unwrap_or(sight.since));
+    /// The delay after that observation.
+    fn next_delay(
+        &self,
+        observed: &LastObserved,
+        context: &ObservationContext<'_>,
+    ) -> Option<Duration> {
+        let Policy { intervals, forecast, .. } = context.policy;
+        let training_since = self.open_since(observed);
+        let age = context.now.since(training_since.unwrap_or(observed.since));
         let wait = match (forecast, training_since) {
             (Some(forecast), Some(_)) => Some(forecast.delay(age)),
-            (Some(_) | None, _) => cadence.delay(&sight.status, age),
+            (Some(_) | None, _) => intervals.delay(&observed.status, age),
         };
-        wait.map(|wait| pass.roll.derive(PACE_BITS).jitter_down(wait, cadence.jitter))
+        wait.map(|wait| context.random.derive(INTERVAL_BITS).jitter_down(wait, intervals.jitter))
     }
 
-    /// Since when it has been in training, if it is, as far as is known: a status that nobody
-    /// knows does not end one.
+    /// The start of the training, if it is in training; an unrecognized status does not end one.
     pub fn training_since(&self) -> Option<Timestamp> {
         self.open_since(self.observed.as_ref()?)
     }
 
-    fn open_since(&self, sight: &LastObserved) -> Option<Timestamp> {
-        match (self.open_training, &sight.status) {
+    fn open_since(&self, observed: &LastObserved) -> Option<Timestamp> {
+        match (self.open_training, &observed.status) {
             (Some(OpenTraining::Observed { since, .. }), _) => Some(since),
-            (Some(OpenTraining::Assumed) | None, Status::Training) => Some(sight.since),
+            (Some(OpenTraining::Assumed) | None, Status::Training) => Some(observed.since),
             (Some(OpenTraining::Assumed) | None, _) => None,
         }
     }
 
-    fn transition_to(&self, avatar: &Avatar, pass: &ObservationContext<'_>) -> Option<Transition> {
-        let previous = match (&self.observed, pass.policy.origin) {
-            (Some(sight), _) if sight.status == avatar.status => return None,
-            (Some(sight), _) => {
-                Previous::Observed { status: sight.status.clone(), at: sight.last_seen_at }
+    fn transition_to(
+        &self,
+        avatar: &Avatar,
+        context: &ObservationContext<'_>,
+    ) -> Option<Transition> {
+        let previous = match (&self.observed, context.policy.origin) {
+            (Some(observed), _) if observed.status == avatar.status => return None,
+            (Some(observed), _) => {
+                Previous::Observed { status: observed.status.clone(), at: observed.last_seen_at }
             }
             (None, Origin::Assumed(assumed)) if *assumed != avatar.status => {
                 Previous::Assumed(assumed.clone())
@@ -313,19 +319,19 @@ impl Watch {
             previous,
             earlier: earlier.map(OpenTraining::evidence),
             status: avatar.status.clone(),
-            detected_at: pass.now,
+            detected_at: context.now,
             upstream_updated_at: avatar.updated_at.clone(),
         })
     }
 
     fn ended_training(&self, next: &Transition, avatar: &Avatar) -> Option<Training> {
-        let sight = self.observed.as_ref()?;
+        let observed = self.observed.as_ref()?;
         if !next.status.is_settled() {
             return None;
         }
-        let since = self.open_since(sight)?;
-        let last_seen_at = match (&sight.status, self.open_training) {
-            (Status::Training, _) => sight.last_seen_at,
+        let since = self.open_since(observed)?;
+        let last_seen_at = match (&observed.status, self.open_training) {
+            (Status::Training, _) => observed.last_seen_at,
             (_, Some(OpenTraining::Observed { last_seen_at, .. })) => last_seen_at,
             (_, Some(OpenTraining::Assumed) | None) => return None,
         };
@@ -334,31 +340,32 @@ impl Watch {
         Some(Training::between(since, last_seen_at, now, status, model))
     }
 
-    /// A look that showed no avatar. Trouble begins with the look in a row that has the number
-    /// `looks`, and again when its kind changes: at once when the API says that it is about this
-    /// avatar, this key or this question, later when it may pass by itself.
+    /// Applies a failed poll. The failure starts with the consecutive poll number `polls_min`, and
+    /// again when its kind changes: at once when the response is subject this avatar, this key or
+    /// this request, later when it may be transient.
     fn on_failure(
         mut self,
         kind: FailureKind,
-        looks: u32,
+        polls_min: u32,
         reason: String,
-        pass: &ObservationContext<'_>,
+        context: &ObservationContext<'_>,
     ) -> Decision {
-        self.streak = self.streak.and(kind, pass.now);
-        let same = self.failure.as_ref().is_some_and(|trouble| trouble.kind == kind);
-        let absence = FailureContext {
+        self.streak = self.streak.and(kind, context.now);
+        let same = self.failure.as_ref().is_some_and(|failure| failure.kind == kind);
+        let failure = FailureContext {
             kind,
             reason: &reason,
             streak: &self.streak,
             was_seen: self.observed.is_some(),
-            location: pass.policy.location,
-            account_ok_at: pass.policy.account_ok_at,
+            location: context.policy.location,
+            account_ok_at: context.policy.account_ok_at,
         };
-        let turn = self.conditions.on_failure(absence, pass.now);
-        let events: Vec<Event> = turn.map(|turn| self.condition(turn, pass)).into_iter().collect();
-        let begins = !same && self.streak.polls >= looks;
+        let change = self.conditions.on_failure(failure, context.now);
+        let events: Vec<Event> =
+            change.map(|change| self.condition(change, context)).into_iter().collect();
+        let begins = !same && self.streak.polls >= polls_min;
         if begins {
-            self.failure = Some(PollFailure { kind, since: pass.now, reason });
+            self.failure = Some(PollFailure { kind, since: context.now, reason });
         }
         let changed = begins || !events.is_empty();
         Decision {
@@ -370,23 +377,26 @@ impl Watch {
             next_poll_in: None,
         }
     }
-    fn condition(&self, turn: ConditionChange, pass: &ObservationContext<'_>) -> Event {
-        let ConditionChange { kind, phase, started_at: since, reason } = turn;
+    fn condition(&self, change: ConditionChange, context: &ObservationContext<'_>) -> Event {
+        let ConditionChange { kind, phase, started_at: since, reason } = change;
         let ends = u64::from(phase == Phase::Resolved);
-        let about = ConditionSubject::Avatar {
+        let subject = ConditionSubject::Avatar {
             id: self.id.clone(),
-            name: pass.policy.label.map(str::to_owned).or_else(|| self.name.clone()),
-            account: pass.policy.account.clone(),
-            status: self.observed.as_ref().map(|sight| sight.status.clone()),
+            name: context.policy.label.map(str::to_owned).or_else(|| self.name.clone()),
+            account: context.policy.account.clone(),
+            status: self.observed.as_ref().map(|observed| observed.status.clone()),
         };
         Event {
-            id: EventId::mint(pass.now, pass.roll.derive(CONDITIONS + 2 * kind as u64 + ends)),
+            id: EventId::mint(
+                context.now,
+                context.random.derive(CONDITIONS + 2 * kind as u64 + ends),
+            ),
             kind,
-            occurred_at: pass.now,
+            occurred_at: context.now,
             subject: Subject::Condition(Box::new(Condition {
                 phase,
                 started_at: since,
-                subject: about,
+                subject,
                 reason,
             })),
         }
@@ -394,18 +404,22 @@ impl Watch {
 }
 
 impl Decision {
-    fn after_backoff(self, pass: &ObservationContext<'_>, floor: Duration) -> Self {
-        let wait =
-            pass.policy.intervals.backoff.delay(self.watch.streak.polls, pass.roll).max(floor);
+    fn after_backoff(self, context: &ObservationContext<'_>, floor: Duration) -> Self {
+        let wait = context
+            .policy
+            .intervals
+            .backoff
+            .delay(self.watch.streak.polls, context.random)
+            .max(floor);
         Self { next_poll_in: Some(wait), ..self }
     }
 }
 
-/// One pass over one watch: one `now`, one policy, one roll.
+/// The context of one observation: time, policy and random bits.
 struct ObservationContext<'a> {
     now: Timestamp,
     policy: &'a Policy<'a>,
-    roll: RandomBits,
+    random: RandomBits,
 }
 
 fn with_label(avatar: Avatar, label: Option<&str>) -> Avatar {
@@ -413,13 +427,13 @@ fn with_label(avatar: Avatar, label: Option<&str>) -> Avatar {
     Avatar { name, ..avatar }
 }
 
-/// Looks in a row that are enough where none can have been an accident.
+/// The number of consecutive polls that confirm an unambiguous failure.
 const AT_ONCE: u32 = 1;
-/// The wait before an avatar that was never seen is looked at again, for the first times: it may
-/// only just have been made.
+/// The delay before a new avatar is polled again, for the first polls: it may have just been
+/// created.
 const NEW_DELAY: Duration = Duration::from_secs(3 * 60);
-/// What keeps the rolls of one pass apart.
-const PACE_BITS: u64 = 1;
+/// Salts for separate random bits within one observation.
+const INTERVAL_BITS: u64 = 1;
 const CONDITIONS: u64 = 16;
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::domain::polling::observation::{Denial, PollError};
 
 const HALF: RandomBits = RandomBits::new(1 << 127);
 
-fn cadence() -> PollIntervals {
+fn intervals() -> PollIntervals {
     PollIntervals {
         training: TrainingInterval {
             min: Duration::from_secs(5),
@@ -26,10 +26,10 @@ fn cadence() -> PollIntervals {
     }
 }
 
-fn policy(cadence: &PollIntervals) -> Policy<'_> {
+fn policy(intervals: &PollIntervals) -> Policy<'_> {
     static ACCOUNT: LazyLock<AccountName> = LazyLock::new(AccountName::default);
     // The answers of these tests come at once.
-    Policy::new(cadence, &ACCOUNT, Timestamp::from_millis(i64::MAX))
+    Policy::new(intervals, &ACCOUNT, Timestamp::from_millis(i64::MAX))
 }
 
 fn id() -> AvatarId {
@@ -58,7 +58,7 @@ fn at(seconds: i64) -> Timestamp {
 }
 
 fn see(watch: Watch, status: &str, seconds: i64) -> Decision {
-    watch.observe(seen(status), at(seconds), &policy(&cadence()), HALF)
+    watch.observe(seen(status), at(seconds), &policy(&intervals()), HALF)
 }
 
 fn only(events: Vec<Event>) -> Event {
@@ -68,9 +68,9 @@ fn only(events: Vec<Event>) -> Event {
 
 #[test]
 fn a_status_was_last_seen_when_it_was_asked_for() {
-    let cadence = cadence();
+    let intervals = intervals();
     let slow = |watch: Watch, status: &str, asked_s, answered_s| {
-        let policy = Policy { asked_at: at(asked_s), ..policy(&cadence) };
+        let policy = Policy { asked_at: at(asked_s), ..policy(&intervals) };
         watch.observe(seen(status), at(answered_s), &policy, HALF)
     };
     let training = slow(Watch::new(id()), "TRAINING", 10, 14).watch;
@@ -85,7 +85,7 @@ fn news(decision: &Decision) -> bool {
 }
 
 #[test]
-fn a_first_sight_is_a_baseline_and_tells_nobody() {
+fn the_first_poll_is_a_baseline_and_makes_no_event() {
     for status in Status::DOCUMENTED {
         let decision = see(Watch::new(id()), status, 1);
         let transition = decision.transition.unwrap();
@@ -97,7 +97,7 @@ fn a_first_sight_is_a_baseline_and_tells_nobody() {
 }
 
 #[test]
-fn a_settled_training_is_told_with_the_honest_window() {
+fn a_settled_training_is_an_event_with_its_time_window() {
     let watch = see(Watch::new(id()), "TRAINING", 10).watch;
     let watch = see(watch, "TRAINING", 20).watch;
     let decision = see(watch, "IDLE", 30);
@@ -116,9 +116,9 @@ fn a_settled_training_is_told_with_the_honest_window() {
 }
 
 #[test]
-fn the_name_given_by_the_user_is_told_instead_of_the_apis() {
-    let cadence = cadence();
-    let policy = Policy { label: Some("Jane, English"), ..policy(&cadence) };
+fn the_name_given_by_the_user_replaces_that_of_the_api() {
+    let intervals = intervals();
+    let policy = Policy { label: Some("Jane, English"), ..policy(&intervals) };
     let watch = Watch::new(id()).observe(seen("TRAINING"), at(1), &policy, HALF).watch;
     assert_eq!(watch.name.as_deref(), Some("Jane"));
     let event = watch.observe(seen("IDLE"), at(2), &policy, HALF).events.remove(0);
@@ -127,10 +127,10 @@ fn the_name_given_by_the_user_is_told_instead_of_the_apis() {
 }
 
 #[test]
-fn an_assumed_status_makes_the_first_sight_a_change() {
-    let cadence = cadence();
+fn an_assumed_status_makes_the_first_poll_a_transition() {
+    let intervals = intervals();
     let training = Status::Training;
-    let policy = Policy { origin: Origin::Assumed(&training), ..policy(&cadence) };
+    let policy = Policy { origin: Origin::Assumed(&training), ..policy(&intervals) };
     let check = |status: &str, expected: Option<EventKind>| {
         let decision = Watch::new(id()).observe(seen(status), at(1), &policy, HALF);
         assert_eq!(decision.events.first().map(|event| event.kind), expected, "for `{status}`");
@@ -143,9 +143,9 @@ fn an_assumed_status_makes_the_first_sight_a_change() {
 
 #[test]
 fn an_assumption_is_forgotten_once_the_avatar_was_seen() {
-    let cadence = cadence();
+    let intervals = intervals();
     let training = Status::Training;
-    let policy = Policy { origin: Origin::Assumed(&training), ..policy(&cadence) };
+    let policy = Policy { origin: Origin::Assumed(&training), ..policy(&intervals) };
     let watch = Watch::new(id()).observe(seen("IDLE"), at(1), &policy, HALF).watch;
     let again = watch.observe(seen("IDLE"), at(2), &policy, HALF);
     assert_eq!((again.transition, again.events, again.changed), (None, vec![], false));
@@ -157,7 +157,7 @@ fn a_second_training_is_news_again_under_another_id() {
     let failed = see(watch, "TRAINING_FAILED", 2);
     let again = see(failed.watch, "TRAINING", 3);
     assert_eq!(only(again.events).kind, EventKind::AvatarStatusChanged);
-    let ready = again.watch.observe(seen("IDLE"), at(4), &policy(&cadence()), HALF.derive(1));
+    let ready = again.watch.observe(seen("IDLE"), at(4), &policy(&intervals()), HALF.derive(1));
     let (first, second) = (only(failed.events), only(ready.events));
     assert_eq!(second.kind, EventKind::AvatarReady);
     assert_ne!(first.id, second.id);
@@ -167,25 +167,25 @@ fn a_second_training_is_news_again_under_another_id() {
 #[test]
 fn a_failure_is_never_a_status_and_one_hiccup_is_not_written() {
     let watch = see(Watch::new(id()), "TRAINING", 1).watch;
-    let sight = watch.observed.clone();
-    let one = watch.observe(failed(), at(2), &policy(&cadence()), HALF);
+    let observed = watch.observed.clone();
+    let one = watch.observe(failed(), at(2), &policy(&intervals()), HALF);
     assert_eq!((one.changed, one.next_poll_in), (false, Some(Duration::from_secs(2))));
-    let two = one.watch.observe(failed(), at(4), &policy(&cadence()), HALF);
-    let three = two.watch.observe(failed(), at(8), &policy(&cadence()), HALF);
+    let two = one.watch.observe(failed(), at(4), &policy(&intervals()), HALF);
+    let three = two.watch.observe(failed(), at(8), &policy(&intervals()), HALF);
     assert_eq!((three.changed, three.next_poll_in), (true, Some(Duration::from_secs(8))));
-    assert_eq!(three.watch.observed, sight);
+    assert_eq!(three.watch.observed, observed);
     assert_eq!(three.watch.failure.as_ref().unwrap().since, at(8));
-    let four = three.watch.observe(failed(), at(16), &policy(&cadence()), HALF);
-    assert!(!four.changed, "the same trouble is written once");
+    let four = three.watch.observe(failed(), at(16), &policy(&intervals()), HALF);
+    assert!(!four.changed, "the same failure is written once");
     let seen_again = see(four.watch, "TRAINING", 20);
     assert!(seen_again.changed && seen_again.watch.failure.is_none());
     assert_eq!((seen_again.watch.streak, seen_again.transition), (FailureStreak::default(), None));
 }
 
 #[test]
-fn what_does_not_pass_by_itself_is_trouble_at_once() {
+fn a_permanent_failure_counts_at_once() {
     let check = |observation: Observation, kind, wait_s| {
-        let decision = Watch::new(id()).observe(observation, at(1), &policy(&cadence()), HALF);
+        let decision = Watch::new(id()).observe(observation, at(1), &policy(&intervals()), HALF);
         assert!(decision.changed);
         assert_eq!(decision.watch.failure.unwrap().kind, kind);
         assert_eq!(decision.next_poll_in, Some(Duration::from_secs(wait_s)));
@@ -200,11 +200,11 @@ fn what_does_not_pass_by_itself_is_trouble_at_once() {
 }
 
 #[test]
-fn a_wish_to_stay_away_is_a_floor_for_the_next_look() {
+fn a_requested_delay_is_a_minimum_for_the_next_poll() {
     let check = |asked_s: Option<u64>, expected_s| {
         let retry_after = asked_s.map(Duration::from_secs);
         let observation = Observation::Throttled { retry_after, reason: String::new() };
-        let decision = Watch::new(id()).observe(observation, at(1), &policy(&cadence()), HALF);
+        let decision = Watch::new(id()).observe(observation, at(1), &policy(&intervals()), HALF);
         assert_eq!(decision.next_poll_in, Some(Duration::from_secs(expected_s)));
     };
     check(None, 2);
@@ -219,7 +219,7 @@ fn the_age_of_a_training_sets_the_pace() {
     assert_eq!(young.next_poll_in, Some(Duration::from_secs(5)));
     let old = see(young.watch, "TRAINING", 300);
     assert_eq!(old.next_poll_in, Some(Duration::from_secs(30)));
-    assert!(!old.changed, "a look that changed nothing writes nothing");
+    assert!(!old.changed, "a poll that observes no change writes nothing");
 }
 
 fn any_observation() -> impl Strategy<Value = Observation> {
@@ -241,8 +241,8 @@ proptest! {
         observations in prop::collection::vec(any_observation(), 1..60),
         infer: bool,
     ) {
-        let cadence = cadence();
-        let policy = Policy { infer_unseen_training: infer, ..policy(&cadence) };
+        let intervals = intervals();
+        let policy = Policy { infer_unseen_training: infer, ..policy(&intervals) };
         let mut watch = Watch::new(id());
         let mut last: Option<Status> = None;
         let mut count = 0;
@@ -273,7 +273,7 @@ proptest! {
 }
 
 #[test]
-fn a_training_goes_on_through_statuses_that_nobody_knows() {
+fn a_training_continues_through_unrecognized_statuses() {
     let watch = see(Watch::new(id()), "TRAINING", 10).watch;
     let watch = see(watch, "TRAINING", 20).watch;
     let odd = see(watch, "ODD", 30);
@@ -309,16 +309,16 @@ fn any_status() -> impl Strategy<Value = &'static str> {
 
 proptest! {
     #[test]
-    fn whatever_was_seen_in_training_is_told_when_it_comes_to_an_outcome(
+    fn an_observed_training_is_an_event_at_its_outcome(
         statuses in prop::collection::vec(any_status(), 1..40),
         infer: bool,
     ) {
-        let cadence = cadence();
-        let policy = Policy { infer_unseen_training: infer, ..policy(&cadence) };
+        let intervals = intervals();
+        let policy = Policy { infer_unseen_training: infer, ..policy(&intervals) };
         let mut watch = Watch::new(id());
         // Whether a training was seen, and whether nothing that is known came after it.
         let (mut seen_before, mut observed) = (false, false);
-        let mut told = std::collections::BTreeSet::new();
+        let mut reported = std::collections::BTreeSet::new();
         let mut firing = None;
         for (second, name) in (1i64..).zip(statuses) {
             let decision = watch.observe(seen(name), at(second), &policy, HALF);
@@ -341,14 +341,14 @@ proptest! {
                 let Subject::Condition(condition) = &event.subject else { continue };
                 match condition.phase {
                     Phase::Started => {
-                        prop_assert!(told.insert(name), "{} was told twice", name);
+                        prop_assert!(reported.insert(name), "{} was reported twice", name);
                         prop_assert_eq!(firing.replace(name), None);
                     }
                     Phase::Resolved => prop_assert_ne!(firing.take(), None),
                 }
             }
             let odd = name.starts_with("ODD");
-            prop_assert!(!odd || told.contains(name));
+            prop_assert!(!odd || reported.contains(name));
             prop_assert!(firing.is_none_or(|it| it == name));
             (seen_before, observed) = match name {
                 "TRAINING" => (true, true),

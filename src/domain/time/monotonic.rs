@@ -1,16 +1,16 @@
-//! A point on the machine's steady clock, the one that counts suspended time and that nobody sets.
+//! A reading of `CLOCK_BOOTTIME`, the monotonic clock that counts suspended time and cannot be set.
 //!
-//! What is due when is kept in moments, so that a wall clock that jumps can neither stampede
-//! nor stall the polls. A moment means nothing after a reboot and is never stored.
+//! Schedules use it, so that a jump of the wall clock neither floods nor stalls the polls. It has
+//! no meaning after a reboot and is never stored.
 
 use std::time::Duration;
 
-/// A point on the steady clock, in milliseconds since an origin that only that clock knows.
+/// A reading of the monotonic clock, in milliseconds since an arbitrary origin.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Monotonic(u64);
 
 impl Monotonic {
-    /// The moment that many milliseconds after the clock's origin.
+    /// The reading that many milliseconds after the origin.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
@@ -20,7 +20,7 @@ impl Monotonic {
         self.0
     }
 
-    /// This moment, moved into the future; stops at the end of time instead of wrapping.
+    /// This reading plus a duration; saturates at the maximum.
     #[must_use]
     pub fn plus(self, wait: Duration) -> Self {
         Self(self.0.saturating_add(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)))

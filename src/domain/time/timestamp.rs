@@ -1,17 +1,18 @@
-//! A moment of wall-clock time, in whole milliseconds since 1970, as rows and bodies show it.
+//! Wall-clock time in whole milliseconds since 1970, as in rows and bodies.
 //!
-//! For people and records only: delays are counted on
-//! [`Monotonic`](crate::domain::time::monotonic::Monotonic), which no clock correction can move. Never reads a clock.
+//! For people and records only: delays are measured with
+//! [`Monotonic`](crate::domain::time::monotonic::Monotonic), which clock corrections do not change.
+//! Never reads a clock.
 
 use std::fmt;
 use std::time::Duration;
 
-/// A moment of wall-clock time in UTC, in milliseconds since the Unix epoch.
+/// Wall-clock time in UTC, in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The moment that many milliseconds after the Unix epoch.
+    /// The time that many milliseconds after the Unix epoch.
     pub const fn from_millis(millis: i64) -> Self {
         Self(millis)
     }
@@ -26,13 +27,13 @@ impl Timestamp {
         self.0.div_euclid(MILLIS_PER_SECOND)
     }
 
-    /// This moment, moved into the future; stops at the end of time instead of wrapping.
+    /// This time plus a duration; saturates at the maximum.
     #[must_use]
     pub fn plus(self, wait: Duration) -> Self {
         Self(self.0.saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)))
     }
 
-    /// This moment, moved into the past; stops at the beginning of time instead of wrapping.
+    /// This time minus a duration; saturates at the minimum.
     #[must_use]
     pub fn minus(self, wait: Duration) -> Self {
         Self(self.0.saturating_sub(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX)))
@@ -43,28 +44,28 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// Reads an HTTP date such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
-    /// `None` for anything else: the obsolete forms are not read.
+    /// Parses an HTTP date such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
+    /// `None` for anything else, including the obsolete forms.
     pub fn parse_http_date(text: &str) -> Option<Self> {
         let parser = jiff::fmt::rfc2822::DateTimeParser::new();
-        parser.parse_timestamp(text.trim()).ok().map(|moment| Self(moment.as_millisecond()))
+        parser.parse_timestamp(text.trim()).ok().map(|time| Self(time.as_millisecond()))
     }
 
-    /// Reads an RFC 3339 moment such as `2026-11-23T11:15:22.123Z`.
+    /// Parses an RFC 3339 time such as `2026-11-23T11:15:22.123Z`.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
-        text.trim().parse::<jiff::Timestamp>().ok().map(|moment| Self(moment.as_millisecond()))
+        text.trim().parse::<jiff::Timestamp>().ok().map(|time| Self(time.as_millisecond()))
     }
 }
 
 /// RFC 3339 in UTC with three digits of a second: `2026-11-23T11:15:22.123Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = jiff::Timestamp::from_millisecond(self.0).unwrap_or(if self.0 < 0 {
+        let time = jiff::Timestamp::from_millisecond(self.0).unwrap_or(if self.0 < 0 {
             jiff::Timestamp::MIN
         } else {
             jiff::Timestamp::MAX
         });
-        write!(f, "{moment:.3}")
+        write!(f, "{time:.3}")
     }
 }
 
@@ -86,9 +87,9 @@ mod tests {
     }
 
     #[test]
-    fn text_and_moment_are_each_others_reverse() {
-        let moment = Timestamp::from_millis(1_795_432_522_123);
-        assert_eq!(Timestamp::parse_rfc3339(&moment.to_string()), Some(moment));
+    fn text_and_time_are_each_others_inverse() {
+        let time = Timestamp::from_millis(1_795_432_522_123);
+        assert_eq!(Timestamp::parse_rfc3339(&time.to_string()), Some(time));
         assert_eq!(Timestamp::parse_rfc3339("yesterday"), None);
     }
 

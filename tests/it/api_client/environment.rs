@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
-    AVATAR, block_on, check_failed, check_idle, client, client_at, in_child, look, with_length,
+    AVATAR, block_on, check_failed, check_idle, client, client_at, in_child, poll, with_length,
 };
 use crate::harness::argil::FakeArgil;
 use crate::harness::tls::{Identity, TlsServer};
@@ -17,14 +17,14 @@ async fn tls_server(identity: &Identity) -> TlsServer {
 }
 
 #[tokio::test]
-async fn a_certificate_that_nobody_vouches_for_is_a_tls_failure() {
+async fn an_untrusted_certificate_is_a_tls_failure() {
     for (year_of_end, expected) in [
         (4000, "TLS failed: its certificate was issued by an untrusted authority"),
         (2001, "TLS failed: its certificate expired at 2001-01-01T00:00:00.000Z"),
     ] {
         let server = tls_server(&Identity::self_signed("127.0.0.1", year_of_end)).await;
         let client = client_at(&server.base_url(), Duration::from_secs(8));
-        check_failed(&look(&client, "a1").await, expected);
+        check_failed(&poll(&client, "a1").await, expected);
         assert_eq!((server.offers().len(), server.requests()), (1, 0), "the key stays here");
     }
 }
@@ -39,16 +39,16 @@ async fn a_server_without_tls_is_a_tls_failure() {
         let _ = stream.read_to_end(&mut Vec::new()).await;
     });
     let client = client_at(&format!("https://127.0.0.1:{port}"), Duration::from_secs(8));
-    check_failed(&look(&client, "a1").await, "TLS failed: the other side does not speak TLS");
+    check_failed(&poll(&client, "a1").await, "TLS failed: the other side does not speak TLS");
 }
 
 #[test]
-fn a_trusted_certificate_is_seen_and_one_of_another_host_is_not() {
+fn a_trusted_certificate_is_accepted_and_one_of_another_host_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ca.pem");
     let file = file.to_str().unwrap();
     let child = in_child(
-        "surroundings::a_trusted_certificate_is_seen_and_one_of_another_host_is_not",
+        "surroundings::a_trusted_certificate_is_accepted_and_one_of_another_host_is_not",
         &[("SSL_CERT_FILE", file)],
     );
     // The authorities are read when a client is built: each has its own.
@@ -62,7 +62,7 @@ fn a_trusted_certificate_is_seen_and_one_of_another_host_is_not() {
             let identity = Identity::self_signed(host, 4000);
             std::fs::write(&file, identity.pem()).unwrap();
             let server = tls_server(&identity).await;
-            let seen = look(&client_at(&server.base_url(), Duration::from_secs(8)), "a1").await;
+            let seen = poll(&client_at(&server.base_url(), Duration::from_secs(8)), "a1").await;
             match host {
                 "127.0.0.1" => check_idle(&seen),
                 _ => check_failed(&seen, "TLS failed: its certificate is for another host"),
@@ -87,5 +87,5 @@ fn proxy_variables_are_ignored() {
     }
     let api = FakeArgil::start();
     api.set_status("a1", "IDLE");
-    check_idle(&block_on(async { look(&client(&api), "a1").await }));
+    check_idle(&block_on(async { poll(&client(&api), "a1").await }));
 }

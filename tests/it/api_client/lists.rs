@@ -83,7 +83,7 @@ async fn what_is_no_list_shows_nothing() {
 }
 
 #[tokio::test]
-async fn a_refused_key_and_a_wish_to_slow_down_are_told_as_such() {
+async fn a_refused_key_and_a_rate_limit_are_reported_as_such() {
     let api = FakeArgil::start();
     for (code, expected) in [(401, Denial::Key), (403, Denial::Avatar)] {
         api.answer_list_next(Answer::status(code, "{}"));
@@ -100,7 +100,7 @@ async fn a_refused_key_and_a_wish_to_slow_down_are_told_as_such() {
 }
 
 #[tokio::test]
-async fn headers_that_tell_of_more_make_it_a_page() {
+async fn pagination_headers_make_it_a_page() {
     let check = async |name: &'static str, value: &str, is_page: bool| {
         let api = FakeArgil::start();
         api.set_status("a", "IDLE");

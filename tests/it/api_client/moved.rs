@@ -3,7 +3,7 @@
 
 use super::*;
 
-async fn look_at(client: &Client, seconds: u64) -> Observation {
+async fn poll_at(client: &Client, seconds: u64) -> Observation {
     let now = NOW.plus(Duration::from_secs(seconds));
     client.get_avatar(&AvatarId::parse("a1").unwrap(), now).await
 }
@@ -14,7 +14,7 @@ async fn a_kept_connection_has_a_greatest_age() {
     api.set_status("a1", "TRAINING");
     let client = client(&api);
     let connections = async |at_s| {
-        look_at(&client, at_s).await;
+        poll_at(&client, at_s).await;
         api.connections()
     };
     for at_s in (0..300).step_by(60) {
@@ -29,50 +29,50 @@ async fn a_kept_connection_has_a_greatest_age() {
 }
 
 #[tokio::test]
-async fn bad_news_on_an_old_connection_counts_only_when_a_new_one_brings_it_too() {
+async fn a_bad_response_on_an_old_connection_counts_only_if_a_new_one_confirms_it() {
     for code in [401, 403, 404] {
         let api = FakeArgil::start();
         api.set_status("a1", "IDLE");
         let client = client(&api);
-        check_idle(&look_at(&client, 0).await);
+        check_idle(&poll_at(&client, 0).await);
         api.answer_next("a1", Answer::status(code, "{}"));
-        check_idle(&look_at(&client, 60).await);
+        check_idle(&poll_at(&client, 60).await);
         assert_eq!((api.requests().len(), api.connections()), (3, 2), "for {code}");
         assert_eq!(client.repeats(), 1, "it is charged");
         // The new connection is believed for a while; then it is old, too.
         api.answer_next("a1", Answer::status(code, "{}"));
-        let bad = look_at(&client, 80).await;
+        let bad = poll_at(&client, 80).await;
         assert!(!matches!(bad, Observation::Seen(_) | Observation::Failed { .. }), "{bad:?}");
         assert_eq!((api.requests().len(), api.connections()), (4, 2), "for {code}");
         // What brought bad news is old sooner: the next look goes on a new one at once.
         api.answer_next("a1", Answer::status(code, "{}"));
-        let bad = look_at(&client, 120).await;
+        let bad = poll_at(&client, 120).await;
         assert!(!matches!(bad, Observation::Seen(_) | Observation::Failed { .. }), "{bad:?}");
         assert_eq!((api.requests().len(), api.connections()), (5, 3), "for {code}");
     }
 }
 
 #[tokio::test]
-async fn trouble_on_an_old_connection_is_told_at_once_and_the_next_look_goes_on_a_new_one() {
+async fn a_failure_on_an_old_connection_is_reported_at_once_and_the_next_poll_uses_a_new_one() {
     let api = FakeArgil::start();
     api.set_status("a1", "IDLE");
     let client = client(&api);
-    check_idle(&look_at(&client, 0).await);
+    check_idle(&poll_at(&client, 0).await);
     api.answer_next("a1", Answer::status(503, "{}"));
-    check_failed(&look_at(&client, 60).await, "the API answered 503");
+    check_failed(&poll_at(&client, 60).await, "the API answered 503");
     assert_eq!(api.requests().len(), 2);
-    check_idle(&look_at(&client, 62).await);
+    check_idle(&poll_at(&client, 62).await);
     assert_eq!((api.requests().len(), api.connections()), (3, 2));
 }
 
 #[tokio::test]
-async fn a_name_is_looked_up_for_each_set_of_connections_and_leads_to_what_it_has_then() {
+async fn a_name_is_resolved_for_each_connection_pool() {
     let api = FakeArgil::start_at(([127, 0, 0, 1], 0).into());
     api.set_status("a1", "IDLE");
     let base = format!("http://localhost:{}/v1", api.address().port());
     let client = client_at(&base, Duration::from_secs(8));
     for at_s in [0, 400] {
-        check_idle(&look_at(&client, at_s).await);
+        check_idle(&poll_at(&client, at_s).await);
     }
     assert_eq!(api.connections(), 2);
     assert_eq!(api.requests()[0].header("host"), Some(&base[7..base.len() - 3]));

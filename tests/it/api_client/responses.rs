@@ -6,8 +6,8 @@ use avatar_watch::domain::polling::observation::{Denial, Observation};
 use serde_json::json;
 
 use super::{
-    AVATAR, KEY, block_on, check_failed, check_idle, client, in_child, look, observe,
-    observe_within, raw, reason, with_length,
+    AVATAR, KEY, block_on, check_failed, check_idle, client, in_child, observe, observe_within,
+    poll, raw, reason, with_length,
 };
 use crate::harness::argil::{Answer, FakeArgil};
 use crate::harness::daemon::memory_peak_kib;
@@ -22,11 +22,11 @@ async fn a_denied_key_is_denied_and_never_repeated() {
     }
     let api = FakeArgil::start();
     api.require_key("another");
-    assert!(matches!(look(&client(&api), "a1").await, Observation::Denied { .. }));
+    assert!(matches!(poll(&client(&api), "a1").await, Observation::Denied { .. }));
 }
 
 #[tokio::test]
-async fn a_throttled_look_says_for_how_long() {
+async fn a_throttled_poll_has_the_requested_delay() {
     let check = async |answer: Answer, expected: Option<u64>| match observe(answer).await {
         Observation::Throttled { retry_after, .. } => {
             assert_eq!(retry_after, expected.map(Duration::from_secs));
@@ -80,7 +80,7 @@ async fn a_redirect_is_not_followed_and_the_key_stays_here() {
 }
 
 #[tokio::test]
-async fn a_200_that_tells_nothing_is_a_failure() {
+async fn a_200_without_an_avatar_is_a_failure() {
     let check = async |body: &[u8], expected: &str| {
         check_failed(&observe(Answer::status(200, body)).await, expected);
     };
@@ -101,7 +101,7 @@ async fn a_200_that_tells_nothing_is_a_failure() {
 }
 
 #[tokio::test]
-async fn a_200_in_odd_clothes_is_seen() {
+async fn a_200_with_an_odd_content_type_is_accepted() {
     let html = Answer::status(200, AVATAR).with("content-type", "text/html; charset=latin-1");
     check_idle(&observe(html).await);
     let odd =
@@ -183,8 +183,8 @@ async fn a_coding_that_is_not_understood_is_named_and_proves_nothing() {
     }
     // Nor does the name of a coding show the key.
     let coding = super::KEY.to_uppercase();
-    let told = observe(Answer::status(200, AVATAR).with("content-encoding", coding)).await;
-    check_failed(&told, "the answer has a content coding that is not known, `***`");
+    let notified = observe(Answer::status(200, AVATAR).with("content-encoding", coding)).await;
+    check_failed(&notified, "the answer has a content coding that is not known, `***`");
     let mut cut = gzip_stored(b"{\"code\":404,\"message\":\"Avatar not found\"}");
     cut.truncate(12);
     let cut = Answer::status(404, cut).with("content-encoding", "gzip");

@@ -144,7 +144,7 @@ fn an_unknown_status_is_a_warning_in_every_output() {
     for quoted in quoted {
         assert!(table.contains(quoted) && history.contains(quoted), "{quoted}: {table}{history}");
     }
-    assert!(table.contains("Warning: "), "{table}");
+    assert!(table.contains("Warnings"), "{table}");
 
     let waited = bench.run(&["wait", "a4", "--timeout", "200ms", "--json"]);
     let outcome: Value = serde_json::from_str(&stdout(&waited)).unwrap();

@@ -1,4 +1,4 @@
-//! Answers that are about the key: denied, or asked to slow down.
+//! Responses about the key: denied or rate-limited.
 
 use avatar_watch::domain::polling::poll_failure::FailureKind;
 
@@ -10,32 +10,32 @@ fn limited() -> Answer {
     Answer::status(429, "{}")
 }
 
-/// All avatars of a key are asked about again after so long, and no earlier, when one of them is
-/// answered like this.
+/// All avatars of a key are polled again after this delay, and not earlier, when one of them gets
+/// this response.
 async fn check_wait(answer: Answer, wait_s: u64) {
     let said = format!("{answer:?}");
     let avatars = ["a", "b"];
     let scene = Scene::watching(&avatars).await;
     scene.api.answer_next("a", answer);
-    scene.expect_look_after(seconds(5), &avatars).await;
-    let before: usize = scene.all_looks(&avatars).iter().sum();
+    scene.expect_poll_after(seconds(5), &avatars).await;
+    let before: usize = scene.all_polls(&avatars).iter().sum();
     scene.world.live(seconds(wait_s - 1)).await;
-    // A training is looked at every five seconds, so this holds for `b`, too.
-    let within: usize = scene.all_looks(&avatars).iter().sum();
+    // A training is polled every five seconds, so this applies to `b` too.
+    let within: usize = scene.all_polls(&avatars).iter().sum();
     assert_eq!(within, before, "within {wait_s} s after {said}");
     scene.world.live(seconds(1)).await;
-    assert_eq!(scene.looks("a"), 3, "after {wait_s} s after {said}");
-    assert_eq!(scene.told(), [""; 0]);
+    assert_eq!(scene.polls("a"), 3, "after {wait_s} s after {said}");
+    assert_eq!(scene.notified(), [""; 0]);
     scene.check_untouched(&avatars);
 }
 
 #[tokio::test]
-async fn p09_one_forbidden_avatar_is_asked_about_rarely_and_harms_no_other() {
+async fn p09_one_forbidden_avatar_is_polled_rarely_and_affects_no_other() {
     let forbidden = Answer::status(403, "{\"message\":\"not yours\"}");
     let scene = given(&[("p09", forbidden)]).await;
     let faults = [("p09", "the API answered 403: `not yours`")];
-    scene.check_lasting(&faults, FailureKind::Denied).await;
-    assert!(scene.looks("good") > 60, "the other one is looked at as ever");
+    scene.check_permanent(&faults, FailureKind::Denied).await;
+    assert!(scene.polls("good") > 60, "the other one is polled as usual");
 }
 
 #[tokio::test]
@@ -43,17 +43,21 @@ async fn p09_a_key_that_is_forbidden_everything_is_a_refused_key() {
     let avatars = ["a", "b", "c"];
     let scene = Scene::watching(&avatars).await;
     scene.api.answer_with(|_| Some(Answer::status(403, "")));
-    scene.expect_look_after(seconds(5), &avatars).await;
-    assert_eq!(scene.told(), ["account.unavailable firing argil key_rejected"], "at once, for all");
+    scene.expect_poll_after(seconds(5), &avatars).await;
+    assert_eq!(
+        scene.notified(),
+        ["account.unavailable firing argil key_rejected"],
+        "at once, for all"
+    );
     scene.api.answer_with(|_| None);
     scene.set_all(&avatars, "IDLE");
     scene.world.live(seconds(900)).await;
-    scene.check_mended(&avatars);
-    assert_eq!(scene.told().len(), 2 + avatars.len());
+    scene.check_recovered(&avatars);
+    assert_eq!(scene.notified().len(), 2 + avatars.len());
 }
 
 #[tokio::test]
-async fn p09_avatars_of_somebody_else_are_no_fault_of_the_key_however_many() {
+async fn p09_avatars_of_another_workspace_do_not_block_the_key() {
     let mut scene = Scene::new();
     let strange = |avatar: &str| avatar.starts_with("not-ours");
     let forbidden = Answer::status(403, "");
@@ -61,15 +65,18 @@ async fn p09_avatars_of_somebody_else_are_no_fault_of_the_key_however_many() {
     let avatars = ["not-ours-1", "not-ours-2", "not-ours-3", "not-ours-4", "good"];
     scene.start(&avatars, "TRAINING").await;
     scene.world.live(seconds(7_200)).await;
-    let told = scene.told();
-    assert!(told.iter().all(|it| it.starts_with("avatar.unreachable firing not-ours")), "{told:?}");
-    assert_eq!(told.len(), 4);
-    assert!(scene.looks("good") > 120, "it is looked at as ever: {}", scene.looks("good"));
-    assert!(scene.looks("not-ours-1") < 12, "and they rarely: {}", scene.looks("not-ours-1"));
+    let notified = scene.notified();
+    assert!(
+        notified.iter().all(|it| it.starts_with("avatar.unreachable firing not-ours")),
+        "{notified:?}"
+    );
+    assert_eq!(notified.len(), 4);
+    assert!(scene.polls("good") > 120, "it is polled as usual: {}", scene.polls("good"));
+    assert!(scene.polls("not-ours-1") < 12, "and they rarely: {}", scene.polls("not-ours-1"));
 }
 
 #[tokio::test]
-async fn p09_avatars_that_leave_the_account_together_are_told_of_once() {
+async fn p09_avatars_that_leave_the_account_together_are_reported_once() {
     let mine = ["a", "b", "c"];
     let scene = Scene::watching(&["a", "b", "c", "good"]).await;
     let forbidden = Answer::status(403, "");
@@ -77,31 +84,31 @@ async fn p09_avatars_that_leave_the_account_together_are_told_of_once() {
         mine.contains(&request.avatar.as_str()).then(|| forbidden.clone())
     });
     scene.world.live(seconds(7_200)).await;
-    let told = scene.told();
-    let of_the_key = told.iter().filter(|it| it.starts_with("account.unavailable")).count();
-    assert!(of_the_key <= 2, "one beginning and its end at most: {told:?}");
-    assert!(scene.looks("good") > 120, "it is looked at as ever: {}", scene.looks("good"));
+    let notified = scene.notified();
+    let of_the_key = notified.iter().filter(|it| it.starts_with("account.unavailable")).count();
+    assert!(of_the_key <= 2, "one start and its end at most: {notified:?}");
+    assert!(scene.polls("good") > 120, "it is polled as usual: {}", scene.polls("good"));
 }
 
 #[tokio::test]
-async fn p12_a_wait_in_seconds_holds_for_the_key_and_is_a_floor() {
+async fn p12_a_delay_in_seconds_blocks_the_key_and_is_a_minimum() {
     check_wait(limited().with("retry-after", "30"), 30).await;
     check_wait(limited().with("retry-after", "0.4"), 2).await;
 }
 
 #[tokio::test]
-async fn p13_a_wait_until_a_date_is_measured_against_the_date_of_the_answer() {
-    // The clock of this world stands at 2026.
+async fn p13_a_date_is_compared_with_the_date_of_the_response() {
+    // The clock of this world is in 2026.
     let at = |date: &str| limited().with("date", date).with("retry-after", THEN);
     check_wait(at("Sun, 06 Nov 1994 08:48:37 GMT"), 60).await;
     check_wait(at("Sun, 06 Nov 1994 08:49:38 GMT"), 2).await;
     check_wait(limited().with("retry-after", THEN), 2).await;
-    // Without a date of its own, ours must do: the look is at 11:15:27.
+    // Without a `Date`, the local time is used: the poll is at 11:15:27.
     check_wait(limited().with("retry-after", "Mon, 23 Nov 2026 11:16:07 GMT"), 40).await;
 }
 
 #[tokio::test]
-async fn p14_an_absurd_wait_is_ignored_and_none_is_longer_than_an_hour() {
+async fn p14_an_absurd_delay_is_ignored_and_none_is_longer_than_an_hour() {
     check_wait(limited(), 2).await;
     for absurd in ["-1", "soon", "", "1e9", "inf", "1.2.3", "0"] {
         check_wait(limited().with("retry-after", absurd), 2).await;
@@ -113,7 +120,7 @@ async fn p14_an_absurd_wait_is_ignored_and_none_is_longer_than_an_hour() {
 }
 
 #[tokio::test]
-async fn p15_a_server_that_says_when_it_is_back_is_left_alone_until_then() {
+async fn p15_a_server_error_with_retry_after_is_not_polled_until_then() {
     check_wait(Answer::status(503, "").with("retry-after", "60"), 60).await;
 }
 

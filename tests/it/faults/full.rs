@@ -11,7 +11,7 @@ pub(super) struct Full(
     #[expect(dead_code, reason = "likewise")] Vec<TcpStream>,
 );
 
-/// A listener at that address whose queue is full, and where it is.
+/// A listener with a full queue at that address, and its location.
 pub(super) async fn full(address: SocketAddr) -> (SocketAddr, Full) {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4().unwrap(),

@@ -16,9 +16,9 @@ use crate::harness::tls::{Identity, TlsServer};
 use crate::harness::webhook::Receiver;
 
 /// The API was trusted once and said what time it is: years after what this machine believes.
-/// Then its certificate is not good any more, as it looks to a clock that is wrong.
+/// Then its certificate is not good any more, as it polls to a clock that is wrong.
 #[tokio::test(flavor = "multi_thread")]
-async fn p04_a_certificate_that_fails_by_our_clock_blames_our_clock() {
+async fn p04_a_certificate_that_fails_by_the_local_clock_blames_that_clock() {
     let avatar = r#"{"id":"a1","status":"TRAINING"}"#;
     let answer = format!(
         "HTTP/1.1 200 OK\r\ndate: Fri, 01 Jan 2100 00:00:00 GMT\r\nconnection: close\r\n\
@@ -40,8 +40,8 @@ async fn p04_a_certificate_that_fails_by_our_clock_blames_our_clock() {
     daemon.wait_for_log("avatar `a1`: baseline TRAINING");
     server.become_another(&Identity::self_signed("127.0.0.1", 2001));
 
-    let told = receiver.wait_for(1).await;
-    let body: serde_json::Value = serde_json::from_slice(&told[0].body).unwrap();
+    let notified = receiver.wait_for(1).await;
+    let body: serde_json::Value = serde_json::from_slice(&notified[0].body).unwrap();
     assert_eq!(
         (&body["type"], &body["data"]["state"]),
         (&"account.unavailable".into(), &"firing".into())
@@ -60,7 +60,7 @@ async fn p04_a_certificate_that_fails_by_our_clock_blames_our_clock() {
 }
 
 #[test]
-fn p10_an_id_that_was_never_seen_is_told_with_its_line_of_the_config() {
+fn p10_an_unknown_id_is_reported_with_its_line_of_the_config() {
     let argil = FakeArgil::start();
     let bench = Bench::new(Config::new(argil.base_url()).avatar("typo").text());
     let config = fs::read_to_string(bench.config()).unwrap();
@@ -69,15 +69,15 @@ fn p10_an_id_that_was_never_seen_is_told_with_its_line_of_the_config() {
     daemon.wait_for_log("avatar.missing firing");
     let place = format!("avatar-watch.toml:{line}`");
     let log = daemon.log();
-    assert!(log.contains("it was never seen: is the id in `"), "{log}");
+    assert!(log.contains("the avatar was never observed: check the id in `"), "{log}");
     assert!(log.contains(&format!("{place} right?")), "no `{place}` in {log}");
     assert!(daemon.stop().success());
 }
 
-/// Every look needs a new connection, and every delivery too; for a while there is no handle
-/// for any.
+/// Every poll and every delivery needs a new connection; for a while there is no file handle for
+/// any.
 #[tokio::test(flavor = "multi_thread")]
-async fn p35_a_daemon_without_file_handles_says_so_lives_on_and_loses_nothing() {
+async fn p35_a_daemon_without_file_handles_logs_it_and_loses_nothing() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url()).avatar("a1").avatar("a2");
     let bench = Bench::new(config.webhook("ops", &receiver.url()).text());
@@ -87,8 +87,8 @@ async fn p35_a_daemon_without_file_handles_says_so_lives_on_and_loses_nothing() 
     daemon.wait_for_log("avatar `a2`: baseline TRAINING");
 
     let before = handles_max(&daemon, 0);
-    daemon.wait_for_log("polling avatar `a1` failed: too many open files on our side");
-    daemon.wait_for_log("polling avatar `a2` failed: too many open files on our side");
+    daemon.wait_for_log("avatar `a1` is out of observed: too many open files on our side");
+    daemon.wait_for_log("avatar `a2` is out of observed: too many open files on our side");
     serve_unkept(&argil, "IDLE");
     let starved = argil.requests().len();
     let status = bench.json(&["status", "--json"]);
@@ -100,8 +100,8 @@ async fn p35_a_daemon_without_file_handles_says_so_lives_on_and_loses_nothing() 
     assert_eq!(argil.requests().len(), starved);
 
     handles_max(&daemon, before);
-    let mut told = receiver.wait_for(2).await;
-    told.sort_by_key(|request| request.body.clone());
+    let mut notified = receiver.wait_for(2).await;
+    notified.sort_by_key(|request| request.body.clone());
     let settled = bench.wait_for_deliveries("both deliveries", |rows| {
         rows.len() == 2 && rows.iter().all(|row| row["state"] == "delivered")
     });
@@ -112,9 +112,9 @@ async fn p35_a_daemon_without_file_handles_says_so_lives_on_and_loses_nothing() 
     assert_eq!(receiver.received().len(), 2, "each once");
 }
 
-/// The news is seen before the handles are gone, and can be told only after.
+/// The news is seen before the handles are gone, and can be notified only after.
 #[tokio::test(flavor = "multi_thread")]
-async fn p35_news_that_meets_no_file_handle_is_written_and_told_later() {
+async fn p35_a_transition_without_file_handles_is_written_and_notified_later() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let bench = Bench::new(
         Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url()).text(),
@@ -122,7 +122,7 @@ async fn p35_news_that_meets_no_file_handle_is_written_and_told_later() {
     argil.set_status("a1", "TRAINING");
     let daemon = bench.start();
     daemon.wait_for_log("avatar `a1`: baseline TRAINING");
-    // The connection to the API is kept, so that looks go on.
+    // The connection to the API is kept, so that polls go on.
     let before = handles_max(&daemon, 0);
     argil.set_status("a1", "IDLE");
     daemon.wait_for_log("avatar `a1`: TRAINING -> IDLE");
@@ -135,9 +135,9 @@ async fn p35_news_that_meets_no_file_handle_is_written_and_told_later() {
     assert!(daemon.stop().success());
 }
 
-/// The addresses behind a name are looked up for every connection, and never kept.
+/// The addresses of a name are resolved for every connection, and never cached.
 #[test]
-fn p01_a_name_that_moves_is_followed() {
+fn p01_a_changed_address_is_followed() {
     let argil = FakeArgil::start();
     let port = argil.address().port();
     let config = Config::new(format!("http://{NAME}:{port}/v1")).avatar("a1");
@@ -146,16 +146,15 @@ fn p01_a_name_that_moves_is_followed() {
     serve_unkept(&argil, "TRAINING");
     let daemon = bench.start_by(command);
     daemon.wait_for_log(&format!("no connection to `{NAME}:{port}`: connection refused"));
-    daemon.wait_for_log("polling avatar `a1` failed");
+    daemon.wait_for_log("avatar `a1` is out of observed");
     move_name(&bench, Ipv4Addr::LOCALHOST.into());
     daemon.wait_for_log("avatar `a1`: baseline TRAINING");
     assert!(daemon.stop().success());
 }
 
-/// The address of IPv6 leads to nobody: first it is refused, then nobody takes the connection.
-/// Where no addresses can be lent, the name is what the machine makes of it.
+/// The IPv6 address is not served: first connections are refused, then they are not accepted.
 #[tokio::test(flavor = "multi_thread")]
-async fn p36_a_server_that_only_ipv4_reaches_is_seen_under_a_name_of_both() {
+async fn p36_a_server_that_only_ipv4_reaches_is_polled_by_a_name_with_both() {
     let argil = FakeArgil::start();
     let port = argil.address().port();
     let both = [Ipv6Addr::LOCALHOST.into(), Ipv4Addr::LOCALHOST.into()];
@@ -167,7 +166,7 @@ async fn p36_a_server_that_only_ipv4_reaches_is_seen_under_a_name_of_both() {
     let address = (Ipv6Addr::LOCALHOST, port);
     // Without IPv6 on this machine there is nothing more to break.
     if TcpListener::bind(address).is_ok() {
-        // Whoever comes before the queue is full is let in, and hears nothing.
+        // Connections before the queue is full are accepted, and get no response.
         daemon.signal(Signal::STOP);
         let (_, _full) = full(address.into()).await;
         daemon.signal(Signal::CONT);
@@ -205,8 +204,8 @@ fn lend_hosts(bench: &Bench, addresses: &[IpAddr]) -> Option<Command> {
     Some(command)
 }
 
-/// From now on [`NAME`] has that address, which is as long as the one before: the file is never
-/// empty, so that nobody is asked but it.
+/// Changes the address of [`NAME`] to one with the same length: the file is never empty, so that no
+/// other resolver is queried.
 fn move_name(bench: &Bench, address: IpAddr) {
     let mut hosts = File::options().write(true).open(bench.path("hosts")).unwrap();
     hosts.write_all(format!("{address} {NAME}\n").as_bytes()).unwrap();

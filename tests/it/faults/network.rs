@@ -1,4 +1,4 @@
-//! No answer, or none that came from where it should: names, connections, certificates, silence.
+//! No response, or none from the API: names, connections, certificates, timeouts.
 
 use std::net::{Ipv4Addr, TcpListener as StdListener};
 use std::time::Duration;
@@ -6,48 +6,48 @@ use std::time::Duration;
 use avatar_watch::domain::polling::poll_failure::FailureKind;
 
 use super::full::full;
-use super::scene::{IMPATIENT, Scene, given};
+use super::scene::{SHORT_TIMEOUT, Scene, given};
 use crate::harness::argil::{Answer, FakeArgil};
 use crate::harness::plans::seconds;
 use crate::harness::tls::{Identity, TlsServer};
 
-/// A way on which nobody is reached: nothing is told for a quarter of an hour, then once for
-/// all; and the first sight after it is news.
+/// An unreachable endpoint: nothing is notified for 15 minutes, then once for all avatars; and the
+/// first success after it is an event.
 async fn check_unreachable(base_url: &str, timeout: Duration, reason: &str) {
     let avatars = ["a", "b", "c"];
     let scene = Scene::watching(&avatars).await;
-    scene.lead_to(base_url, timeout);
+    scene.redirect_to(base_url, timeout);
     let faults = avatars.map(|avatar| (avatar, reason));
     for wait in [5, 2, 4] {
-        scene.expect_look_after(seconds(wait), &avatars).await;
+        scene.expect_poll_after(seconds(wait), &avatars).await;
     }
-    scene.check_trouble(&faults, FailureKind::Failed);
+    scene.check_failure(&faults, FailureKind::Failed);
     scene.world.live(seconds(900 - 6 - 1)).await;
-    assert_eq!(scene.told(), [""; 0], "a short outage is told to nobody");
+    assert_eq!(scene.notified(), [""; 0], "a short outage is not notified");
     scene.world.live(seconds(1)).await;
-    assert_eq!(scene.told(), ["account.unavailable firing argil unreachable"], "one for all");
-    scene.lead_back();
+    assert_eq!(scene.notified(), ["account.unavailable firing argil unreachable"], "one for all");
+    scene.redirect_back();
     scene.set_all(&avatars, "IDLE");
     scene.world.live(seconds(300)).await;
-    scene.check_mended(&avatars);
-    let told = scene.told();
+    scene.check_recovered(&avatars);
+    let notified = scene.notified();
     assert!(
-        told.contains(&"account.unavailable resolved argil unreachable".to_owned()),
-        "{told:?}"
+        notified.contains(&"account.unavailable resolved argil unreachable".to_owned()),
+        "{notified:?}"
     );
-    assert_eq!(told.len(), 2 + avatars.len(), "{told:?}");
+    assert_eq!(notified.len(), 2 + avatars.len(), "{notified:?}");
 }
 
 #[tokio::test]
-async fn p01_a_name_that_does_not_resolve_backs_off_and_is_told_once_for_all() {
-    // Longer than a label of the DNS may be, so that nobody is asked.
+async fn p01_an_unresolved_name_backs_off_and_is_reported_once_for_all_avatars() {
+    // Longer than a DNS label may be, so that no server is queried.
     let name = format!("{}.invalid", "x".repeat(64));
     let reason = format!("cannot resolve `{name}`");
     check_unreachable(&format!("http://{name}/v1"), seconds(20), &reason).await;
 }
 
 #[tokio::test]
-async fn p02_a_refused_connection_backs_off_and_is_told_once_for_all() {
+async fn p02_a_refused_connection_backs_off_and_is_reported_once_for_all_avatars() {
     let port = {
         let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.local_addr().unwrap().port()
@@ -65,7 +65,7 @@ async fn p02_a_connection_that_is_reset_or_closed_is_no_status() {
 }
 
 #[tokio::test]
-async fn p03_a_certificate_that_is_not_trusted_stops_the_key_and_is_told_at_once() {
+async fn p03_an_untrusted_certificate_blocks_the_key_and_is_reported_at_once() {
     for (year_of_end, reason) in [
         (4000, "TLS failed: its certificate was issued by an untrusted authority"),
         (2001, "TLS failed: its certificate expired at 2001-01-01T00:00:00.000Z, or our clock is"),
@@ -73,23 +73,23 @@ async fn p03_a_certificate_that_is_not_trusted_stops_the_key_and_is_told_at_once
         let server = TlsServer::start(&Identity::self_signed("127.0.0.1", year_of_end), "").await;
         let avatars = ["a", "b"];
         let scene = Scene::watching(&avatars).await;
-        scene.lead_to(&server.base_url(), seconds(20));
-        scene.check_wrong_way(&avatars, reason).await;
+        scene.redirect_to(&server.base_url(), seconds(20));
+        scene.check_misrouted(&avatars, reason).await;
         assert_eq!((server.offers().len(), server.requests()), (2 + 3, 0), "the key stays here");
     }
 }
 
 #[tokio::test]
-async fn p05_a_connection_that_nobody_takes_backs_off_and_is_told_once_for_all() {
+async fn p05_an_unanswered_connection_backs_off_and_is_reported_once_for_all_avatars() {
     let (address, _full) = full((Ipv4Addr::LOCALHOST, 0).into()).await;
     let limit = Duration::from_millis(100);
     check_unreachable(&format!("http://{address}/v1"), limit, "within 100ms").await;
 }
 
-/// Servers that are too slow in these ways: each look ends at the limit.
+/// Servers that are too slow in these ways: each poll ends at the timeout.
 async fn check_slow(answers: &[(&str, Answer)]) {
     let scene = given(answers).await;
-    scene.lead_to(scene.api.base_url().as_str(), IMPATIENT);
+    scene.redirect_to(scene.api.base_url().as_str(), SHORT_TIMEOUT);
     let faults: Vec<_> = answers.iter().map(|(avatar, _)| (*avatar, "within 200ms")).collect();
     scene.check_passing(&faults).await;
 }
@@ -124,7 +124,7 @@ async fn p07_a_body_that_stalls_or_drips_ends_at_the_limit_and_is_no_status() {
 }
 
 #[tokio::test]
-async fn p30_a_server_that_restarts_behind_kept_connections_costs_no_look() {
+async fn p30_a_server_restart_behind_kept_connections_costs_no_poll() {
     let avatars = ["a", "b", "c"];
     let mut scene = Scene::watching(&avatars).await;
     scene.world.live(seconds(5)).await;
@@ -132,32 +132,32 @@ async fn p30_a_server_that_restarts_behind_kept_connections_costs_no_look() {
     drop(std::mem::replace(&mut scene.api, FakeArgil::start()));
     scene.api = FakeArgil::start_at(address);
     scene.set_all(&avatars, "IDLE");
-    scene.expect_look_after(seconds(5), &avatars).await;
-    scene.check_mended(&avatars);
+    scene.expect_poll_after(seconds(5), &avatars).await;
+    scene.check_recovered(&avatars);
     assert_eq!(scene.api.requests().len(), avatars.len(), "nothing had to be asked twice");
 }
 
 #[tokio::test]
-async fn p30_a_kept_connection_that_dies_in_use_costs_no_look() {
+async fn p30_a_kept_connection_that_closes_in_use_costs_no_poll() {
     let avatars = ["closed", "reset"];
     let scene = Scene::watching(&avatars).await;
     scene.api.answer_next("closed", Answer::CloseBeforeHead);
     scene.api.answer_next("reset", Answer::Reset);
-    scene.expect_look_after(seconds(5), &avatars).await;
+    scene.expect_poll_after(seconds(5), &avatars).await;
     assert_eq!(scene.api.requests().len(), 2 + 4, "each was asked about once more");
     // After a failure it would be two seconds.
     scene.set_all(&avatars, "IDLE");
-    scene.expect_look_after(seconds(5), &avatars).await;
-    scene.check_mended(&avatars);
+    scene.expect_poll_after(seconds(5), &avatars).await;
+    scene.check_recovered(&avatars);
 }
 
-/// `GOAWAY` and `RST_STREAM` exist in HTTP/2 only, which is never spoken: it is not offered over
-/// TLS, and without TLS nothing but a prior agreement could bring it about.
+/// `GOAWAY` and `RST_STREAM` exist in HTTP/2 only, which is never used: it is not offered over TLS,
+/// and without TLS it needs prior agreement.
 #[tokio::test]
 async fn p31_http2_is_never_offered_so_that_no_goaway_can_come() {
     let server = TlsServer::start(&Identity::self_signed("127.0.0.1", 4000), "").await;
     let scene = Scene::watching(&["a"]).await;
-    scene.lead_to(&server.base_url(), seconds(20));
+    scene.redirect_to(&server.base_url(), seconds(20));
     scene.world.live(seconds(5)).await;
     let offers = server.offers();
     assert_eq!(offers.len(), 1);

@@ -1,5 +1,4 @@
-//! Troubles that may pass: what is not there yet, or runs out. None of them is final, and what can
-//! do without goes on.
+//! Transient errors: missing files and exhausted resources. None of them is final, and what can
 
 use std::fs;
 use std::process::Command;
@@ -12,7 +11,7 @@ use crate::harness::daemon::{Bench, PROGRAM, RUN, stderr};
 use crate::harness::tls::{Identity, TlsServer};
 use crate::harness::webhook::Receiver;
 
-/// A command whose machine has no CA certificates, until `ca.pem` is there.
+/// A command without CA certificates until `ca.pem` exists.
 fn without_certificates(bench: &Bench, arguments: &[&str]) -> Command {
     let mut command = bench.command(arguments);
     command.env("SSL_CERT_FILE", bench.path("ca.pem"));
@@ -34,7 +33,7 @@ async fn an_api_that_lacks_certificates_here_is_polled_as_soon_as_they_are_there
     let waited = without_certificates(&bench, &["wait", "a1"]).output().unwrap();
     assert_eq!(waited.status.code(), Some(74), "{}", stderr(&waited));
     let daemon = bench.start_by(without_certificates(&bench, &RUN));
-    daemon.wait_for_log("polling avatar `a1` failed");
+    daemon.wait_for_log("avatar `a1` is out of observed");
     for said in [daemon.log(), stderr(&checked), stderr(&waited)] {
         let words = said.contains("`ca-certificates`") && said.contains("`SSL_CERT_FILE`");
         assert!(words && !said.contains("panic"), "{said}");
@@ -70,7 +69,7 @@ async fn a_channel_that_lacks_certificates_here_waits_and_holds_up_no_other() {
 }
 
 #[test]
-fn only_what_an_edit_mends_is_final_at_the_start() {
+fn only_errors_that_need_an_edit_are_final_at_the_start() {
     let config = Config::new("http://127.0.0.1:9/v1").avatar("a1");
     let channel = "\n[channels.ops]\ntype = \"webhook\"\nurl = \"https://127.0.0.1:9/\"\n";
     let starts = |more: &str, expected: i32| {

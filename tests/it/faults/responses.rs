@@ -1,4 +1,4 @@
-//! Answers that came, and what each of them may be taken for.
+//! Responses, and how each of them is classified.
 
 use avatar_watch::domain::event::EventKind;
 use avatar_watch::domain::polling::poll_failure::FailureKind;
@@ -9,7 +9,7 @@ use crate::harness::argil::{Answer, FakeArgil};
 use crate::harness::mail_server::Post;
 use crate::harness::plans::{seconds, with_channel};
 
-/// An avatar, what it is answered with, and what its trouble must say.
+/// An avatar, its response, and the expected text of its failure.
 type Case<'a> = (&'a str, Answer, &'a str);
 
 async fn scene_of<'a>(cases: &[Case<'a>]) -> (Scene, Vec<(&'a str, &'a str)>) {
@@ -19,16 +19,16 @@ async fn scene_of<'a>(cases: &[Case<'a>]) -> (Scene, Vec<(&'a str, &'a str)>) {
     (given(&answers).await, faults)
 }
 
-/// Answers that mend themselves.
+/// Transient responses.
 async fn check_passing(cases: &[Case<'_>]) {
     let (scene, faults) = scene_of(cases).await;
     scene.check_passing(&faults).await;
 }
 
-/// Answers that no wait mends.
-async fn check_lasting(cases: &[Case<'_>]) {
+/// Permanent responses.
+async fn check_permanent(cases: &[Case<'_>]) {
     let (scene, faults) = scene_of(cases).await;
-    scene.check_lasting(&faults, FailureKind::Failed).await;
+    scene.check_permanent(&faults, FailureKind::Failed).await;
 }
 
 fn ok(body: impl Into<Vec<u8>>) -> Answer {
@@ -49,7 +49,7 @@ async fn p15_an_error_of_the_server_backs_off_and_is_no_status() {
 }
 
 #[tokio::test]
-async fn p16_an_answer_that_blames_the_question_waits_a_quarter_of_an_hour() {
+async fn p16_a_rejected_request_waits_a_quarter_of_an_hour() {
     let codes = [400, 405, 406, 410, 415, 422, 451];
     let faults = codes.map(|code| (format!("p16-{code}"), format!("answered {code}: `no`")));
     let answers: Vec<(&str, Answer, &str)> = codes
@@ -60,7 +60,7 @@ async fn p16_an_answer_that_blames_the_question_waits_a_quarter_of_an_hour() {
             (avatar.as_str(), Answer::status(*code, body), why.as_str())
         })
         .collect();
-    check_lasting(&answers).await;
+    check_permanent(&answers).await;
 }
 
 #[tokio::test]
@@ -105,19 +105,19 @@ async fn p20_a_body_that_is_too_large_waits_a_quarter_of_an_hour() {
     let endless = Answer::Endless { head, piece: vec![b' '; 8192] };
     let larger = "the answer is larger than 256 KiB";
     let answers = [("p20-large", ok(avatar.to_string()), larger), ("p20-endless", endless, larger)];
-    check_lasting(&answers).await;
+    check_permanent(&answers).await;
 }
 
 #[tokio::test]
-async fn p21_a_status_that_nobody_knows_is_kept_as_it_came_and_told_to_who_asks() {
+async fn p21_an_unknown_status_is_kept_and_sent_to_channels_that_select_it() {
     let mut scene = Scene::new();
     let odd = "ready\u{202e}\n`now`";
     let avatars = ["a", "b"];
     let curious = Post::taking(&scene.world.clock);
-    let mut plan = with_channel(scene.plan(&avatars), "curious", &curious);
-    for (name, outlet) in &mut plan.channels {
+    let mut plan = with_channel(scene.config(&avatars), "curious", &curious);
+    for (name, channel) in &mut plan.channels {
         if name.as_str() == "curious" {
-            outlet.events = vec![EventKind::AvatarStatusChanged];
+            channel.events = vec![EventKind::AvatarStatusChanged];
         }
     }
     scene.set_all(&avatars, "TRAINING");
@@ -125,34 +125,34 @@ async fn p21_a_status_that_nobody_knows_is_kept_as_it_came_and_told_to_who_asks(
     scene.world.quiet().await;
     scene.api.set_status("a", "CONTENT_MODERATED");
     scene.api.set_status("b", odd);
-    scene.expect_look_after(seconds(5), &avatars).await;
+    scene.expect_poll_after(seconds(5), &avatars).await;
     assert_eq!(scene.history("a"), ["- > TRAINING", "TRAINING > CONTENT_MODERATED"]);
     assert_eq!(scene.history("b"), ["- > TRAINING".to_owned(), format!("TRAINING > {odd}")]);
-    let sorted = |mut told: Vec<String>| {
-        told.sort();
-        told
+    let sorted = |mut notified: Vec<String>| {
+        notified.sort();
+        notified
     };
     let begun = ["avatar.status_unrecognized firing a", "avatar.status_unrecognized firing b"];
-    assert_eq!(sorted(scene.told()), begun);
-    let told = |post: &Post| -> Vec<String> {
+    assert_eq!(sorted(scene.notified()), begun);
+    let notified = |post: &Post| -> Vec<String> {
         let bodies = post.calls();
         let bodies = bodies.iter().map(|call| serde_json::from_slice(&call.body).unwrap());
         let line = |body: serde_json::Value| {
             format!("{} {}", body["type"].as_str().unwrap(), body["data"]["status"])
         };
-        let mut told: Vec<String> = bodies.map(line).collect();
-        told.sort();
-        told
+        let mut notified: Vec<String> = bodies.map(line).collect();
+        notified.sort();
+        notified
     };
     let odd = json!(odd);
     let expected =
         ["avatar.status_changed \"CONTENT_MODERATED\"", &format!("avatar.status_changed {odd}")];
-    assert_eq!(told(&curious), expected);
+    assert_eq!(notified(&curious), expected);
 
-    scene.expect_look_after(seconds(5), &avatars).await;
-    assert_eq!((told(&curious).len(), scene.told().len()), (2, 2), "once a value");
+    scene.expect_poll_after(seconds(5), &avatars).await;
+    assert_eq!((notified(&curious).len(), scene.notified().len()), (2, 2), "once a value");
     scene.set_all(&avatars, "IDLE");
-    scene.expect_look_after(seconds(5), &avatars).await;
+    scene.expect_poll_after(seconds(5), &avatars).await;
     assert_eq!(curious.calls().len(), 2);
     let ended = [
         "avatar.ready a",
@@ -160,7 +160,7 @@ async fn p21_a_status_that_nobody_knows_is_kept_as_it_came_and_told_to_who_asks(
         "avatar.status_unrecognized resolved a",
         "avatar.status_unrecognized resolved b",
     ];
-    assert_eq!(sorted(scene.told().split_off(2)), ended, "what follows is news again");
+    assert_eq!(sorted(scene.notified().split_off(2)), ended, "the next status is an event again");
     let bodies = scene.bodies();
     let news = bodies.iter().filter(|body| body["type"] == "avatar.ready");
     assert!(news.clone().all(|body| body["data"]["training_observed"] == true));
@@ -172,7 +172,7 @@ async fn p21_a_status_that_is_too_long_for_one_is_no_status() {
     let long = |id: &str, length| json!({"id": id, "status": "X".repeat(length)}).to_string();
     check_passing(&[("p21", ok(long("p21", 65)), "longer than 64 characters")]).await;
     let scene = given(&[("a", ok(long("a", 64)))]).await;
-    scene.expect_look_after(seconds(5), &["a"]).await;
+    scene.expect_poll_after(seconds(5), &["a"]).await;
     assert_eq!(scene.history("a")[1..], [format!("TRAINING > {}", "X".repeat(64))]);
 }
 
@@ -196,15 +196,15 @@ async fn p22_a_status_that_is_missing_or_no_text_is_no_status() {
 #[tokio::test]
 async fn p23_an_answer_about_another_avatar_changes_neither() {
     let other = json!({"id": "good", "status": "IDLE"}).to_string();
-    check_lasting(&[
+    check_permanent(&[
         ("p23", ok(other), "the answer is about another avatar, `good`"),
         ("p23-not", ok(json!({"id": "p23", "status": "IDLE"}).to_string()), "`p23`"),
     ])
     .await;
     // The case of an id is not another id.
     let scene = given(&[("a1", ok(json!({"id": "A1", "status": "IDLE"}).to_string()))]).await;
-    scene.expect_look_after(seconds(5), &["a1"]).await;
-    scene.check_mended(&["a1"]);
+    scene.expect_poll_after(seconds(5), &["a1"]).await;
+    scene.check_recovered(&["a1"]);
 }
 
 #[tokio::test]
@@ -215,22 +215,22 @@ async fn p24_other_fields_may_be_missing_new_or_of_any_type() {
     });
     let bare = json!({"id": "b", "status": "IDLE"});
     let scene = given(&[("a", ok(odd.to_string())), ("b", ok(bare.to_string()))]).await;
-    scene.expect_look_after(seconds(5), &["a", "b"]).await;
-    scene.check_mended(&["a", "b"]);
-    let mut told = scene.told();
-    told.sort();
-    assert_eq!(told, ["avatar.ready a", "avatar.ready b"]);
+    scene.expect_poll_after(seconds(5), &["a", "b"]).await;
+    scene.check_recovered(&["a", "b"]);
+    let mut notified = scene.notified();
+    notified.sort();
+    assert_eq!(notified, ["avatar.ready a", "avatar.ready b"]);
     assert_eq!(scene.watch("a").name.as_deref(), Some("avatar a"), "the last name that was one");
 }
 
 #[tokio::test]
-async fn p29_a_redirect_stops_the_key_is_told_at_once_and_is_never_followed() {
+async fn p29_a_redirect_blocks_the_key_is_reported_at_once_and_never_followed() {
     let other = FakeArgil::start();
     let target = format!("{}/avatars/a", other.base_url());
     let avatars = ["a", "b"];
     let scene = Scene::watching(&avatars).await;
     scene.api.answer_with(move |_| Some(Answer::status(302, "").with("location", &target)));
     let reason = "the API answered 302, a redirect to `127.0.0.1`, which is not followed";
-    scene.check_wrong_way(&avatars, reason).await;
+    scene.check_misrouted(&avatars, reason).await;
     assert_eq!(other.connections(), 0);
 }

@@ -1,5 +1,5 @@
-//! A daemon whose way to the API can be broken: the loops on a real store, a fake API over HTTP,
-//! an operator's channel that hears everything, and the three promises that most faults share.
+//! A daemon with an API connection that can be broken: the loops on a real store, a fake API over
+//! HTTP, an operator channel for all events, and the three checks that most faults share.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -23,30 +23,30 @@ use crate::harness::mail_server::Post;
 use crate::harness::plans::{operator, plan, seconds, with_avatar, with_channel};
 use crate::harness::world::{Counted, World};
 
-/// The daemon and what is around it.
+/// The daemon and its surroundings.
 pub(super) struct Scene {
     pub(super) api: FakeArgil,
-    pub(super) world: World<Counted<Line>, Post>,
+    pub(super) world: World<Counted<Redirectable>, Post>,
     pub(super) ops: Arc<Post>,
-    pub(super) source: Arc<Counted<Line>>,
+    pub(super) source: Arc<Counted<Redirectable>>,
 }
 
-/// The way to the API, which can be led elsewhere while the daemon runs. It counts the looks,
-/// since one that gets nowhere is seen by no server.
-pub(super) struct Line {
+/// A client that can be redirected to another address while the daemon runs. It counts polls, since
+/// no server sees one that fails to connect.
+pub(super) struct Redirectable {
     client: Mutex<Arc<Client>>,
-    looks: Mutex<BTreeMap<AvatarId, usize>>,
+    polls: Mutex<BTreeMap<AvatarId, usize>>,
 }
 
-impl Line {
+impl Redirectable {
     fn client(&self) -> Arc<Client> {
         Arc::clone(&self.client.lock().unwrap())
     }
 }
 
-impl AvatarSource for Line {
+impl AvatarSource for Redirectable {
     async fn poll(&self, id: &AvatarId, now: Timestamp) -> Observation {
-        *self.looks.lock().unwrap().entry(id.clone()).or_default() += 1;
+        *self.polls.lock().unwrap().entry(id.clone()).or_default() += 1;
         let client = self.client();
         client.get_avatar(id, now).await
     }
@@ -58,24 +58,24 @@ impl AvatarSource for Line {
 }
 
 impl Scene {
-    /// Nothing runs yet.
+    /// Creates the scene; nothing runs yet.
     pub(super) fn new() -> Self {
         let (api, world) = (FakeArgil::start(), World::new(1));
-        let client = Mutex::new(client(api.base_url().as_str(), PATIENT));
-        let line = Line { client, looks: Mutex::default() };
-        let source = Arc::new(Counted(line, world.outside.clone()));
+        let client = Mutex::new(client(api.base_url().as_str(), LONG_TIMEOUT));
+        let redirectable = Redirectable { client, polls: Mutex::default() };
+        let source = Arc::new(Counted(redirectable, world.outside.clone()));
         let ops = Post::taking(&world.clock);
         Self { api, world, ops, source }
     }
 
-    /// A plan with these avatars, whose operator is `ops`.
-    pub(super) fn plan(&self, avatars: &[&str]) -> RuntimeConfig<Counted<Line>, Post> {
-        let plan = plan(Arc::clone(&self.source));
-        let plan = operator(with_channel(plan, "ops", &self.ops), "ops");
-        avatars.iter().fold(plan, |plan, avatar| with_avatar(plan, avatar, None))
+    /// A config with these avatars, and `ops` as operator channel.
+    pub(super) fn config(&self, avatars: &[&str]) -> RuntimeConfig<Counted<Redirectable>, Post> {
+        let config = plan(Arc::clone(&self.source));
+        let config = operator(with_channel(config, "ops", &self.ops), "ops");
+        avatars.iter().fold(config, |config, avatar| with_avatar(config, avatar, None))
     }
 
-    /// The daemon watches these avatars, each in training, and has looked once.
+    /// The daemon watches these avatars, each in training, and has polled once.
     pub(super) async fn watching(avatars: &[&str]) -> Self {
         let mut scene = Self::new();
         scene.start(avatars, "TRAINING").await;
@@ -85,7 +85,7 @@ impl Scene {
     /// Starts the daemon, with all of these in that status.
     pub(super) async fn start(&mut self, avatars: &[&str], status: &str) {
         self.set_all(avatars, status);
-        self.world.start(self.plan(avatars)).await;
+        self.world.start(self.config(avatars)).await;
         self.world.quiet().await;
     }
 
@@ -93,53 +93,52 @@ impl Scene {
         avatars.iter().for_each(|avatar| self.api.set_status(avatar, status));
     }
 
-    /// From now on the API is asked at that place.
-    pub(super) fn lead_to(&self, base_url: &str, timeout: Duration) {
+    /// Redirects requests to that address.
+    pub(super) fn redirect_to(&self, base_url: &str, timeout: Duration) {
         *self.source.0.client.lock().unwrap() = client(base_url, timeout);
     }
 
-    /// From now on the API is asked where it is.
-    pub(super) fn lead_back(&self) {
-        self.lead_to(self.api.base_url().as_str(), PATIENT);
+    /// Redirects requests to the API.
+    pub(super) fn redirect_back(&self) {
+        self.redirect_to(self.api.base_url().as_str(), LONG_TIMEOUT);
     }
 
-    /// How many looks there were at an avatar, those that got nowhere among them.
-    pub(super) fn looks(&self, avatar: &str) -> usize {
-        let looks = self.source.0.looks.lock().unwrap();
-        looks.iter().find(|(id, _)| id.as_str() == avatar).map_or(0, |(_, count)| *count)
+    /// The number of polls of an avatar, including those that failed to connect.
+    pub(super) fn polls(&self, avatar: &str) -> usize {
+        let polls = self.source.0.polls.lock().unwrap();
+        polls.iter().find(|(id, _)| id.as_str() == avatar).map_or(0, |(_, count)| *count)
     }
 
-    /// How many looks there were at all of these.
-    pub(super) fn all_looks(&self, avatars: &[&str]) -> Vec<usize> {
-        avatars.iter().map(|avatar| self.looks(avatar)).collect()
+    /// The number of polls of each of these.
+    pub(super) fn all_polls(&self, avatars: &[&str]) -> Vec<usize> {
+        avatars.iter().map(|avatar| self.polls(avatar)).collect()
     }
 
-    /// Lives for so long, and sees that each of these is looked at once: at the end and no
-    /// earlier.
+    /// Runs for `wait`, and checks that each of these is polled once: at the end and not earlier.
     #[track_caller]
-    pub(super) fn expect_look_after(
+    pub(super) fn expect_poll_after(
         &self,
         wait: Duration,
         avatars: &[&str],
     ) -> impl Future<Output = ()> {
-        let place = std::panic::Location::caller();
+        let location = std::panic::Location::caller();
         async move {
-            let before = self.all_looks(avatars);
-            self.world.live(wait - MOMENT).await;
-            assert_eq!(self.all_looks(avatars), before, "looks within {wait:?}, {place}");
-            self.world.live(MOMENT).await;
+            let before = self.all_polls(avatars);
+            self.world.live(wait - INSTANT).await;
+            assert_eq!(self.all_polls(avatars), before, "polls within {wait:?}, {location}");
+            self.world.live(INSTANT).await;
             let expected: Vec<usize> = before.iter().map(|count| count + 1).collect();
-            assert_eq!(self.all_looks(avatars), expected, "looks after {wait:?}, {place}");
+            assert_eq!(self.all_polls(avatars), expected, "polls after {wait:?}, {location}");
         }
     }
 
-    /// What is on the disk of an avatar.
+    /// The stored watch of an avatar.
     pub(super) fn watch(&self, avatar: &str) -> Watch {
         let watches = self.world.reader().watches().unwrap();
         watches.into_iter().find(|watch| watch.id.as_str() == avatar).unwrap()
     }
 
-    pub(super) fn trouble(&self, avatar: &str) -> Option<PollFailure> {
+    pub(super) fn failure(&self, avatar: &str) -> Option<PollFailure> {
         self.watch(avatar).failure
     }
 
@@ -152,135 +151,135 @@ impl Scene {
         transitions.iter().map(|it| line(it.previous.status(), &it.status)).collect()
     }
 
-    /// The messages that `ops` got, oldest first.
+    /// The messages that `ops` received, oldest first.
     pub(super) fn bodies(&self) -> Vec<Value> {
         let calls = self.ops.calls();
         calls.iter().map(|call| serde_json::from_slice(&call.body).unwrap()).collect()
     }
 
-    /// The same as `type state subject cause`, as far as each message has that.
-    pub(super) fn told(&self) -> Vec<String> {
-        let told = self.bodies().into_iter().map(|body| {
+    /// The same as `type state subject cause`, as far as a message contains these.
+    pub(super) fn notified(&self) -> Vec<String> {
+        let notified = self.bodies().into_iter().map(|body| {
             let text = |pointer: &str| body.pointer(pointer)?.as_str().map(str::to_owned);
             let subject = text("/data/avatar/id").or_else(|| text("/data/account"));
             let parts = [text("/type"), text("/data/state"), subject, text("/data/cause")];
             parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
         });
-        told.collect()
+        notified.collect()
     }
 
-    /// A fault that mends itself never is a status. It backs off; the third time in a row is
-    /// trouble, with this reason; nobody is told; and the first sight after it is news.
+    /// Checks a transient fault: it is no status; polls back off; the third consecutive one is a
+    /// failure, with this reason; nothing is notified; and the first success after it is an event.
     pub(super) async fn check_passing(&self, faults: &[(&str, &str)]) {
         let avatars: Vec<&str> = faults.iter().map(|(avatar, _)| *avatar).collect();
         for wait in [5, 2, 4] {
             for (avatar, _) in faults {
-                assert_eq!(self.trouble(avatar), None, "`{avatar}`: too early");
+                assert_eq!(self.failure(avatar), None, "`{avatar}`: too early");
             }
-            self.expect_look_after(seconds(wait), &avatars).await;
+            self.expect_poll_after(seconds(wait), &avatars).await;
         }
-        self.check_trouble(faults, FailureKind::Failed);
-        assert_eq!(self.told(), [""; 0]);
+        self.check_failure(faults, FailureKind::Failed);
+        assert_eq!(self.notified(), [""; 0]);
         self.api.answer_with(|_| None);
         self.set_all(&avatars, "IDLE");
-        self.expect_look_after(seconds(8), &avatars).await;
-        self.check_mended(&avatars);
-        let mut told = self.told();
-        told.sort();
+        self.expect_poll_after(seconds(8), &avatars).await;
+        self.check_recovered(&avatars);
+        let mut notified = self.notified();
+        notified.sort();
         let mut expected: Vec<String> =
             avatars.iter().map(|avatar| format!("avatar.ready {avatar}")).collect();
         expected.sort();
-        assert_eq!(told, expected);
+        assert_eq!(notified, expected);
     }
 
-    /// A fault that no wait mends is trouble at once, and is asked about every quarter of an
-    /// hour. After half an hour it is told that this avatar alone cannot be seen.
-    pub(super) async fn check_lasting(&self, faults: &[(&str, &str)], kind: FailureKind) {
+    /// Checks a permanent fault: it is a failure at once, and is polled every 15 minutes. After 30
+    /// minutes the avatar is reported as unreachable.
+    pub(super) async fn check_permanent(&self, faults: &[(&str, &str)], kind: FailureKind) {
         let avatars: Vec<&str> = faults.iter().map(|(avatar, _)| *avatar).collect();
-        self.expect_look_after(seconds(5), &avatars).await;
-        self.check_trouble(faults, kind);
-        self.expect_look_after(seconds(900), &avatars).await;
-        assert_eq!(self.told(), [""; 0]);
-        self.expect_look_after(seconds(900), &avatars).await;
-        self.check_trouble(faults, kind);
+        self.expect_poll_after(seconds(5), &avatars).await;
+        self.check_failure(faults, kind);
+        self.expect_poll_after(seconds(900), &avatars).await;
+        assert_eq!(self.notified(), [""; 0]);
+        self.expect_poll_after(seconds(900), &avatars).await;
+        self.check_failure(faults, kind);
         let expected = |state: &str| -> Vec<String> {
             avatars.iter().map(|avatar| format!("avatar.unreachable {state} {avatar}")).collect()
         };
-        let sorted = |mut told: Vec<String>| {
-            told.sort();
-            told
+        let sorted = |mut notified: Vec<String>| {
+            notified.sort();
+            notified
         };
-        assert_eq!(sorted(self.told()), sorted(expected("firing")));
+        assert_eq!(sorted(self.notified()), sorted(expected("firing")));
         self.api.answer_with(|_| None);
-        self.expect_look_after(seconds(900), &avatars).await;
-        assert_eq!(sorted(self.told().split_off(avatars.len())), sorted(expected("resolved")));
+        self.expect_poll_after(seconds(900), &avatars).await;
+        assert_eq!(sorted(self.notified().split_off(avatars.len())), sorted(expected("resolved")));
         for avatar in avatars {
-            assert_eq!(self.trouble(avatar), None, "`{avatar}`");
+            assert_eq!(self.failure(avatar), None, "`{avatar}`");
             assert_eq!(self.history(avatar), ["- > TRAINING"], "`{avatar}`");
         }
     }
 
-    /// A way that nothing must be sent on stops all looks but one, at waits that grow from a
-    /// minute; it is told at once and once, with this reason; and it ends when it is right again.
-    pub(super) async fn check_wrong_way(&self, avatars: &[&str], reason: &str) {
-        self.expect_look_after(seconds(5), avatars).await;
-        assert_eq!(self.told(), ["account.unavailable firing argil unreachable"]);
+    /// Checks a misconfigured endpoint: all polls but one stop, with delays that grow from a
+    /// minute; it is reported at once and once, with this reason, and resolved when it works again.
+    pub(super) async fn check_misrouted(&self, avatars: &[&str], reason: &str) {
+        self.expect_poll_after(seconds(5), avatars).await;
+        assert_eq!(self.notified(), ["account.unavailable firing argil unreachable"]);
         let said = self.bodies()[0]["data"]["reason"].as_str().unwrap().to_owned();
         assert!(said.contains(reason), "`{said}` does not say `{reason}`");
-        let all = || self.all_looks(avatars).iter().sum::<usize>();
+        let all = || self.all_polls(avatars).iter().sum::<usize>();
         for wait in [60, 120, 240] {
             let before = all();
-            self.world.live(seconds(wait) - MOMENT).await;
-            assert_eq!(all(), before, "looks within {wait} s");
-            self.world.live(MOMENT).await;
-            assert_eq!(all(), before + 1, "one look after {wait} s");
+            self.world.live(seconds(wait) - INSTANT).await;
+            assert_eq!(all(), before, "polls within {wait} s");
+            self.world.live(INSTANT).await;
+            assert_eq!(all(), before + 1, "one poll after {wait} s");
         }
-        assert_eq!(self.told().len(), 1, "once for all avatars");
+        assert_eq!(self.notified().len(), 1, "once for all avatars");
         self.check_untouched(avatars);
-        self.lead_back();
+        self.redirect_back();
         self.api.answer_with(|_| None);
         self.set_all(avatars, "IDLE");
         self.world.live(seconds(480)).await;
-        self.check_mended(avatars);
-        let told = self.told();
+        self.check_recovered(avatars);
+        let notified = self.notified();
         assert!(
-            told.contains(&"account.unavailable resolved argil unreachable".to_owned()),
-            "{told:?}"
+            notified.contains(&"account.unavailable resolved argil unreachable".to_owned()),
+            "{notified:?}"
         );
-        assert_eq!(told.len(), 2 + avatars.len(), "{told:?}");
+        assert_eq!(notified.len(), 2 + avatars.len(), "{notified:?}");
     }
 
-    /// Each of these is in that trouble, with that reason, and is known as it was.
-    pub(super) fn check_trouble(&self, faults: &[(&str, &str)], kind: FailureKind) {
+    /// Checks that each of these has that failure, with that reason, and its old status.
+    pub(super) fn check_failure(&self, faults: &[(&str, &str)], kind: FailureKind) {
         for (avatar, reason) in faults {
-            let trouble = self.trouble(avatar).unwrap();
-            assert_eq!(trouble.kind, kind, "`{avatar}`: {trouble:?}");
-            let said = &trouble.reason;
+            let failure = self.failure(avatar).unwrap();
+            assert_eq!(failure.kind, kind, "`{avatar}`: {failure:?}");
+            let said = &failure.reason;
             assert!(said.contains(reason), "`{avatar}`: `{said}` does not say `{reason}`");
             self.check_untouched(&[avatar]);
         }
     }
 
-    /// These are known as they were when they were first seen.
+    /// Checks that these have the status of their first poll.
     pub(super) fn check_untouched(&self, avatars: &[&str]) {
         for avatar in avatars {
-            let sight = self.watch(avatar).observed.unwrap();
-            assert_eq!(sight.status, Status::Training, "`{avatar}`");
+            let observed = self.watch(avatar).observed.unwrap();
+            assert_eq!(observed.status, Status::Training, "`{avatar}`");
             assert_eq!(self.history(avatar), ["- > TRAINING"], "`{avatar}`");
         }
     }
 
-    /// These are in sight again, and had one piece of news.
-    pub(super) fn check_mended(&self, avatars: &[&str]) {
+    /// Checks that these have no failure, and one transition.
+    pub(super) fn check_recovered(&self, avatars: &[&str]) {
         for avatar in avatars {
-            assert_eq!(self.trouble(avatar), None, "`{avatar}`");
+            assert_eq!(self.failure(avatar), None, "`{avatar}`");
             assert_eq!(self.history(avatar), ["- > TRAINING", "TRAINING > IDLE"], "`{avatar}`");
         }
     }
 }
 
-/// A daemon that watches one avatar for each of these answers, and gets only these from now on;
-/// and one more avatar, `good`, about which all is well.
+/// A daemon that watches one avatar for each of these responses, which it gets from now on; and one
+/// more avatar, `good`, with valid responses.
 pub(super) async fn given(answers: &[(&str, Answer)]) -> Scene {
     let mut avatars: Vec<&str> = answers.iter().map(|(avatar, _)| *avatar).collect();
     avatars.push("good");
@@ -297,8 +296,8 @@ fn client(base_url: &str, timeout: Duration) -> Arc<Client> {
     Arc::new(Client::new(spec).unwrap())
 }
 
-/// The limit of a look that is meant to end before it.
-const PATIENT: Duration = Duration::from_secs(20);
-/// The limit of a look that is meant to end at it.
-pub(super) const IMPATIENT: Duration = Duration::from_millis(200);
-const MOMENT: Duration = Duration::from_millis(1);
+/// The timeout of a poll that should end before it.
+const LONG_TIMEOUT: Duration = Duration::from_secs(20);
+/// The timeout of a poll that should end at it.
+pub(super) const SHORT_TIMEOUT: Duration = Duration::from_millis(200);
+const INSTANT: Duration = Duration::from_millis(1);

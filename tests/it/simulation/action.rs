@@ -39,7 +39,7 @@ pub(super) struct Stage {
     nature: Nature,
     dice: Dice,
     plans: Vec<PlanNote>,
-    by_hand: BTreeSet<DeliveryId>,
+    manual: BTreeSet<DeliveryId>,
     enabled: Vec<(String, Monotonic)>,
     figures: Figures,
 }
@@ -53,7 +53,7 @@ impl Stage {
             world,
             dice: Dice::new(seed, 1),
             plans: Vec::new(),
-            by_hand: BTreeSet::new(),
+            manual: BTreeSet::new(),
             enabled: Vec::new(),
             figures: Figures::default(),
         };
@@ -168,7 +168,7 @@ impl Stage {
             _ => hands.retry(&row.id, RetryAs::SameId, now, roll),
         };
         if let AdminResult::Done(id) = handled.unwrap() {
-            self.by_hand.insert(id);
+            self.manual.insert(id);
         }
         self.quiet().await;
     }
@@ -204,7 +204,7 @@ impl Stage {
             let seeing = self.holding().iter().all(|(kind, _)| lasting.contains(&kind.as_str()));
             let statuses = self.nature.statuses();
             let current = |watch: &avatar_watch::domain::polling::watch::Watch| {
-                watch.observed.as_ref().map(|sight| &sight.status) == statuses.get(&watch.id)
+                watch.observed.as_ref().map(|observed| &observed.status) == statuses.get(&watch.id)
             };
             if !open && seeing && recorded.len() == statuses.len() && recorded.iter().all(current) {
                 break;
@@ -260,17 +260,17 @@ impl Stage {
         }
         for channel in CHANNELS {
             if chosen(&mut self.dice) {
-                plan.channels.insert(name(channel), self.outlet(channel));
+                plan.channels.insert(name(channel), self.channel(channel));
             }
         }
         // The operator is in every plan, so that each condition has its deliveries.
-        plan.channels.insert(name(OPERATOR), self.outlet(OPERATOR));
+        plan.channels.insert(name(OPERATOR), self.channel(OPERATOR));
         self.nature.follow(self.plans.len());
         self.plans.push(note(&plan, per_second));
         plan
     }
 
-    fn outlet(&mut self, channel: &str) -> ChannelRuntime<SimPost> {
+    fn channel(&mut self, channel: &str) -> ChannelRuntime<SimPost> {
         let recipients: &[&str] = if channel == "mail" { &["x@a.test", "y@a.test"] } else { &[""] };
         let post = SimPost {
             nature: self.nature.clone(),
@@ -307,17 +307,17 @@ impl Stage {
 
     fn history(&self) -> History {
         let reader = self.world.reader();
-        let (looks, calls) = self.nature.notes();
+        let (polls, calls) = self.nature.notes();
         let deliveries = self.rows().into_iter().map(|row| Delivery {
             body: reader.body(&row.id).unwrap().unwrap(),
             attempts: reader.attempts(&row.id).unwrap(),
             row,
         });
         History {
-            looks,
+            polls,
             calls,
             plans: self.plans.clone(),
-            by_hand: self.by_hand.clone(),
+            manual: self.manual.clone(),
             enabled: self.enabled.clone(),
             statuses: self.nature.statuses(),
             transitions: reader.transitions(None, u32::MAX).unwrap(),
@@ -393,9 +393,9 @@ fn note(plan: &SimPlan, per_second: u32) -> PlanNote {
         let channels = channels.map(|names| names.iter().map(ChannelName::to_string).collect());
         (id.clone(), (registration.assume.clone(), channels))
     });
-    let channels = plan.channels.iter().map(|(name, outlet)| {
-        let events = outlet.events.iter().map(|kind| kind.name()).collect();
-        let recipients = outlet.notifier.recipients.clone();
+    let channels = plan.channels.iter().map(|(name, channel)| {
+        let events = channel.events.iter().map(|kind| kind.name()).collect();
+        let recipients = channel.notifier.recipients.clone();
         (name.to_string(), ChannelNote { events, recipients })
     });
     PlanNote {

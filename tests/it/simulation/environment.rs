@@ -22,7 +22,7 @@ use tokio::task::yield_now;
 use crate::harness::clock::HandClock;
 use crate::harness::mail_server::outcome;
 use crate::harness::plans::{id, seconds, seen};
-use crate::simulation::history::{Call, Look, Shown};
+use crate::simulation::history::{Call, Poll, Shown};
 use crate::simulation::random::Dice;
 
 /// The outside; clones are the same.
@@ -41,7 +41,7 @@ struct State {
     boot: usize,
     plan: usize,
     jumps: usize,
-    looks: Vec<Look>,
+    polls: Vec<Poll>,
     calls: Vec<Call>,
 }
 
@@ -76,7 +76,7 @@ impl Nature {
             boot: 0,
             plan: 0,
             jumps: 0,
-            looks: Vec::new(),
+            polls: Vec::new(),
             calls: Vec::new(),
         };
         Self { clock: clock.clone(), state: Arc::new(Mutex::new(state)) }
@@ -99,9 +99,9 @@ impl Nature {
 
     /// The daemon has done everything that it could do: what was answered must be recorded.
     pub(super) fn outlived(&self) {
-        let State { boot, looks, calls, .. } = &mut *self.state();
-        for look in looks.iter_mut().rev().take_while(|look| look.boot == *boot) {
-            look.outlived = look.shown.is_some() && !look.disowned;
+        let State { boot, polls, calls, .. } = &mut *self.state();
+        for poll in polls.iter_mut().rev().take_while(|poll| poll.boot == *boot) {
+            poll.outlived = poll.shown.is_some() && !poll.disowned;
         }
         for call in calls.iter_mut().rev().take_while(|call| call.boot == *boot) {
             call.outlived = call.answered.is_some();
@@ -134,9 +134,9 @@ impl Nature {
     }
 
     /// Everything that was shown and told.
-    pub(super) fn notes(&self) -> (Vec<Look>, Vec<Call>) {
+    pub(super) fn notes(&self) -> (Vec<Poll>, Vec<Call>) {
         let state = self.state();
-        (state.looks.clone(), state.calls.clone())
+        (state.polls.clone(), state.calls.clone())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -204,10 +204,10 @@ impl AvatarSource for SimSource {
         let number = {
             let mut state = nature.state();
             let under_way =
-                state.looks.iter().filter(|look| look.boot == state.boot && look.under_way);
-            let others: Vec<AvatarId> = under_way.map(|look| look.avatar.clone()).collect();
+                state.polls.iter().filter(|poll| poll.boot == state.boot && poll.under_way);
+            let others: Vec<AvatarId> = under_way.map(|poll| poll.avatar.clone()).collect();
             let (boot, begun_at) = (state.boot, nature.clock.reading());
-            state.looks.push(Look {
+            state.polls.push(Poll {
                 avatar: id.clone(),
                 boot,
                 plan: self.plan,
@@ -220,7 +220,7 @@ impl AvatarSource for SimSource {
                 disowned: false,
                 outlived: false,
             });
-            state.looks.len() - 1
+            state.polls.len() - 1
         };
         let _leave = Leave(nature, number);
         nature.dawdle().await;
@@ -228,11 +228,11 @@ impl AvatarSource for SimSource {
         nature.dawdle().await;
         let mut state = nature.state();
         let disowned = state.plan != self.plan;
-        let look = &mut state.looks[number];
-        look.disowned = disowned;
-        look.ended_at = nature.clock.reading();
-        look.wall = nature.clock.wall();
-        look.shown = Some(shown);
+        let poll = &mut state.polls[number];
+        poll.disowned = disowned;
+        poll.ended_at = nature.clock.reading();
+        poll.wall = nature.clock.wall();
+        poll.shown = Some(shown);
         observation
     }
 }
@@ -242,7 +242,7 @@ struct Leave<'a>(&'a Nature, usize);
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        self.0.state().looks[self.1].under_way = false;
+        self.0.state().polls[self.1].under_way = false;
     }
 }
 
@@ -320,7 +320,7 @@ impl Notifier for SimPost {
         (1u64..).zip(&self.recipients).map(draft).collect()
     }
 
-    async fn deliver(&self, parcel: &OutboundMessage, _now: Timestamp) -> Outcome {
+    async fn deliver(&self, message: &OutboundMessage, _now: Timestamp) -> Outcome {
         self.nature.dawdle().await;
         let (number, outcome) = {
             let mut state = self.nature.state();
@@ -333,10 +333,10 @@ impl Notifier for SimPost {
                 jumps,
                 outlived: false,
                 channel: self.channel.clone(),
-                recipient: parcel.recipient.clone(),
-                delivery_id: parcel.delivery_id.clone(),
-                event_id: parcel.event_id.clone(),
-                body: parcel.body.clone(),
+                recipient: message.recipient.clone(),
+                delivery_id: message.delivery_id.clone(),
+                event_id: message.event_id.clone(),
+                body: message.body.clone(),
                 accepted,
                 answered: None,
                 at: self.nature.clock.reading(),

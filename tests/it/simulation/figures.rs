@@ -14,7 +14,7 @@ pub(super) struct Figures {
     pub(super) stops: usize,
     pub(super) reloads: usize,
     pub(super) jumps: usize,
-    pub(super) looks: usize,
+    pub(super) polls: usize,
     pub(super) transitions: usize,
     pub(super) conditions: usize,
     pub(super) calls: usize,
@@ -32,7 +32,7 @@ impl Figures {
         self.stops += other.stops;
         self.reloads += other.reloads;
         self.jumps += other.jumps;
-        self.looks += history.looks.len();
+        self.polls += history.polls.len();
         self.transitions += history.transitions.len();
         self.conditions += history.conditions.len();
         self.calls += history.calls.len();
@@ -58,7 +58,7 @@ impl fmt::Display for Figures {
             self.stops,
             self.reloads,
             self.jumps,
-            self.looks,
+            self.polls,
             self.transitions,
             self.conditions,
             self.deliveries,

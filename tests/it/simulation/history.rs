@@ -17,12 +17,12 @@ use avatar_watch::store::reader::{AttemptRow, DeliveryRow};
 #[derive(Clone, Debug, Default)]
 pub(super) struct History {
     /// In the order in which they began.
-    pub(super) looks: Vec<Look>,
+    pub(super) polls: Vec<Poll>,
     /// In the order in which they reached their receivers.
     pub(super) calls: Vec<Call>,
     pub(super) plans: Vec<PlanNote>,
     /// Rows that were made or ended by hand.
-    pub(super) by_hand: BTreeSet<DeliveryId>,
+    pub(super) manual: BTreeSet<DeliveryId>,
     /// The channels that a hand enabled, each with the moment.
     pub(super) enabled: Vec<(String, Monotonic)>,
     /// What the avatars were at the end.
@@ -38,7 +38,7 @@ pub(super) struct History {
 
 /// One look, as the API saw it.
 #[derive(Clone, Debug)]
-pub(super) struct Look {
+pub(super) struct Poll {
     pub(super) avatar: AvatarId,
     pub(super) boot: usize,
     pub(super) plan: usize,

@@ -9,7 +9,7 @@ use avatar_watch::domain::avatar::transition::{Previous, Transition};
 use avatar_watch::domain::id::EventId;
 use avatar_watch::domain::time::timestamp::Timestamp;
 
-use crate::simulation::history::{EventRow, History, Look, PlanNote, Shown};
+use crate::simulation::history::{EventRow, History, PlanNote, Poll, Shown};
 use crate::simulation::oracle_trainings::{Trained, trained};
 use crate::simulation::{oracle_conditions, oracle_delivery, oracle_manners, oracle_trainings};
 
@@ -17,9 +17,9 @@ use crate::simulation::{oracle_conditions, oracle_delivery, oracle_manners, orac
 pub(super) fn judge(history: &History) -> Vec<String> {
     let mut wrongs = Vec::new();
     let avatars: BTreeSet<&AvatarId> = history
-        .looks
+        .polls
         .iter()
-        .map(|look| &look.avatar)
+        .map(|poll| &poll.avatar)
         .chain(history.transitions.iter().map(|transition| &transition.avatar_id))
         .collect();
     let mut origins = Vec::new();
@@ -72,26 +72,26 @@ fn retrace<'a>(
     history: &'a History,
     avatar: &AvatarId,
     wrongs: &mut Vec<String>,
-) -> Vec<(&'a Transition, &'a Look)> {
-    let looks: Vec<&Look> = history.looks.iter().filter(|look| look.avatar == *avatar).collect();
+) -> Vec<(&'a Transition, &'a Poll)> {
+    let polls: Vec<&Poll> = history.polls.iter().filter(|poll| poll.avatar == *avatar).collect();
     let mut recorded = history.transitions.iter().filter(|t| t.avatar_id == *avatar).peekable();
     let mut origins = Vec::new();
     let mut known: Option<&Status> = None;
-    for (number, look) in looks.iter().enumerate() {
-        let Some(Shown::Status(status)) = &look.shown else { continue };
+    for (number, poll) in polls.iter().enumerate() {
+        let Some(Shown::Status(status)) = &poll.shown else { continue };
         if known == Some(status) {
             continue;
         }
-        let next = recorded.next_if(|t| t.status == *status && t.detected_at == look.wall);
+        let next = recorded.next_if(|t| t.status == *status && t.detected_at == poll.wall);
         if let Some(transition) = next {
-            check_origin(history, transition, &looks[..number], look, wrongs);
+            check_origin(history, transition, &polls[..number], poll, wrongs);
             known = Some(status);
-            origins.push((transition, *look));
+            origins.push((transition, *poll));
             continue;
         }
         // The answer may have come in the moment of a crash; then a later look finds it.
-        if look.outlived {
-            let wall = look.wall;
+        if poll.outlived {
+            let wall = poll.wall;
             wrongs.push(format!("LOST `{avatar}` was shown as {status} at {wall}, not recorded"));
             known = Some(status);
         }
@@ -107,11 +107,11 @@ fn retrace<'a>(
 fn check_origin(
     history: &History,
     transition: &Transition,
-    earlier: &[&Look],
-    look: &Look,
+    earlier: &[&Poll],
+    poll: &Poll,
     wrongs: &mut Vec<String>,
 ) {
-    let registered = history.plans[look.plan].avatars.get(&look.avatar);
+    let registered = history.plans[poll.plan].avatars.get(&poll.avatar);
     let assumed = registered.and_then(|(assumed, _)| assumed.as_ref());
     let true_ = match &transition.previous {
         Previous::Unknown => assumed.is_none_or(|assumed| *assumed == transition.status),
@@ -120,7 +120,7 @@ fn check_origin(
         Previous::Absent => false,
         Previous::Observed { status, at } => earlier
             .iter()
-            .any(|look| asked_at(look) == *at && look.shown == Some(Shown::Status(status.clone()))),
+            .any(|poll| asked_at(poll) == *at && poll.shown == Some(Shown::Status(status.clone()))),
     };
     if !true_ {
         let Transition { avatar_id, sequence, previous, .. } = transition;
@@ -129,14 +129,14 @@ fn check_origin(
 }
 
 /// When the API was asked, by the wall clock as it was when the answer came.
-fn asked_at(look: &Look) -> Timestamp {
-    look.wall.minus(look.ended_at.since(look.begun_at))
+fn asked_at(poll: &Poll) -> Timestamp {
+    poll.wall.minus(poll.ended_at.since(poll.begun_at))
 }
 
 /// Each transition but a baseline has exactly one event, of the kind that the table says.
 fn events<'a>(
     history: &'a History,
-    origins: &[(&'a Transition, &'a Look)],
+    origins: &[(&'a Transition, &'a Poll)],
     wrongs: &mut Vec<String>,
 ) -> Vec<Expected<'a>> {
     let mut rows: BTreeMap<(&AvatarId, u64), &EventRow> = BTreeMap::new();
@@ -147,11 +147,11 @@ fn events<'a>(
     }
     let mut expected = Vec::new();
     let trained = trained(history);
-    for (transition, look) in origins {
+    for (transition, poll) in origins {
         let (avatar, sequence) = (&transition.avatar_id, transition.sequence);
         let trained = trained.get(&(avatar, sequence)).copied().unwrap_or(Trained::No);
         let row = rows.remove(&(avatar, sequence));
-        let plan = plan_of(history, transition, trained, look, row);
+        let plan = plan_of(history, transition, trained, poll, row);
         let kind = kind(transition, trained, plan.infer_unseen_training);
         match (kind, row) {
             (None, None) => {}
@@ -177,11 +177,11 @@ fn plan_of<'a>(
     history: &'a History,
     transition: &Transition,
     trained: Trained,
-    look: &Look,
+    poll: &Poll,
     row: Option<&EventRow>,
 ) -> &'a PlanNote {
-    let same = |other: &&Look| {
-        (&other.avatar, other.wall, &other.shown) == (&look.avatar, look.wall, &look.shown)
+    let same = |other: &&Poll| {
+        (&other.avatar, other.wall, &other.shown) == (&poll.avatar, poll.wall, &poll.shown)
     };
     let explains = |plan: &&PlanNote| {
         let kind = kind(transition, trained, plan.infer_unseen_training);
@@ -190,14 +190,14 @@ fn plan_of<'a>(
             (Some(kind), Some(row)) if kind == row.kind => {
                 let avatar = &transition.avatar_id;
                 let event = Expected { id: &row.id, kind, avatar, plan };
-                oracle_delivery::is_told_as(history, &event)
+                oracle_delivery::is_notified_as(history, &event)
             }
             (_, _) => false,
         }
     };
-    let first = &history.plans[look.plan];
-    let plans = history.looks.iter().filter(same).map(|look| &history.plans[look.plan]);
-    if look.disowned { plans.into_iter().find(explains).unwrap_or(first) } else { first }
+    let first = &history.plans[poll.plan];
+    let plans = history.polls.iter().filter(same).map(|poll| &history.plans[poll.plan]);
+    if poll.disowned { plans.into_iter().find(explains).unwrap_or(first) } else { first }
 }
 
 /// The table of the events, as the product's page has it.
@@ -209,8 +209,8 @@ fn kind(transition: &Transition, trained: Trained, infer: bool) -> Option<&'stat
         "REFUSED" => "avatar.refused",
         _ => return Some("avatar.status_changed"),
     };
-    let told = trained != Trained::No || infer;
-    Some(if told { settled } else { "avatar.status_changed" })
+    let notified = trained != Trained::No || infer;
+    Some(if notified { settled } else { "avatar.status_changed" })
 }
 
 /// I9: after the faults have stopped, the record is up to date and nothing is under way.

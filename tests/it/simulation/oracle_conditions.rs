@@ -7,7 +7,7 @@ use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::delivery::OutcomeClass;
 use avatar_watch::domain::delivery::recipient_health::masked;
 
-use crate::simulation::history::{Call, ConditionEvent, History, Look, Shown};
+use crate::simulation::history::{Call, ConditionEvent, History, Poll, Shown};
 
 pub(super) fn judge(history: &History, wrongs: &mut Vec<String>) {
     letters(history, wrongs);
@@ -51,15 +51,15 @@ fn unrecognized(history: &History, wrongs: &mut Vec<String>) {
         odd.map(|it| (it.avatar_id.to_string(), it.status.name().to_owned())).collect();
     let begun =
         history.conditions.iter().filter(|it| it.kind == UNRECOGNIZED && it.state == "firing");
-    let mut told = BTreeSet::new();
+    let mut notified = BTreeSet::new();
     for event in begun {
         let place = (event.subject.clone(), event.status.clone().unwrap_or_default());
-        if !told.insert(place.clone()) {
+        if !notified.insert(place.clone()) {
             wrongs.push(format!("CONDITION {UNRECOGNIZED} {place:?} was told twice"));
         }
     }
-    if told != odd {
-        wrongs.push(format!("CONDITION {UNRECOGNIZED}: {odd:?} were recorded, {told:?} told"));
+    if notified != odd {
+        wrongs.push(format!("CONDITION {UNRECOGNIZED}: {odd:?} were recorded, {notified:?} told"));
     }
 }
 
@@ -80,9 +80,9 @@ fn is_of(call: &Call, subject: &str) -> bool {
 
 /// Each delivery that was given up is told of once, but for those that are about channels.
 fn letters(history: &History, wrongs: &mut Vec<String>) {
-    let mut told = BTreeSet::new();
+    let mut notified = BTreeSet::new();
     for letter in history.conditions.iter().filter_map(|event| event.delivery.as_ref()) {
-        if !told.insert(letter) {
+        if !notified.insert(letter) {
             wrongs.push(format!("LETTER `{letter}` was told of twice"));
         }
     }
@@ -91,15 +91,15 @@ fn letters(history: &History, wrongs: &mut Vec<String>) {
     // A dead letter that a hand laid to rest was one, and may have been told of before.
     let at_rest: BTreeSet<_> = rows
         .clone()
-        .filter(|row| row.state == "cancelled" && history.by_hand.contains(&row.id))
+        .filter(|row| row.state == "cancelled" && history.manual.contains(&row.id))
         .map(|row| &row.id)
         .collect();
     let dead: BTreeSet<_> = rows
         .filter(|row| row.state == "failed" && !about_a_channel(&row.event_type))
         .map(|row| &row.id)
         .collect();
-    wrongs.extend(dead.difference(&told).map(|id| format!("LETTER `{id}` was not told of")));
-    let alive = told.difference(&dead).filter(|id| !at_rest.contains(*id));
+    wrongs.extend(dead.difference(&notified).map(|id| format!("LETTER `{id}` was not told of")));
+    let alive = notified.difference(&dead).filter(|id| !at_rest.contains(*id));
     wrongs.extend(alive.map(|id| format!("LETTER `{id}` was not given up")));
 }
 
@@ -124,9 +124,9 @@ fn channel_reason(history: &History, event: &ConditionEvent) -> bool {
 
 /// What is told of an avatar comes from a look at it in that very moment.
 fn reasons(history: &History, wrongs: &mut Vec<String>) {
-    let mut looks: BTreeMap<&str, Vec<&Look>> = BTreeMap::new();
-    for look in &history.looks {
-        looks.entry(look.avatar.as_str()).or_default().push(look);
+    let mut polls: BTreeMap<&str, Vec<&Poll>> = BTreeMap::new();
+    for poll in &history.polls {
+        polls.entry(poll.avatar.as_str()).or_default().push(poll);
     }
     for event in &history.conditions {
         let ConditionEvent { kind, subject, state, at, .. } = event;
@@ -146,14 +146,14 @@ fn reasons(history: &History, wrongs: &mut Vec<String>) {
             }),
             _ => matches!(shown, Shown::Status(_)),
         };
-        let Some(looks) = looks.get(subject.as_str()) else {
+        let Some(polls) = polls.get(subject.as_str()) else {
             if kind != "account.unavailable" {
                 wrongs.push(format!("I7 {kind} of `{subject}`, which nobody looked at"));
             }
             continue;
         };
         let origin =
-            looks.iter().any(|look| look.wall == *at && look.shown.as_ref().is_some_and(fits));
+            polls.iter().any(|poll| poll.wall == *at && poll.shown.as_ref().is_some_and(fits));
         if !origin {
             wrongs.push(format!("I7 {kind} of `{subject}` has {state}, and no look showed it"));
         }

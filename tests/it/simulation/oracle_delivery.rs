@@ -23,8 +23,10 @@ fn rows(history: &History, expected: &[Expected<'_>], wrongs: &mut Vec<String>) 
     let mut due = BTreeSet::new();
     expected.iter().for_each(|event| due.extend(due_of(event)));
     // The operator hears of everything but itself.
-    for told in history.conditions.iter().filter(|told| told.subject != *OPERATOR_SUBJECT) {
-        due.insert((told.id.as_str(), OPERATOR, ""));
+    for notified in
+        history.conditions.iter().filter(|notified| notified.subject != *OPERATOR_SUBJECT)
+    {
+        due.insert((notified.id.as_str(), OPERATOR, ""));
     }
     let mut found = BTreeSet::new();
     for Delivery { row, .. } in history.deliveries.iter().filter(|found| found.row.replay == 0) {
@@ -36,7 +38,7 @@ fn rows(history: &History, expected: &[Expected<'_>], wrongs: &mut Vec<String>) 
     wrongs.extend(due.difference(&found).map(|place| format!("I3 no delivery of {place:?}")));
     wrongs.extend(found.difference(&due).map(|place| format!("I3 nobody asked for {place:?}")));
     for Delivery { row, .. } in &history.deliveries {
-        if row.replay > 0 && !history.by_hand.contains(&row.id) {
+        if row.replay > 0 && !history.manual.contains(&row.id) {
             wrongs.push(format!("I3 `{}` was sent again by nobody", row.id));
         }
     }
@@ -57,7 +59,7 @@ fn due_of<'a>(event: &Expected<'a>) -> Vec<(&'a str, &'a str, &'a str)> {
 }
 
 /// Whether the rows of an event are those that its plan asks for.
-pub(super) fn is_told_as(history: &History, event: &Expected<'_>) -> bool {
+pub(super) fn is_notified_as(history: &History, event: &Expected<'_>) -> bool {
     let rows = history.deliveries.iter().map(|delivery| &delivery.row);
     let rows = rows.filter(|row| row.replay == 0 && row.event_id == *event.id);
     let found: BTreeSet<_> = rows
@@ -74,7 +76,7 @@ fn ends(history: &History, delivery: &Delivery, wrongs: &mut Vec<String>) {
     let right = match row.state.as_str() {
         "delivered" => answered(OutcomeClass::Delivered) > 0,
         "failed" => row.final_reason.is_some() && !calls().any(taken_for_good),
-        "cancelled" => history.by_hand.contains(&row.id) && !calls().any(taken_for_good),
+        "cancelled" => history.manual.contains(&row.id) && !calls().any(taken_for_good),
         // The promise of an end is judged with the others of that kind.
         _ => true,
     };
@@ -163,7 +165,7 @@ fn repeats(history: &History, wrongs: &mut Vec<String>) {
                 .enabled
                 .iter()
                 .any(|(enabled, at)| enabled == channel && (before.at..=after.at).contains(at));
-            let hurried = !enabled && !history.by_hand.contains(&after.delivery_id);
+            let hurried = !enabled && !history.manual.contains(&after.delivery_id);
             if hurried && floor.is_some_and(|floor| after.at.since(before.at) < floor) {
                 let (id, early) = (&after.delivery_id, floor.unwrap_or_default());
                 wrongs.push(format!("I8 `{channel}` asked to wait {early:?} for `{id}`, in vain"));

@@ -11,7 +11,7 @@ use avatar_watch::domain::id::EventId;
 use avatar_watch::domain::random::RandomBits;
 use avatar_watch::domain::time::timestamp::Timestamp;
 
-use crate::simulation::history::{Call, ConditionEvent, Delivery, EventRow, History, Look, Shown};
+use crate::simulation::history::{Call, ConditionEvent, Delivery, EventRow, History, Poll, Shown};
 use crate::simulation::{oracle, simulate};
 
 /// The good history of a seed, as the simulation made it.
@@ -52,16 +52,16 @@ fn second(history: &mut History) -> Option<&mut Transition> {
 }
 
 /// This look is the one that this transition came from.
-fn saw(look: &Look, transition: &Transition) -> bool {
-    look.avatar == transition.avatar_id
-        && look.wall == transition.detected_at
-        && look.shown == Some(Shown::Status(transition.status.clone()))
+fn saw(poll: &Poll, transition: &Transition) -> bool {
+    poll.avatar == transition.avatar_id
+        && poll.wall == transition.detected_at
+        && poll.shown == Some(Shown::Status(transition.status.clone()))
 }
 
 /// The place of the look that the first transition came from that is no first sight.
 fn origin(history: &mut History) -> Option<usize> {
     let second = second(history)?.clone();
-    history.looks.iter().position(|look| saw(look, &second))
+    history.polls.iter().position(|poll| saw(poll, &second))
 }
 
 /// The places of a try and the next one at the same delivery.
@@ -79,7 +79,7 @@ fn a_transition_that_is_missing_is_found_out() {
     let lost = |history: &mut History| {
         // A look in the moment of a crash may leave no transition.
         let outlived =
-            |t: &Transition| history.looks.iter().any(|look| look.outlived && saw(look, t));
+            |t: &Transition| history.polls.iter().any(|poll| poll.outlived && saw(poll, t));
         let last = history.transitions.iter().rposition(|t| t.sequence > 1 && outlived(t))?;
         history.transitions.remove(last);
         Some(())
@@ -105,8 +105,8 @@ fn a_transition_that_was_never_shown_is_found_out() {
         Some(())
     });
     check("I7", |history| {
-        let look = origin(history)?;
-        history.looks[look].shown = Some(Shown::Nothing);
+        let poll = origin(history)?;
+        history.polls[poll].shown = Some(Shown::Nothing);
         Some(())
     });
     check("I7", |history| {
@@ -150,7 +150,7 @@ fn an_event_that_is_missing_doubled_or_of_another_kind_is_found_out() {
 }
 
 #[test]
-fn a_training_whose_outcome_came_through_an_unknown_status_and_was_not_told_is_found_out() {
+fn a_training_whose_outcome_came_through_an_unknown_status_and_was_not_notified_is_found_out() {
     /// An outcome that did not come straight from the training that was seen.
     fn roundabout(history: &mut History, earlier: Earlier) -> Option<&mut Transition> {
         history.transitions.iter_mut().find(|it| it.earlier == Some(earlier))
@@ -158,10 +158,10 @@ fn a_training_whose_outcome_came_through_an_unknown_status_and_was_not_told_is_f
     for earlier in [Earlier::Observed, Earlier::Assumed] {
         check("I3", |history| {
             let outcome = roundabout(history, earlier)?.clone();
-            let told = |it: &&mut EventRow| {
+            let notified = |it: &&mut EventRow| {
                 it.avatar == outcome.avatar_id && it.sequence == outcome.sequence
             };
-            history.events.iter_mut().find(told)?.kind = "avatar.status_changed".to_owned();
+            history.events.iter_mut().find(notified)?.kind = "avatar.status_changed".to_owned();
             Some(())
         });
         check("TRAINED", |history| {
@@ -180,7 +180,7 @@ fn a_training_whose_outcome_came_through_an_unknown_status_and_was_not_told_is_f
 }
 
 #[test]
-fn an_unknown_status_that_is_not_told_or_told_twice_is_found_out() {
+fn an_unknown_status_that_is_not_notified_or_notified_twice_is_found_out() {
     let begun = |history: &History| {
         let fits =
             |it: &ConditionEvent| it.kind == "avatar.status_unrecognized" && it.state == "firing";
@@ -218,13 +218,13 @@ fn a_delivery_that_is_missing_or_doubled_is_found_out() {
     });
     check("I3", |history| {
         find(history, |delivery| delivery.row.replay > 0)?;
-        history.by_hand.clear();
+        history.manual.clear();
         Some(())
     });
 }
 
 #[test]
-fn a_delivery_that_ended_without_being_told_is_found_out() {
+fn a_delivery_that_ended_without_being_notified_is_found_out() {
     check("I4", |history| {
         let call = taken(history)?;
         let id = history.calls[call].delivery_id.clone();
@@ -238,14 +238,14 @@ fn a_delivery_that_ended_without_being_told_is_found_out() {
     check("I4", |history| {
         let call = taken(history)?;
         let id = history.calls[call].delivery_id.clone();
-        let told = find(history, |delivery| delivery.row.id == id)?;
-        told.row.state = "failed".to_owned();
-        told.row.final_reason = Some("invented".to_owned());
+        let notified = find(history, |delivery| delivery.row.id == id)?;
+        notified.row.state = "failed".to_owned();
+        notified.row.final_reason = Some("invented".to_owned());
         Some(())
     });
     check("I4", |history| {
-        let by_hand = history.by_hand.clone();
-        let own = find(history, |delivery| !by_hand.contains(&delivery.row.id))?;
+        let manual = history.manual.clone();
+        let own = find(history, |delivery| !manual.contains(&delivery.row.id))?;
         own.row.state = "cancelled".to_owned();
         Some(())
     });
@@ -334,12 +334,12 @@ fn a_condition_that_is_lost_doubled_or_invented_is_found_out() {
         Some(())
     });
     check("CONDITION", |history| {
-        let blind = ("account.unavailable".to_owned(), "account argil".to_owned());
-        history.holding.insert(blind).then_some(())
+        let outage = ("account.unavailable".to_owned(), "account argil".to_owned());
+        history.holding.insert(outage).then_some(())
     });
     check("I3", |history| {
-        let told = &history.conditions.first()?.id;
-        let place = history.deliveries.iter().position(|d| d.row.event_id == *told)?;
+        let notified = &history.conditions.first()?.id;
+        let place = history.deliveries.iter().position(|d| d.row.event_id == *notified)?;
         history.deliveries.remove(place);
         Some(())
     });
@@ -358,33 +358,33 @@ fn a_condition_that_is_lost_doubled_or_invented_is_found_out() {
 #[test]
 fn bad_manners_towards_the_api_are_found_out() {
     check("I8", |history| {
-        let look = history.looks.first_mut()?;
-        look.others = vec![look.avatar.clone()];
+        let poll = history.polls.first_mut()?;
+        poll.others = vec![poll.avatar.clone()];
         Some(())
     });
     check("I8", |history| {
-        let plan = history.looks.first()?.plan;
+        let plan = history.polls.first()?.plan;
         history.plans[plan].max_concurrency = 0;
         Some(())
     });
     check("I8", |history| {
-        let plan = history.looks.first()?.plan;
+        let plan = history.polls.first()?.plan;
         history.plans[plan].max_requests_per_second = 0;
         Some(())
     });
     check("I8", |history| {
-        let first = history.looks.first()?.clone();
-        let fits = |look: &&Look| {
-            (look.boot, look.plan) == (first.boot, first.plan) && look.begun_at > first.ended_at
+        let first = history.polls.first()?.clone();
+        let fits = |poll: &&Poll| {
+            (poll.boot, poll.plan) == (first.boot, first.plan) && poll.begun_at > first.ended_at
         };
-        let later = history.looks.iter().rfind(fits)?.begun_at;
+        let later = history.polls.iter().rfind(fits)?.begun_at;
         let wait = later.since(first.ended_at) + Duration::from_secs(1);
-        history.looks.first_mut()?.shown = Some(Shown::Throttled(wait));
+        history.polls.first_mut()?.shown = Some(Shown::Throttled(wait));
         Some(())
     });
     check("I8", |history| {
         let heard = |before: &Call, after: &Call| {
-            let own = !history.by_hand.contains(&after.delivery_id);
+            let own = !history.manual.contains(&after.delivery_id);
             own && before.outlived && before.jumps == after.jumps
         };
         let (first, _) = tried_again(history, heard)?;

@@ -40,10 +40,10 @@ fn ageless(text: &str) -> String {
     text.split(", the oldest for ").next().unwrap().to_owned()
 }
 
-const OK: &str = "OK";
-const NOTICES: &str = "OK, with notices";
-const WARNING: &str = "Warning";
-const CRITICAL: &str = "Critical";
+const WELL: &str = "OK";
+const NOTE: &str = "OK, with notices";
+const LOOK: &str = "Warnings";
+const WRONG: &str = "Critical problems";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_channel_affects_the_status() {

@@ -21,7 +21,7 @@ use super::way::{Pace, Way};
 
 /// What was seen of one training.
 #[derive(Clone, Copy)]
-pub(crate) struct Look {
+pub(crate) struct Poll {
     /// From its end to the look that showed the end.
     pub(crate) delay: Duration,
     /// Looks after the one that first showed it, to the one that showed its end.
@@ -31,45 +31,45 @@ pub(crate) struct Look {
 }
 
 /// Looks at all trainings in that way, one after another.
-pub(crate) fn live(trainings: &[Training], way: &Way) -> Vec<Look> {
+pub(crate) fn live(trainings: &[Training], way: &Way) -> Vec<Poll> {
     match &way.pace {
         Pace::Fixed(interval) => trainings.iter().map(|it| repeat(it, *interval)).collect(),
-        Pace::Ours(cadence) => watch_all(trainings, cadence),
+        Pace::Ours(intervals) => watch_all(trainings, intervals),
     }
 }
 
 /// The looks of a plain loop.
-fn repeat(training: &Training, interval: Duration) -> Look {
+fn repeat(training: &Training, interval: Duration) -> Poll {
     let (mut now, mut requests) = (training.found_after, 0);
     while now < training.lasts {
         now += interval;
         requests += 1;
     }
-    Look { delay: now.saturating_sub(training.lasts), requests, by_forecast: false }
+    Poll { delay: now.saturating_sub(training.lasts), requests, by_forecast: false }
 }
 
-fn watch_all(trainings: &[Training], cadence: &PollIntervals) -> Vec<Look> {
+fn watch_all(trainings: &[Training], intervals: &PollIntervals) -> Vec<Poll> {
     let mut experience = ForecastCache::default();
     let mut begins_at = Timestamp::from_millis(0);
-    let mut looks = Vec::with_capacity(trainings.len());
+    let mut polls = Vec::with_capacity(trainings.len());
     for (number, training) in (0..).zip(trainings) {
         // Chance of its own for each, so that the ways differ in nothing but their decisions.
         let chance = Rng::seeded(number);
-        let (look, seen_at) = watch(training, begins_at, cadence, &mut experience, &chance);
-        looks.push(look);
+        let (poll, seen_at) = watch(training, begins_at, intervals, &mut experience, &chance);
+        polls.push(poll);
         begins_at = seen_at.plus(PAUSE);
     }
-    looks
+    polls
 }
 
 /// Looks at one training until its end is seen, and says when that was.
 fn watch(
     training: &Training,
     begins_at: Timestamp,
-    cadence: &PollIntervals,
+    intervals: &PollIntervals,
     experience: &mut ForecastCache,
     chance: &Rng,
-) -> (Look, Timestamp) {
+) -> (Poll, Timestamp) {
     let account = AccountName::default();
     let mut avatar = Avatar {
         id: AvatarId::parse("a1").unwrap(),
@@ -83,27 +83,27 @@ fn watch(
     };
     let ends_at = begins_at.plus(training.lasts);
     let mut now = begins_at.plus(training.found_after);
-    let mut look = Look { delay: Duration::ZERO, requests: 0, by_forecast: false };
+    let mut poll = Poll { delay: Duration::ZERO, requests: 0, by_forecast: false };
     let mut watch = Watch::new(avatar.id.clone());
     loop {
         if now >= ends_at {
             avatar.status = training.becomes.clone();
         }
-        let forecast = experience.forecast(watch.model.as_ref(), cadence.training);
+        let forecast = experience.forecast(watch.model.as_ref(), intervals.training);
         let policy =
-            Policy { forecast: forecast.as_deref(), ..Policy::new(cadence, &account, now) };
+            Policy { forecast: forecast.as_deref(), ..Policy::new(intervals, &account, now) };
         let seen = Observation::Seen(Box::new(avatar.clone()));
         let decision = watch.observe(seen, now, &policy, chance.next_bits());
         if let Some(ended) = &decision.training {
             experience.add(ended);
         }
         if avatar.status.is_settled() {
-            look.delay = now.since(ends_at);
-            return (look, now);
+            poll.delay = now.since(ends_at);
+            return (poll, now);
         }
         watch = decision.watch;
-        look.requests += 1;
-        look.by_forecast |= forecast.is_some();
+        poll.requests += 1;
+        poll.by_forecast |= forecast.is_some();
         now = now.plus(decision.next_poll_in.unwrap());
     }
 }
