@@ -1,7 +1,7 @@
 //! What watching costs: the daemon against a bare reqwest loop that asks the same server for the
 //! same avatars at the same pace, in the same run.
 //!
-//! `cargo bench` prints CPU per look, their ratio, memory, and what was written to disk while
+//! `cargo bench` prints CPU per poll, their ratio, memory, and what was written to disk while
 //! nothing changed. It measures; it asserts nothing about time.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
@@ -47,8 +47,8 @@ fn compare() {
         let daemon = measure(start_daemon(&base_url, folder.path()), &polls);
         let (ours, theirs) = (per_poll(&daemon), per_poll(&bare));
         println!(
-            "round {round}: daemon {ours:.0} us a look ({} looks, {} KiB resident, {} bytes \
-             written), bare loop {theirs:.0} us a look ({} looks, {} KiB): {:.2} times",
+            "round {round}: daemon {ours:.0} us per poll ({} polls, {} KiB resident, {} bytes \
+             written), bare loop {theirs:.0} us per poll ({} polls, {} KiB): {:.2} times",
             daemon.polls,
             daemon.resident_kib,
             daemon.written,
@@ -88,7 +88,7 @@ fn measure(mut child: Child, polls: &AtomicU64) -> Stretch {
 fn wait_for_polls(polls: &AtomicU64, wanted: u64) {
     let begun = Instant::now();
     while polls.load(Ordering::Relaxed) < wanted {
-        assert!(begun.elapsed() < Duration::from_secs(60), "the looks do not come");
+        assert!(begun.elapsed() < Duration::from_secs(60), "there are no polls");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench reading` prints the CPU of one `/` as a multiple of one `/healthz`, which
 //! reads nothing; then how long news takes from its detection to its delivery, with a crowd that
-//! reads `/` in a loop and with nobody. With `AVATAR_WATCH_OTHER=PROGRAM` it measures another build
+//! reads `/` in a loop and without readers. With `AVATAR_WATCH_OTHER=PROGRAM` it measures another build
 //! in the same run, and prints the ratio. It measures; it asserts nothing about time.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
@@ -44,7 +44,7 @@ fn main() {
     let daemon = Daemon::start(ours, folder.path(), &base_url, "1s");
     wait_for("a past", || daemon.number("avatar_watch_transitions_total{status=\"IDLE\"}") > PAST);
     daemon.stop();
-    println!("{AVATARS} avatars, {PAST} of their trainings ended and were told");
+    println!("{AVATARS} avatars, {PAST} of their trainings ended and were notified");
     let other = std::env::var("AVATAR_WATCH_OTHER").ok();
     let costs: Vec<f64> = [Some(ours), other.as_deref()]
         .into_iter()
@@ -64,8 +64,8 @@ fn measure(program: &str, past: &Path, base_url: &str, world: &World) -> f64 {
     world.moves.store(false, Ordering::SeqCst);
     let daemon = Daemon::start(program, folder.path(), base_url, "1h");
     let polled = "avatar_watch_polls_total{account=\"argil\",outcome=\"seen\"}";
-    wait_for("a look at all", || daemon.number(polled) >= AVATARS as f64);
-    // What the looks changed is told before anything is measured.
+    wait_for("a poll of all avatars", || daemon.number(polled) >= AVATARS as f64);
+    // Transitions of the first polls are notified before the measurement.
     wait_for("silence", || {
         daemon.number("avatar_watch_deliveries_pending{channel=\"ops\"}") == 0.0
     });
@@ -76,7 +76,7 @@ fn measure(program: &str, past: &Path, base_url: &str, world: &World) -> f64 {
         let folder = tempfile::tempdir().unwrap();
         fs::copy(past.join("avatar-watch.db"), folder.path().join("avatar-watch.db")).unwrap();
         let daemon = Daemon::start(program, folder.path(), base_url, "2s");
-        wait_for("a look at all", || daemon.number(polled) >= AVATARS as f64);
+        wait_for("a poll of all avatars", || daemon.number(polled) >= AVATARS as f64);
         let before = daemon.dwell();
         let reading = Arc::new(AtomicBool::new(true));
         let crowd: Vec<_> = (0..readers)

@@ -1,5 +1,5 @@
 //! The API client against a server that does what servers do on bad days: one test for each
-//! fault that a look can meet.
+//! fault of a poll.
 
 mod responses;
 mod lists;
@@ -40,7 +40,7 @@ fn client(api: &FakeArgil) -> Client {
     client_at(api.base_url().as_str(), Duration::from_secs(8))
 }
 
-/// Looks at `id`; whatever comes out never shows the key.
+/// Polls `id`; the result never contains the key.
 async fn poll(client: &Client, id: &str) -> Observation {
     let seen = client.get_avatar(&AvatarId::parse(id).unwrap(), NOW).await;
     assert!(!format!("{seen:?}").contains(KEY), "the key is in {seen:?}");
@@ -81,7 +81,7 @@ async fn observe_within(answer: Answer, timeout: Duration) -> Observation {
     let api = FakeArgil::start();
     api.answer_next("a1", answer);
     let seen = poll(&client_at(api.base_url().as_str(), timeout), "a1").await;
-    assert_eq!(api.requests().len(), 1, "one look, one request");
+    assert_eq!(api.requests().len(), 1, "one poll, one request");
     seen
 }
 
@@ -201,7 +201,7 @@ async fn a_client_needs_a_usable_url_and_key() {
 
 #[tokio::test]
 async fn a_name_that_does_not_resolve_is_named() {
-    // Longer than a label of the DNS may be, so that nobody is asked.
+    // Longer than a DNS label may be, so that no server is queried.
     let name = format!("{}.invalid", "x".repeat(64));
     let client = client_at(&format!("http://{name}/v1"), Duration::from_secs(8));
     check_failed(&poll(&client, "a1").await, &format!("cannot resolve `{name}`"));

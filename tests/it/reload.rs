@@ -49,7 +49,7 @@ async fn a_bad_config_changes_nothing_and_says_so() {
     daemon.wait_for_log("config rejected; the previous config stays active");
     daemon.wait_for_log("did you mean `channels`?");
     let polls = argil.count("a1");
-    argil.wait_until("more looks at a1", |requests| requests.len() > polls + 5).await;
+    argil.wait_until("more polls of a1", |requests| requests.len() > polls + 5).await;
     assert_eq!(argil.count("a2"), 0, "no part of a bad config takes effect");
 
     let moved = config.with("\n[store]\npath = \"elsewhere.db\"\n");
@@ -86,7 +86,7 @@ async fn a_reload_that_would_leave_nothing_is_refused_and_notified_and_a_restart
         let said = crate::harness::daemon::stderr(&diff);
         assert!(said.contains(what), "{said}");
         daemon.signal(Signal::HUP);
-        // The present reason is shown, whatever was told first.
+        // The current reason is shown, whatever was reported first.
         crate::harness::daemon::wait_until("the reason", || reason().contains(what));
     }
     let received = receiver.wait_for(1).await;
@@ -96,9 +96,9 @@ async fn a_reload_that_would_leave_nothing_is_refused_and_notified_and_a_restart
         (&"config.rejected".into(), &"firing".into())
     );
     let polls = argil.count("a1");
-    argil.wait_until("more looks at a1", |_| argil.count("a1") > polls + 3).await;
+    argil.wait_until("more polls of a1", |_| argil.count("a1") > polls + 3).await;
     assert!(daemon.stop().success());
-    assert_eq!(receiver.received().len(), 1, "it is told once");
+    assert_eq!(receiver.received().len(), 1, "it is reported once");
 
     let polls = argil.count("a1");
     let daemon = bench.start();
@@ -226,7 +226,7 @@ async fn a_broken_drop_in_keeps_the_whole_old_config_and_is_notified_once_to_ope
     );
     assert!(body["data"]["reason"].as_str().unwrap().contains("bad.toml"), "{body}");
     let polls = argil.count("a2");
-    argil.wait_until("more looks at a2", |_| argil.count("a2") > polls + 3).await;
+    argil.wait_until("more polls of a2", |_| argil.count("a2") > polls + 3).await;
     assert_eq!(argil.count("a3"), 0, "no part of a bad config takes effect");
 
     std::fs::write(drop_ins.join("bad.toml"), "[[avatars]]\nid = \"a3\"\nname = \"x\"\n").unwrap();
@@ -251,7 +251,7 @@ async fn a_hundred_reloads_under_load_lose_no_delivery_and_no_poll() {
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url());
     let names: Vec<String> = (0..20).map(|number| format!("a{number}")).collect();
     let config = names.iter().fold(config, |config, name| config.avatar(name));
-    // Often, and yet not so often that looks of the unsettled leave no room for others.
+    // Often, but not so often that polls of unsettled avatars delay others.
     let often =
         config.text().replace("min = \"20ms\", max = \"20ms\"", "min = \"80ms\", max = \"80ms\"");
     let config = Config::from(often);
@@ -269,7 +269,7 @@ async fn a_hundred_reloads_under_load_lose_no_delivery_and_no_poll() {
         argil.set_status(name, status);
         notified += usize::from(status == "IDLE");
         let polls = argil.count(name);
-        argil.wait_until("two more looks", |_| argil.count(name) > polls + 1).await;
+        argil.wait_until("two more polls", |_| argil.count(name) > polls + 1).await;
     }
     daemon.wait_for_log("avatar `extra99` added");
     let received = receiver.wait_for(notified).await;
@@ -315,11 +315,11 @@ fn a_hint_over_http_makes_the_real_daemon_poll_and_survives_a_reload() {
     assert_eq!(argil.count("a1"), 1);
     assert!(hint("wrong-token-0123456789").starts_with("HTTP/1.1 202 "));
     assert!(hint("canary-token-0123456789").starts_with("HTTP/1.1 202 "));
-    argil.wait_until_blocking("the look", |_| argil.count("a1") == 2);
+    argil.wait_until_blocking("the poll", |_| argil.count("a1") == 2);
     daemon.signal(Signal::HUP);
     daemon.wait_for_log("config reloaded: no changes");
     assert!(hint("canary-token-0123456789").starts_with("HTTP/1.1 202 "));
-    argil.wait_until_blocking("another look", |_| argil.count("a1") == 3);
+    argil.wait_until_blocking("another poll", |_| argil.count("a1") == 3);
     assert!(!daemon.log().contains("canary-token"), "a token is in the log");
     assert!(daemon.stop().success());
 }

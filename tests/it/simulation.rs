@@ -78,7 +78,7 @@ fn number(name: &str) -> Option<u64> {
     Some(text.parse().unwrap())
 }
 
-#[expect(clippy::print_stderr, reason = "figures for whoever runs it with --nocapture")]
+#[expect(clippy::print_stderr, reason = "figures for runs with --nocapture")]
 fn notify(text: &str) {
     eprintln!("{text}");
 }

@@ -1,5 +1,5 @@
-//! How much memory hostile answers take, at the caps of whoever reads them: an allocator counts.
-//! Nothing else runs in this process, so what is measured is the reader's.
+//! Measures the memory that hostile responses take at the limits of their readers, with a counting
+//! allocator.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its world has failed")]
 
@@ -49,7 +49,7 @@ const LIMIT: usize = 4 * MIB;
 const BROTLI_LIMIT: usize = 5 * MIB;
 /// What a list may take of which everything is kept: its own bound, and room to grow.
 const KEPT_LIMIT: usize = 16 * MIB;
-/// Whoever writes the config is no stranger, and the library makes a tree of all of it: together
+/// The author of the config is trusted, and the library makes a tree of all of it: together
 /// with the rest it stays below what the unit allows (`MemoryMax`).
 const CONFIG_LIMIT: usize = 112 * MIB;
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
@@ -57,7 +57,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 #[test]
 fn what_is_thrown_away_takes_no_memory() {
     let tokio = Builder::new_current_thread().enable_all().build().unwrap();
-    // What is set up once is nobody's.
+    // One-time setup is not counted.
     poll(&tokio, Body::plain("{", "}", "", 1));
     let mut table = String::new();
     let mut check = |what: &str, limit: usize, measured: usize| {
@@ -86,7 +86,7 @@ fn what_is_thrown_away_takes_no_memory() {
     ] {
         check(&format!("list: {what}"), LIMIT, list(&tokio, body));
     }
-    // Its usual window, which nobody is asked to use.
+    // Its usual window; this coding is never requested.
     let brotli = || Body::coded("br", BROTLI_ZEROS.to_vec());
     check("list: brotli", BROTLI_LIMIT, list(&tokio, brotli()));
     check("avatar: brotli", BROTLI_LIMIT, poll(&tokio, brotli()));
@@ -236,7 +236,7 @@ impl Server {
     fn of(body: Body) -> Self {
         Self::start(move |stream| {
             let _ = stream.read(&mut [0; 4096]);
-            // Whoever has heard enough hangs up.
+            // A client closes the connection at its limit.
             let _ = body.send(stream);
         })
     }

@@ -1,4 +1,4 @@
-//! Seeded dice, and the trainings that they throw: every way of looking meets the same.
+//! Seeded dice, and the trainings that they throw: every polling rule gets the same.
 
 use std::f64::consts::TAU;
 use std::time::Duration;
@@ -12,7 +12,7 @@ pub(crate) struct Training {
     pub(crate) model: &'static str,
     pub(crate) lasts: Duration,
     pub(crate) becomes: Status,
-    /// From its begin to the look that first shows the avatar.
+    /// From its start to the first poll that shows the avatar.
     pub(crate) found_after: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! A simulation of the pace: the same seeded trainings, looked at in several ways, and what each
+//! A simulation of polling: the same seeded trainings, polled by several rules, and what each
 //! way cost and brought. `cargo bench --bench pacing` prints it, `docs/polling.md` shows it, and
 //! `tests/it/poller/intervals.rs` holds the two together.
 //!

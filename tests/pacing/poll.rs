@@ -1,7 +1,7 @@
-//! One watch after another, from the look that first shows a training to the one that shows its
+//! One watch after another, from the poll that first shows a training to the one that shows its
 //! end: `Watch::observe` says how long to wait, `Experience` learns.
 //!
-//! The trainings follow each other, so that each is looked at with all that was learned before.
+//! The trainings follow each other, so that each is polled with the forecasts from all before.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,15 +22,15 @@ use super::way::{Pace, Way};
 /// What was seen of one training.
 #[derive(Clone, Copy)]
 pub(crate) struct Poll {
-    /// From its end to the look that showed the end.
+    /// From its end to the poll that showed the end.
     pub(crate) delay: Duration,
-    /// Looks after the one that first showed it, to the one that showed its end.
+    /// The polls after the one that first showed it, to the one that showed its end.
     pub(crate) requests: u32,
-    /// Whether a forecast told when to look, and not the age.
+    /// Whether a forecast decided the interval, and not the age.
     pub(crate) by_forecast: bool,
 }
 
-/// Looks at all trainings in that way, one after another.
+/// Polls all trainings by that rule, one after another.
 pub(crate) fn live(trainings: &[Training], way: &Way) -> Vec<Poll> {
     match &way.pace {
         Pace::Fixed(interval) => trainings.iter().map(|it| repeat(it, *interval)).collect(),
@@ -38,7 +38,7 @@ pub(crate) fn live(trainings: &[Training], way: &Way) -> Vec<Poll> {
     }
 }
 
-/// The looks of a plain loop.
+/// The polls of a plain loop.
 fn repeat(training: &Training, interval: Duration) -> Poll {
     let (mut now, mut requests) = (training.found_after, 0);
     while now < training.lasts {
@@ -62,7 +62,7 @@ fn watch_all(trainings: &[Training], intervals: &PollIntervals) -> Vec<Poll> {
     polls
 }
 
-/// Looks at one training until its end is seen, and says when that was.
+/// Polls one training until its end is observed, and returns when that was.
 fn watch(
     training: &Training,
     begins_at: Timestamp,
@@ -108,5 +108,5 @@ fn watch(
     }
 }
 
-/// Between the sight of an end and the next training.
+/// Between the poll that shows an end and the next training.
 const PAUSE: Duration = Duration::from_secs(60);

@@ -1,4 +1,4 @@
-//! The figures of each way of looking at a world, and how they show as Markdown.
+//! The figures of each polling rule in a world, as Markdown.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,13 +18,13 @@ pub(crate) struct Table {
 pub(crate) struct Row {
     pub(crate) part: &'static str,
     pub(crate) way: &'static str,
-    /// From the end of a training to the look that shows it, on average.
+    /// From the end of a training to the poll that shows it, on average.
     pub(crate) delay_s: f64,
     /// The same for the training that is later than 99 of 100.
     pub(crate) delay_p99_s: f64,
-    /// Looks at a training, on average, after the one that first showed it.
+    /// The polls of a training, on average, after the one that first showed it.
     pub(crate) requests: f64,
-    /// The part of the trainings that were looked at by a forecast.
+    /// The share of trainings that were polled by a forecast.
     pub(crate) by_forecast: f64,
 }
 

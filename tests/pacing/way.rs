@@ -1,4 +1,4 @@
-//! The ways of looking that are compared: a plain loop with a fixed interval, and the product's
+//! The polling rules that are compared: a plain loop with a fixed interval, and the product's
 //! own pace, by age and learned.
 
 use std::fs;
@@ -9,7 +9,7 @@ use avatar_watch::config::file;
 use avatar_watch::config::location::ConfigFile;
 use avatar_watch::domain::polling::interval::{PollIntervals, TrainingInterval};
 
-/// A way of looking.
+/// A polling rule.
 pub(crate) struct Way {
     pub(crate) name: &'static str,
     pub(crate) pace: Pace,

@@ -86,7 +86,7 @@ const IMAGES_SAY: &str = "\
 
 pub(crate) const LATE: &str = "Image trainings, found late";
 const LATE_SAYS: &str = "\
-The same, but found by the poll at `NOT_TRAINED`, up to 60 s after their begin. Half of them have
+The same, but detected by the poll of `NOT_TRAINED`, up to 60 s after their begin. Half of them have
 ended by then.";
 
 pub(crate) const VIDEOS: &str = "Video trainings";

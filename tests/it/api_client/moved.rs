@@ -20,7 +20,7 @@ async fn a_kept_connection_has_a_greatest_age() {
     for at_s in (0..300).step_by(60) {
         assert_eq!(connections(at_s).await, 1, "at {at_s} s");
     }
-    assert_eq!(connections(301).await, 2, "the name is looked up again");
+    assert_eq!(connections(301).await, 2, "the name is resolved again");
     assert_eq!(connections(350).await, 2);
     assert_eq!(connections(450).await, 3, "unused for longer than any is kept");
     // A clock that was set back makes them old as well.
@@ -44,7 +44,7 @@ async fn a_bad_response_on_an_old_connection_counts_only_if_a_new_one_confirms_i
         let bad = poll_at(&client, 80).await;
         assert!(!matches!(bad, Observation::Seen(_) | Observation::Failed { .. }), "{bad:?}");
         assert_eq!((api.requests().len(), api.connections()), (4, 2), "for {code}");
-        // What brought bad news is old sooner: the next look goes on a new one at once.
+        // After a bad response, a connection expires sooner: the next poll uses a new one at once.
         api.answer_next("a1", Answer::status(code, "{}"));
         let bad = poll_at(&client, 120).await;
         assert!(!matches!(bad, Observation::Seen(_) | Observation::Failed { .. }), "{bad:?}");

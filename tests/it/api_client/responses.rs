@@ -188,7 +188,7 @@ async fn a_coding_that_is_not_understood_is_named_and_proves_nothing() {
     let mut cut = gzip_stored(b"{\"code\":404,\"message\":\"Avatar not found\"}");
     cut.truncate(12);
     let cut = Answer::status(404, cut).with("content-encoding", "gzip");
-    check_failed(&observe(cut).await, "the answer broke off amid its content coding");
+    check_failed(&observe(cut).await, "the answer broke off within its content coding");
 }
 
 #[tokio::test]
@@ -274,7 +274,7 @@ fn gzip_stored(data: &[u8]) -> Vec<u8> {
 }
 
 /// A gzip of one blank, repeated at the most that the fixed code allows: 258 bytes in 13 bits
-/// (RFC 1951, section 3.2.6). It has no end; nobody should get there.
+/// (RFC 1951, section 3.2.6). It has no end, which should not be reached.
 fn gzip_bomb(size: usize) -> Vec<u8> {
     // A last block of fixed codes, a literal blank, then (length 258, distance 1) over and over.
     let blank = [0, 1, 0, 1, 0, 0, 0, 0];

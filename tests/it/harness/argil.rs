@@ -1,4 +1,4 @@
-//! A fake Argil API: keeps a status for each avatar, and gives special answers when told to,
+//! A fake Argil API: keeps a status for each avatar, and gives special responses on request,
 //! down to broken HTTP and dying connections.
 //!
 //! It speaks HTTP/1.1 over raw sockets, keeps connections open, and runs on a thread of its

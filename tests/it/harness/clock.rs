@@ -1,4 +1,4 @@
-//! A clock that a test turns by hand: time stands still until it is told otherwise.
+//! A clock that a test advances: time stands still otherwise.
 //!
 //! The wall and the steady clock go on together with [`HandClock::advance`]; the wall alone can
 //! be set. Nothing here sleeps and nothing knows tokio's timers, so a week passes at once.
@@ -38,7 +38,7 @@ impl HandClock {
         })))
     }
 
-    /// Both clocks go on by `by`; whoever slept for that long wakes up.
+    /// Advances both clocks by `by`; sleepers until then wake up.
     pub(crate) fn advance(&self, by: Duration) {
         let by_ms = u64::try_from(by.as_millis()).unwrap();
         let mut hand = self.hand();
@@ -51,25 +51,25 @@ impl HandClock {
         woken.into_values().for_each(Waker::wake);
     }
 
-    /// Goes on to the earliest moment that anyone sleeps until; how far that was. `None` when
-    /// nobody sleeps.
+    /// Advances to the earliest time of a sleeper, and returns by how much. `None` without
+    /// sleepers.
     pub(crate) fn advance_to_next(&self) -> Option<Duration> {
         let wait = self.next_wake_up()?.since(self.reading());
         self.advance(wait);
         Some(wait)
     }
 
-    /// The wall is set, by so many milliseconds; whoever sleeps does not notice.
+    /// Changes the wall clock by so many milliseconds; sleepers are not affected.
     pub(crate) fn jump_wall(&self, by_ms: i64) {
         self.hand().wall_ms += by_ms;
     }
 
-    /// The earliest moment that anyone sleeps until.
+    /// The earliest time of a sleeper.
     pub(crate) fn next_wake_up(&self) -> Option<Monotonic> {
         self.hand().sleepers.first_key_value().map(|((until, _), _)| *until)
     }
 
-    /// Whether anyone sleeps until exactly that moment.
+    /// Whether there is a sleeper until exactly that time.
     pub(crate) fn has_sleeper(&self, until: Monotonic) -> bool {
         self.hand().sleepers.keys().any(|(other, _)| *other == until)
     }

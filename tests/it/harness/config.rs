@@ -9,7 +9,7 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// A config that looks at `base_url` every few milliseconds.
+    /// A config that polls `base_url` every few milliseconds.
     pub(crate) fn new(base_url: impl std::fmt::Display) -> Self {
         let text = format!(
             "[argil]\napi_key = \"{KEY}\"\nbase_url = \"{base_url}\"\ntimeout = \"2s\"\n\
@@ -26,7 +26,7 @@ impl Config {
         self.with(&format!("\n[[avatars]]\nid = \"{id}\"\n"))
     }
 
-    /// With a webhook that tries again quickly.
+    /// With a webhook that retries quickly.
     pub(crate) fn webhook(self, name: &str, url: &str) -> Self {
         self.with(&format!(
             "\n[channels.{name}]\ntype = \"webhook\"\nurl = \"{url}\"\nsecret = \"{SECRET}\"\n\
@@ -68,7 +68,7 @@ impl From<String> for Config {
     }
 }
 
-/// The retry schedule of these configs' webhooks: six tries in quick succession.
+/// The retry schedule of these configs' webhooks: six attempts in quick succession.
 pub(crate) const IMPATIENT: &str =
     r#"retry_schedule = ["0s", "50ms", "50ms", "50ms", "50ms", "50ms"]"#;
 /// There is no page, since tests run side by side and there is one usual place.

@@ -29,7 +29,7 @@ impl Bench {
         bench
     }
 
-    /// Writes the config anew, readable by its owner only.
+    /// Rewrites the config, readable by its owner only.
     pub(crate) fn configure(&self, config: &str) {
         let fresh = self.folder.path().join("fresh.toml");
         let mut file = File::create(&fresh).unwrap();
@@ -208,7 +208,7 @@ pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// A folder's files whose contents hold `needle`.
+/// The files of a folder that contain `needle`.
 pub(crate) fn files_with(folder: &Path, needle: &str) -> Vec<PathBuf> {
     let holds = |path: &PathBuf| {
         let bytes = fs::read(path).unwrap();

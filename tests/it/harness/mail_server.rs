@@ -1,4 +1,4 @@
-//! A notifier that does as a script says, and a source that shows what it is told: for tests
+//! A scripted notifier, and a source with configurable avatars: for tests
 //! that need no sockets. Both note every call.
 
 use std::collections::HashMap;
@@ -55,7 +55,7 @@ pub(crate) enum Answer {
 }
 
 impl Post {
-    /// Answers as `script` says for the number of the call, from one, and its parcel.
+    /// Responds as `script` says for the number of the call, from one, and its message.
     pub(crate) fn scripted(
         clock: &HandClock,
         script: impl Fn(usize, &OutboundMessage) -> Answer + Send + 'static,
@@ -99,20 +99,20 @@ impl Notifier for Post {
 
     fn deliver(
         &self,
-        parcel: &OutboundMessage,
+        message: &OutboundMessage,
         _now: Timestamp,
     ) -> impl Future<Output = Outcome> + Send {
         let number = {
             let mut calls = self.calls.lock().unwrap();
             calls.push(Call {
                 at: self.clock.reading(),
-                delivery_id: parcel.delivery_id.clone(),
-                event_id: parcel.event_id.clone(),
-                body: parcel.body.clone(),
+                delivery_id: message.delivery_id.clone(),
+                event_id: message.event_id.clone(),
+                body: message.body.clone(),
             });
             calls.len()
         };
-        let answer = (self.script.lock().unwrap())(number, parcel);
+        let answer = (self.script.lock().unwrap())(number, message);
         assert!(
             !matches!(answer, Answer::Break),
             "a bug around the sending, as the test asked for"
@@ -137,7 +137,7 @@ pub(crate) fn outcome(class: OutcomeClass) -> Outcome {
     Outcome::new(class, "test")
 }
 
-/// A source that shows avatars as it is told; one that it was told nothing of is missing.
+/// A source with configurable avatars; others are missing.
 #[derive(Default)]
 pub(crate) struct Gallery {
     state: Mutex<Shown>,
@@ -146,7 +146,7 @@ pub(crate) struct Gallery {
 #[derive(Default)]
 struct Shown {
     statuses: HashMap<AvatarId, Status>,
-    looks: HashMap<AvatarId, usize>,
+    polls: HashMap<AvatarId, usize>,
     panics: HashMap<AvatarId, usize>,
 }
 
@@ -156,14 +156,14 @@ impl Gallery {
         self.state().statuses.insert(id.clone(), status);
     }
 
-    /// The next so many looks at the avatar meet a bug.
+    /// The next polls of the avatar meet a bug.
     pub(crate) fn break_at(&self, id: &AvatarId, times: usize) {
         self.state().panics.insert(id.clone(), times);
     }
 
-    /// How often the avatar was looked at.
+    /// The number of polls of the avatar.
     pub(crate) fn looks(&self, id: &AvatarId) -> usize {
-        self.state().looks.get(id).copied().unwrap_or(0)
+        self.state().polls.get(id).copied().unwrap_or(0)
     }
 
     fn state(&self) -> MutexGuard<'_, Shown> {
@@ -188,7 +188,7 @@ impl AvatarSource for Gallery {
 
     async fn poll(&self, id: &AvatarId, _now: Timestamp) -> Observation {
         let mut state = self.state();
-        *state.looks.entry(id.clone()).or_default() += 1;
+        *state.polls.entry(id.clone()).or_default() += 1;
         let broken = state.panics.get_mut(id).filter(|times| **times > 0).map(|times| *times -= 1);
         let status = state.statuses.get(id).cloned();
         drop(state);

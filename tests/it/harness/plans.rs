@@ -1,4 +1,4 @@
-//! Plans for tests: the defaults of the product, without jitter, so that moments are exact.
+//! Configs for tests: the defaults of the product, without jitter, so that times are exact.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
@@ -78,7 +78,7 @@ pub(crate) fn with_channel<S, N>(
     channel: &str,
     notifier: &Arc<N>,
 ) -> RuntimeConfig<S, N> {
-    let outlet = ChannelRuntime {
+    let runtime = ChannelRuntime {
         notifier: Arc::clone(notifier),
         target: channel.to_owned(),
         attempt_timeout: seconds(7200),
@@ -89,7 +89,7 @@ pub(crate) fn with_channel<S, N>(
         min_interval: None,
         fallbacks: TemplateFallbackLog::default(),
     };
-    plan.channels.insert(ChannelName::parse(channel).unwrap(), outlet);
+    plan.channels.insert(ChannelName::parse(channel).unwrap(), runtime);
     plan
 }
 
@@ -115,7 +115,7 @@ pub(crate) fn backoff(initial_s: u64, max_s: u64) -> Backoff {
     Backoff::new(seconds(initial_s), seconds(max_s), 2.0, 0.0).unwrap()
 }
 
-/// A sight of an avatar.
+/// A successful observation of an avatar.
 pub(crate) fn seen(id: &AvatarId, status: &Status) -> Observation {
     Observation::Seen(Box::new(Avatar {
         id: id.clone(),

@@ -1,6 +1,6 @@
 //! An HTTP proxy: passes requests on, opens tunnels, or refuses; and records what it was asked.
 //!
-//! Speaks HTTP/1.1 by hand. One request a connection.
+//! Implements HTTP/1.1 itself. One request a connection.
 
 use std::sync::{Arc, Mutex};
 
@@ -26,7 +26,7 @@ pub(crate) enum Manner {
     Say(&'static [u8]),
     /// Breaks the connection.
     Reset,
-    /// Nothing, for ever.
+    /// No response, forever.
     Stall,
     /// Opens a tunnel, and ends it once something comes.
     OpenAndBreak,
@@ -106,7 +106,7 @@ async fn talk(
             let login = head.lines().find(|line| line.to_lowercase().starts_with("proxy-auth"));
             let refusal = format!(
                 "HTTP/1.1 {status} Refused\r\nconnection: close\r\n\r\nrefused: {}\n{head}",
-                login.unwrap_or("nobody")
+                login.unwrap_or("no login")
             );
             stream.write_all(refusal.as_bytes()).await?;
             stream.shutdown().await

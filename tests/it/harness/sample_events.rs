@@ -1,4 +1,4 @@
-//! Events to tell about, and the moment of telling.
+//! Sample events, and the time of their delivery.
 
 use std::time::SystemTime;
 
@@ -23,7 +23,7 @@ pub(crate) const AVATAR: &str = "3c90c3cc-0d44-4b50-8888-8dd25736052a";
 /// 2026-11-23T11:15:22.123Z
 pub(crate) const DETECTED_AT: Timestamp = Timestamp::from_millis(1_795_432_522_123);
 
-/// The real time, for verifiers that look at the clock.
+/// The real time, for verifiers that check the clock.
 pub(crate) fn now() -> Timestamp {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     Timestamp::from_millis(i64::try_from(since.as_millis()).unwrap())
@@ -99,7 +99,7 @@ pub(crate) fn about_avatar(name: Option<&str>, status: Option<&str>) -> Conditio
     }
 }
 
-/// The delivery `dlv_0193` of news about the avatar to the channel `ops` was given up.
+/// The failed delivery `dlv_0193` of an event about the avatar to the channel `ops`.
 pub(crate) fn given_up() -> Event {
     let letter = DeadLetter {
         channel: ChannelName::parse("ops").unwrap(),
@@ -131,12 +131,12 @@ pub(crate) fn ping() -> Event {
 /// What a channel makes of an event, as it would come out of the outbox.
 pub(crate) fn parcels(channel: &Channel, event: &Event) -> Vec<OutboundMessage> {
     let drafts = channel.render(event, DETECTED_AT, RandomBits::new(99));
-    let parcel = |draft: RenderedMessage| OutboundMessage {
+    let message = |draft: RenderedMessage| OutboundMessage {
         delivery_id: draft.id,
         event_id: event.id.clone(),
         recipient: draft.recipient,
         content_type: draft.content_type,
         body: draft.body,
     };
-    drafts.into_iter().map(parcel).collect()
+    drafts.into_iter().map(message).collect()
 }

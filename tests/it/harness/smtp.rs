@@ -1,6 +1,6 @@
-//! A mail server: takes mails to the byte, and misbehaves as it is told, step by step.
+//! A mail server: records mails to the byte, and misbehaves as configured, step by step.
 //!
-//! Speaks SMTP by hand, in plain, with STARTTLS, or with TLS from the first byte, under a
+//! Implements SMTP itself, in plain, with STARTTLS, or with TLS from the first byte, under a
 //! certificate that it made itself. Each connection takes the next plan of the script; without
 //! one it behaves.
 
@@ -73,7 +73,7 @@ pub(crate) enum Upset {
     RawThenDrop(&'static [u8]),
     /// At AUTH: this question before anything else is heard.
     Ask(&'static str),
-    /// No answer, for ever.
+    /// No response, forever.
     Stall,
     /// A good answer, after so much time.
     Slow(Duration),

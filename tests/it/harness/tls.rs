@@ -18,7 +18,7 @@ use tokio_rustls::LazyConfigAcceptor;
 pub(crate) struct Identity {
     certificate: rcgen::Certificate,
     key: rcgen::KeyPair,
-    /// Whoever vouches for it, when that is not itself.
+    /// Its issuer, unless it is self-signed.
     authority: Option<rcgen::Certificate>,
     /// What stands between it and its authority.
     between: Option<rcgen::Certificate>,
@@ -40,7 +40,7 @@ struct State {
 }
 
 impl Identity {
-    /// An identity that nobody vouches for but itself, good until the first of January.
+    /// A self-signed identity, valid until the first of January.
     pub(crate) fn self_signed(host: &str, year_of_end: i32) -> Self {
         Self::made(host, |parameters| {
             parameters.not_after = rcgen::date_time_ymd(year_of_end, 1, 1);

@@ -1,6 +1,6 @@
-//! A receiver of webhooks: records every request to the byte, and answers as it is told.
+//! A receiver of webhooks: records every request to the byte, and responds as configured.
 //!
-//! Speaks HTTP/1.1 by hand, so that it can misbehave in ways that no server library allows. One
+//! Implements HTTP/1.1 itself, so that it can misbehave in ways that no server library allows. One
 //! request a connection. Without a script it answers 200.
 
 use std::collections::VecDeque;
@@ -37,7 +37,7 @@ pub(crate) enum Answer {
     Status { status: u16, headers: Vec<(String, String)>, body: Vec<u8> },
     /// That status, and what this makes of the request.
     Echo(u16, fn(&Received) -> String),
-    /// Nothing, for ever.
+    /// No response, forever.
     Stall,
     /// A reset of the connection after the request.
     Reset,
@@ -171,7 +171,7 @@ impl Received {
     }
 
     /// Whether the published library signs the same, whatever the time is: for clocks that are
-    /// turned by hand.
+    /// advanced by the test.
     pub(crate) fn is_signed_with(&self, secret: &str) -> bool {
         let hook = standardwebhooks::Webhook::new(secret).unwrap();
         let timestamp = self.header("webhook-timestamp").parse().unwrap();

@@ -1,5 +1,5 @@
 //! A small world around the two loops: a real store on a real file, started, reloaded, stopped
-//! and killed as the supervisor does it, under a clock that is turned by hand.
+//! and killed as the supervisor does it, under a clock that the test advances.
 //!
 //! Everything runs on the test's own thread but the store's writer, so after
 //! [`World::quiet`] nothing happens until the test does something.
@@ -43,7 +43,7 @@ use crate::harness::daemon::wait_until;
 pub(crate) struct World<S, N> {
     /// The clock of everything in it.
     pub(crate) clock: HandClock,
-    /// Looks that are under way outside of it, through sockets.
+    /// Polls in flight outside of it, through sockets.
     pub(crate) outside: Outside,
     /// What a start starts.
     pub(crate) loops: Loops,
@@ -58,7 +58,7 @@ pub(crate) struct World<S, N> {
 pub(crate) enum Loops {
     /// The poller and the dispatcher, as in the daemon.
     Both,
-    /// The poller alone: then nobody glances at the table every other second.
+    /// The poller alone: then nothing polls the table every other second.
     Poller,
 }
 
@@ -87,7 +87,7 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
     }
 
     /// Opens the store. A child that another test is just starting holds our locks until it
-    /// becomes another program, so the lock may take a moment to be free.
+    /// becomes another program, so the lock may not be free at once.
     fn open_store(&self) -> (Store, Writer) {
         let mut opened = None;
         wait_until("the lock of the database", || {
@@ -179,7 +179,7 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
         self.running().loops.iter().filter(|end| end.is_finished()).count()
     }
 
-    /// Kills the loops, and nobody notices.
+    /// Kills the loops without notice.
     pub(crate) fn abort(&self) {
         self.running().loops.iter().for_each(JoinHandle::abort);
     }
@@ -199,7 +199,7 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
         }
         shutdown.immediate.cancel();
         drop(store);
-        // The looks and tries that were cut off hold the store until they are run once more.
+        // The aborted polls and attempts hold the store until they are run once more.
         tokio::task::spawn_blocking(move || writer.join()).await.unwrap();
         results
     }
@@ -209,15 +209,15 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
         self.quiet_but(0).await;
     }
 
-    /// The same, with so many looks held up outside.
+    /// The same, with so many polls held up outside.
     ///
-    /// Whoever does anything reads the clock at least once in so many errands to the writer. So it
-    /// is quiet when as many rounds through the writer, behind every errand that waits, and a turn
-    /// of every task after each, read no clock.
+    /// Every activity reads the clock at least once in so many requests to the writer. So it is
+    /// quiet when as many rounds through the writer, behind every waiting request, and a turn of
+    /// every task after each, read no clock.
     pub(crate) async fn quiet_but(&self, held: usize) {
         self.turn().await;
         let mut quiet_rounds = 0;
-        while quiet_rounds < ERRANDS_MAX {
+        while quiet_rounds < WRITER_ROUNDS {
             let before = self.clock.readings();
             self.outside.at_most(held).await;
             // Only the way there and back matters.
@@ -287,7 +287,7 @@ async fn register<S, N>(
     store.recover(CrashRecovery { now, policies: plan.delivery_policies(), roll }).await.unwrap();
 }
 
-/// How many looks are under way outside of the world; clones count together.
+/// The number of polls in flight outside of the world; clones count together.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outside(Arc<watch::Sender<(usize, usize)>>);
 
@@ -309,12 +309,12 @@ impl Outside {
         let mut counts = self.0.subscribe();
         let fact = counts.wait_for(|(now, _)| *now <= held);
         if tokio::time::timeout(WAIT_MAX, fact).await.is_err() {
-            panic!("not within {WAIT_MAX:?}: {held} looks under way; there are {}", self.count());
+            panic!("not within {WAIT_MAX:?}: {held} polls in flight; there are {}", self.count());
         }
     }
 }
 
-/// A source outside of the world: its looks are counted.
+/// A source outside of the world: its polls are counted.
 pub(crate) struct Counted<S>(pub(crate) S, pub(crate) Outside);
 
 impl<S: AvatarSource> AvatarSource for Counted<S> {
@@ -350,7 +350,7 @@ impl Drop for Leave<'_> {
 }
 
 /// Errands to the writer between two readings of the clock.
-const ERRANDS_MAX: usize = 3;
+const WRITER_ROUNDS: usize = 3;
 /// Turns of the scheduler in a round, besides two for each task.
 const YIELDS: usize = 4;
 /// How long a test waits for a fact.

@@ -186,8 +186,8 @@ impl Stage {
         self.quiet().await;
     }
 
-    /// Everything behaves, everything is in the plan: within twice the longest wait, nothing is
-    /// under way any more.
+    /// Everything works and is in the config: within twice the longest delay, nothing is in flight
+    /// any more.
     async fn calm(&mut self) {
         self.quiet().await;
         self.nature.calm_down();
@@ -199,7 +199,7 @@ impl Stage {
             self.pass(seconds(1200)).await;
             let open = self.rows().into_iter().any(|row| row.next_attempt_at.is_some());
             let recorded = self.world.reader().watches().unwrap();
-            // That a channel works again shows only when it is told something.
+            // A recovery of a channel shows only after another message.
             let lasting = [OVERDUE, FAILING, UNRECOGNIZED];
             let seeing = self.holding().iter().all(|(kind, _)| lasting.contains(&kind.as_str()));
             let statuses = self.nature.statuses();
@@ -408,7 +408,7 @@ fn note(plan: &SimPlan, per_second: u32) -> PlanNote {
 }
 
 const AVATARS: [&str; 7] = ["ann", "bob", "cleo", "dan", "eve", "fay", "gus"];
-/// The channel that is told of conditions, and of nothing else.
+/// The channel that gets only conditions.
 pub(super) const OPERATOR: &str = "watch";
 /// The operator's channel, as a condition is about it.
 pub(super) const OPERATOR_SUBJECT: &str = "channel watch";

@@ -1,5 +1,5 @@
 //! The simulated outside: avatars with lives of their own, an API and receivers with moods.
-//! It notes everything that it showed and was told; that is what the oracle judges by.
+//! It records everything that it showed and received, for the oracle.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -53,7 +53,7 @@ enum Mood {
     Ill,
 }
 
-/// An avatar's own life, which goes on whether anyone looks or not.
+/// The life of an avatar, independent of polls.
 struct Life {
     dice: Dice,
     status: Status,
@@ -87,7 +87,7 @@ impl Nature {
         self.state().boot += 1;
     }
 
-    /// From now on this plan is, or will soon be, in force.
+    /// From now on this config is, or will soon be, active.
     pub(super) fn follow(&self, plan: usize) {
         self.state().plan = plan;
     }
@@ -133,7 +133,7 @@ impl Nature {
         state.lives.iter().map(|(id, life)| (id.clone(), life.status.clone())).collect()
     }
 
-    /// Everything that was shown and told.
+    /// Everything that was shown and received.
     pub(super) fn notes(&self) -> (Vec<Poll>, Vec<Call>) {
         let state = self.state();
         (state.polls.clone(), state.calls.clone())
@@ -203,9 +203,9 @@ impl AvatarSource for SimSource {
         let nature = &self.nature;
         let number = {
             let mut state = nature.state();
-            let under_way =
-                state.polls.iter().filter(|poll| poll.boot == state.boot && poll.under_way);
-            let others: Vec<AvatarId> = under_way.map(|poll| poll.avatar.clone()).collect();
+            let in_flight =
+                state.polls.iter().filter(|poll| poll.boot == state.boot && poll.in_flight);
+            let others: Vec<AvatarId> = in_flight.map(|poll| poll.avatar.clone()).collect();
             let (boot, begun_at) = (state.boot, nature.clock.reading());
             state.polls.push(Poll {
                 avatar: id.clone(),
@@ -213,7 +213,7 @@ impl AvatarSource for SimSource {
                 plan: self.plan,
                 begun_at,
                 others,
-                under_way: true,
+                in_flight: true,
                 ended_at: begun_at,
                 wall: Timestamp::from_millis(0),
                 shown: None,
@@ -237,12 +237,12 @@ impl AvatarSource for SimSource {
     }
 }
 
-/// A look that was cut off is no longer under way either.
+/// A poll that was aborted is no longer in flight either.
 struct Leave<'a>(&'a Nature, usize);
 
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        self.0.state().polls[self.1].under_way = false;
+        self.0.state().polls[self.1].in_flight = false;
     }
 }
 
@@ -293,7 +293,7 @@ pub(super) struct SimPost {
 }
 
 impl Notifier for SimPost {
-    /// Never the same bytes twice, so that a message that is rendered anew shows.
+    /// Never the same bytes twice, so that a message that is rendered again is detected.
     fn render(&self, event: &Event, now: Timestamp, roll: RandomBits) -> Vec<RenderedMessage> {
         let (from, to) = match &event.subject {
             Subject::Transition { transition, .. } => {

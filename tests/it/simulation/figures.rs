@@ -1,4 +1,4 @@
-//! How much was simulated, for whoever wants to know.
+//! The figures of a simulation.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -50,8 +50,8 @@ impl fmt::Display for Figures {
         write!(
             f,
             "{:.0} virtual hours, {} crashes, {} stops, {} reloads, {} jumps of the wall; \
-             {} looks, {} transitions, {} turns of conditions, {} deliveries \
-             ({} dead letters), {} tries, {} repeats; \
+             {} polls, {} transitions, {} changes of conditions, {} deliveries \
+             ({} dead letters), {} attempts, {} repeats; \
              calm after {:.1} h at most",
             self.hours,
             self.crashes,

@@ -21,34 +21,34 @@ pub(super) struct History {
     /// In the order in which they reached their receivers.
     pub(super) calls: Vec<Call>,
     pub(super) plans: Vec<PlanNote>,
-    /// Rows that were made or ended by hand.
+    /// Rows that were created or ended manually.
     pub(super) manual: BTreeSet<DeliveryId>,
-    /// The channels that a hand enabled, each with the moment.
+    /// The channels that were enabled manually, each with the time.
     pub(super) enabled: Vec<(String, Monotonic)>,
     /// What the avatars were at the end.
     pub(super) statuses: BTreeMap<AvatarId, Status>,
     pub(super) transitions: Vec<Transition>,
     pub(super) events: Vec<EventRow>,
-    /// What was told of conditions, in the order in which it was written.
+    /// The reported conditions, in the order in which they were written.
     pub(super) conditions: Vec<ConditionEvent>,
     /// The conditions that hold at the end, by kind and subject.
     pub(super) holding: BTreeSet<(String, String)>,
     pub(super) deliveries: Vec<Delivery>,
 }
 
-/// One look, as the API saw it.
+/// One poll, as the API saw it.
 #[derive(Clone, Debug)]
 pub(super) struct Poll {
     pub(super) avatar: AvatarId,
     pub(super) boot: usize,
     pub(super) plan: usize,
     pub(super) begun_at: Monotonic,
-    /// The avatars that the same process was looking at when it began.
+    /// The avatars with a poll in flight in the same process when it started.
     pub(super) others: Vec<AvatarId>,
-    pub(super) under_way: bool,
+    pub(super) in_flight: bool,
     pub(super) ended_at: Monotonic,
     pub(super) wall: Timestamp,
-    /// What was answered; `None` when the look was cut off.
+    /// The response; `None` when the poll was aborted.
     pub(super) shown: Option<Shown>,
     /// Whether another plan was there by then: its sources are others, so that this answer may
     /// have been thrown away.
@@ -66,7 +66,7 @@ pub(super) enum Shown {
     Nothing,
 }
 
-/// One try, as the receiver saw it.
+/// One attempt, as the receiver saw it.
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) boot: usize,
@@ -76,7 +76,7 @@ pub(super) struct Call {
     pub(super) event_id: EventId,
     pub(super) body: Vec<u8>,
     pub(super) accepted: bool,
-    /// What the daemon was told; `None` when it was gone by then.
+    /// The response to the daemon; `None` when it was gone by then.
     pub(super) answered: Option<OutcomeClass>,
     pub(super) at: Monotonic,
     /// How often the wall had been set by then.
@@ -113,7 +113,7 @@ pub(super) struct EventRow {
     pub(super) sequence: u64,
 }
 
-/// A row of `events` that tells of a condition.
+/// A row of `events` about a condition.
 #[derive(Clone, Debug)]
 pub(super) struct ConditionEvent {
     pub(super) id: EventId,

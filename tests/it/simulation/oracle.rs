@@ -36,7 +36,7 @@ pub(super) fn judge(history: &History) -> Vec<String> {
     wrongs
 }
 
-/// An event that must have been told, and the plan by which it was.
+/// An expected event, and the config that applied.
 pub(super) struct Expected<'a> {
     pub(super) id: &'a EventId,
     pub(super) kind: &'static str,
@@ -67,7 +67,7 @@ fn chain(history: &History, avatar: &AvatarId, wrongs: &mut Vec<String>) {
 }
 
 /// Nothing invented, nothing lost: walks through what was shown of an avatar, beside what was
-/// recorded. Each transition with the look that it came from.
+/// recorded. Each transition with its poll.
 fn retrace<'a>(
     history: &'a History,
     avatar: &AvatarId,
@@ -89,7 +89,7 @@ fn retrace<'a>(
             origins.push((transition, *poll));
             continue;
         }
-        // The answer may have come in the moment of a crash; then a later look finds it.
+        // The response may have been received during a crash; then a later poll detects it.
         if poll.outlived {
             let wall = poll.wall;
             wrongs.push(format!("LOST `{avatar}` was shown as {status} at {wall}, not recorded"));
@@ -170,9 +170,9 @@ fn events<'a>(
     expected
 }
 
-/// The plan by which a transition was told. When a plan came while an avatar was looked at, its
-/// answer may have been thrown away, and the avatar looked at again in the same moment: then the
-/// plan of either look explains what was told.
+/// The config that applied to a transition. If a config came during a poll, its response may have
+/// been discarded and the avatar polled again at the same time: then the config of either poll
+/// explains the event.
 fn plan_of<'a>(
     history: &'a History,
     transition: &Transition,
@@ -213,7 +213,7 @@ fn kind(transition: &Transition, trained: Trained, infer: bool) -> Option<&'stat
     Some(if notified { settled } else { "avatar.status_changed" })
 }
 
-/// I9: after the faults have stopped, the record is up to date and nothing is under way.
+/// I9: after the faults have stopped, the record is up to date and nothing is in flight.
 fn settled(history: &History, wrongs: &mut Vec<String>) {
     for (avatar, status) in &history.statuses {
         let last = history.transitions.iter().rfind(|t| t.avatar_id == *avatar);

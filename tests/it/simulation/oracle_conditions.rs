@@ -1,4 +1,4 @@
-//! The part of the oracle that judges conditions: told once when they begin and once when they
+//! The part of the oracle that checks conditions: reported once when they start and once when they
 //! end, with a reason each time, and none left over when everything behaves.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,7 +25,7 @@ pub(super) fn judge(history: &History, wrongs: &mut Vec<String>) {
     }
     if holding != history.holding {
         let held = &history.holding;
-        wrongs.push(format!("CONDITION {holding:?} were told to hold, {held:?} do"));
+        wrongs.push(format!("CONDITION {holding:?} are reported as firing, {held:?} are"));
     }
     for (kind, subject) in &history.holding {
         let status = history.statuses.iter().find(|(id, _)| id.as_str() == subject);
@@ -44,7 +44,7 @@ pub(super) fn judge(history: &History, wrongs: &mut Vec<String>) {
     reasons(history, wrongs);
 }
 
-/// Each unrecognized status that an avatar was recorded in was told of it, once.
+/// Each unrecognized status of an avatar was reported once.
 fn unrecognized(history: &History, wrongs: &mut Vec<String>) {
     let odd = history.transitions.iter().filter(|it| !it.status.is_recognized());
     let odd: BTreeSet<_> =
@@ -55,15 +55,17 @@ fn unrecognized(history: &History, wrongs: &mut Vec<String>) {
     for event in begun {
         let place = (event.subject.clone(), event.status.clone().unwrap_or_default());
         if !notified.insert(place.clone()) {
-            wrongs.push(format!("CONDITION {UNRECOGNIZED} {place:?} was told twice"));
+            wrongs.push(format!("CONDITION {UNRECOGNIZED} {place:?} was reported twice"));
         }
     }
     if notified != odd {
-        wrongs.push(format!("CONDITION {UNRECOGNIZED}: {odd:?} were recorded, {notified:?} told"));
+        wrongs.push(format!(
+            "CONDITION {UNRECOGNIZED}: {odd:?} were recorded, {notified:?} reported"
+        ));
     }
 }
 
-/// Whether the last thing that a channel was told it took.
+/// Whether the channel accepted its last message.
 fn took_last(history: &History, subject: &str) -> bool {
     let mut calls = history.calls.iter().filter(|call| is_of(call, subject));
     let last = calls.next_back().and_then(|call| call.answered);
@@ -78,17 +80,17 @@ fn is_of(call: &Call, subject: &str) -> bool {
     }
 }
 
-/// Each delivery that was given up is told of once, but for those that are about channels.
+/// Each dead letter is reported once, except those about channels.
 fn letters(history: &History, wrongs: &mut Vec<String>) {
     let mut notified = BTreeSet::new();
     for letter in history.conditions.iter().filter_map(|event| event.delivery.as_ref()) {
         if !notified.insert(letter) {
-            wrongs.push(format!("LETTER `{letter}` was told of twice"));
+            wrongs.push(format!("LETTER `{letter}` was reported twice"));
         }
     }
     let about_a_channel = |kind: &str| kind.starts_with("channel.") || kind == EXHAUSTED;
     let rows = history.deliveries.iter().map(|delivery| &delivery.row);
-    // A dead letter that a hand laid to rest was one, and may have been told of before.
+    // A dead letter that was discarded manually may have been reported before.
     let at_rest: BTreeSet<_> = rows
         .clone()
         .filter(|row| row.state == "cancelled" && history.manual.contains(&row.id))
@@ -98,12 +100,12 @@ fn letters(history: &History, wrongs: &mut Vec<String>) {
         .filter(|row| row.state == "failed" && !about_a_channel(&row.event_type))
         .map(|row| &row.id)
         .collect();
-    wrongs.extend(dead.difference(&notified).map(|id| format!("LETTER `{id}` was not told of")));
+    wrongs.extend(dead.difference(&notified).map(|id| format!("LETTER `{id}` was not reported")));
     let alive = notified.difference(&dead).filter(|id| !at_rest.contains(*id));
-    wrongs.extend(alive.map(|id| format!("LETTER `{id}` was not given up")));
+    wrongs.extend(alive.map(|id| format!("LETTER `{id}` is not a dead letter")));
 }
 
-/// What is told of a channel comes from what it answered, or from a hand.
+/// Conditions of a channel follow from its responses, or from manual changes.
 fn channel_reason(history: &History, event: &ConditionEvent) -> bool {
     let answered = |class: fn(OutcomeClass) -> bool| {
         let mut calls = history.calls.iter().filter(|call| is_of(call, &event.subject));
@@ -122,7 +124,7 @@ fn channel_reason(history: &History, event: &ConditionEvent) -> bool {
     }
 }
 
-/// What is told of an avatar comes from a look at it in that very moment.
+/// Conditions of an avatar follow from a poll at the same time.
 fn reasons(history: &History, wrongs: &mut Vec<String>) {
     let mut polls: BTreeMap<&str, Vec<&Poll>> = BTreeMap::new();
     for poll in &history.polls {
@@ -148,14 +150,14 @@ fn reasons(history: &History, wrongs: &mut Vec<String>) {
         };
         let Some(polls) = polls.get(subject.as_str()) else {
             if kind != "account.unavailable" {
-                wrongs.push(format!("I7 {kind} of `{subject}`, which nobody looked at"));
+                wrongs.push(format!("I7 {kind} of `{subject}`, which was not polled"));
             }
             continue;
         };
         let origin =
             polls.iter().any(|poll| poll.wall == *at && poll.shown.as_ref().is_some_and(fits));
         if !origin {
-            wrongs.push(format!("I7 {kind} of `{subject}` has {state}, and no look showed it"));
+            wrongs.push(format!("I7 {kind} of `{subject}` has {state}, and no poll showed it"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The part of the oracle that judges deliveries: who was told what, how often, in which order.
+//! Checks deliveries: recipients, number and order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,10 +36,10 @@ fn rows(history: &History, expected: &[Expected<'_>], wrongs: &mut Vec<String>) 
         }
     }
     wrongs.extend(due.difference(&found).map(|place| format!("I3 no delivery of {place:?}")));
-    wrongs.extend(found.difference(&due).map(|place| format!("I3 nobody asked for {place:?}")));
+    wrongs.extend(found.difference(&due).map(|place| format!("I3 unexpected {place:?}")));
     for Delivery { row, .. } in &history.deliveries {
         if row.replay > 0 && !history.manual.contains(&row.id) {
-            wrongs.push(format!("I3 `{}` was sent again by nobody", row.id));
+            wrongs.push(format!("I3 `{}` was sent again without a request", row.id));
         }
     }
 }
@@ -88,12 +88,12 @@ fn ends(history: &History, delivery: &Delivery, wrongs: &mut Vec<String>) {
     }
 }
 
-/// Whether a try was taken, and the daemon knew it and lived to write that down.
+/// Whether an attempt was accepted, and the daemon lived to record it.
 fn taken_for_good(call: &Call) -> bool {
     call.answered == Some(OutcomeClass::Delivered) && call.outlived
 }
 
-/// Every try that a receiver saw has its row; a row without a try was cut off before it.
+/// Each attempt that a receiver saw has a row; a row without an attempt was aborted before it.
 fn attempts(history: &History, delivery: &Delivery, wrongs: &mut Vec<String>) {
     let id = &delivery.row.id;
     let calls = history.calls.iter().filter(|call| call.delivery_id == *id);
@@ -108,7 +108,7 @@ fn attempts(history: &History, delivery: &Delivery, wrongs: &mut Vec<String>) {
         if outcome == "unknown" {
             unknown += 1;
         } else if seen.get_mut(outcome).is_none_or(|count| *count == 0) {
-            wrongs.push(format!("ATTEMPT `{id}`: nobody saw one that ended as {outcome}"));
+            wrongs.push(format!("ATTEMPT `{id}`: no receiver saw one that ended as {outcome}"));
         } else {
             seen.entry(outcome_name(outcome)).and_modify(|count| *count -= 1);
         }
@@ -120,7 +120,9 @@ fn attempts(history: &History, delivery: &Delivery, wrongs: &mut Vec<String>) {
     // What is left was cut off, or answered to someone who died before writing it down.
     let left: usize = seen.values().sum();
     if left > unknown || begun > delivery.attempts.len() {
-        wrongs.push(format!("ATTEMPT `{id}`: {left} tries left, {unknown} of unknown end"));
+        wrongs.push(format!(
+            "ATTEMPT `{id}`: {left} attempts left, {unknown} with an unknown outcome"
+        ));
     }
 }
 
@@ -151,12 +153,13 @@ fn repeats(history: &History, wrongs: &mut Vec<String>) {
             }
             let same_try = before.delivery_id == after.delivery_id;
             if same_try && taken_for_good(before) {
-                wrongs.push(format!("I6 `{channel}` took `{event}` and was told again"));
+                wrongs.push(format!("I6 `{channel}` took `{event}` and was notified again"));
             }
             // A crash is an excuse for the next process only.
             let same_boot = before.boot == after.boot;
             if same_try && same_boot && before.answered == Some(OutcomeClass::Delivered) {
-                wrongs.push(format!("I6 `{channel}` took `{event}` and was told again at once"));
+                wrongs
+                    .push(format!("I6 `{channel}` took `{event}` and was notified again at once"));
             }
             let heard = same_try && before.outlived && before.jumps == after.jumps;
             let floor = before.retry_after.filter(|_| heard);
@@ -181,7 +184,7 @@ fn order(history: &History, wrongs: &mut Vec<String>) {
     let mut last = BTreeMap::new();
     for call in &history.calls {
         let Some((place, delivery)) = rows.get(&call.delivery_id) else {
-            wrongs.push(format!("I7 a try at `{}`, which has no row", call.delivery_id));
+            wrongs.push(format!("I7 an attempt at `{}`, which has no row", call.delivery_id));
             continue;
         };
         let line = (&call.channel, &call.recipient, &delivery.row.avatar_id);

@@ -10,10 +10,10 @@ pub(super) fn judge(history: &History, wrongs: &mut Vec<String>) {
     for poll in &history.polls {
         let most = history.plans[poll.plan].max_concurrency;
         if poll.others.len() >= most {
-            wrongs.push(format!("I8 {} looks beside one, {most} allowed", poll.others.len()));
+            wrongs.push(format!("I8 {} polls beside one, {most} allowed", poll.others.len()));
         }
         if poll.others.contains(&poll.avatar) {
-            wrongs.push(format!("I8 two looks at `{}` at once", poll.avatar));
+            wrongs.push(format!("I8 two polls of `{}` at once", poll.avatar));
         }
         by_plan.entry((poll.boot, poll.plan)).or_default().push(poll);
     }
@@ -45,7 +45,7 @@ fn retry_after(polls: &[&Poll], wrongs: &mut Vec<String>) {
             polls.iter().find(|later| later.begun_at > poll.ended_at && later.begun_at < until);
         if let Some(hurried) = hurried {
             let early = until.since(hurried.begun_at);
-            wrongs.push(format!("I8 `{}` was looked at {early:?} too early", hurried.avatar));
+            wrongs.push(format!("I8 `{}` was polled {early:?} too early", hurried.avatar));
         }
     }
 }

@@ -46,25 +46,25 @@ fn taken(history: &History) -> Option<usize> {
     history.calls.iter().position(fits)
 }
 
-/// The first transition that is no first sight.
+/// The first transition that is not a first poll.
 fn second(history: &mut History) -> Option<&mut Transition> {
     history.transitions.iter_mut().find(|transition| transition.sequence == 2)
 }
 
-/// This look is the one that this transition came from.
+/// Whether the transition came from this poll.
 fn saw(poll: &Poll, transition: &Transition) -> bool {
     poll.avatar == transition.avatar_id
         && poll.wall == transition.detected_at
         && poll.shown == Some(Shown::Status(transition.status.clone()))
 }
 
-/// The place of the look that the first transition came from that is no first sight.
+/// The index of the poll of the first transition that is not a first poll.
 fn origin(history: &mut History) -> Option<usize> {
     let second = second(history)?.clone();
     history.polls.iter().position(|poll| saw(poll, &second))
 }
 
-/// The places of a try and the next one at the same delivery.
+/// The indexes of an attempt and the next one of the same delivery.
 fn tried_again(history: &History, fits: impl Fn(&Call, &Call) -> bool) -> Option<(usize, usize)> {
     let calls = &history.calls;
     (0..calls.len()).find_map(|first| {
@@ -77,7 +77,7 @@ fn tried_again(history: &History, fits: impl Fn(&Call, &Call) -> bool) -> Option
 #[test]
 fn a_transition_that_is_missing_is_found_out() {
     let lost = |history: &mut History| {
-        // A look in the moment of a crash may leave no transition.
+        // A poll during a crash may leave no transition.
         let outlived =
             |t: &Transition| history.polls.iter().any(|poll| poll.outlived && saw(poll, t));
         let last = history.transitions.iter().rposition(|t| t.sequence > 1 && outlived(t))?;
@@ -150,7 +150,7 @@ fn an_event_that_is_missing_doubled_or_of_another_kind_is_found_out() {
 }
 
 #[test]
-fn a_training_whose_outcome_came_through_an_unknown_status_and_was_not_notified_is_found_out() {
+fn an_unreported_outcome_after_an_unknown_status_is_found_out() {
     /// An outcome that did not come straight from the training that was seen.
     fn roundabout(history: &mut History, earlier: Earlier) -> Option<&mut Transition> {
         history.transitions.iter_mut().find(|it| it.earlier == Some(earlier))
@@ -172,8 +172,8 @@ fn a_training_whose_outcome_came_through_an_unknown_status_and_was_not_notified_
     }
     check("TRAINED", |history| {
         let straight = |it: &&mut Transition| it.earlier.is_none() && it.status == Status::Idle;
-        let unseen = |it: &Transition| it.previous.status() == Some(&Status::NotTrained);
-        history.transitions.iter_mut().filter(straight).find(|it| unseen(it))?.earlier =
+        let untrained = |it: &Transition| it.previous.status() == Some(&Status::NotTrained);
+        history.transitions.iter_mut().filter(straight).find(|it| untrained(it))?.earlier =
             Some(Earlier::Observed);
         Some(())
     });
@@ -304,7 +304,7 @@ fn a_message_that_overtook_another_is_found_out() {
 }
 
 #[test]
-fn a_try_without_a_row_and_a_row_without_a_try_are_found_out() {
+fn an_attempt_without_a_row_and_a_row_without_an_attempt_are_found_out() {
     check("ATTEMPT", |history| {
         let call = taken(history)?;
         let id = history.calls[call].delivery_id.clone();
@@ -399,5 +399,5 @@ fn fresh_id() -> DeliveryId {
 
 /// Seeds that are tried for a history that has what can be spoilt. The rarest (a training that ends
 /// through an unknown status) is in one of some thirty histories, and which ones have it depends on
-/// the order in which the machine runs what is due at one moment. Only as many as needed are made.
+/// the order in which the machine runs what is due at the same time. Only as many as needed are made.
 const SEEDS_MAX: usize = 400;

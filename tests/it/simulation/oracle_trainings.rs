@@ -1,5 +1,5 @@
 //! The part of the oracle that follows trainings through what was recorded: an avatar that was once
-//! seen in `TRAINING` and later in an outcome is always told of as one that ended a training.
+//! seen in `TRAINING` and later in an outcome is always reported as the end of a training.
 
 use std::collections::BTreeMap;
 
