@@ -138,7 +138,7 @@ fn at_second(seconds: u64) -> Timestamp {
 }
 
 const UNKNOWN_ISSUER: &str = "its certificate was issued by an untrusted authority: it is \
-    self-signed, from a private authority, or the server does not send the intermediate certificate";
+    self-signed, from a private authority, or the server sends no intermediate certificate";
 const ISSUER_HELP: &str = "name the authority, or the self-signed certificate itself, with \
     `ca_file`; from a public authority, let the server send its whole chain (`fullchain.pem`)";
 const AUTHORITY_AS_SERVER: &str =

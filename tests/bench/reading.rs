@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench reading` prints the CPU of one `/` as a multiple of one `/healthz`, which
 //! reads nothing; then how long news takes from its detection to its delivery, with a crowd that
-//! reads `/` in a loop and without readers. With `AVATAR_WATCH_OTHER=PROGRAM` it measures another build
+//! reads `/` in a loop and without readers. `AVATAR_WATCH_OTHER=PROGRAM` measures another build
 //! in the same run, and prints the ratio. It measures; it asserts nothing about time.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
@@ -106,7 +106,7 @@ fn measure(program: &str, past: &Path, base_url: &str, world: &World) -> f64 {
             bound.map_or_else(|| "no bound".to_owned(), |(_, (bound, _))| format!("{bound} s"))
         };
         println!(
-            "  {readers} readers, {read} pages: {notified} messages, half of them within {}, 99 of 100 \
+            "  {readers} readers, {read} pages: {notified} messages, half in {}, 99 of 100 \
              within {}",
             within(0.5),
             within(0.99)

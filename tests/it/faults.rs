@@ -20,7 +20,7 @@
 //! - P4, TLS fails because the local clock is wrong:
 //!   - `faults::machine::p04_a_certificate_that_fails_by_the_local_clock_blames_that_clock`
 //! - P5, the connection is not accepted:
-//!   - `faults::network::p05_an_unanswered_connection_backs_off_and_is_reported_once_for_all_avatars`
+//!   - `faults::network::p05_an_unanswered_connection_backs_off_and_is_reported_once_for_all`
 //!   - `api_client::a_server_that_takes_no_connection_ends_at_the_limit`
 //! - P6, no head of a response, or a slow one:
 //!   - `faults::network::p06_a_head_that_stalls_or_drips_ends_at_the_limit_and_is_no_status`

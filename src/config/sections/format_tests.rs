@@ -108,7 +108,8 @@ fn a_problem_of_a_format_is_reported_with_its_line() {
         &format!("{HOOK}format = 'template'\ntemplate = {{ a = [nan, 2026-01-01] }}"),
         "config.toml:6: `channels.ops.template.a[0]` is not a number that JSON supports\n  \
          help: write another number, or a string\n\
-         config.toml:6: `channels.ops.template.a[1]` is a date or time, which JSON does not support\n  \
+         config.toml:6: `channels.ops.template.a[1]` is a date or time, which JSON does not \
+         support\n  \
          help: write it as a string in quotes",
     );
 }

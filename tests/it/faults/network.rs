@@ -80,7 +80,7 @@ async fn p03_an_untrusted_certificate_blocks_the_key_and_is_reported_at_once() {
 }
 
 #[tokio::test]
-async fn p05_an_unanswered_connection_backs_off_and_is_reported_once_for_all_avatars() {
+async fn p05_an_unanswered_connection_backs_off_and_is_reported_once_for_all() {
     let (address, _full) = full((Ipv4Addr::LOCALHOST, 0).into()).await;
     let limit = Duration::from_millis(100);
     check_unreachable(&format!("http://{address}/v1"), limit, "within 100ms").await;

@@ -399,5 +399,5 @@ fn fresh_id() -> DeliveryId {
 
 /// Seeds that are tried for a history that has what can be spoilt. The rarest (a training that ends
 /// through an unknown status) is in one of some thirty histories, and which ones have it depends on
-/// the order in which the machine runs what is due at the same time. Only as many as needed are made.
+/// the order in which the machine runs what is due at the same time. Only the needed ones are run.
 const SEEDS_MAX: usize = 400;

@@ -109,7 +109,7 @@ async fn a_trigger_planted_beside_a_daemon_never_runs_and_observations_wait_unti
     assert!(daemon.log().contains(NAMED), "{}", daemon.log());
     let ready = get(page, "/readyz");
     assert_eq!(ready.status, 503, "{}", ready.body);
-    assert!(ready.body.contains("the database cannot be written"), "{}", ready.body);
+    assert!(ready.body.contains("the database is not writable"), "{}", ready.body);
     assert_ne!(get(page, "/api/v1/transitions").status, 200);
 
     beside.execute_batch("DROP TRIGGER endless").unwrap();

@@ -121,12 +121,12 @@ async fn a_read_only_database_affects_the_status() {
     let beside = rusqlite::Connection::open(scene.bench.database()).unwrap();
     beside.execute_batch("BEGIN IMMEDIATE").unwrap();
     scene.argil.set_status("a1", "IDLE");
-    check(&scene, "critical", CRITICAL, "the database cannot be written");
+    check(&scene, "critical", WRONG, "the database is not writable");
     let ready = scene.get("/readyz");
     assert_eq!((ready.status, &ready.json()["ready"]), (503, &false.into()));
     assert!(scene.get("/metrics").body.contains("\navatar_watch_database_writable 0\n"));
     let line = stdout(&scene.bench.run(&["status", "--check"]));
-    assert!(line.starts_with("AVATAR-WATCH CRITICAL: the database cannot be written"), "{line}");
+    assert!(line.starts_with("AVATAR-WATCH CRITICAL: the database is not writable"), "{line}");
     beside.execute_batch("ROLLBACK").unwrap();
     check(&scene, "ok", OK, "");
     assert!(scene.get("/metrics").body.contains("\navatar_watch_database_writable 1\n"));
