@@ -254,14 +254,16 @@ mod tests {
         check(
             500,
             "upstream\nexploded",
-            r#"Failed { fault: InvalidResponse, reason: "the API answered 500: `upstream exploded`" }"#,
+            "Failed { fault: InvalidResponse, reason: \"the API answered 500: \
+             `upstream exploded`\" }",
         );
         check(204, "", r#"Failed { fault: InvalidResponse, reason: "the API answered 204" }"#);
         check(304, "", r#"Failed { fault: InvalidResponse, reason: "the API answered 304" }"#);
         check(
             200,
             r#"{"id":"k3y-k3y\u202e","status":"IDLE"}"#,
-            "Failed { fault: RequestRejected, reason: \"the answer is about another avatar, `***`\" }",
+            "Failed { fault: RequestRejected, reason: \"the answer is about another \
+             avatar, `***`\" }",
         );
     }
 
