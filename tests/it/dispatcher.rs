@@ -1,5 +1,4 @@
-//! The dispatcher under a clock turned by hand, on a real store: when it tries, in which order,
-//! and when it gives up.
+//! The dispatcher with a manual clock on a real store: schedule, order, dead letters.
 
 mod admin;
 mod channel_health;
@@ -25,7 +24,7 @@ use crate::harness::world::World;
 
 const SETTLED: [Status; 2] = [Status::Idle, Status::Refused];
 
-/// The loops, a gallery of avatars that are looked at every minute, and scripted channels.
+/// The loops, a gallery of avatars that are polled every minute, and scripted channels.
 struct Bench {
     world: World<Gallery, Post>,
     gallery: Arc<Gallery>,
@@ -59,7 +58,7 @@ impl Bench {
         self.world.quiet().await;
     }
 
-    /// The avatar settles anew, so many times, and each is seen.
+    /// The avatar settles again, so many times, and each change is observed.
     async fn settle(&self, avatar: &str, times: usize) {
         for number in 0..times {
             self.gallery.show(&id(avatar), SETTLED[number % 2].clone());
@@ -78,7 +77,7 @@ impl Bench {
         }
     }
 
-    /// Goes on for so long, from one moment in which something is due to the next.
+    /// Advances the clock by so much, from one due time to the next.
     async fn hop(&self, time: Duration) {
         let end = self.world.clock.wall().plus(time);
         // What a hand did is noticed at the next glance.
@@ -135,7 +134,7 @@ fn throttled(wait: Duration) -> Answer {
 }
 
 #[tokio::test]
-async fn a_dead_receiver_is_tried_ten_times_in_three_days_and_then_the_letter_is_dead() {
+async fn a_dead_receiver_gets_ten_attempts_in_three_days_then_a_dead_letter() {
     let bench = Bench::new();
     let post = bench.post(|_| now(OutcomeClass::Retryable));
     let mut bench = bench;
@@ -176,7 +175,7 @@ async fn a_repeat_has_the_same_id_and_the_same_bytes() {
 }
 
 #[tokio::test]
-async fn an_event_is_told_at_once_and_once_to_every_channel() {
+async fn an_event_is_sent_at_once_and_once_to_every_channel() {
     let bench = Bench::new();
     let (ops, mail) = (Post::taking(&bench.world.clock), Post::taking(&bench.world.clock));
     let mut bench = bench;
@@ -185,7 +184,7 @@ async fn an_event_is_told_at_once_and_once_to_every_channel() {
     for post in [&ops, &mail] {
         let calls = post.calls();
         assert_eq!(calls.len(), 1);
-        assert_eq!(calls[0].at, bench.world.clock.reading(), "in the moment of the look");
+        assert_eq!(calls[0].at, bench.world.clock.reading(), "at the time of the poll");
     }
     assert_eq!(ops.calls()[0].event_id, mail.calls()[0].event_id);
     bench.check_attempts(&[&ops, &mail]);
@@ -194,10 +193,10 @@ async fn an_event_is_told_at_once_and_once_to_every_channel() {
 // Order.
 
 #[tokio::test]
-async fn within_one_avatar_nothing_overtakes_and_other_avatars_go_on() {
+async fn events_of_one_avatar_keep_their_order_and_others_go_on() {
     let bench = Bench::new();
-    let a_refused = Post::scripted(&bench.world.clock, |number, parcel| {
-        let about_a = String::from_utf8_lossy(&parcel.body).contains(r#""id":"a""#);
+    let a_refused = Post::scripted(&bench.world.clock, |number, message| {
+        let about_a = String::from_utf8_lossy(&message.body).contains(r#""id":"a""#);
         now(if about_a && number < 12 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })
     });
     let mut bench = bench;
@@ -221,7 +220,7 @@ async fn within_one_avatar_nothing_overtakes_and_other_avatars_go_on() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_unblocks_its_line() {
+async fn a_dead_letter_unblocks_its_queue() {
     let bench = Bench::new();
     let post = bench.post(|number| {
         now(if number == 1 { OutcomeClass::Rejected } else { OutcomeClass::Delivered })
@@ -248,13 +247,13 @@ async fn one_dead_channel_delays_no_other() {
             assert_eq!(well.calls().last().unwrap().at, bench.world.clock.reading());
         }
     }
-    assert_eq!(mute.calls().len(), 3, "one try of a line at a time");
-    let told = bench.rows().iter().filter(|row| row.channel.as_str() == "well").count();
-    assert_eq!(well.calls().len(), told);
+    assert_eq!(mute.calls().len(), 3, "one attempt of a queue at a time");
+    let sent = bench.rows().iter().filter(|row| row.channel.as_str() == "well").count();
+    assert_eq!(well.calls().len(), sent);
 }
 
 #[tokio::test]
-async fn no_more_tries_of_a_channel_are_under_way_than_it_takes_at_once() {
+async fn attempts_in_flight_stay_within_the_limit_of_the_channel() {
     let bench = Bench::new();
     let slow = bench.post(|_| Answer::After(seconds(10), outcome(OutcomeClass::Delivered)));
     let names: Vec<String> = (0..20).map(|number| format!("z{number}")).collect();
@@ -265,9 +264,9 @@ async fn no_more_tries_of_a_channel_are_under_way_than_it_takes_at_once() {
     }
     let mut bench = bench;
     bench.world.start(plan).await;
-    for under_way in [8, 16, 20] {
+    for in_flight in [8, 16, 20] {
         bench.world.quiet().await;
-        assert_eq!(slow.calls().len(), under_way);
+        assert_eq!(slow.calls().len(), in_flight);
         bench.world.clock.advance(seconds(10));
     }
     bench.world.quiet().await;
@@ -277,7 +276,7 @@ async fn no_more_tries_of_a_channel_are_under_way_than_it_takes_at_once() {
 // Waits.
 
 #[tokio::test]
-async fn a_wait_asked_for_is_obeyed_and_spends_no_try() {
+async fn a_requested_delay_is_kept_and_costs_no_attempt() {
     let bench = Bench::new();
     let post = bench.post(|number| match number {
         1..=12 => throttled(seconds(2 * 3600)),
@@ -288,13 +287,13 @@ async fn a_wait_asked_for_is_obeyed_and_spends_no_try() {
     bench.settle("a", 1).await;
     bench.run_dry().await;
     let calls = post.calls();
-    assert_eq!(calls.len(), 13, "more tries than the schedule has");
+    assert_eq!(calls.len(), 13, "more attempts than the schedule has");
     assert!(waits(&calls).iter().all(|wait| *wait >= seconds(2 * 3600)), "{:?}", waits(&calls));
     assert_eq!(bench.states(), ["delivered"]);
 }
 
 #[tokio::test]
-async fn nobody_waits_for_ever_because_a_receiver_asks_for_it() {
+async fn a_requested_delay_is_capped() {
     let bench = Bench::new();
     let post = bench.post(|_| throttled(seconds(u64::from(u32::MAX))));
     let mut bench = bench;

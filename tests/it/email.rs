@@ -92,16 +92,16 @@ fn impatient(step: Step, smtp: SmtpSpec) -> SmtpSpec {
     SmtpSpec { timeouts, ..smtp }
 }
 
-fn parcel(channel: &Channel) -> OutboundMessage {
+fn message(channel: &Channel) -> OutboundMessage {
     sample_events::parcels(channel, &sample_events::settled(Some("Jane, English"), "IDLE"))
         .remove(0)
 }
 
-async fn try_once(channel: &Channel) -> Outcome {
-    channel.deliver(&parcel(channel), sample_events::DETECTED_AT).await
+async fn attempt(channel: &Channel) -> Outcome {
+    channel.deliver(&message(channel), sample_events::DETECTED_AT).await
 }
 
-/// One try at a server that follows that plan; an impatient one, where it stalls.
+/// One attempt at a server with this script; with short limits where it stalls.
 async fn outcome_of(plan: Plan) -> (Outcome, Mailbox) {
     let mailbox = Mailbox::start(Security::Plain, LOGIN).await;
     let mut spec = spec(&mailbox, SmtpTls::None);
@@ -110,8 +110,8 @@ async fn outcome_of(plan: Plan) -> (Outcome, Mailbox) {
         spec = impatient(*step, spec);
     }
     mailbox.script([plan]);
-    let outcome = try_once(&email(with_login(spec))).await;
-    assert_eq!(mailbox.sessions(), 1, "one try is one session");
+    let outcome = attempt(&email(with_login(spec))).await;
+    assert_eq!(mailbox.sessions(), 1, "one attempt is one session");
     let shown = format!("{outcome:?}");
     assert!(!shown.contains(CANARY) && !shown.contains(TO), "{shown}");
     (outcome, mailbox)
@@ -141,21 +141,21 @@ async fn a_mail_arrives_byte_for_byte_with_one_recipient_each() {
     let parcels = sample_events::parcels(&channel, &sample_events::settled(Some(".Jane"), "IDLE"));
     assert_eq!(parcels.len(), 2);
     assert_ne!(parcels[0].delivery_id, parcels[1].delivery_id);
-    for parcel in &parcels {
-        let outcome = channel.deliver(parcel, sample_events::DETECTED_AT).await;
+    for message in &parcels {
+        let outcome = channel.deliver(message, sample_events::DETECTED_AT).await;
         assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Delivered, "dot"));
         assert_eq!(outcome.code, Some(250));
         assert_eq!(outcome.snippet.as_deref(), Some("2.0.0 queued as 4711"));
     }
-    for (mail, parcel) in mailbox.wait_for(2).await.iter().zip(&parcels) {
-        assert_eq!((mail.from.as_str(), &mail.to), ("watch@example.com", &parcel.recipient));
-        assert_eq!(mail.data, parcel.body);
+    for (mail, message) in mailbox.wait_for(2).await.iter().zip(&parcels) {
+        assert_eq!((mail.from.as_str(), &mail.to), ("watch@example.com", &message.recipient));
+        assert_eq!(mail.data, message.body);
     }
     assert_eq!(mailbox.sessions(), 2, "a connection is used once");
 }
 
 #[tokio::test]
-async fn a_step_without_an_answer_is_a_loss_and_after_the_dot_a_doubt() {
+async fn a_lost_connection_is_retried_and_after_the_dot_ambiguous() {
     let checks = STEPS.map(async |(step, phase)| {
         let class = match step {
             Step::Dot => OutcomeClass::Ambiguous,
@@ -168,7 +168,7 @@ async fn a_step_without_an_answer_is_a_loss_and_after_the_dot_a_doubt() {
 }
 
 #[tokio::test]
-async fn a_server_that_asks_to_wait_is_obeyed_at_every_step() {
+async fn a_temporary_refusal_is_throttled_at_every_step() {
     for (step, phase) in STEPS {
         check(step, Upset::Reply("421 later"), (OutcomeClass::Throttled, phase, Some(421))).await;
     }
@@ -204,12 +204,12 @@ async fn a_refusal_is_of_the_recipient_the_mail_or_the_settings() {
 }
 
 #[tokio::test]
-async fn a_port_or_a_way_of_tls_that_does_not_fit_is_told_with_what_mends_it() {
+async fn a_wrong_port_or_tls_mode_is_reported_with_a_fix() {
     let help = async |security, tls, plan: Plan| {
         let mailbox = Mailbox::start(security, None).await;
         mailbox.script([plan]);
         let channel = email(impatient(Step::Greeting, spec(&mailbox, tls)));
-        let outcome = try_once(&channel).await;
+        let outcome = attempt(&channel).await;
         assert_ne!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
         outcome.help.unwrap_or_else(|| panic!("no help: {outcome:?}"))
     };
@@ -224,21 +224,21 @@ async fn a_port_or_a_way_of_tls_that_does_not_fit_is_told_with_what_mends_it() {
     for reply in [&b"220 go on\r\n250 and on, in the clear\r\n"[..], b"501 5.5.4 no\r\n"] {
         let plan = vec![(Step::Starttls, Upset::Raw(reply))];
         let in_between = help(Security::Starttls, SmtpTls::Starttls, plan).await;
-        assert!(in_between.contains("something in between"), "{in_between}");
+        assert!(in_between.contains("in between"), "{in_between}");
     }
     let none = help(Security::Plain, SmtpTls::Starttls, vec![]).await;
-    assert!(none.contains("something in between"), "{none}");
+    assert!(none.contains("in between"), "{none}");
     // A port that is right needs none.
     let mailbox = Mailbox::start(Security::Plain, None).await;
-    assert_eq!(try_once(&email(spec(&mailbox, SmtpTls::None))).await.help, None);
+    assert_eq!(attempt(&email(spec(&mailbox, SmtpTls::None))).await.help, None);
 }
 
 #[tokio::test]
-async fn the_metadata_of_a_cloud_is_no_mail_server() {
+async fn cloud_metadata_addresses_are_blocked_for_mail() {
     let mailbox = Mailbox::start(Security::Plain, None).await;
     for host in ["169.254.169.254", "fd00:ec2::254", "::ffff:100.100.100.200"] {
         let channel = email(SmtpSpec { host: host.to_owned(), ..spec(&mailbox, SmtpTls::None) });
-        for outcome in [try_once(&channel).await, channel.probe().await] {
+        for outcome in [attempt(&channel).await, channel.probe().await] {
             assert_eq!(
                 (outcome.class, outcome.phase),
                 (OutcomeClass::Misconfigured, "connect"),
@@ -252,7 +252,7 @@ async fn the_metadata_of_a_cloud_is_no_mail_server() {
 }
 
 #[tokio::test]
-async fn an_answer_that_does_not_fit_is_no_yes() {
+async fn a_reply_out_of_sequence_is_no_success() {
     let odd = |reply| Upset::Reply(reply);
     check(Step::Data, odd("250 ok"), (OutcomeClass::Retryable, "data", Some(250))).await;
     check(Step::Mail, odd("354 go"), (OutcomeClass::Retryable, "mail", Some(354))).await;
@@ -260,7 +260,7 @@ async fn an_answer_that_does_not_fit_is_no_yes() {
 }
 
 #[tokio::test]
-async fn what_happens_after_the_mail_was_taken_does_not_matter() {
+async fn failures_after_acceptance_do_not_matter() {
     let taken = (OutcomeClass::Delivered, "dot", Some(250));
     check(Step::Dot, Upset::ReplyThenDrop, taken).await;
     check(Step::Quit, Upset::Drop, taken).await;
@@ -273,8 +273,8 @@ async fn a_refused_recipient_does_not_harm_the_others() {
     mailbox.script([vec![(Step::Rcpt, Upset::Reply("550 <studio@example.com> unknown"))]]);
     let channel = email_to(&[TO, "boss@example.com"], spec(&mailbox, SmtpTls::None));
     let mut classes = Vec::new();
-    for parcel in sample_events::parcels(&channel, &sample_events::settled(None, "REFUSED")) {
-        let outcome = channel.deliver(&parcel, sample_events::DETECTED_AT).await;
+    for message in sample_events::parcels(&channel, &sample_events::settled(None, "REFUSED")) {
+        let outcome = channel.deliver(&message, sample_events::DETECTED_AT).await;
         assert!(!format!("{outcome:?}").contains(TO), "{outcome:?}");
         classes.push(outcome.class);
     }
@@ -292,9 +292,9 @@ async fn a_mail_refused_after_a_timeout_at_the_dot_is_reported_as_refused() {
         vec![(Step::Dot, Upset::Reply("552 5.3.4 too big"))],
     ]);
     let channel = email(impatient(Step::Dot, spec(&mailbox, SmtpTls::None)));
-    let first = try_once(&channel).await;
+    let first = attempt(&channel).await;
     assert_eq!((first.class, first.phase), (OutcomeClass::Ambiguous, "dot"));
-    let second = try_once(&channel).await;
+    let second = attempt(&channel).await;
     assert_eq!((second.class, second.code), (OutcomeClass::Rejected, Some(552)));
     assert_eq!(mailbox.sessions(), 2);
 }
@@ -305,7 +305,7 @@ async fn the_steps_before_the_mail_have_a_limit_together() {
     mailbox.script([vec![(Step::Rcpt, Upset::Stall)]]);
     let mut spec = spec(&mailbox, SmtpTls::None);
     spec.timeouts.opening = Duration::from_millis(250);
-    let outcome = try_once(&email(spec)).await;
+    let outcome = attempt(&email(spec)).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "rcpt"));
 }
 
@@ -320,12 +320,12 @@ async fn both_kinds_of_tls_work_with_the_right_root_and_fail_without() {
         let probed = channel.probe().await;
         assert_eq!((probed.class, probed.phase), (OutcomeClass::Delivered, "auth"));
         assert!(mailbox.mails().is_empty());
-        assert_eq!(try_once(&channel).await.class, OutcomeClass::Delivered);
+        assert_eq!(attempt(&channel).await.class, OutcomeClass::Delivered);
         let mail = mailbox.wait_for(1).await.remove(0);
         assert!(mail.encrypted);
         assert_eq!(mail.user.as_deref(), Some("watch"));
         let said = mailbox.talk().len();
-        let outcome = try_once(&email(distrusting)).await;
+        let outcome = attempt(&email(distrusting)).await;
         assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "tls"), "{tls:?}");
         assert!(outcome.error.unwrap().contains("certificate"));
         let rest = mailbox.talk().split_off(said);
@@ -334,7 +334,7 @@ async fn both_kinds_of_tls_work_with_the_right_root_and_fail_without() {
 }
 
 #[tokio::test]
-async fn without_the_tls_that_was_asked_for_nothing_is_said() {
+async fn without_the_configured_tls_nothing_is_sent() {
     let mailbox = Mailbox::start(Security::Starttls, LOGIN).await;
     mailbox.script([
         vec![(Step::Ehlo, Upset::NoStarttls)],
@@ -346,10 +346,10 @@ async fn without_the_tls_that_was_asked_for_nothing_is_said() {
     for (class, said) in [
         (OutcomeClass::Misconfigured, "does not offer STARTTLS"),
         (OutcomeClass::Retryable, "answered 454"),
-        (OutcomeClass::Retryable, "said nothing"),
-        (OutcomeClass::Retryable, "in plain behind the yes to STARTTLS"),
+        (OutcomeClass::Retryable, "did not respond"),
+        (OutcomeClass::Retryable, "plain text followed the reply to STARTTLS"),
     ] {
-        let outcome = try_once(&channel).await;
+        let outcome = attempt(&channel).await;
         assert_eq!((outcome.class, outcome.phase), (class, "tls"), "{outcome:?}");
         assert!(outcome.error.as_ref().unwrap().contains(said), "{outcome:?}");
     }
@@ -358,64 +358,64 @@ async fn without_the_tls_that_was_asked_for_nothing_is_said() {
 }
 
 #[tokio::test]
-async fn the_wrong_kind_of_tls_ends_in_time_and_says_where() {
+async fn the_wrong_tls_mode_times_out_and_names_the_step() {
     let implicit = Mailbox::start(Security::Implicit, None).await;
     let outcome =
-        try_once(&email(impatient(Step::Greeting, spec(&implicit, SmtpTls::Starttls)))).await;
+        attempt(&email(impatient(Step::Greeting, spec(&implicit, SmtpTls::Starttls)))).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "hello"));
     let starttls = Mailbox::start(Security::Starttls, None).await;
     let outcome =
-        try_once(&email(impatient(Step::Starttls, spec(&starttls, SmtpTls::Implicit)))).await;
+        attempt(&email(impatient(Step::Starttls, spec(&starttls, SmtpTls::Implicit)))).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "tls"));
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_tried_again() {
+async fn an_absent_server_is_retried() {
     let mailbox = Mailbox::start(Security::Plain, None).await;
     for tls in [SmtpTls::None, SmtpTls::Implicit] {
         let mut gone = spec(&mailbox, tls);
         gone.port = 1;
-        let outcome = try_once(&email(gone)).await;
+        let outcome = attempt(&email(gone)).await;
         assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "connect"));
         let mut unknown = spec(&mailbox, tls);
         unknown.host = "no-such-host.invalid".to_owned();
-        assert_eq!(try_once(&email(unknown)).await.phase, "resolve");
+        assert_eq!(attempt(&email(unknown)).await.phase, "resolve");
     }
 }
 
-/// A repeat after a doubt has the same id, so that whoever keeps mails can tell it.
+/// A repeat after an ambiguous attempt has the same id, so that a mailbox can recognize it.
 #[tokio::test]
-async fn a_mail_whose_answer_was_lost_is_sent_again_under_the_same_id() {
+async fn a_mail_without_a_reply_is_sent_again_with_the_same_id() {
     for upset in [Upset::Drop, Upset::Stall] {
         let mailbox = Mailbox::start(Security::Plain, None).await;
         mailbox.script([vec![(Step::Dot, upset)]]);
         let channel = email(impatient(Step::Dot, spec(&mailbox, SmtpTls::None)));
-        let parcel = parcel(&channel);
+        let message = message(&channel);
         let mut classes = Vec::new();
         for _ in 0..2 {
-            classes.push(channel.deliver(&parcel, sample_events::DETECTED_AT).await.class);
+            classes.push(channel.deliver(&message, sample_events::DETECTED_AT).await.class);
         }
         assert_eq!(classes, [OutcomeClass::Ambiguous, OutcomeClass::Delivered]);
         let mails = mailbox.wait_for(2).await;
         assert_eq!(mails[0].data, mails[1].data);
-        let id = format!(".{}@watch.example.com>", parcel.delivery_id);
+        let id = format!(".{}@watch.example.com>", message.delivery_id);
         assert!(String::from_utf8(mails[0].data.clone()).unwrap().contains(&id));
         assert_eq!(mailbox.sessions(), 2);
     }
 }
 
 #[tokio::test]
-async fn a_server_that_is_busy_takes_the_mail_later() {
+async fn a_busy_server_accepts_the_mail_later() {
     let mailbox = Mailbox::start(Security::Plain, None).await;
     mailbox.script([vec![(Step::Dot, Upset::Reply("451 4.3.0 busy"))]]);
     let channel = email(spec(&mailbox, SmtpTls::None));
-    let classes = [try_once(&channel).await.class, try_once(&channel).await.class];
+    let classes = [attempt(&channel).await.class, attempt(&channel).await.class];
     assert_eq!(classes, [OutcomeClass::Throttled, OutcomeClass::Delivered]);
     assert_eq!((mailbox.mails().len(), mailbox.sessions()), (1, 2));
 }
 
 #[tokio::test]
-async fn bounces_go_where_they_were_asked_to() {
+async fn bounces_go_to_the_configured_address() {
     let bounces = MailAddress::parse("bounces@example.com").unwrap();
     for (bounces, expected) in [
         (Bounces::Sender, "watch@example.com"),
@@ -425,7 +425,7 @@ async fn bounces_go_where_they_were_asked_to() {
         let mailbox = Mailbox::start(Security::Plain, None).await;
         let post = TransportConfig::Smtp(spec(&mailbox, SmtpTls::None));
         let channel = Channel::Email(Email::new(EmailSpec { bounces, ..spec_of(post) }).unwrap());
-        assert_eq!(try_once(&channel).await.class, OutcomeClass::Delivered);
+        assert_eq!(attempt(&channel).await.class, OutcomeClass::Delivered);
         let mail = mailbox.wait_for(1).await.remove(0);
         assert_eq!(mail.from, expected);
         let text = String::from_utf8(mail.data).unwrap();
@@ -439,7 +439,7 @@ async fn bounces_go_where_they_were_asked_to() {
 }
 
 #[tokio::test]
-async fn the_wait_after_the_dot_can_be_longer_than_the_one_before() {
+async fn the_limit_after_the_dot_can_be_longer() {
     let usual = PhaseTimeouts::default();
     assert_eq!(PhaseTimeouts::with_dot(usual.dot), usual);
     let patient = PhaseTimeouts::with_dot(Duration::from_secs(600));
@@ -447,17 +447,17 @@ async fn the_wait_after_the_dot_can_be_longer_than_the_one_before() {
     let mailbox = Mailbox::start(Security::Plain, None).await;
     mailbox.script([vec![(Step::Dot, Upset::Slow(Duration::from_millis(800)))]]);
     let spec = impatient(Step::Data, spec(&mailbox, SmtpTls::None));
-    assert_eq!(try_once(&email(spec)).await.class, OutcomeClass::Delivered);
+    assert_eq!(attempt(&email(spec)).await.class, OutcomeClass::Delivered);
 }
 
 #[tokio::test]
-async fn neither_slow_steps_before_nor_the_farewell_take_from_the_patience_after_the_dot() {
+async fn slow_steps_and_quit_do_not_shorten_the_limit_after_the_dot() {
     let mailbox = Mailbox::start(Security::Plain, None).await;
     let slow = Upset::Slow(Duration::from_secs(3));
     mailbox.script([vec![(Step::Dot, slow), (Step::Quit, Upset::Stall)]]);
     let mut spec = spec(&mailbox, SmtpTls::None);
     spec.timeouts.opening = Duration::from_secs(2);
-    let outcome = try_once(&email(spec)).await;
+    let outcome = attempt(&email(spec)).await;
     let found = (outcome.class, outcome.phase, outcome.code);
     assert_eq!(found, (OutcomeClass::Delivered, "dot", Some(250)), "{outcome:?}");
 }

@@ -44,35 +44,35 @@ fn channel(url: &str) -> Channel {
     channel_with(url, &[SECRET], Duration::from_secs(8))
 }
 
-fn parcel(channel: &Channel) -> OutboundMessage {
+fn message(channel: &Channel) -> OutboundMessage {
     let event = sample_events::settled(Some("Jane, English"), "IDLE");
     sample_events::parcels(channel, &event).remove(0)
 }
 
-async fn try_once(channel: &Channel) -> Outcome {
-    channel.deliver(&parcel(channel), sample_events::now()).await
+async fn attempt(channel: &Channel) -> Outcome {
+    channel.deliver(&message(channel), sample_events::now()).await
 }
 
-/// One try at a receiver that answers so.
+/// One attempt at a receiver with this response.
 async fn outcome_of(answer: Answer) -> Outcome {
     let receiver = Receiver::start().await;
     receiver.script([answer]);
-    let outcome = try_once(&channel(&receiver.url())).await;
-    assert_eq!(receiver.received().len(), 1, "one try is one request");
+    let outcome = attempt(&channel(&receiver.url())).await;
+    assert_eq!(receiver.received().len(), 1, "one attempt is one request");
     outcome
 }
 
-/// One try, with a short timeout, at a receiver that does so.
+/// One attempt with a short timeout at a receiver with this behaviour.
 async fn impatient_outcome_of(answer: Answer) -> Outcome {
     let receiver = Receiver::start().await;
     receiver.script([answer]);
-    let outcome = try_once(&channel_with(&receiver.url(), &[SECRET], SHORT)).await;
+    let outcome = attempt(&channel_with(&receiver.url(), &[SECRET], SHORT)).await;
     assert_eq!((receiver.received().len(), receiver.connections()), (1, 1));
     outcome
 }
 
 #[tokio::test]
-async fn each_answer_means_what_the_table_says() {
+async fn each_response_has_the_class_of_the_table() {
     let check = async |answer: Answer, expected: OutcomeClass, wait_s: Option<u64>| {
         let outcome = outcome_of(answer.clone()).await;
         assert_eq!(outcome.class, expected, "for {answer:?}: {outcome:?}");
@@ -119,7 +119,7 @@ async fn each_answer_means_what_the_table_says() {
 }
 
 #[tokio::test]
-async fn what_the_receiver_wants_is_told_in_words() {
+async fn a_classified_response_is_explained() {
     let check = async |answer: Answer, expected: &str| {
         let outcome = outcome_of(answer).await;
         assert_eq!(outcome.error.as_deref(), Some(expected));
@@ -143,7 +143,7 @@ async fn what_the_receiver_wants_is_told_in_words() {
 }
 
 #[tokio::test]
-async fn the_clock_of_the_receiver_is_noted_whatever_it_answers() {
+async fn the_clock_of_the_receiver_is_recorded_for_every_response() {
     for status in [200, 410, 429, 500] {
         let dated = Answer::status(status).header("date", "Sun, 06 Nov 1994 08:49:37 GMT");
         let clock = outcome_of(dated).await.clock;
@@ -154,7 +154,7 @@ async fn the_clock_of_the_receiver_is_noted_whatever_it_answers() {
 }
 
 #[tokio::test]
-async fn custom_headers_are_sent_and_never_come_back() {
+async fn custom_headers_are_sent_and_masked() {
     let receiver = Receiver::start().await;
     let mut spec = spec(&receiver.url(), &[SECRET], Duration::from_secs(8));
     let name = |text| CustomHeaderName::parse(text).unwrap();
@@ -167,7 +167,7 @@ async fn custom_headers_are_sent_and_never_come_back() {
     let echo = format!("who is studio 7? {login} says user:{CANARY}, and {CANARY}");
     receiver.script([Answer::status(401).body(echo)]);
     let channel = build(spec);
-    let outcome = try_once(&channel).await;
+    let outcome = attempt(&channel).await;
     assert_eq!(outcome.snippet.as_deref(), Some("who is ***? *** says ***, and ***"));
     let received = receiver.wait_for(1).await;
     assert_eq!(received[0].header("x-team"), "studio 7");
@@ -177,20 +177,20 @@ async fn custom_headers_are_sent_and_never_come_back() {
 }
 
 #[tokio::test]
-async fn two_tries_have_the_same_id_and_bytes_and_other_timestamps() {
+async fn two_attempts_have_the_same_id_and_bytes_and_new_timestamps() {
     let receiver = Receiver::start().await;
     receiver.script([Answer::status(500)]);
     let channel = channel_with(&receiver.url(), &[SECRET, OLD_SECRET], Duration::from_secs(8));
-    let parcel = parcel(&channel);
+    let message = message(&channel);
     let first = sample_events::now();
     let second = first.plus(Duration::from_secs(61));
-    assert_eq!(channel.deliver(&parcel, first).await.class, OutcomeClass::Retryable);
-    assert_eq!(channel.deliver(&parcel, second).await.class, OutcomeClass::Delivered);
+    assert_eq!(channel.deliver(&message, first).await.class, OutcomeClass::Retryable);
+    assert_eq!(channel.deliver(&message, second).await.class, OutcomeClass::Delivered);
     let received = receiver.wait_for(2).await;
     for (request, at) in received.iter().zip([first, second]) {
         assert_eq!((request.method.as_str(), request.path.as_str()), ("POST", "/hook"));
-        assert_eq!(request.body, parcel.body);
-        assert_eq!(request.header("webhook-id"), parcel.event_id.as_str());
+        assert_eq!(request.body, message.body);
+        assert_eq!(request.header("webhook-id"), message.event_id.as_str());
         assert_eq!(request.header("webhook-timestamp"), at.as_seconds().to_string());
         assert_eq!(request.header("content-type"), "application/json");
         assert!(request.header("user-agent").starts_with("avatar-watch/"));
@@ -209,17 +209,17 @@ async fn two_tries_have_the_same_id_and_bytes_and_other_timestamps() {
 #[tokio::test]
 async fn a_channel_without_secrets_sends_no_signature() {
     let receiver = Receiver::start().await;
-    try_once(&channel_with(&receiver.url(), &[], Duration::from_secs(8))).await;
+    attempt(&channel_with(&receiver.url(), &[], Duration::from_secs(8))).await;
     let received = receiver.wait_for(1).await;
     assert!(!received[0].has_header("webhook-signature"));
 }
 
 #[tokio::test]
-async fn a_held_request_ends_when_it_is_let_go() {
+async fn an_outstanding_request_ends_when_the_receiver_answers() {
     let receiver = Receiver::start().await;
     receiver.script([Answer::Hold]);
     let channel = channel(&receiver.url());
-    let (outcome, ()) = tokio::join!(try_once(&channel), async {
+    let (outcome, ()) = tokio::join!(attempt(&channel), async {
         receiver.wait_for(1).await;
         receiver.release();
     });
@@ -227,7 +227,7 @@ async fn a_held_request_ends_when_it_is_let_go() {
 }
 
 #[tokio::test]
-async fn a_snippet_is_one_harmless_line() {
+async fn an_excerpt_is_one_sanitized_line() {
     let answer = Answer::status(500).body("<h1>down\u{1b}[31m\r\n\u{202e}evil</h1>");
     let outcome = outcome_of(answer).await;
     assert_eq!(outcome.snippet.as_deref(), Some("<h1>down [31m evil</h1>"));
@@ -242,7 +242,7 @@ async fn a_probe_connects_and_sends_nothing() {
 }
 
 #[tokio::test]
-async fn the_url_and_the_secret_are_never_seen() {
+async fn the_url_and_the_secret_are_never_shown() {
     let receiver = Receiver::start().await;
     let echo = format!("Cannot POST /h/{CANARY}?sig={CANARY}%2F for {CANARY}/ and {SECRET}");
     let origin = receiver.url().replace("/hook", "");
@@ -259,14 +259,14 @@ async fn the_url_and_the_secret_are_never_seen() {
     ]);
     let channel = channel_with(&url, &[SECRET], SHORT);
     for _ in 0..5 {
-        let outcome = try_once(&channel).await;
+        let outcome = attempt(&channel).await;
         let shown = format!("{outcome:?}");
         assert!(!shown.contains(CANARY) && !shown.contains(key), "{shown}");
     }
     for url in [https.as_str(), "http://no-such-host.invalid/C4N4RYT0KEN"] {
         let channel = channel_with(url, &[SECRET], SHORT);
         let shown =
-            format!("{:?} {channel:?} {:?}", try_once(&channel).await, channel.probe().await);
+            format!("{:?} {channel:?} {:?}", attempt(&channel).await, channel.probe().await);
         assert!(!shown.contains(CANARY) && !shown.contains(key), "{shown}");
     }
     let shown = format!("{channel:?} {}", channel.fingerprint());
@@ -274,9 +274,9 @@ async fn the_url_and_the_secret_are_never_seen() {
 }
 
 #[tokio::test]
-async fn a_moment_before_the_epoch_is_still_a_number() {
+async fn a_time_before_the_epoch_is_still_a_number() {
     let receiver = Receiver::start().await;
     let channel = channel(&receiver.url());
-    channel.deliver(&parcel(&channel), Timestamp::from_millis(-1)).await;
+    channel.deliver(&message(&channel), Timestamp::from_millis(-1)).await;
     assert_eq!(receiver.wait_for(1).await[0].header("webhook-timestamp"), "-1");
 }

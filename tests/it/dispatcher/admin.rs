@@ -1,8 +1,8 @@
-//! Changes by hand beside the running dispatcher.
+//! Admin operations beside a running dispatcher.
 
 use super::*;
 
-/// The dispatcher looks at the table at least this often.
+/// The dispatcher queries the table at least this often.
 const GLANCE: Duration = Duration::from_secs(2);
 
 async fn with_one_dead_letter() -> (Bench, Arc<Post>) {
@@ -23,13 +23,13 @@ fn retry(bench: &Bench, row: &DeliveryRow, roll: u128) -> AdminResult {
 }
 
 #[tokio::test]
-async fn a_dead_letter_sent_again_goes_out_within_a_glance_with_its_id_and_bytes() {
+async fn a_dead_letter_sent_again_keeps_its_id_and_bytes() {
     let (bench, post) = with_one_dead_letter().await;
     let AdminResult::Done(fresh) = retry(&bench, &bench.rows()[0], 7) else {
         panic!("not sent again")
     };
     bench.world.quiet().await;
-    assert_eq!(post.calls().len(), 1, "nobody rang");
+    assert_eq!(post.calls().len(), 1, "no wakeup was sent");
     bench.world.pass(GLANCE).await;
     let calls = post.calls();
     assert_eq!(calls.len(), 2);
@@ -42,7 +42,7 @@ async fn a_dead_letter_sent_again_goes_out_within_a_glance_with_its_id_and_bytes
 }
 
 #[tokio::test]
-async fn a_pending_delivery_tried_by_hand_does_not_wait_for_its_schedule() {
+async fn a_manual_attempt_does_not_wait_for_the_schedule() {
     let bench = Bench::new();
     let post = bench.post(|number| {
         now(if number < 6 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })
@@ -62,7 +62,7 @@ async fn a_pending_delivery_tried_by_hand_does_not_wait_for_its_schedule() {
 }
 
 #[tokio::test]
-async fn a_delivery_under_way_cannot_be_tried_by_hand_at_the_same_time() {
+async fn a_delivery_in_flight_refuses_a_manual_attempt() {
     let bench = Bench::new();
     let slow = bench.post(|_| Answer::After(seconds(30), outcome(OutcomeClass::Delivered)));
     let mut bench = bench;
@@ -74,7 +74,7 @@ async fn a_delivery_under_way_cannot_be_tried_by_hand_at_the_same_time() {
 }
 
 #[tokio::test]
-async fn a_cancelled_delivery_is_tried_no_more_and_unblocks_its_line() {
+async fn a_cancelled_delivery_is_not_attempted_and_unblocks_its_queue() {
     let bench = Bench::new();
     let post = bench.post(|number| {
         now(if number == 1 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })

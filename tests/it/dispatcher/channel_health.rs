@@ -13,7 +13,7 @@ use crate::harness::plans::operator;
 const HOUR: Duration = seconds(3600);
 const DAY: Duration = seconds(24 * 3600);
 
-/// A channel `ops` that answers as told, and a channel `watch` of the operator's.
+/// A scripted channel `ops`, and an operator channel `watch`.
 struct Watched {
     bench: Bench,
     ops: Arc<Post>,
@@ -48,8 +48,8 @@ impl Watched {
         channels.find(|channel| channel.name == name(wanted)).unwrap()
     }
 
-    /// What the operator was told, in order.
-    fn told(&self) -> Vec<String> {
+    /// The conditions sent to the operator channel, in order.
+    fn conditions(&self) -> Vec<String> {
         let body = |call: Call| {
             let body: serde_json::Value = serde_json::from_slice(&call.body).unwrap();
             let state = body["data"]["state"].as_str().unwrap_or("once").to_owned();
@@ -58,7 +58,7 @@ impl Watched {
         self.watch.calls().into_iter().map(body).collect()
     }
 
-    fn by_hand(
+    fn admin(
         &self,
         turn: impl Fn(&mut DeliveryAdmin, &ChannelName) -> ChannelAdminResult,
     ) -> ChannelAdminResult {
@@ -66,7 +66,7 @@ impl Watched {
     }
 
     fn enable(&self) -> ChannelAdminResult {
-        self.by_hand(|hands, ops| hands.enable(ops, self.bench.world.clock.wall()).unwrap())
+        self.admin(|hands, ops| hands.enable(ops, self.bench.world.clock.wall()).unwrap())
     }
 
     /// How the deliveries to `ops` stand, by number.
@@ -92,7 +92,7 @@ fn one(state: &str, count: usize) -> BTreeMap<String, usize> {
 }
 
 #[tokio::test]
-async fn a_dead_receiver_of_many_avatars_is_only_probed_and_all_goes_out_when_it_is_back() {
+async fn a_dead_receiver_is_only_probed_and_catches_up_when_it_recovers() {
     let back_at = Monotonic::default().plus(seconds(6 * 3600));
     let bench = Bench::new();
     let clock = bench.world.clock.clone();
@@ -108,10 +108,10 @@ async fn a_dead_receiver_of_many_avatars_is_only_probed_and_all_goes_out_when_it
     }
     bench.hop(HOUR).await;
     let in_the_first_hour = ops.calls().len();
-    assert!(in_the_first_hour < 20, "{in_the_first_hour} tries in an hour");
+    assert!(in_the_first_hour < 20, "{in_the_first_hour} attempts in an hour");
     bench.hop(4 * HOUR).await;
     let later = ops.calls().len() - in_the_first_hour;
-    assert!((3..=6).contains(&later), "{later} tries in four hours: about one an hour");
+    assert!((3..=6).contains(&later), "{later} attempts in four hours: about one an hour");
     bench.hop(2 * HOUR).await;
     assert_eq!(bench.states(), ["delivered"; 3]);
     let back: Vec<_> = ops.calls().into_iter().filter(|call| call.at >= back_at).collect();
@@ -124,23 +124,26 @@ async fn a_dead_receiver_of_many_avatars_is_only_probed_and_all_goes_out_when_it
 }
 
 #[tokio::test]
-async fn operators_hear_once_that_a_channel_fails_and_once_that_it_works_through_another() {
+async fn operators_are_notified_once_of_a_failing_channel_and_its_recovery() {
     let it = Watched::new(|number| {
         now(if number <= 4 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })
     })
     .await;
     it.bench.settle("a", 1).await;
     it.pass(HOUR).await;
-    assert_eq!(it.told(), ["channel.failing firing \"ops\""]);
+    assert_eq!(it.conditions(), ["channel.failing firing \"ops\""]);
     assert!(it.channel("ops").health.failing_since.is_some());
     it.pass(3 * HOUR).await;
-    assert_eq!(it.told(), ["channel.failing firing \"ops\"", "channel.failing resolved \"ops\""]);
+    assert_eq!(
+        it.conditions(),
+        ["channel.failing firing \"ops\"", "channel.failing resolved \"ops\""]
+    );
     assert_eq!(it.states_of_ops(), one("delivered", 1));
     it.bench.check_attempts(&[&it.ops, &it.watch]);
 }
 
 #[tokio::test]
-async fn a_channel_is_not_told_of_itself_and_two_broken_ones_do_not_write_for_ever() {
+async fn a_channel_is_not_notified_about_itself() {
     let bench = Bench::new();
     let (ops, watch) = (
         bench.post(|_| now(OutcomeClass::Retryable)),
@@ -167,7 +170,7 @@ async fn a_channel_is_not_told_of_itself_and_two_broken_ones_do_not_write_for_ev
 }
 
 #[tokio::test]
-async fn a_place_that_is_gone_is_tried_no_more_and_what_waits_is_sent_when_it_is_enabled() {
+async fn a_gone_target_disables_the_channel_and_enabling_sends_what_is_pending() {
     let it = Watched::new(|number| {
         now(if number == 1 { OutcomeClass::Gone } else { OutcomeClass::Delivered })
     })
@@ -175,22 +178,22 @@ async fn a_place_that_is_gone_is_tried_no_more_and_what_waits_is_sent_when_it_is
     it.bench.settle("a", 1).await;
     it.bench.settle("b", 2).await;
     it.pass(20 * DAY).await;
-    assert_eq!(it.ops.calls().len(), 1, "nobody calls again");
+    assert_eq!(it.ops.calls().len(), 1, "a gone target is not called again");
     assert_eq!(it.states_of_ops(), one("pending", 3), "nothing is dropped, however long it takes");
-    assert_eq!(it.told(), ["channel.disabled firing \"ops\""]);
+    assert_eq!(it.conditions(), ["channel.disabled firing \"ops\""]);
     assert_eq!(it.enable(), ChannelAdminResult::Done);
     it.pass(seconds(10)).await;
     assert_eq!(it.states_of_ops(), one("delivered", 3));
     let (calls, rows) = (it.ops.calls(), it.bench.rows());
     let rows: Vec<_> = rows.iter().filter(|row| row.channel == name("ops")).collect();
     assert!(calls[1..].iter().map(|call| &call.delivery_id).eq(rows.iter().map(|row| &row.id)));
-    assert_eq!(it.told()[1..], ["channel.disabled resolved \"ops\""]);
+    assert_eq!(it.conditions()[1..], ["channel.disabled resolved \"ops\""]);
     assert_eq!(it.enable(), ChannelAdminResult::Already);
     it.bench.check_attempts(&[&it.ops, &it.watch]);
 }
 
 #[tokio::test]
-async fn time_in_which_a_channel_is_disabled_does_not_count_against_what_waits() {
+async fn time_while_disabled_does_not_count_towards_expiry() {
     let it = Watched::new(|number| match number {
         1 => now(OutcomeClass::Gone),
         2 | 3 => now(OutcomeClass::Retryable),
@@ -205,20 +208,20 @@ async fn time_in_which_a_channel_is_disabled_does_not_count_against_what_waits()
 }
 
 #[tokio::test]
-async fn refused_settings_are_told_at_once_and_disable_the_channel_after_an_hour() {
+async fn misconfiguration_is_reported_at_once_and_disables_the_channel_after_an_hour() {
     let it = Watched::new(|_| now(OutcomeClass::Misconfigured)).await;
     it.bench.settle("a", 1).await;
     it.pass(seconds(1)).await;
-    assert_eq!(it.told(), ["channel.failing firing \"ops\""]);
+    assert_eq!(it.conditions(), ["channel.failing firing \"ops\""]);
     it.pass(3 * HOUR).await;
-    assert_eq!(it.told()[1..], ["channel.disabled firing \"ops\""]);
+    assert_eq!(it.conditions()[1..], ["channel.disabled firing \"ops\""]);
     assert_eq!(it.states_of_ops(), one("pending", 1));
-    let tries = it.ops.calls().len();
-    assert!((4..=12).contains(&tries), "{tries} tries in an hour");
+    let attempts = it.ops.calls().len();
+    assert!((4..=12).contains(&attempts), "{attempts} attempts in an hour");
 }
 
 #[tokio::test]
-async fn settings_that_are_mended_within_the_hour_lose_nothing() {
+async fn settings_fixed_within_the_hour_lose_nothing() {
     let it = Watched::new(|number| {
         now(if number <= 3 { OutcomeClass::Misconfigured } else { OutcomeClass::Delivered })
     })
@@ -227,30 +230,34 @@ async fn settings_that_are_mended_within_the_hour_lose_nothing() {
     it.bench.settle("b", 1).await;
     it.pass(HOUR).await;
     assert_eq!(it.states_of_ops(), one("delivered", 2));
-    assert_eq!(it.told()[1..], ["channel.failing resolved \"ops\""]);
+    assert_eq!(it.conditions()[1..], ["channel.failing resolved \"ops\""]);
 }
 
 #[tokio::test]
-async fn a_channel_that_takes_nothing_for_five_days_is_disabled_and_told_of() {
+async fn five_days_without_success_disable_the_channel() {
     let it = Watched::new(|_| now(OutcomeClass::Retryable)).await;
     for (day, avatar) in ["a", "b", "c", "a", "b", "c", "a"].into_iter().enumerate() {
         it.bench.gallery.show(&id(avatar), SETTLED[day / 3 % 2].clone());
         it.pass(DAY).await;
     }
-    assert!(it.told().contains(&"channel.disabled firing \"ops\"".to_owned()), "{:?}", it.told());
-    let tries = it.ops.calls().len();
+    assert!(
+        it.conditions().contains(&"channel.disabled firing \"ops\"".to_owned()),
+        "{:?}",
+        it.conditions()
+    );
+    let attempts = it.ops.calls().len();
     it.pass(10 * DAY).await;
-    assert_eq!(it.ops.calls().len(), tries);
+    assert_eq!(it.ops.calls().len(), attempts);
 }
 
 #[tokio::test]
-async fn every_dead_letter_is_told_of_once() {
+async fn every_dead_letter_is_reported_once() {
     let it = Watched::new(|_| now(OutcomeClass::Rejected)).await;
     it.bench.settle("a", 2).await;
     it.bench.settle("b", 1).await;
     it.pass(DAY).await;
-    assert_eq!(it.told(), ["delivery.exhausted once \"ops\""; 3]);
-    let told: Vec<String> = it
+    assert_eq!(it.conditions(), ["delivery.exhausted once \"ops\""; 3]);
+    let ids: Vec<String> = it
         .watch
         .calls()
         .iter()
@@ -258,11 +265,11 @@ async fn every_dead_letter_is_told_of_once() {
         .map(|body| body["data"]["delivery_id"].as_str().unwrap().to_owned())
         .collect();
     let dead = it.bench.rows().into_iter().filter(|row| row.state == "failed");
-    assert_eq!(told, dead.map(|row| row.id.to_string()).collect::<Vec<_>>());
+    assert_eq!(ids, dead.map(|row| row.id.to_string()).collect::<Vec<_>>());
 }
 
 #[tokio::test]
-async fn what_was_not_told_before_a_crash_is_told_after_it() {
+async fn conditions_unreported_before_a_crash_are_reported_after_it() {
     let mut it = Watched::new(|_| now(OutcomeClass::Gone)).await;
     it.bench.gallery.show(&id("a"), Status::Idle);
     it.bench.world.clock.advance(seconds(60));
@@ -274,11 +281,11 @@ async fn what_was_not_told_before_a_crash_is_told_after_it() {
     let plan = it.plan();
     it.bench.world.start(plan).await;
     it.pass(seconds(60)).await;
-    assert_eq!(it.told(), ["channel.disabled firing \"ops\""]);
+    assert_eq!(it.conditions(), ["channel.disabled firing \"ops\""]);
 }
 
 #[tokio::test]
-async fn a_wait_asked_for_holds_for_every_message_of_the_channel_and_for_no_other() {
+async fn a_requested_delay_holds_for_the_whole_channel_and_no_other() {
     let it = Watched::new(|number| match number {
         1 => throttled(2 * HOUR),
         _ => now(OutcomeClass::Delivered),
@@ -295,7 +302,7 @@ async fn a_wait_asked_for_holds_for_every_message_of_the_channel_and_for_no_othe
 }
 
 #[tokio::test]
-async fn a_limit_that_is_used_up_pauses_the_channel_although_the_message_was_taken() {
+async fn a_used_up_rate_limit_pauses_the_channel_after_a_success() {
     let it = Watched::new(|number| {
         let wait = (number == 1).then_some(seconds(600));
         Answer::Now(Outcome { retry_after: wait, ..outcome(OutcomeClass::Delivered) })
@@ -309,24 +316,24 @@ async fn a_limit_that_is_used_up_pauses_the_channel_although_the_message_was_tak
 }
 
 #[tokio::test]
-async fn a_paused_channel_is_not_called_and_goes_on_where_it_stood() {
+async fn a_paused_channel_continues_where_it_stopped() {
     let it = Watched::new(|_| now(OutcomeClass::Delivered)).await;
     let wall = || it.bench.world.clock.wall();
-    let pause = || it.by_hand(|hands, ops| hands.pause(ops, wall()).unwrap());
-    let resume = || it.by_hand(|hands, ops| hands.resume(ops, wall()).unwrap());
+    let pause = || it.admin(|hands, ops| hands.pause(ops, wall()).unwrap());
+    let resume = || it.admin(|hands, ops| hands.resume(ops, wall()).unwrap());
     assert_eq!((pause(), pause()), (ChannelAdminResult::Done, ChannelAdminResult::Already));
     it.bench.settle("a", 2).await;
     it.pass(10 * DAY).await;
     assert_eq!(it.ops.calls().len(), 0);
     assert_eq!(it.states_of_ops(), one("pending", 2));
-    assert!(it.told().is_empty(), "who pauses it knows that it is paused");
+    assert!(it.conditions().is_empty(), "a pause is not reported");
     assert_eq!((resume(), resume()), (ChannelAdminResult::Done, ChannelAdminResult::Already));
     it.pass(seconds(2)).await;
     assert_eq!(it.states_of_ops(), one("delivered", 2));
 }
 
 #[tokio::test]
-async fn a_network_of_our_own_that_is_down_spends_no_try() {
+async fn a_network_outage_costs_no_attempt() {
     let bench = Bench::new();
     let back_at = Monotonic::default().plus(2 * DAY);
     let post = |bench: &Bench| {
@@ -346,13 +353,13 @@ async fn a_network_of_our_own_that_is_down_spends_no_try() {
     assert_eq!(bench.states(), ["delivered"; 2], "within minutes of the network's return");
     let row = &bench.rows()[0];
     let attempts = bench.world.reader().attempts(&row.id).unwrap();
-    assert!(attempts.len() > 100, "{} tries, more than the schedule has", attempts.len());
+    assert!(attempts.len() > 100, "{} attempts, more than the schedule has", attempts.len());
     let charged = attempts.iter().filter(|it| it.outcome.as_deref() == Some("retryable")).count();
-    assert!(charged <= 1, "{charged} tries were spent");
+    assert!(charged <= 1, "{charged} attempts were spent");
 }
 
 #[tokio::test]
-async fn what_may_have_been_taken_is_held_where_that_was_asked_for_and_the_line_goes_on() {
+async fn an_ambiguous_attempt_is_held_if_configured_and_the_queue_goes_on() {
     let bench = Bench::new();
     let post = bench.post(|number| {
         now(if number == 1 { OutcomeClass::Ambiguous } else { OutcomeClass::Delivered })
@@ -368,12 +375,12 @@ async fn what_may_have_been_taken_is_held_where_that_was_asked_for_and_the_line_
 }
 
 #[tokio::test]
-async fn a_place_that_takes_only_so_many_gets_one_at_a_time_with_a_rest_between() {
+async fn a_rate_limited_channel_gets_one_attempt_at_a_time() {
     let bench = Bench::new();
     let post = bench.post(|_| now(OutcomeClass::Delivered));
     let mut plan = bench.plan(&[("ops", &post)]);
-    let outlet = plan.channels.get_mut(&name("ops")).unwrap();
-    (outlet.max_concurrency, outlet.min_interval) = (1, Some(seconds(3)));
+    let channel = plan.channels.get_mut(&name("ops")).unwrap();
+    (channel.max_concurrency, channel.min_interval) = (1, Some(seconds(3)));
     let mut bench = bench;
     train_all(&bench);
     bench.world.start(plan).await;

@@ -3,7 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn a_channel_taken_out_parks_its_deliveries_and_they_go_on_when_it_is_back() {
+async fn deliveries_of_a_removed_channel_are_suspended_until_it_is_back() {
     let bench = Bench::new();
     let post = bench.post(|number| {
         now(if number == 1 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })
@@ -14,7 +14,7 @@ async fn a_channel_taken_out_parks_its_deliveries_and_they_go_on_when_it_is_back
     bench.settle("a", 1).await;
     bench.world.reload(bench.plan(&[("other", &other)])).await;
     bench.world.pass(seconds(3 * 24 * 3600)).await;
-    assert_eq!(post.calls().len(), 1, "nobody is told through a channel that is not in the plan");
+    assert_eq!(post.calls().len(), 1, "an unconfigured channel gets nothing");
     assert_eq!(bench.states(), ["pending", "delivered"], "and nothing is dropped");
     bench.world.reload(bench.plan(&[("ops", &post), ("other", &other)])).await;
     bench.world.quiet().await;
@@ -23,7 +23,7 @@ async fn a_channel_taken_out_parks_its_deliveries_and_they_go_on_when_it_is_back
 }
 
 #[tokio::test]
-async fn a_notifier_with_a_bug_may_have_sent_it_and_is_tried_again_on_the_schedule() {
+async fn a_panic_of_a_notifier_is_ambiguous_and_retried() {
     let bench = Bench::new();
     let post = bench.post(|number| match number {
         1..=4 => Answer::Panic,
@@ -47,19 +47,19 @@ async fn a_notifier_with_a_bug_may_have_sent_it_and_is_tried_again_on_the_schedu
 }
 
 #[tokio::test]
-async fn a_message_that_always_meets_a_bug_is_a_dead_letter_and_not_a_loop() {
+async fn a_message_that_always_panics_becomes_a_dead_letter() {
     let bench = Bench::new();
     let post = bench.post(|_| Answer::Panic);
     let mut bench = bench;
     bench.start(&[("ops", &post)]).await;
     bench.settle("a", 1).await;
     bench.run_dry().await;
-    assert_eq!(post.calls().len(), 10, "one for each try that the schedule has");
+    assert_eq!(post.calls().len(), 10, "one for each attempt of the schedule");
     assert_eq!(bench.states(), ["failed"]);
 }
 
 #[tokio::test]
-async fn a_bug_of_our_own_in_a_try_ends_the_loop_and_the_next_process_goes_on() {
+async fn a_panic_outside_a_notifier_ends_the_loop_and_a_restart_continues() {
     let bench = Bench::new();
     let post = bench.post(|number| match number {
         1 => Answer::Break,
@@ -76,7 +76,7 @@ async fn a_bug_of_our_own_in_a_try_ends_the_loop_and_the_next_process_goes_on() 
 }
 
 #[tokio::test]
-async fn a_stop_waits_for_the_tries_under_way_and_begins_none() {
+async fn a_stop_waits_for_attempts_in_flight_and_starts_none() {
     let bench = Bench::new();
     let slow = bench.post(|_| Answer::After(seconds(15), outcome(OutcomeClass::Delivered)));
     let mut bench = bench;
@@ -91,7 +91,7 @@ async fn a_stop_waits_for_the_tries_under_way_and_begins_none() {
 }
 
 #[tokio::test]
-async fn a_try_that_outlasts_the_stop_is_made_again_with_the_same_id_and_bytes() {
+async fn an_attempt_that_outlasts_the_stop_is_repeated_unchanged() {
     let bench = Bench::new();
     let mute = bench.post(|number| {
         let wait = if number == 1 { seconds(3600) } else { seconds(0) };
@@ -112,7 +112,7 @@ async fn a_try_that_outlasts_the_stop_is_made_again_with_the_same_id_and_bytes()
 }
 
 #[tokio::test]
-async fn a_clock_set_back_does_not_hold_up_what_is_due() {
+async fn a_clock_set_back_does_not_delay_due_deliveries() {
     for back in [seconds(3600), seconds(365 * 24 * 3600)] {
         let bench = Bench::new();
         let post = bench.post(|number| {
@@ -128,7 +128,7 @@ async fn a_clock_set_back_does_not_hold_up_what_is_due() {
 }
 
 #[tokio::test]
-async fn a_clock_set_forward_loses_no_delivery_unheard() {
+async fn a_clock_set_forward_loses_no_delivery() {
     let bench = Bench::new();
     let post = bench.post(|number| {
         now(if number == 1 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })
@@ -142,7 +142,7 @@ async fn a_clock_set_forward_loses_no_delivery_unheard() {
 }
 
 #[tokio::test]
-async fn a_dead_channel_is_probed_no_faster_after_the_clock_was_set_back() {
+async fn a_clock_set_back_does_not_speed_up_probes() {
     let bench = Bench::new();
     let post = bench.post(|_| now(OutcomeClass::Retryable));
     let mut bench = bench;
@@ -155,19 +155,19 @@ async fn a_dead_channel_is_probed_no_faster_after_the_clock_was_set_back() {
     let before = post.calls().len();
     bench.world.pass(seconds(2)).await;
     bench.hop(seconds(3600)).await;
-    let tries = post.calls().len() - before;
-    assert!((2..=20).contains(&tries), "{tries} tries in an hour");
+    let attempts = post.calls().len() - before;
+    assert!((2..=20).contains(&attempts), "{attempts} attempts in an hour");
 }
 
 #[tokio::test]
-async fn a_try_that_keeps_to_no_limit_is_ended_and_may_have_been_taken() {
+async fn an_attempt_beyond_its_limit_is_aborted_and_ambiguous() {
     let bench = Bench::new();
     let mute = bench.post(|number| match number {
         1 => Answer::After(seconds(24 * 3600), outcome(OutcomeClass::Delivered)),
         _ => now(OutcomeClass::Delivered),
     });
     let mut plan = bench.plan(&[("ops", &mute)]);
-    plan.channels.values_mut().for_each(|outlet| outlet.attempt_timeout = seconds(300));
+    plan.channels.values_mut().for_each(|channel| channel.attempt_timeout = seconds(300));
     let mut bench = bench;
     bench.world.start(plan).await;
     bench.settle("a", 1).await;
@@ -184,7 +184,7 @@ async fn a_try_that_keeps_to_no_limit_is_ended_and_may_have_been_taken() {
 }
 
 #[tokio::test]
-async fn a_try_at_the_old_target_that_ends_after_a_reload_disables_nothing() {
+async fn an_attempt_at_the_previous_target_disables_nothing() {
     let bench = Bench::new();
     let old = bench.post(|_| Answer::After(seconds(30), outcome(OutcomeClass::Gone)));
     let new = Post::taking(&bench.world.clock);
@@ -192,7 +192,7 @@ async fn a_try_at_the_old_target_that_ends_after_a_reload_disables_nothing() {
     bench.start(&[("ops", &old)]).await;
     bench.settle("a", 1).await;
     let mut plan = bench.plan(&[("ops", &new)]);
-    plan.channels.values_mut().for_each(|outlet| outlet.target = "another".to_owned());
+    plan.channels.values_mut().for_each(|channel| channel.target = "another".to_owned());
     bench.world.reload(plan).await;
     bench.settle("b", 1).await;
     assert_eq!(bench.states(), ["delivered"; 2], "both went to the new one");
@@ -201,7 +201,7 @@ async fn a_try_at_the_old_target_that_ends_after_a_reload_disables_nothing() {
 }
 
 #[tokio::test]
-async fn what_was_under_way_to_a_channel_that_was_taken_out_goes_on_when_it_is_back() {
+async fn an_attempt_in_flight_survives_the_removal_of_its_channel() {
     let bench = Bench::new();
     let mute = bench.post(|number| {
         let wait = if number == 1 { seconds(3600) } else { seconds(0) };
@@ -213,7 +213,7 @@ async fn what_was_under_way_to_a_channel_that_was_taken_out_goes_on_when_it_is_b
     bench.world.crash().await;
     bench.start(&[]).await;
     bench.world.pass(seconds(30 * 24 * 3600)).await;
-    assert_eq!(bench.states(), ["sending"], "nobody but the channel says what becomes of it");
+    assert_eq!(bench.states(), ["sending"], "only the channel's result ends the delivery");
     bench.world.reload(bench.plan(&[("ops", &mute)])).await;
     bench.world.pass(seconds(2)).await;
     assert_eq!(bench.states(), ["delivered"]);

@@ -10,7 +10,7 @@ use crate::harness::smtp::{Mailbox, Security};
 use crate::harness::webhook::Receiver;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_outcome_is_told_by_webhook_and_mail_and_nothing_else_is() {
+async fn each_outcome_is_sent_by_webhook_and_mail() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let mailbox = Mailbox::start(Security::Plain, None).await;
     let config = Config::new(argil.base_url())
@@ -44,7 +44,7 @@ async fn each_outcome_is_told_by_webhook_and_mail_and_nothing_else_is() {
     assert!(daemon.stop().success());
     assert_eq!((receiver.received().len(), mailbox.mails().len(), rows.len()), (3, 3, 6));
 
-    let mut told: Vec<(String, String)> = received
+    let mut sent: Vec<(String, String)> = received
         .iter()
         .map(|request| {
             request.verify(SECRET).unwrap();
@@ -55,14 +55,14 @@ async fn each_outcome_is_told_by_webhook_and_mail_and_nothing_else_is() {
             (text("/data/avatar/id"), text("/type"))
         })
         .collect();
-    told.sort();
+    sent.sort();
     let expected = [
         ("failed", "avatar.training_failed"),
         ("good", "avatar.ready"),
         ("refused", "avatar.refused"),
     ];
-    assert_eq!(told, expected.map(|(id, kind)| (id.to_owned(), kind.to_owned())));
-    for (id, kind) in told {
+    assert_eq!(sent, expected.map(|(id, kind)| (id.to_owned(), kind.to_owned())));
+    for (id, kind) in sent {
         let about = |mail: &&crate::harness::smtp::Mail| {
             let text = String::from_utf8_lossy(&mail.data);
             text.contains(&format!("X-Avatar-Watch-Type: {kind}")) && text.contains(&id)
@@ -72,7 +72,7 @@ async fn each_outcome_is_told_by_webhook_and_mail_and_nothing_else_is() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_training_between_two_looks_is_told_as_unseen_or_not_at_all_if_so_wished() {
+async fn a_training_between_two_polls_is_inferred_unless_disabled() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
     let strict = config.clone().with("\n[events]\ninfer_unseen_training = false\n");
@@ -99,7 +99,7 @@ async fn a_training_between_two_looks_is_told_as_unseen_or_not_at_all_if_so_wish
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_registration_assumed_makes_the_first_sight_news() {
+async fn an_assumed_status_makes_the_first_poll_an_event() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url())
         .webhook("ops", &receiver.url())

@@ -32,7 +32,7 @@ async fn an_address_of_any_kind_gets_a_whole_mail() {
     ] {
         let mailbox = Mailbox::start(Security::Plain, None).await;
         let channel = channel(&mailbox, text, Some(text), &[text]);
-        let outcome = try_once(&channel).await;
+        let outcome = attempt(&channel).await;
         assert_eq!(outcome.class, OutcomeClass::Delivered, "for {text}: {outcome:?}");
         let mail = mailbox.wait_for(1).await.remove(0);
         let sent = address(text);
@@ -52,11 +52,11 @@ async fn an_address_of_any_kind_gets_a_whole_mail() {
 }
 
 #[tokio::test]
-async fn smtputf8_is_asked_for_only_where_an_address_needs_it() {
+async fn smtputf8_is_used_only_when_an_address_needs_it() {
     let mail_line = async |from: &str, reply_to: Option<&str>, to: &str| {
         let mailbox = Mailbox::start(Security::Plain, None).await;
         mailbox.script([vec![(Step::Ehlo, OFFERS_UTF8)]]);
-        let outcome = try_once(&channel(&mailbox, from, reply_to, &[to])).await;
+        let outcome = attempt(&channel(&mailbox, from, reply_to, &[to])).await;
         assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
         let talk = mailbox.talk();
         talk.into_iter().find(|line| line.starts_with("MAIL")).unwrap()
@@ -72,10 +72,10 @@ async fn smtputf8_is_asked_for_only_where_an_address_needs_it() {
 }
 
 #[tokio::test]
-async fn a_server_without_smtputf8_refuses_the_recipient_or_is_no_server_for_us() {
+async fn without_smtputf8_the_recipient_or_the_channel_is_refused() {
     let outcome = async |from: &str, reply_to: Option<&str>, to: &str| {
         let mailbox = Mailbox::start(Security::Plain, None).await;
-        let outcome = try_once(&channel(&mailbox, from, reply_to, &[to])).await;
+        let outcome = attempt(&channel(&mailbox, from, reply_to, &[to])).await;
         assert!(!mailbox.talk().iter().any(|line| line.starts_with("MAIL")));
         assert!(outcome.error.as_ref().unwrap().contains("SMTPUTF8"));
         (outcome.class, outcome.phase)
@@ -89,7 +89,7 @@ async fn a_server_without_smtputf8_refuses_the_recipient_or_is_no_server_for_us(
 }
 
 #[tokio::test]
-async fn a_look_says_beforehand_whom_a_server_cannot_take() {
+async fn a_probe_names_recipients_that_a_server_does_not_support() {
     let mailbox = Mailbox::start(Security::Plain, None).await;
     let mixed = ["ok@example.com", "jörg@example.com", "ok@bücher.example", "žofie@example.com"];
     let probed = channel(&mailbox, FROM, None, &mixed).probe().await;
@@ -110,7 +110,7 @@ async fn an_empty_message_is_never_sent() {
     let mailbox = Mailbox::start(Security::Plain, None).await;
     let channel = email(spec(&mailbox, SmtpTls::None));
     for body in [&b""[..], b"\r\n", b" \n"] {
-        let empty = OutboundMessage { body: body.to_vec(), ..parcel(&channel) };
+        let empty = OutboundMessage { body: body.to_vec(), ..message(&channel) };
         let outcome = channel.deliver(&empty, sample_events::DETECTED_AT).await;
         assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Rejected, "render"));
         assert!(outcome.error.unwrap().contains("empty"));

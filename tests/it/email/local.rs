@@ -28,22 +28,22 @@ fn is_root() -> bool {
 const LONG: Duration = Duration::from_secs(20);
 
 #[tokio::test]
-async fn a_program_gets_the_mail_and_whom_it_is_for() {
+async fn a_program_gets_the_mail_and_its_recipient() {
     let folder = tempfile::tempdir().unwrap();
     let place = folder.path().display();
     let script = format!("cat >{place}/mail; printf '%s|' \"$@\" >{place}/arguments");
     let channel = sendmail(&script, LONG);
-    let parcel = parcel(&channel);
+    let message = message(&channel);
     for _ in 0..2 {
-        let outcome = channel.deliver(&parcel, sample_events::DETECTED_AT).await;
+        let outcome = channel.deliver(&message, sample_events::DETECTED_AT).await;
         assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Delivered, "sendmail"));
         let arguments = fs::read_to_string(folder.path().join("arguments")).unwrap();
         assert_eq!(arguments, format!("-i|-f|watch@example.com|--|{TO}|"));
         let mail = fs::read_to_string(folder.path().join("mail")).unwrap();
-        assert_eq!(mail.replace('\n', "\r\n").into_bytes(), parcel.body);
+        assert_eq!(mail.replace('\n', "\r\n").into_bytes(), message.body);
     }
     let post = channel_without_bounces(&format!("printf '%s|' \"$@\" >{place}/arguments"));
-    assert_eq!(try_once(&post).await.class, OutcomeClass::Delivered);
+    assert_eq!(attempt(&post).await.class, OutcomeClass::Delivered);
     let arguments = fs::read_to_string(folder.path().join("arguments")).unwrap();
     assert_eq!(arguments, format!("-i|-f||--|{TO}|"));
 }
@@ -60,7 +60,7 @@ async fn neither_a_recipient_nor_an_argument_is_an_option_or_a_command() {
     let command: Vec<String> = [at("sendmail")].into_iter().chain(given.clone()).collect();
     let post = TransportConfig::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
     let channel = Channel::Email(Email::new(spec_of(post)).unwrap());
-    let parcel = parcel(&channel);
+    let message = message(&channel);
     for to in [
         "-oQ@example.com",
         "--help@example.com",
@@ -70,12 +70,12 @@ async fn neither_a_recipient_nor_an_argument_is_an_option_or_a_command() {
         "a|b@example.com",
         "\"$(touch ran); a\"@example.com",
     ] {
-        let parcel = OutboundMessage { recipient: to.to_owned(), ..parcel.clone() };
-        let mut outcome = channel.deliver(&parcel, sample_events::DETECTED_AT).await;
-        // A test that starts a child at the same moment may hold the fresh program open.
+        let message = OutboundMessage { recipient: to.to_owned(), ..message.clone() };
+        let mut outcome = channel.deliver(&message, sample_events::DETECTED_AT).await;
+        // A test that starts a child at the same time may hold the fresh program open.
         while outcome.class == OutcomeClass::Local {
             tokio::time::sleep(Duration::from_millis(10)).await;
-            outcome = channel.deliver(&parcel, sample_events::DETECTED_AT).await;
+            outcome = channel.deliver(&message, sample_events::DETECTED_AT).await;
         }
         assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
         let got = fs::read_to_string(at("sendmail-got")).unwrap();
@@ -94,7 +94,7 @@ fn channel_without_bounces(script: &str) -> Channel {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_program_here_is_a_matter_of_the_settings_and_told_why() {
+async fn a_file_that_is_not_executable_is_misconfigured_and_explained() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("sendmail");
     for (content, why) in [
@@ -106,23 +106,23 @@ async fn a_file_that_is_no_program_here_is_a_matter_of_the_settings_and_told_why
         let command = vec![path.display().to_string()];
         let post =
             TransportConfig::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
-        let outcome = try_once(&Channel::Email(Email::new(spec_of(post)).unwrap())).await;
+        let outcome = attempt(&Channel::Email(Email::new(spec_of(post)).unwrap())).await;
         assert_eq!(outcome.class, OutcomeClass::Misconfigured, "{outcome:?}");
         assert!(outcome.error.as_ref().unwrap().contains(why), "{outcome:?}");
     }
 }
 
 #[tokio::test]
-async fn the_exit_status_is_the_verdict_and_not_what_the_program_heard_or_said() {
+async fn the_exit_status_decides_whatever_the_program_read_or_printed() {
     for (code, class) in [
         (0, OutcomeClass::Delivered),
         (67, OutcomeClass::Rejected),
         (75, OutcomeClass::Retryable),
         (77, OutcomeClass::Misconfigured),
     ] {
-        // It does not read: whoever writes gets a broken pipe.
+        // It does not read, so writing fails with a broken pipe.
         let channel = sendmail(&format!("exec <&-; echo \"<{TO}> no\" >&2; exit {code}"), LONG);
-        let outcome = try_once(&channel).await;
+        let outcome = attempt(&channel).await;
         assert_eq!((outcome.class, outcome.phase), (class, "sendmail"), "{outcome:?}");
         assert_eq!(outcome.snippet.as_deref(), Some("<***> no"), "kept also where it was taken");
         if class != OutcomeClass::Delivered {
@@ -132,7 +132,7 @@ async fn the_exit_status_is_the_verdict_and_not_what_the_program_heard_or_said()
 }
 
 #[tokio::test]
-async fn what_a_program_of_many_names_is_called_with_is_not_masked_and_a_password_is() {
+async fn a_password_is_masked_and_the_applet_of_busybox_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("manybox");
     fs::write(&path, "#!/bin/sh\necho \"$1: applet not found, $3 $4\" >&2; exit 127\n").unwrap();
@@ -142,14 +142,14 @@ async fn what_a_program_of_many_names_is_called_with_is_not_masked_and_a_passwor
     let command = [path, "sendmail", "-ap", CANARY, &format!("--pass={CANARY}2")];
     let command = command.map(str::to_owned).into();
     let post = TransportConfig::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
-    // A test that starts a child at the same moment may hold the fresh program open.
-    let mut outcome = try_once(&Channel::Email(Email::new(spec_of(post.clone())).unwrap())).await;
+    // A test that starts a child at the same time may hold the fresh program open.
+    let mut outcome = attempt(&Channel::Email(Email::new(spec_of(post.clone())).unwrap())).await;
     for _ in 0..100 {
         if outcome.class != OutcomeClass::Local {
             break;
         }
         tokio::time::sleep(Duration::from_millis(10)).await;
-        outcome = try_once(&Channel::Email(Email::new(spec_of(post.clone())).unwrap())).await;
+        outcome = attempt(&Channel::Email(Email::new(spec_of(post.clone())).unwrap())).await;
     }
     assert_eq!(outcome.class, OutcomeClass::Misconfigured);
     let snippet = outcome.snippet.as_deref();
@@ -157,31 +157,31 @@ async fn what_a_program_of_many_names_is_called_with_is_not_masked_and_a_passwor
 }
 
 #[tokio::test]
-async fn a_program_that_is_killed_may_have_taken_the_mail_if_it_got_all_of_it() {
-    let outcome = try_once(&sendmail("cat >/dev/null; kill -9 $$", LONG)).await;
+async fn a_killed_program_is_ambiguous_if_it_read_the_whole_mail() {
+    let outcome = attempt(&sendmail("cat >/dev/null; kill -9 $$", LONG)).await;
     assert_eq!(outcome.class, OutcomeClass::Ambiguous, "{outcome:?}");
     assert!(outcome.error.unwrap().contains("it may have accepted the mail"));
     let channel = sendmail("head -c 9 >/dev/null; kill -9 $$", LONG);
     // More than waits in a pipe.
     let body = vec![b'x'; 1 << 20];
-    let long = OutboundMessage { body, ..parcel(&channel) };
+    let long = OutboundMessage { body, ..message(&channel) };
     let outcome = channel.deliver(&long, sample_events::DETECTED_AT).await;
     assert_eq!(outcome.class, OutcomeClass::Local, "{outcome:?}");
 }
 
 #[tokio::test]
-async fn a_program_that_does_not_end_may_have_taken_the_mail() {
+async fn a_program_that_times_out_is_ambiguous() {
     let short = Duration::from_millis(500);
-    let outcome = try_once(&sendmail("cat >/dev/null; sleep 600", short)).await;
+    let outcome = attempt(&sendmail("cat >/dev/null; sleep 600", short)).await;
     assert_eq!(outcome.class, OutcomeClass::Ambiguous, "{outcome:?}");
 }
 
 #[tokio::test]
-async fn a_program_that_is_not_there_is_a_matter_of_settings() {
+async fn a_missing_program_is_misconfigured() {
     let command = vec!["/no/such/sendmail".to_owned()];
     let post = TransportConfig::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
     let channel = Channel::Email(Email::new(spec_of(post)).unwrap());
-    for outcome in [try_once(&channel).await, channel.probe().await] {
+    for outcome in [attempt(&channel).await, channel.probe().await] {
         let found = (outcome.class, outcome.phase);
         assert_eq!(found, (OutcomeClass::Misconfigured, "sendmail"));
         assert!(outcome.error.unwrap().contains("/no/such/sendmail"));
@@ -196,30 +196,30 @@ async fn a_folder_gets_each_mail_once_with_its_envelope_and_for_its_owner_alone(
     let place = tempfile::tempdir().unwrap();
     let channel = folder(place.path());
     assert_eq!(channel.probe().await.class, OutcomeClass::Delivered);
-    let parcel = parcel(&channel);
+    let message = message(&channel);
     for _ in 0..2 {
-        let outcome = channel.deliver(&parcel, sample_events::DETECTED_AT).await;
+        let outcome = channel.deliver(&message, sample_events::DETECTED_AT).await;
         assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Delivered, "file"));
     }
     let entries = fs::read_dir(place.path()).unwrap();
     let mut names: Vec<_> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    let id = parcel.delivery_id.as_str();
+    let id = message.delivery_id.as_str();
     assert_eq!(names, [format!("{id}.eml"), format!("{id}.json")]);
     let mail = place.path().join(format!("{id}.eml"));
-    assert_eq!(fs::read(&mail).unwrap(), parcel.body);
+    assert_eq!(fs::read(&mail).unwrap(), message.body);
     assert_eq!(fs::metadata(&mail).unwrap().permissions().mode() & 0o777, 0o600);
     let envelope = fs::read(place.path().join(format!("{id}.json"))).unwrap();
     let envelope: serde_json::Value = serde_json::from_slice(&envelope).unwrap();
     let expected = serde_json::json!({
-        "from": "watch@example.com", "to": TO, "event": parcel.event_id.as_str(), "delivery": id,
+        "from": "watch@example.com", "to": TO, "event": message.event_id.as_str(), "delivery": id,
     });
     assert_eq!(envelope, expected);
 }
 
 #[tokio::test]
-async fn a_mail_follows_no_link_and_takes_no_file_that_somebody_laid_in_its_folder() {
+async fn a_mail_file_follows_no_link_and_replaces_planted_files() {
     use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     let home = tempfile::tempdir().unwrap();
@@ -227,8 +227,8 @@ async fn a_mail_follows_no_link_and_takes_no_file_that_somebody_laid_in_its_fold
     fs::create_dir(&place).unwrap();
     fs::write(&precious, "precious").unwrap();
     let channel = folder(&place);
-    let parcel = parcel(&channel);
-    let id = parcel.delivery_id.as_str();
+    let message = message(&channel);
+    let id = message.delivery_id.as_str();
     let names = ["json", "eml"].map(|end| format!("{id}.{end}"));
     let drafts = names.each_ref().map(|name| format!(".{name}.tmp"));
     let links: &dyn Fn(&Path) = &|path| symlink(&precious, path).unwrap();
@@ -242,7 +242,7 @@ async fn a_mail_follows_no_link_and_takes_no_file_that_somebody_laid_in_its_fold
             drop(fs::remove_file(place.join(name)));
             lay(&place.join(name));
         }
-        let outcome = channel.deliver(&parcel, sample_events::DETECTED_AT).await;
+        let outcome = channel.deliver(&message, sample_events::DETECTED_AT).await;
         assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
         assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
         assert!(!home.path().join("nowhere").exists());
@@ -254,7 +254,7 @@ async fn a_mail_follows_no_link_and_takes_no_file_that_somebody_laid_in_its_fold
 }
 
 #[tokio::test]
-async fn a_folder_that_cannot_be_written_to_is_a_matter_of_settings() {
+async fn a_folder_that_is_not_writable_is_misconfigured() {
     let place = tempfile::tempdir().unwrap();
     let file = place.path().join("file");
     fs::write(&file, "").unwrap();
@@ -268,7 +268,7 @@ async fn a_folder_that_cannot_be_written_to_is_a_matter_of_settings() {
     }
     for path in bad {
         let channel = folder(&path);
-        for outcome in [try_once(&channel).await, channel.probe().await] {
+        for outcome in [attempt(&channel).await, channel.probe().await] {
             let found = (outcome.class, outcome.phase);
             assert_eq!(found, (OutcomeClass::Misconfigured, "file"), "{outcome:?}");
         }

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use super::*;
 
 #[tokio::test]
-async fn every_way_of_logging_in_works_or_says_why_not() {
+async fn every_login_method_works_or_is_explained() {
     for (mechanisms, expected) in [
         ("PLAIN", OutcomeClass::Delivered),
         ("LOGIN", OutcomeClass::Delivered),
@@ -15,7 +15,7 @@ async fn every_way_of_logging_in_works_or_says_why_not() {
     ] {
         let mailbox = Mailbox::start(Security::Plain, LOGIN).await;
         mailbox.offer_auth(mechanisms);
-        let outcome = try_once(&email(with_login(spec(&mailbox, SmtpTls::None)))).await;
+        let outcome = attempt(&email(with_login(spec(&mailbox, SmtpTls::None)))).await;
         assert_eq!(outcome.class, expected, "for {mechanisms}: {outcome:?}");
     }
     let mailbox = Mailbox::start(Security::Plain, Some(("watch", "another"))).await;
@@ -25,13 +25,13 @@ async fn every_way_of_logging_in_works_or_says_why_not() {
 }
 
 #[tokio::test]
-async fn a_password_that_the_server_sends_back_is_not_shown() {
+async fn a_password_that_the_server_echoes_is_masked() {
     for encoded in [STANDARD.encode(CANARY), STANDARD.encode(format!("\0watch\0{CANARY}"))] {
         let mailbox = Mailbox::start(Security::Plain, LOGIN).await;
         let reply = Box::leak(format!("535 no: AUTH PLAIN {encoded}").into_boxed_str());
         mailbox.script([vec![(Step::Auth, Upset::Reply(reply))]]);
         let channel = email(with_login(spec(&mailbox, SmtpTls::None)));
-        let shown = format!("{:?}", try_once(&channel).await);
+        let shown = format!("{:?}", attempt(&channel).await);
         assert!(shown.contains("AUTH PLAIN ***"), "{shown}");
     }
 }
@@ -49,11 +49,11 @@ fn shell(script: &str) -> CredentialSource {
 }
 
 #[tokio::test]
-async fn a_token_logs_in_whether_it_is_given_or_printed() {
+async fn a_token_works_from_the_config_and_from_a_program() {
     let given = CredentialSource::Given(Secret::new(CANARY));
     for proof in [given, shell(&format!("echo '{CANARY}'; echo noise >&2"))] {
         let mailbox = Mailbox::start(Security::Plain, LOGIN).await;
-        let outcome = try_once(&with_token(&mailbox, proof)).await;
+        let outcome = attempt(&with_token(&mailbox, proof)).await;
         assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
         assert_eq!(mailbox.wait_for(1).await[0].user.as_deref(), Some("watch"));
         let bearer = STANDARD.encode(format!("user=watch\x01auth=Bearer {CANARY}\x01\x01"));
@@ -62,10 +62,10 @@ async fn a_token_logs_in_whether_it_is_given_or_printed() {
 }
 
 #[tokio::test]
-async fn a_token_that_is_not_good_is_a_refused_login_whatever_the_server_says_about_it() {
+async fn an_invalid_token_is_a_refused_login() {
     let mailbox = Mailbox::start(Security::Plain, Some(("watch", "another"))).await;
     let channel = with_token(&mailbox, CredentialSource::Given(Secret::new(CANARY)));
-    let outcome = try_once(&channel).await;
+    let outcome = attempt(&channel).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Misconfigured, "auth"));
     assert_eq!(outcome.code, Some(535));
     let shown = format!("{outcome:?}");
@@ -74,13 +74,13 @@ async fn a_token_that_is_not_good_is_a_refused_login_whatever_the_server_says_ab
     let bearer = STANDARD.encode(format!("user=watch\x01auth=Bearer {CANARY}\x01\x01"));
     assert!(!shown.contains(CANARY) && !shown.contains(&bearer), "{shown}");
     mailbox.offer_auth("PLAIN LOGIN");
-    let outcome = try_once(&channel).await;
+    let outcome = attempt(&channel).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Misconfigured, "auth"));
     assert!(outcome.error.unwrap().contains("XOAUTH2"));
 }
 
 #[tokio::test]
-async fn a_program_that_gives_no_token_is_named_and_no_server_is_called() {
+async fn a_program_without_a_token_is_named_and_nothing_is_connected_to() {
     let mailbox = Mailbox::start(Security::Plain, LOGIN).await;
     for (proof, class) in [
         (shell(&format!("echo {CANARY} >&2; exit 1")), OutcomeClass::Misconfigured),
@@ -91,7 +91,7 @@ async fn a_program_that_gives_no_token_is_named_and_no_server_is_called() {
             OutcomeClass::Misconfigured,
         ),
     ] {
-        let outcome = try_once(&with_token(&mailbox, proof)).await;
+        let outcome = attempt(&with_token(&mailbox, proof)).await;
         assert_eq!((outcome.class, outcome.phase), (class, "token"), "{outcome:?}");
         assert!(!format!("{outcome:?}").contains(CANARY), "{outcome:?}");
     }
@@ -99,7 +99,7 @@ async fn a_program_that_gives_no_token_is_named_and_no_server_is_called() {
     let login = LoginSpec { user, method, credential: shell("sleep 600") };
     let slow =
         SmtpSpec { login: Some(login), ..impatient(Step::Auth, spec(&mailbox, SmtpTls::None)) };
-    let outcome = try_once(&email(slow)).await;
+    let outcome = attempt(&email(slow)).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Local, "token"), "{outcome:?}");
     assert_eq!(mailbox.sessions(), 0);
 }
@@ -114,7 +114,7 @@ async fn a_password_can_be_printed_by_a_program_too() {
 }
 
 #[tokio::test]
-async fn ways_of_logging_in_that_are_named_like_our_password_do_not_show_it() {
+async fn a_mechanism_that_equals_our_password_is_masked() {
     let offers = Upset::Raw(b"250-h\r\n250 AUTH C4N4RYPASS XC4N4RYPASS\r\n");
     let (outcome, _) = outcome_of(vec![(Step::Ehlo, offers)]).await;
     let said = outcome.error.unwrap();

@@ -57,7 +57,7 @@ fn assert_well_formed(mail: &[u8]) {
     known.dedup();
     assert_eq!(known.len(), names.len(), "a header is there twice: {names:?}");
     for name in &names {
-        assert!(HEADERS.contains(&name.as_str()), "nobody asked for `{name}`");
+        assert!(HEADERS.contains(&name.as_str()), "unexpected header `{name}`");
     }
 }
 
@@ -100,28 +100,28 @@ fn mail_about(event: &Event) -> OutboundMessage {
 
 fn mail_of(spec: EmailSpec, event: &Event) -> OutboundMessage {
     let channel = Channel::Email(Email::new(spec).unwrap());
-    let parcel = sample_events::parcels(&channel, event).remove(0);
+    let message = sample_events::parcels(&channel, event).remove(0);
     assert_eq!(
-        parcel,
+        message,
         sample_events::parcels(&channel, event).remove(0),
         "the same bytes every time"
     );
-    assert_well_formed(&parcel.body);
-    parcel
+    assert_well_formed(&message.body);
+    message
 }
 
 #[test]
-fn a_mail_has_the_headers_that_were_promised() {
+fn a_mail_has_the_documented_headers() {
     let event = sample_events::settled(Some("Jane, English"), "IDLE");
-    let parcel = mail_about(&event);
+    let message = mail_about(&event);
     let check = |name: &str, expected: &str| {
-        assert_eq!(header(&parcel.body, name), expected, "`{name}`");
+        assert_eq!(header(&message.body, name), expected, "`{name}`");
     };
     check("From", "\"Avatar Watch\" <watch@example.com>");
     check("To", TO);
     check("Subject", "[avatar-watch] Jane, English: ready");
     check("Date", "Mon, 23 Nov 2026 11:15:22 +0000");
-    let id = format!("<{}.{}@watch.example.com>", event.id, parcel.delivery_id);
+    let id = format!("<{}.{}@watch.example.com>", event.id, message.delivery_id);
     check("Message-ID", &id);
     check("References", &format!("<avatar.{}@watch.example.com>", sample_events::AVATAR));
     check("In-Reply-To", &format!("<avatar.{}@watch.example.com>", sample_events::AVATAR));
@@ -132,18 +132,18 @@ fn a_mail_has_the_headers_that_were_promised() {
     check("X-Avatar-Watch-Event", event.id.as_str());
     check("X-Avatar-Watch-Type", "avatar.ready");
     check("X-Avatar-Watch-Status", "IDLE");
-    assert!(header(&parcel.body, "Content-Type").starts_with("multipart/alternative"));
+    assert!(header(&message.body, "Content-Type").starts_with("multipart/alternative"));
 }
 
 #[test]
-fn a_mail_says_what_happened_when_and_what_to_do() {
+fn a_mail_has_outcome_time_and_advice() {
     for (status, word, advice) in [
-        ("IDLE", "Ready", "it can be used"),
+        ("IDLE", "Ready", "can be used for videos now"),
         ("TRAINING_FAILED", "Training failed", "train it again"),
         ("REFUSED", "Refused", "moderation"),
     ] {
-        let parcel = mail_about(&sample_events::settled(Some("Jane"), status));
-        let text = String::from_utf8(parcel.body).unwrap();
+        let message = mail_about(&sample_events::settled(Some("Jane"), status));
+        let text = String::from_utf8(message.body).unwrap();
         let (plain, html) = text.split_once("text/html").unwrap();
         for said in [word, "Jane", sample_events::AVATAR, advice, "2026-11-23 11:15:10 UTC"] {
             assert!(plain.contains(said), "`{said}` is not in\n{plain}");
@@ -155,7 +155,7 @@ fn a_mail_says_what_happened_when_and_what_to_do() {
 }
 
 #[test]
-fn a_mail_says_how_long_the_training_took_as_far_as_we_saw() {
+fn a_mail_gives_the_observed_duration_of_the_training() {
     let took = |event: &Event| {
         let (_, text) = read(&mail_about(event).body);
         let (_, rest) = text.split_once("Training took: ")?;
@@ -174,7 +174,7 @@ fn a_mail_says_how_long_the_training_took_as_far_as_we_saw() {
 }
 
 #[test]
-fn a_channel_has_a_say_in_its_headers() {
+fn headers_are_configurable() {
     let event = sample_events::settled(Some("Jane"), "IDLE");
     let style = MailStyle {
         subject_prefix: "[studio]".to_owned(),
@@ -197,9 +197,9 @@ fn a_channel_has_a_say_in_its_headers() {
 #[test]
 fn an_avatar_without_a_name_is_called_by_its_id() {
     for name in [None, Some(""), Some("\r\n\u{202e}")] {
-        let parcel = mail_about(&sample_events::settled(name, "IDLE"));
+        let message = mail_about(&sample_events::settled(name, "IDLE"));
         let expected = format!("[avatar-watch] {}: ready", sample_events::AVATAR);
-        assert_eq!(header(&parcel.body, "Subject"), expected);
+        assert_eq!(header(&message.body, "Subject"), expected);
     }
 }
 
@@ -218,26 +218,26 @@ fn a_hostile_name_is_harmless() {
         &wide,
     ];
     for name in names {
-        let parcel = mail_about(&sample_events::settled(Some(name), "REFUSED"));
-        let text = String::from_utf8(parcel.body.clone()).unwrap();
+        let message = mail_about(&sample_events::settled(Some(name), "REFUSED"));
+        let text = String::from_utf8(message.body.clone()).unwrap();
         let (_, html) = text.split_once("text/html").unwrap();
         assert!(!html.contains("<script") && !html.contains("<img"), "for {name:?}");
-        let boundary = format!("\r\n--=_avatar-watch-{}", parcel.delivery_id);
+        let boundary = format!("\r\n--=_avatar-watch-{}", message.delivery_id);
         assert_eq!(text.matches(&boundary).count(), 3, "for {name:?}");
-        let subject = header(&parcel.body, "Subject");
+        let subject = header(&message.body, "Subject");
         assert!(subject.len() < 700, "for {name:?}: {subject}");
         assert!(!subject.contains("=?utf-8?q?J"), "decoded by the reader: {subject}");
-        let odd = parcel.body.windows(8).any(|bytes| bytes == b"\r\nBcc: e");
+        let odd = message.body.windows(8).any(|bytes| bytes == b"\r\nBcc: e");
         assert!(!odd, "for {name:?}");
     }
 }
 
 #[test]
-fn an_unknown_status_and_a_ping_make_good_mails_too() {
+fn an_unknown_status_and_a_ping_are_rendered() {
     let odd = mail_about(&sample_events::settled(Some("Jane"), "NEW\r\nX-Evil: 1"));
     assert_eq!(header(&odd.body, "Subject"), "[avatar-watch] Jane: now NEW X-Evil: 1");
     let ping = mail_about(&sample_events::ping());
-    assert_eq!(header(&ping.body, "Subject"), "[avatar-watch] test of `ops`");
+    assert_eq!(header(&ping.body, "Subject"), "[avatar-watch] test of channel `ops`");
     assert_eq!(header(&ping.body, "X-Avatar-Watch-Type"), "test.ping");
 }
 
@@ -252,35 +252,42 @@ fn read(mail: &[u8]) -> (String, String) {
 }
 
 #[test]
-fn a_condition_says_what_began_or_ended_whose_it_is_and_what_to_do() {
+fn a_condition_has_a_subject_details_and_advice() {
     let account = |cause| ConditionSubject::Account { name: AccountName::default(), cause };
-    let check = |kind, phase, about: ConditionSubject, reason, subject: &str, said: &[&str]| {
-        let parcel = mail_about(&sample_events::condition(kind, phase, about, reason));
-        let (line, text) = read(&parcel.body);
+    let check = |kind, phase, about: ConditionSubject, reason, subject: &str, texts: &[&str]| {
+        let message = mail_about(&sample_events::condition(kind, phase, about, reason));
+        let (line, text) = read(&message.body);
         assert_eq!(line, format!("[avatar-watch] {subject}"));
-        for said in said.iter().chain(&["What to do: ", "2026-11-23 10:45:22 UTC"]) {
+        for said in texts.iter().chain(&["What to do: ", "2026-11-23 10:45:22 UTC"]) {
             assert!(text.contains(said), "`{said}` is not in\n{text}");
         }
-        assert_eq!(header(&parcel.body, "X-Avatar-Watch-State"), phase.name());
-        assert_eq!(header(&parcel.body, "X-Avatar-Watch-Type"), kind.name());
+        assert_eq!(header(&message.body, "X-Avatar-Watch-State"), phase.name());
+        assert_eq!(header(&message.body, "X-Avatar-Watch-Type"), kind.name());
     };
     let jane = || sample_events::about_avatar(Some("Jane"), Some("TRAINING"));
-    let (begun, ended) = (Phase::Started, Phase::Resolved);
+    let (started, resolved) = (Phase::Started, Phase::Resolved);
     let gone = Some("404 (no such avatar)");
-    let said = [sample_events::AVATAR, "404 (no such avatar)", "Last seen as: TRAINING", "deleted"];
-    check(EventKind::AvatarMissing, begun, jane(), gone, "Jane: missing", &said);
+    let said = [sample_events::AVATAR, "404 (no such avatar)", "Last status: TRAINING", "deleted"];
+    check(EventKind::AvatarMissing, started, jane(), gone, "Jane: missing", &said);
     let never = sample_events::about_avatar(None, None);
     let subject = format!("{}: missing", sample_events::AVATAR);
-    check(EventKind::AvatarMissing, begun, never, gone, &subject, &["Last seen as: never"]);
-    check(EventKind::AvatarMissing, ended, jane(), None, "Jane: found again", &["Found again"]);
+    check(EventKind::AvatarMissing, started, never, gone, &subject, &["Last status: none"]);
+    check(
+        EventKind::AvatarMissing,
+        resolved,
+        jane(),
+        None,
+        "Jane: found again",
+        &["Avatar found again"],
+    );
     let kind = EventKind::AvatarUnreachable;
-    check(kind, begun, jane(), Some("403"), "Jane: out of sight", &["403", "the key works"]);
-    check(kind, ended, jane(), None, "Jane: in sight again", &["can be looked at"]);
+    check(kind, started, jane(), Some("403"), "Jane: unreachable", &["403", "The API key works"]);
+    check(kind, resolved, jane(), None, "Jane: reachable again", &["reachable again"]);
     let kind = EventKind::AvatarTrainingOverdue;
-    check(kind, begun, jane(), None, "Jane: training overdue", &["overdue_after", "support"]);
+    check(kind, started, jane(), None, "Jane: training overdue", &["overdue_after", "support"]);
     let idle = sample_events::about_avatar(Some("Jane"), Some("IDLE"));
-    let said = ["is over", "Last seen as: IDLE"];
-    check(kind, ended, idle, None, "Jane: no longer in training", &said);
+    let said = ["Overdue training ended", "Last status: IDLE"];
+    check(kind, resolved, idle, None, "Jane: no longer in training", &said);
     for (cause, advice) in [
         (OutageCause::KeyRejected, "revoked"),
         (OutageCause::Throttled, "max_requests_per_second"),
@@ -288,16 +295,16 @@ fn a_condition_says_what_began_or_ended_whose_it_is_and_what_to_do() {
         (OutageCause::InvalidResponse, "base_url"),
         (OutageCause::Local, "LimitNOFILE"),
     ] {
-        let said = ["so it is", advice, "told afterwards", &cause.name().replace('_', " ")];
+        let said = ["so it is", advice, "reported afterwards", &cause.name().replace('_', " ")];
         let (kind, why) = (EventKind::AccountUnavailable, Some("so it is"));
-        check(kind, begun, account(cause), why, "account argil: blind", &said);
-        let subject = "account argil: sees again";
-        check(kind, ended, account(cause), None, subject, &["Sees again"]);
+        check(kind, started, account(cause), why, "account argil: unavailable", &said);
+        let subject = "account argil: available again";
+        check(kind, resolved, account(cause), None, subject, &["Account available again"]);
     }
     let kind = EventKind::ConfigRejected;
-    let said = ["a.toml:3: no", "avatar-watch check", "stays in force"];
-    check(kind, begun, ConditionSubject::Config, Some("a.toml:3: no"), "config: not taken", &said);
-    check(kind, ended, ConditionSubject::Config, None, "config: taken", &["in force"]);
+    let said = ["a.toml:3: no", "avatar-watch check", "stays active"];
+    check(kind, started, ConditionSubject::Config, Some("a.toml:3: no"), "config: rejected", &said);
+    check(kind, resolved, ConditionSubject::Config, None, "config: accepted", &["it is active"]);
 }
 
 #[test]
@@ -308,9 +315,9 @@ fn mails_about_one_thing_are_one_thread() {
     assert_eq!(thread(&missing), thread(&sample_events::settled(Some("Jane"), "IDLE")));
     let account = AccountName::parse("studio_2").unwrap();
     let about = ConditionSubject::Account { name: account, cause: OutageCause::Local };
-    let blind =
+    let unavailable =
         sample_events::condition(EventKind::AccountUnavailable, Phase::Started, about, None);
-    assert_eq!(thread(&blind), "<account.studio-2@watch.example.com>");
+    assert_eq!(thread(&unavailable), "<account.studio-2@watch.example.com>");
     let config = sample_events::condition(
         EventKind::ConfigRejected,
         Phase::Started,
@@ -337,7 +344,7 @@ fn a_hostile_name_or_reason_of_a_condition_is_harmless() {
 }
 
 #[test]
-fn the_html_is_made_for_mail_programs_in_light_and_in_dark() {
+fn the_html_suits_mail_programs_in_light_and_dark_mode() {
     for event in [
         sample_events::settled(Some("Jane"), "REFUSED"),
         sample_events::ping(),
@@ -347,7 +354,7 @@ fn the_html_is_made_for_mail_programs_in_light_and_in_dark() {
         let (_, html) = text.split_once("text/html").unwrap();
         let html = html.replace("=\r\n", "").replace("=3D", "=").replace("\r\n", "\n");
         assert!(html.contains("prefers-color-scheme: dark"), "{html}");
-        // What stands in a cell looks right where style sheets are thrown away.
+        // Cells have inline styles, since some programs remove style sheets.
         for cell in html.split("<td ").skip(1) {
             assert!(cell.split('>').next().unwrap().contains("style="), "<td {cell}");
         }
@@ -377,7 +384,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn every_address_that_is_taken_makes_a_whole_mail(
+    fn every_accepted_address_makes_a_complete_mail(
         local in "[ -~é日]{1,20}",
         domain in "example\\.com|\\[127\\.0\\.0\\.1\\]|\\[IPv6:::1\\]|ü\\.example",
     ) {
@@ -395,14 +402,14 @@ proptest! {
             let spec = EmailSpec { from, to, style, ..spec() };
             let channel = Channel::Email(Email::new(spec).unwrap());
             let event = sample_events::settled(Some("Jane"), "IDLE");
-            let parcel = sample_events::parcels(&channel, &event).remove(0);
+            let message = sample_events::parcels(&channel, &event).remove(0);
             let expected = (local.clone(), address.domain().to_string());
-            let from = header(&parcel.body, "From");
+            let from = header(&message.body, "From");
             let from = from.strip_prefix("\"Avatar Watch\" <").unwrap().strip_suffix('>').unwrap();
-            for shown in [from, &header(&parcel.body, "To"), &header(&parcel.body, "Reply-To")] {
+            for shown in [from, &header(&message.body, "To"), &header(&message.body, "Reply-To")] {
                 prop_assert_eq!(mailbox(shown), expected.clone());
             }
-            prop_assert!(String::from_utf8(parcel.body).unwrap().contains("Jane"));
+            prop_assert!(String::from_utf8(message.body).unwrap().contains("Jane"));
         }
     }
 }

@@ -34,7 +34,7 @@ fn raw(bytes: Vec<u8>) -> Upset {
 }
 
 #[tokio::test]
-async fn a_yes_is_a_yes_in_every_form_and_at_every_step() {
+async fn a_success_is_recognized_in_every_form_at_every_step() {
     let steps = [
         (Step::Greeting, "220"),
         (Step::Ehlo, "250"),
@@ -47,21 +47,21 @@ async fn a_yes_is_a_yes_in_every_form_and_at_every_step() {
     let plans = steps
         .into_iter()
         .flat_map(|(step, code)| forms(code).into_iter().map(move |form| (step, raw(form))));
-    let tries = plans.map(async |(step, upset)| {
+    let attempts = plans.map(async |(step, upset)| {
         let mailbox = Mailbox::start(Security::Plain, None).await;
         mailbox.script([vec![(step, upset.clone())]]);
-        let outcome = try_once(&email(spec(&mailbox, SmtpTls::None))).await;
+        let outcome = attempt(&email(spec(&mailbox, SmtpTls::None))).await;
         let found = (outcome.class, outcome.code);
         assert_eq!(found, (OutcomeClass::Delivered, Some(250)), "{step:?}: {outcome:?}");
         assert_eq!(mailbox.mails().len(), 1);
     });
-    futures_util::future::join_all(tries).await;
+    futures_util::future::join_all(attempts).await;
     for form in forms("235") {
         check(Step::Auth, raw(form), (OutcomeClass::Delivered, "dot", Some(250))).await;
     }
 }
 
-/// Whom it refuses is told by its words; that it is a refusal, by its digits.
+/// The digits make a refusal; the text decides what it refers to.
 async fn check_no(step: Step, upset: Upset) {
     let (outcome, _) = outcome_of(vec![(step, upset.clone())]).await;
     assert_eq!(outcome.code, Some(554), "for {upset:?} at {step:?}: {outcome:?}");
@@ -71,30 +71,30 @@ async fn check_no(step: Step, upset: Upset) {
 }
 
 #[tokio::test]
-async fn a_reply_out_of_step_and_one_without_an_end_are_told_as_what_they_are() {
+async fn replies_out_of_sequence_and_without_an_end_are_explained() {
     let (outcome, _) = outcome_of(vec![(Step::Mail, raw(b"354 go on\r\n".to_vec()))]).await;
     let said = outcome.error.unwrap();
     assert!(said.contains("answered 354 out of sequence while sending MAIL FROM"), "{said}");
     let endless = b"250-more\r\n".repeat(100_000);
     let mailbox = Mailbox::start(Security::Plain, None).await;
     mailbox.script([vec![(Step::Ehlo, raw(endless))]]);
-    let outcome = try_once(&email(spec(&mailbox, SmtpTls::None))).await;
+    let outcome = attempt(&email(spec(&mailbox, SmtpTls::None))).await;
     let said = outcome.error.unwrap();
-    assert!(said.contains("had sent a reply without an end"), "{said}");
+    assert!(said.contains("sent a reply without an end"), "{said}");
     assert_eq!(outcome.class, OutcomeClass::Retryable);
 }
 
 #[tokio::test]
-async fn a_no_is_a_no_in_every_form_also_after_the_dot() {
-    let tries = forms("554").into_iter().map(async |form| {
+async fn a_refusal_is_recognized_in_every_form_also_after_the_dot() {
+    let attempts = forms("554").into_iter().map(async |form| {
         check_no(Step::Dot, raw(form.clone())).await;
         check_no(Step::Rcpt, raw(form)).await;
     });
-    futures_util::future::join_all(tries).await;
+    futures_util::future::join_all(attempts).await;
 }
 
 #[tokio::test]
-async fn an_answer_that_was_cut_off_after_its_digits_is_an_answer() {
+async fn a_reply_truncated_after_its_digits_counts() {
     let yes = (OutcomeClass::Delivered, "dot", Some(250));
     for cut in [&b"250"[..], b"250 2.0", b"250-", b"250-2.0.0 queued\r\n", b"250-a\r\n25"] {
         check(Step::Dot, Upset::RawThenDrop(cut), yes).await;
@@ -103,7 +103,7 @@ async fn an_answer_that_was_cut_off_after_its_digits_is_an_answer() {
     for cut in [&b""[..], b"25", b"2500 what\r\n"] {
         check(Step::Dot, Upset::RawThenDrop(cut), (OutcomeClass::Ambiguous, "dot", None)).await;
     }
-    // One that goes on for ever is heard as long as a step may take.
+    // An endless reply is read until the limit of the step.
     check_impatient(Step::Dot, Upset::Raw(b"250-2.0.0 queued\r\n"), yes).await;
 }
 
@@ -111,12 +111,12 @@ async fn check_impatient(step: Step, upset: Upset, expected: (OutcomeClass, &str
     let mailbox = Mailbox::start(Security::Plain, None).await;
     mailbox.script([vec![(step, upset)]]);
     let channel = email(impatient(step, spec(&mailbox, SmtpTls::None)));
-    let outcome = try_once(&channel).await;
+    let outcome = attempt(&channel).await;
     assert_eq!((outcome.class, outcome.phase, outcome.code), expected, "{outcome:?}");
 }
 
 #[tokio::test]
-async fn a_yes_that_nobody_asked_for_is_no_yes_and_a_no_counts() {
+async fn an_unsolicited_success_is_ignored_and_a_refusal_counts() {
     let delivered = (OutcomeClass::Delivered, "dot", Some(250));
     for (step, twice) in [
         (Step::Greeting, &b"220 a\r\n220 b\r\n"[..]),
@@ -137,11 +137,11 @@ async fn a_yes_that_nobody_asked_for_is_no_yes_and_a_no_counts() {
 }
 
 #[tokio::test]
-async fn what_is_no_mail_server_is_told_as_such() {
+async fn a_server_that_does_not_speak_smtp_is_reported() {
     let page = Upset::RawThenDrop(b"HTTP/1.1 400 Bad Request\r\nServer: x\r\n\r\n<html>");
     let (outcome, _) = outcome_of(vec![(Step::Greeting, page)]).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "hello"));
-    assert!(outcome.error.unwrap().contains("no reply of a mail server"));
+    assert!(outcome.error.unwrap().contains("not an SMTP reply"));
     assert!(outcome.snippet.unwrap().starts_with("HTTP/1.1 400 Bad Request"));
     let flood: &[u8] = Box::leak(b"220-and on\r\n".repeat(40_000).into_boxed_slice());
     let (outcome, _) = outcome_of(vec![(Step::Greeting, Upset::Raw(flood))]).await;
@@ -149,7 +149,7 @@ async fn what_is_no_mail_server_is_told_as_such() {
 }
 
 #[tokio::test]
-async fn keywords_are_heard_in_every_case_and_form() {
+async fn keywords_are_parsed_in_every_case_and_form() {
     for (first, second) in [
         (&b"250-m\r\n250 starttls\r\n"[..], &b"250-m\r\n250 auth plain login\r\n"[..]),
         (b"250-m\r\n250 StartTLS\r\n", b"250-m\r\n250 Auth Plain\r\n"),
@@ -158,14 +158,14 @@ async fn keywords_are_heard_in_every_case_and_form() {
     ] {
         let mailbox = Mailbox::start(Security::Starttls, LOGIN).await;
         mailbox.script([vec![(Step::Ehlo, Upset::Raw(first)), (Step::Ehlo, Upset::Raw(second))]]);
-        let outcome = try_once(&email(with_login(spec(&mailbox, SmtpTls::Starttls)))).await;
+        let outcome = attempt(&email(with_login(spec(&mailbox, SmtpTls::Starttls)))).await;
         assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
         assert_eq!(mailbox.mails()[0].user.as_deref(), Some("watch"));
     }
 }
 
 #[tokio::test]
-async fn questions_at_the_login_may_say_anything() {
+async fn challenges_may_have_any_text() {
     for (mechanisms, questions) in [
         ("LOGIN", &["334 RW1haWw6", "334 UGFzc3dvcnQ6"][..]),
         ("LOGIN", &["334 ", "334 "]),
@@ -179,13 +179,13 @@ async fn questions_at_the_login_may_say_anything() {
         let mailbox = Mailbox::start(Security::Plain, LOGIN).await;
         mailbox.offer_auth(mechanisms);
         mailbox.script([questions.iter().map(|&it| (Step::Auth, Upset::Ask(it))).collect()]);
-        let outcome = try_once(&email(with_login(spec(&mailbox, SmtpTls::None)))).await;
+        let outcome = attempt(&email(with_login(spec(&mailbox, SmtpTls::None)))).await;
         assert_eq!(outcome.class, OutcomeClass::Delivered, "for {questions:?}: {outcome:?}");
     }
 }
 
 #[tokio::test]
-async fn a_way_that_the_server_does_not_know_after_all_is_followed_by_the_next() {
+async fn an_unimplemented_mechanism_is_followed_by_the_next() {
     let unknown = Upset::Reply("504 5.5.4 unrecognized authentication type");
     let (outcome, mailbox) = outcome_of(vec![(Step::Auth, unknown)]).await;
     assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
@@ -193,7 +193,7 @@ async fn a_way_that_the_server_does_not_know_after_all_is_followed_by_the_next()
 }
 
 #[tokio::test]
-async fn a_login_that_no_way_fits_says_what_is_offered() {
+async fn without_a_common_mechanism_the_offered_ones_are_shown() {
     for (mechanisms, said) in [("CRAM-MD5 GSSAPI", "CRAM-MD5, GSSAPI"), ("", "none")] {
         let mailbox = Mailbox::start(Security::Plain, LOGIN).await;
         mailbox.offer_auth(mechanisms);
@@ -210,7 +210,7 @@ async fn a_server_that_knows_no_ehlo_is_greeted_with_helo() {
         let mailbox = Mailbox::start(Security::Plain, None).await;
         let helo = Upset::Reply("250 mailbox");
         mailbox.script([vec![(Step::Ehlo, Upset::Reply(no)), (Step::Helo, helo)]]);
-        let outcome = try_once(&email(spec(&mailbox, SmtpTls::None))).await;
+        let outcome = attempt(&email(spec(&mailbox, SmtpTls::None))).await;
         assert_eq!(outcome.class, OutcomeClass::Delivered, "for {no}: {outcome:?}");
     }
     // Where TLS or a login was asked for, there is none without EHLO.
@@ -219,19 +219,19 @@ async fn a_server_that_knows_no_ehlo_is_greeted_with_helo() {
         (Step::Ehlo, Upset::Reply("502 no")),
         (Step::Helo, Upset::Reply("250 mailbox")),
     ]]);
-    let outcome = try_once(&email(spec(&mailbox, SmtpTls::Starttls))).await;
+    let outcome = attempt(&email(spec(&mailbox, SmtpTls::Starttls))).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Misconfigured, "tls"));
 }
 
 #[tokio::test]
-async fn a_refused_greeting_is_a_greeting_also_after_tls_and_names_our_name() {
+async fn a_refused_ehlo_names_our_name() {
     let mailbox = Mailbox::start(Security::Starttls, None).await;
     let refused = Upset::Reply("501 5.5.4 Invalid domain name");
     let good = Upset::Raw(b"250-mailbox\r\n250 STARTTLS\r\n");
     mailbox.script([vec![(Step::Ehlo, good), (Step::Ehlo, refused)]]);
     let name = MailDomain::parse("watch.example.com").unwrap();
     let smtp = SmtpSpec { hello_name: Some(name), ..spec(&mailbox, SmtpTls::Starttls) };
-    let outcome = try_once(&email(smtp)).await;
+    let outcome = attempt(&email(smtp)).await;
     let found = (outcome.class, outcome.phase, outcome.code);
     assert_eq!(found, (OutcomeClass::Misconfigured, "hello", Some(501)), "{outcome:?}");
     assert!(outcome.error.unwrap().contains("`watch.example.com`"));
@@ -239,7 +239,7 @@ async fn a_refused_greeting_is_a_greeting_also_after_tls_and_names_our_name() {
 }
 
 #[tokio::test]
-async fn without_a_name_we_greet_with_one_that_servers_take() {
+async fn the_default_hello_name_is_valid() {
     let mailbox = Mailbox::start(Security::Plain, None).await;
     email(spec(&mailbox, SmtpTls::None)).probe().await;
     let talk = mailbox.talk();
@@ -256,15 +256,15 @@ async fn a_mail_takes_as_long_as_the_server_and_no_longer() {
     let mut fastest = Duration::MAX;
     for _ in 0..20 {
         let begun = std::time::Instant::now();
-        assert_eq!(try_once(&channel).await.class, OutcomeClass::Delivered);
+        assert_eq!(attempt(&channel).await.class, OutcomeClass::Delivered);
         fastest = fastest.min(begun.elapsed());
     }
     assert!(fastest < Duration::from_millis(38), "{fastest:?}");
 }
 
-/// Whatever a server says, a try ends, as something that the digits of the answer allow.
+/// Whatever a server sends, an attempt ends with an outcome that fits the digits of the reply.
 #[tokio::test]
-async fn no_bytes_of_a_server_do_harm() {
+async fn random_bytes_of_a_server_do_no_harm() {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut dice = move || {
         state ^= state << 13;
@@ -274,7 +274,7 @@ async fn no_bytes_of_a_server_do_harm() {
     };
     let steps =
         [Step::Greeting, Step::Ehlo, Step::Auth, Step::Mail, Step::Rcpt, Step::Data, Step::Dot];
-    let mut tries = Vec::new();
+    let mut attempts = Vec::new();
     for number in 0..140 {
         let step = steps[number % steps.len()];
         let digits = [&b"250"[..], b"554", b"354", b"451", b"235", b"220"][(dice() % 6) as usize];
@@ -283,7 +283,7 @@ async fn no_bytes_of_a_server_do_harm() {
             let byte = dice() as u8;
             bytes.push(if byte < 60 { b"\r\n-  25034"[(byte % 10) as usize] } else { byte });
         }
-        tries.push(async move {
+        attempts.push(async move {
             let shown = format!("{:?} at {step:?}", String::from_utf8_lossy(&bytes));
             let bytes: &'static [u8] = Box::leak(bytes.into_boxed_slice());
             let (outcome, _) = outcome_of(vec![(step, Upset::RawThenDrop(bytes))]).await;
@@ -300,5 +300,5 @@ async fn no_bytes_of_a_server_do_harm() {
             assert_eq!(outcome.class, definite, "for {shown}");
         });
     }
-    futures_util::future::join_all(tries).await;
+    futures_util::future::join_all(attempts).await;
 }

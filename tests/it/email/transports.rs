@@ -15,7 +15,7 @@ fn channel(name: &str, way: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_way_is_tried_and_the_step_that_failed_is_named() {
+async fn every_transport_is_probed_and_the_failed_step_is_named() {
     let mailbox = Mailbox::start(Security::Plain, None).await;
     let bench = Bench::new(Config::new("http://127.0.0.1:9/v1").text());
     let config = {

@@ -1,4 +1,4 @@
-//! Which addresses a webhook calls, and which it refuses at the last moment.
+//! Which addresses a webhook connects to, and which the SSRF guard blocks.
 
 use avatar_watch::domain::delivery::egress_policy::EgressPolicy;
 
@@ -11,29 +11,29 @@ fn reaching(url: &str, reach: EgressPolicy) -> Channel {
     build(spec)
 }
 
-/// Neither a try nor a probe gets anywhere, and both say why.
+/// An attempt and a probe both fail with the expected error.
 async fn check_refused(channel: &Channel, expected: &str) {
-    for outcome in [try_once(channel).await, channel.probe().await] {
+    for outcome in [attempt(channel).await, channel.probe().await] {
         assert_eq!(outcome.class, OutcomeClass::Misconfigured, "{outcome:?}");
         assert_eq!((outcome.phase, outcome.error.as_deref()), ("connect", Some(expected)));
     }
 }
 
 #[tokio::test]
-async fn the_metadata_of_a_cloud_is_never_called() {
+async fn cloud_metadata_addresses_are_blocked() {
     for url in [
         "http://169.254.169.254/latest/C4N4RYT0KEN",
         "http://2852039166/C4N4RYT0KEN",
         "https://0xa9.0376.43518/C4N4RYT0KEN",
     ] {
         for reach in [EgressPolicy::AllowPrivate, EgressPolicy::DenyPrivate] {
-            let expected = "`169.254.169.254` was not connected to: its address is link-local, as the \
-                            metadata services of clouds are";
+            let expected = "`169.254.169.254` was not connected to: its address is link-local, as \
+                            the metadata services of clouds are";
             check_refused(&reaching(url, reach), expected).await;
         }
     }
-    let expected = "`[64:ff9b::6464:64c8]` was not connected to: its address is the metadata service of \
-                    a cloud";
+    let expected = "`[64:ff9b::6464:64c8]` was not connected to: its address is the metadata \
+                    service of a cloud";
     check_refused(
         &reaching("http://[64:ff9b::100.100.100.200]/", EgressPolicy::AllowPrivate),
         expected,
@@ -42,7 +42,7 @@ async fn the_metadata_of_a_cloud_is_never_called() {
 }
 
 #[tokio::test]
-async fn near_receivers_are_called_unless_that_is_denied() {
+async fn private_addresses_are_allowed_unless_denied() {
     let receiver = Receiver::start().await;
     let by_address = receiver.url();
     let by_name = by_address.replace("127.0.0.1", "localhost");
@@ -50,20 +50,20 @@ async fn near_receivers_are_called_unless_that_is_denied() {
     for (url, host) in
         [(&by_address, "127.0.0.1"), (&by_name, "localhost"), (&mapped, "[::ffff:7f00:1]")]
     {
-        let outcome = try_once(&reaching(url, EgressPolicy::AllowPrivate)).await;
+        let outcome = attempt(&reaching(url, EgressPolicy::AllowPrivate)).await;
         assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
         let connections = receiver.connections();
         let expected = format!(
-            "`{host}` was not connected to: its address is this machine, which `deny_private` \
-             forbids"
+            "`{host}` was not connected to: its address is this very machine, which \
+             `deny_private` forbids"
         );
         check_refused(&reaching(url, EgressPolicy::DenyPrivate), &expected).await;
-        assert_eq!(receiver.connections(), connections, "`{host}` was called");
+        assert_eq!(receiver.connections(), connections, "`{host}` was connected to");
     }
 }
 
 #[tokio::test]
-async fn a_proxy_may_be_near_and_what_it_is_sent_to_may_not() {
+async fn deny_private_does_not_apply_to_the_proxy() {
     let (receiver, proxy) = (Receiver::start().await, Proxy::start(Manner::Pass).await);
     let through = |url: &str, proxy: &str, reach| {
         let mut spec = spec(url, &[SECRET], Duration::from_secs(8));
@@ -76,16 +76,16 @@ async fn a_proxy_may_be_near_and_what_it_is_sent_to_may_not() {
     let channel = through(&receiver.url(), &proxy.url(""), EgressPolicy::DenyPrivate);
     check_refused(&channel, expected).await;
     assert_eq!(proxy.asked().len(), 0);
-    // The name is for the proxy to look up, so it gets there.
+    // The proxy resolves the name, so the request gets there.
     let by_name = receiver.url().replace("127.0.0.1", "localhost");
     let channel = through(&by_name, &proxy.url(""), EgressPolicy::DenyPrivate);
     assert_eq!(channel.probe().await.class, OutcomeClass::Delivered);
-    try_once(&channel).await;
+    attempt(&channel).await;
     assert_eq!(proxy.asked().len(), 1);
     let proxy_by_name = proxy.url("").replace("127.0.0.1", "localhost");
     let channel = through(&by_name, &proxy_by_name, EgressPolicy::DenyPrivate);
     assert_eq!(channel.probe().await.class, OutcomeClass::Delivered);
-    try_once(&channel).await;
+    attempt(&channel).await;
     assert_eq!(proxy.asked().len(), 2);
     let expected = "`169.254.169.254` was not connected to: its address is link-local, as the metadata \
                     services of clouds are";

@@ -1,4 +1,4 @@
-//! What surrounds a try: the variables of the environment.
+//! The environment variables of an attempt.
 
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -23,7 +23,7 @@ fn proxy_variables_are_ignored() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let receiver = Receiver::start().await;
-        let outcome = try_once(&channel(&receiver.url())).await;
+        let outcome = attempt(&channel(&receiver.url())).await;
         assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
     });
 }

@@ -21,13 +21,13 @@ fn speaking(format: Format, url: &str) -> Channel {
     build(WebhookSpec { format, ..spec(url, &[], Duration::from_secs(8)) })
 }
 
-/// One try at a place with that path, which answers so.
-async fn told(format: Format, path: &str, answer: Answer) -> (Outcome, Received) {
+/// One attempt at a receiver with this path and response.
+async fn attempt_with(format: Format, path: &str, answer: Answer) -> (Outcome, Received) {
     let receiver = Receiver::start().await;
     receiver.script([answer]);
     let url = receiver.url().replace("/hook", path);
-    let outcome = try_once(&speaking(format, &url)).await;
-    assert_eq!(receiver.received().len(), 1, "one try is one request");
+    let outcome = attempt(&speaking(format, &url)).await;
+    assert_eq!(receiver.received().len(), 1, "one attempt is one request");
     (outcome, receiver.received().remove(0))
 }
 
@@ -39,7 +39,8 @@ fn body(request: &Received) -> Value {
 async fn slack_has_to_say_ok() {
     let check = async |status: u16, said: &str, expected: OutcomeClass| {
         let answer = Answer::status(status).body(said);
-        let (outcome, request) = told(Format::Slack, "/services/T/B/C4N4RYT0KEN", answer).await;
+        let (outcome, request) =
+            attempt_with(Format::Slack, "/services/T/B/C4N4RYT0KEN", answer).await;
         assert_eq!(outcome.class, expected, "for {status} {said}: {outcome:?}");
         assert_eq!(body(&request)["blocks"][0]["type"], "header");
         assert!(!request.has_header("webhook-signature"));
@@ -54,7 +55,7 @@ async fn slack_has_to_say_ok() {
 
 /// An answer that is none of HTTP: it came after the post, which is most likely to be seen.
 #[tokio::test]
-async fn an_answer_that_cannot_be_read_is_told_from_none() {
+async fn an_unreadable_response_differs_from_none() {
     let check = async |format: Format, head: &str, expected: (&str, &str)| {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/services/T/B/X", listener.local_addr().unwrap());
@@ -66,7 +67,7 @@ async fn an_answer_that_cannot_be_read_is_told_from_none() {
             stream.shutdown().await.unwrap();
         };
         let channel = speaking(format, &url);
-        let (outcome, ()) = tokio::join!(try_once(&channel), answer);
+        let (outcome, ()) = tokio::join!(attempt(&channel), answer);
         let found = (outcome.class, outcome.phase, outcome.code);
         assert_eq!(found, (OutcomeClass::Ambiguous, expected.0, None), "for {head:?}");
         assert!(outcome.error.as_ref().unwrap().contains(expected.1), "{outcome:?}");
@@ -82,32 +83,32 @@ async fn an_answer_that_cannot_be_read_is_told_from_none() {
     ] {
         check(Format::Slack, head, ("garbled_response", is_no_http)).await;
     }
-    // Whoever knows an event by its id is sent it again.
+    // Programs recognize a repeat by its id, so the message is sent again.
     check(Format::Standard, "ICY 200 OK", ("response", is_no_http)).await;
     check(Format::Slack, "", ("garbled_response", is_no_http)).await;
 }
 
 #[tokio::test]
-async fn discord_is_asked_to_wait_and_its_wait_is_kept() {
+async fn discord_gets_wait_true_and_its_delay_is_kept() {
     let answer = Answer::status(429).body(r#"{"retry_after":0.376,"global":false}"#);
-    let (outcome, request) = told(Format::Discord, "/api/webhooks/1/x", answer).await;
+    let (outcome, request) = attempt_with(Format::Discord, "/api/webhooks/1/x", answer).await;
     assert_eq!(request.path, "/api/webhooks/1/x?wait=true");
     assert_eq!(outcome.class, OutcomeClass::Throttled);
     assert_eq!(outcome.retry_after, Some(Duration::from_millis(376)));
     assert_eq!(body(&request)["allowed_mentions"], json!({ "parse": [] }));
     let gone = Answer::status(404).body(r#"{"message":"Unknown Webhook","code":10015}"#);
-    let (outcome, _) = told(Format::Discord, "/api/webhooks/1/x", gone).await;
+    let (outcome, _) = attempt_with(Format::Discord, "/api/webhooks/1/x", gone).await;
     assert_eq!(outcome.class, OutcomeClass::Gone);
 }
 
 #[tokio::test]
 async fn teams_accepts_with_202() {
-    let (outcome, request) = told(Format::Teams, "/w?sig=x", Answer::status(202)).await;
+    let (outcome, request) = attempt_with(Format::Teams, "/w?sig=x", Answer::status(202)).await;
     assert_eq!((outcome.class, request.path.as_str()), (OutcomeClass::Delivered, "/w?sig=x"));
     let failed = "Webhook message delivery failed with error: Microsoft Teams endpoint returned \
                   HTTP error 429 with ContextId x";
     let answer = Answer::status(200).body(failed);
-    let (outcome, _) = told(Format::Teams, "/w?sig=x", answer).await;
+    let (outcome, _) = attempt_with(Format::Teams, "/w?sig=x", answer).await;
     assert_eq!((outcome.class, outcome.code), (OutcomeClass::Throttled, Some(200)));
     assert_eq!(outcome.snippet.as_deref(), Some(failed));
 }
@@ -119,42 +120,43 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn an_answer_is_read_whatever_its_coding() {
+async fn a_response_is_decoded_whatever_its_coding() {
     let coded = |status: u16, body: &str| {
         Answer::status(status).header("content-encoding", "X-GZip").body(gzip(body.as_bytes()))
     };
     let path = "/hook";
-    let (outcome, request) = told(Format::Slack, path, coded(200, "ok")).await;
+    let (outcome, request) = attempt_with(Format::Slack, path, coded(200, "ok")).await;
     assert_eq!((outcome.class, outcome.snippet.as_deref()), (OutcomeClass::Delivered, Some("ok")));
     assert!(!request.has_header("accept-encoding"), "no coding is asked for");
     let limited = coded(429, r#"{"retry_after":0.376,"global":false}"#);
-    let (outcome, _) = told(Format::Discord, path, limited).await;
+    let (outcome, _) = attempt_with(Format::Discord, path, limited).await;
     assert_eq!(outcome.retry_after, Some(Duration::from_millis(376)));
     let gone = coded(404, r#"{"message":"Unknown Webhook","code":10015}"#);
-    assert_eq!(told(Format::Discord, path, gone).await.0.class, OutcomeClass::Gone);
+    assert_eq!(attempt_with(Format::Discord, path, gone).await.0.class, OutcomeClass::Gone);
     let quota = coded(429, r#"{"code":42908,"http":429}"#);
-    let (outcome, _) = told(Format::Ntfy, path, quota).await;
+    let (outcome, _) = attempt_with(Format::Ntfy, path, quota).await;
     assert_eq!(outcome.retry_after, Some(Duration::from_hours(3)));
     let failed = coded(200, "delivery failed with error: HTTP error 413");
-    assert_eq!(told(Format::Teams, path, failed).await.0.class, OutcomeClass::Rejected);
+    assert_eq!(attempt_with(Format::Teams, path, failed).await.0.class, OutcomeClass::Rejected);
     // What cannot be decoded is named, and not shown as it is.
     for (coding, words) in
         [("dcb", "not known, `dcb`"), ("gzip", "is not the `gzip`"), (CANARY, "not known, `***`")]
     {
         let answer = Answer::status(200).header("content-encoding", coding).body("ok");
-        let (outcome, _) = told(Format::Slack, &format!("{path}/{CANARY}"), answer).await;
+        let (outcome, _) = attempt_with(Format::Slack, &format!("{path}/{CANARY}"), answer).await;
         assert_eq!((outcome.class, &outcome.snippet), (OutcomeClass::Ambiguous, &None));
         assert!(outcome.error.as_ref().unwrap().contains(words), "{outcome:?}");
     }
     let answer = Answer::status(200).header("content-encoding", "dcb");
-    assert_eq!(told(Format::Standard, path, answer).await.0.class, OutcomeClass::Delivered);
+    assert_eq!(attempt_with(Format::Standard, path, answer).await.0.class, OutcomeClass::Delivered);
 }
 
 #[tokio::test]
-async fn what_answers_in_the_place_of_a_chat_has_taken_nothing() {
+async fn a_page_in_place_of_a_chat_is_no_delivery() {
     for format in [Format::Slack, Format::Discord, Format::Teams, Format::Ntfy] {
         for page in ["<!DOCTYPE html><title>Sign in</title>", "{\"error\":\"no\"}"] {
-            let (outcome, _) = told(format.clone(), "/hook", Answer::status(200).body(page)).await;
+            let (outcome, _) =
+                attempt_with(format.clone(), "/hook", Answer::status(200).body(page)).await;
             assert_eq!(outcome.class, OutcomeClass::Retryable, "for {format:?}: {page}");
             assert!(outcome.help.unwrap().contains("sign-in"), "for {format:?}: {page}");
         }
@@ -162,16 +164,17 @@ async fn what_answers_in_the_place_of_a_chat_has_taken_nothing() {
 }
 
 #[tokio::test]
-async fn ntfy_gets_its_topic_at_its_root_and_nobody_else_sees_it() {
+async fn ntfy_gets_the_topic_in_the_body_and_it_is_not_stored() {
     let channel = speaking(Format::Ntfy, "https://ntfy.example/tpc");
-    let stored = String::from_utf8(parcel(&channel).body).unwrap();
+    let stored = String::from_utf8(message(&channel).body).unwrap();
     assert!(!stored.contains("tpc"), "the topic is a password: {stored}");
     let answer = Answer::status(429).body(r#"{"code":42908,"topic":"tpc"}"#);
-    let (outcome, request) = told(Format::Ntfy, "/tpc", answer).await;
+    let (outcome, request) = attempt_with(Format::Ntfy, "/tpc", answer).await;
     assert_eq!(request.path, "/");
     assert_eq!(body(&request)["topic"], "tpc");
     let message = r#"{"id":"x","event":"message"}"#;
-    let (taken, request) = told(Format::Ntfy, "/ntfy/tpc", Answer::status(200).body(message)).await;
+    let (taken, request) =
+        attempt_with(Format::Ntfy, "/ntfy/tpc", Answer::status(200).body(message)).await;
     assert_eq!((taken.class, request.path.as_str()), (OutcomeClass::Delivered, "/ntfy/"));
     assert_eq!(body(&request)["topic"], "tpc");
     assert_eq!(outcome.class, OutcomeClass::Throttled);
@@ -196,7 +199,7 @@ async fn a_signature_is_over_the_bytes_that_are_sent() {
         let spec = spec(&receiver.url(), &[SECRET], Duration::from_secs(8));
         let accepts = Accepts::AnySuccess;
         assert_eq!(
-            try_once(&build(WebhookSpec { format, accepts, ..spec })).await.class,
+            attempt(&build(WebhookSpec { format, accepts, ..spec })).await.class,
             OutcomeClass::Delivered
         );
     }

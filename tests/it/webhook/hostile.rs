@@ -1,6 +1,6 @@
 //! The hostile receiver: it refuses, breaks off, drips, floods, stalls, lies and sends elsewhere.
 //!
-//! Whatever it does, a try ends in time, and is one request on one connection.
+//! Whatever it does, an attempt ends in time, and is one request on one connection.
 
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ async fn a_redirect_is_not_followed() {
 }
 
 #[tokio::test]
-async fn once_the_request_is_out_a_lost_answer_leaves_a_doubt() {
+async fn a_lost_response_is_ambiguous() {
     let check = async |answer: Answer| {
         let outcome = impatient_outcome_of(answer.clone()).await;
         assert_eq!(outcome.class, OutcomeClass::Ambiguous, "for {answer:?}: {outcome:?}");
@@ -40,7 +40,7 @@ async fn once_the_request_is_out_a_lost_answer_leaves_a_doubt() {
 }
 
 #[tokio::test]
-async fn a_good_head_counts_whatever_becomes_of_the_body() {
+async fn a_success_counts_without_its_body() {
     for answer in [Answer::OkThenStall, Answer::Drip, Answer::Flood, Answer::CutBody] {
         let outcome = impatient_outcome_of(answer.clone()).await;
         assert_eq!(outcome.class, OutcomeClass::Delivered, "for {answer:?}: {outcome:?}");
@@ -50,20 +50,20 @@ async fn a_good_head_counts_whatever_becomes_of_the_body() {
 }
 
 #[tokio::test]
-async fn who_does_not_take_the_connection_is_tried_again() {
+async fn a_refused_connection_is_retried() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = closed.local_addr().unwrap().port();
     drop(closed);
     let channel = channel(&format!("http://127.0.0.1:{port}/"));
-    let refused = try_once(&channel).await;
+    let refused = attempt(&channel).await;
     assert_eq!((refused.class, refused.phase), (OutcomeClass::Retryable, "connect"));
     let probed = channel.probe().await;
     assert_eq!((probed.class, probed.phase), (OutcomeClass::Retryable, "connect"));
 }
 
 #[tokio::test]
-async fn a_name_without_an_address_is_a_failure_of_the_look_up() {
-    let outcome = try_once(&channel("http://no-such-host.invalid/hook")).await;
+async fn a_name_without_an_address_fails_to_resolve() {
+    let outcome = attempt(&channel("http://no-such-host.invalid/hook")).await;
     assert_eq!(outcome.phase, "resolve", "{outcome:?}");
     assert_ne!(outcome.class, OutcomeClass::Ambiguous);
 }
@@ -71,13 +71,13 @@ async fn a_name_without_an_address_is_a_failure_of_the_look_up() {
 #[tokio::test]
 async fn without_tls_or_trust_nothing_is_sent() {
     let plain = Receiver::start().await;
-    let outcome = try_once(&channel(&plain.url().replace("http:", "https:"))).await;
+    let outcome = attempt(&channel(&plain.url().replace("http:", "https:"))).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "tls"), "{outcome:?}");
     assert!(plain.received().is_empty());
     // Any server with a certificate of its own will do.
     let stranger = Mailbox::start(Security::Implicit, None).await;
     let url = format!("https://localhost:{}/{CANARY}", stranger.port());
-    let outcome = try_once(&channel(&url)).await;
+    let outcome = attempt(&channel(&url)).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "tls"), "{outcome:?}");
     assert!(outcome.error.unwrap().contains("certificate"));
     for (host, year_of_end) in [("127.0.0.2", 4000), ("127.0.0.1", 2001)] {
@@ -85,38 +85,38 @@ async fn without_tls_or_trust_nothing_is_sent() {
         let server = TlsServer::start(&identity, "HTTP/1.1 200 OK\r\n\r\n").await;
         let mut spec = spec(&server.base_url(), &[SECRET], Duration::from_secs(8));
         spec.ca_pem = Some(identity.pem().into_bytes());
-        let outcome = try_once(&build(spec)).await;
+        let outcome = attempt(&build(spec)).await;
         assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "tls"), "{host}");
         assert_eq!(server.requests(), 0, "nothing is sent to `{host}`");
     }
 }
 
 #[tokio::test]
-async fn an_authority_of_ones_own_is_trusted_by_the_channel_that_names_it_alone() {
+async fn a_ca_file_is_trusted_by_its_channel_only() {
     let identity = Identity::self_signed("127.0.0.1", 4000);
     let server = TlsServer::start(&identity, "HTTP/1.1 204 No Content\r\n\r\n").await;
     let mut trusting = spec(&server.base_url(), &[SECRET], Duration::from_secs(8));
-    assert_eq!(try_once(&build(trusting.clone())).await.phase, "tls");
+    assert_eq!(attempt(&build(trusting.clone())).await.phase, "tls");
     trusting.ca_pem = Some(identity.pem().into_bytes());
-    let outcome = try_once(&build(trusting.clone())).await;
+    let outcome = attempt(&build(trusting.clone())).await;
     assert_eq!((outcome.class, outcome.code), (OutcomeClass::Delivered, Some(204)), "{outcome:?}");
     assert_eq!(server.requests(), 1);
     assert_eq!(server.offers(), [["http/1.1"], ["http/1.1"]]);
     trusting.ca_pem =
         Some(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----".to_vec());
-    // The config refuses such a file; whoever builds one all the same is trusted by nobody new.
-    let outcome = try_once(&build(trusting)).await;
+    // The config refuses such a file; here it adds no trust.
+    let outcome = attempt(&build(trusting)).await;
     assert_eq!((outcome.class, server.requests()), (OutcomeClass::Local, 1), "{outcome:?}");
 }
 
 #[tokio::test]
-async fn tls_that_breaks_after_the_request_is_out_leaves_a_doubt() {
+async fn tls_that_breaks_after_the_request_is_ambiguous() {
     let identity = Identity::self_signed("127.0.0.1", 4000);
     let server = TlsServer::start(&identity, "HTTP/1.1 200 OK\r\n\r\n").await;
     server.break_off();
     let mut spec = spec(&server.base_url(), &[SECRET], Duration::from_secs(8));
     spec.ca_pem = Some(identity.pem().into_bytes());
-    let outcome = try_once(&build(spec)).await;
+    let outcome = attempt(&build(spec)).await;
     assert_eq!(server.requests(), 1);
     let found = (outcome.class, outcome.phase);
     assert_eq!(found, (OutcomeClass::Ambiguous, "response"), "{outcome:?}");
@@ -124,10 +124,10 @@ async fn tls_that_breaks_after_the_request_is_out_leaves_a_doubt() {
 }
 
 #[tokio::test]
-async fn who_hangs_up_at_once_may_have_taken_it() {
+async fn a_connection_closed_at_once_is_ambiguous() {
     let receiver = Receiver::start().await;
     receiver.hang_up();
-    let outcome = try_once(&channel(&receiver.url())).await;
+    let outcome = attempt(&channel(&receiver.url())).await;
     assert!(
         matches!(outcome.class, OutcomeClass::Ambiguous | OutcomeClass::Retryable),
         "{outcome:?}"
@@ -136,7 +136,7 @@ async fn who_hangs_up_at_once_may_have_taken_it() {
 }
 
 #[tokio::test]
-async fn who_never_takes_the_connection_is_given_up_in_time() {
+async fn a_connection_that_is_never_accepted_times_out() {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let listener = socket.listen(1).unwrap();
@@ -149,14 +149,14 @@ async fn who_never_takes_the_connection_is_given_up_in_time() {
     }
     let begun = Instant::now();
     let channel = channel_with(&format!("http://{address}/"), &[SECRET], SHORT);
-    let outcome = try_once(&channel).await;
+    let outcome = attempt(&channel).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "connect"));
     assert!(outcome.error.unwrap().contains("in time"));
     assert!(begun.elapsed() < SHORT * 3);
 }
 
 #[tokio::test]
-async fn as_many_tries_as_requests_whatever_comes_back() {
+async fn each_attempt_is_one_request_whatever_the_response() {
     let receiver = Receiver::start().await;
     let elsewhere = Receiver::start().await;
     let wait = |value| Answer::status(429).header("retry-after", value);
@@ -182,12 +182,12 @@ async fn as_many_tries_as_requests_whatever_comes_back() {
         Answer::OkThenStall,
         Answer::Stall,
     ];
-    let tries = script.len();
+    let attempts = script.len();
     receiver.script(script);
     let channel = channel_with(&receiver.url(), &[SECRET], SHORT);
-    for _ in 0..tries {
-        try_once(&channel).await;
+    for _ in 0..attempts {
+        attempt(&channel).await;
     }
-    assert_eq!((receiver.received().len(), receiver.connections()), (tries, tries));
+    assert_eq!((receiver.received().len(), receiver.connections()), (attempts, attempts));
     assert_eq!(elsewhere.connections(), 0);
 }

@@ -22,7 +22,7 @@ fn config(base_url: &str, url: &str, keys: &str) -> Config {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn headers_and_the_proxy_are_used_and_no_secret_is_seen_anywhere() {
+async fn headers_and_the_proxy_are_used_and_no_secret_is_shown() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let proxy = Proxy::start(Manner::Pass).await;
     let url = receiver.url().replace("/hook", "/h/C4N4RY-url?sig=C4N4RY-sig");
@@ -55,7 +55,7 @@ async fn headers_and_the_proxy_are_used_and_no_secret_is_seen_anywhere() {
         assert_eq!(request.header("authorization"), "Bearer C4N4RY-login");
         assert_eq!(request.verify(SECRET), Ok(()));
     }
-    assert_eq!((received.len(), proxy.asked().len()), (5, 5), "one request for each try");
+    assert_eq!((received.len(), proxy.asked().len()), (5, 5), "one request for each attempt");
     assert_eq!(bench.json(&["deliveries", "show", id, "--json"])["attempts"], 5);
     for arguments in [
         &["deliveries", "show", id] as &[&str],
@@ -79,7 +79,7 @@ async fn headers_and_the_proxy_are_used_and_no_secret_is_seen_anywhere() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_authority_of_ones_own_stands_beside_the_config() {
+async fn a_ca_file_is_relative_to_the_config() {
     let argil = FakeArgil::start();
     let identity = Identity::self_signed("127.0.0.1", 4000);
     let server = TlsServer::start(&identity, "HTTP/1.1 204 No Content\r\n\r\n").await;
@@ -95,15 +95,15 @@ async fn an_authority_of_ones_own_stands_beside_the_config() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_address_is_told_by_check_and_by_the_channel() {
+async fn a_blocked_address_is_reported_by_check_and_the_channel() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let near = config(argil.base_url().as_ref(), &receiver.url(), "");
     let bench = Bench::new(near.clone().with("deny_private = true\n").text());
     let checked = bench.run(&["check"]);
     let shown = stderr(&checked);
     assert_eq!(checked.status.code(), Some(2), "{shown}");
-    let told = "`channels.ops.url` leads to `127.0.0.1`, which is this machine\n  help: ";
-    assert!(shown.contains(told) && shown.contains("avatar-watch.toml:22: "), "{shown}");
+    let problem = "`channels.ops.url` leads to `127.0.0.1`, which is this very machine\n  help: ";
+    assert!(shown.contains(problem) && shown.contains("avatar-watch.toml:22: "), "{shown}");
     bench.configure(near.text());
     let settings = file::load(&ConfigFile::named(bench.config()), &Environment::default()).unwrap();
     let mut ops = settings.channels.into_values().next().unwrap();
@@ -120,7 +120,7 @@ async fn a_refused_address_is_told_by_check_and_by_the_channel() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_template_that_does_not_fit_is_logged_once_and_shown_with_its_delivery() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    // The samples know no such status, so the trouble comes with the news.
+    // No sample has this status, so the failure comes with the event.
     let keys = "events = [\"avatar.status_changed\", \"avatar.ready\"]\nformat = \"template\"\n\
                 template = { a = \"{% if status[:3] == 'ODD' %}{{ nope }}{% endif %}\
                 {{ type }}\" }\n";

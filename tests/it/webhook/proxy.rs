@@ -1,4 +1,4 @@
-//! A webhook through a proxy: what passes, whose fault a failure is, and what stays hidden.
+//! Webhooks through a proxy: requests, classification of failures, masked secrets.
 
 use std::io::Write as _;
 
@@ -35,7 +35,7 @@ fn check(outcome: &Outcome, class: OutcomeClass, phase: &str, error: &str) {
 async fn a_message_passes_through_the_proxy_with_its_login() {
     let (receiver, proxy) = (Receiver::start().await, Proxy::start(Manner::Pass).await);
     let channel = through(&receiver.url(), &proxy.url(LOGIN), Duration::from_secs(8));
-    let outcome = try_once(&channel).await;
+    let outcome = attempt(&channel).await;
     assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
     let received = receiver.wait_for(1).await;
     assert_eq!(received[0].verify(SECRET), Ok(()));
@@ -53,11 +53,11 @@ async fn tls_goes_through_a_tunnel_and_the_proxy_sees_nothing() {
     let proxy = Proxy::start(Manner::Pass).await;
     let mut trusting = spec(&server.base_url(), &[SECRET], Duration::from_secs(8));
     trusting.proxy = Some(Secret::new(proxy.url(LOGIN)));
-    // It is the receiver that nobody trusts, so it is the receiver's fault.
-    let outcome = try_once(&build(trusting.clone())).await;
+    // The receiver's certificate is not trusted, so the failure is the receiver's.
+    let outcome = attempt(&build(trusting.clone())).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "tls"), "{outcome:?}");
     trusting.ca_pem = Some(identity.pem().into_bytes());
-    let outcome = try_once(&build(trusting)).await;
+    let outcome = attempt(&build(trusting)).await;
     assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
     assert_eq!(server.requests(), 1);
     let asked = proxy.asked();
@@ -70,32 +70,32 @@ async fn tls_goes_through_a_tunnel_and_the_proxy_sees_nothing() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_is_down_is_our_own_fault() {
+async fn a_proxy_that_is_down_is_a_local_failure() {
     let receiver = Receiver::start().await;
     let refused = "the proxy `127.0.0.1` refused the connection";
     let nowhere = format!("http://{LOGIN}127.0.0.1:{}", free_port().await);
     for url in [receiver.url(), receiver.url().replace("http:", "https:")] {
         let channel = through(&url, &nowhere, Duration::from_secs(8));
-        check(&try_once(&channel).await, OutcomeClass::Local, "connect", refused);
+        check(&attempt(&channel).await, OutcomeClass::Local, "connect", refused);
         check(&channel.probe().await, OutcomeClass::Local, "connect", refused);
         let lost = format!("http://{LOGIN}no-such-proxy.invalid:3128");
         for outcome in [
-            try_once(&through(&url, &lost, Duration::from_secs(8))).await,
+            attempt(&through(&url, &lost, Duration::from_secs(8))).await,
             through(&url, &lost, Duration::from_secs(8)).probe().await,
         ] {
             assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Local, "resolve"));
             assert!(outcome.error.unwrap().starts_with("the proxy `no-such-proxy.invalid` "));
         }
     }
-    assert_eq!(receiver.connections(), 0, "nobody goes around the proxy");
+    assert_eq!(receiver.connections(), 0, "no connection bypasses the proxy");
 }
 
 #[tokio::test]
-async fn a_tunnel_that_is_refused_is_no_fault_of_the_receiver() {
+async fn a_refused_tunnel_is_no_failure_of_the_receiver() {
     let check = async |manner: Manner, class: OutcomeClass, code: Option<u16>, error: &str| {
         let proxy = Proxy::start(manner).await;
         let channel = through("https://hooks.example/C4N4RYT0KEN", &proxy.url(LOGIN), SHORT);
-        for outcome in [try_once(&channel).await, channel.probe().await] {
+        for outcome in [attempt(&channel).await, channel.probe().await] {
             self::check(&outcome, class, "proxy", error);
             assert_eq!(outcome.code, code, "for {manner:?}");
             assert!(outcome.help.is_some(), "for {manner:?}");
@@ -126,29 +126,29 @@ async fn a_tunnel_that_is_refused_is_no_fault_of_the_receiver() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_wants_another_login_says_which() {
+async fn a_proxy_that_requires_another_scheme_is_explained() {
     let challenges = "HTTP/1.1 407 No\r\nProxy-Authenticate: Negotiate\r\nProxy-Authenticate: \
                       NTLM\r\nconnection: close\r\n\r\n";
     let error = "the proxy `127.0.0.1` requires a login by negotiate or ntlm, not by basic";
     for url in ["https://hooks.example/C4N4RYT0KEN", "http://hooks.example/C4N4RYT0KEN"] {
         let proxy = Proxy::start(Manner::Say(challenges.as_bytes())).await;
-        let outcome = try_once(&through(url, &proxy.url(LOGIN), SHORT)).await;
+        let outcome = attempt(&through(url, &proxy.url(LOGIN), SHORT)).await;
         check(&outcome, OutcomeClass::Misconfigured, "proxy", error);
         assert!(outcome.help.unwrap().contains("only basic"), "{outcome:?}");
     }
 }
 
 #[tokio::test]
-async fn a_proxy_that_asks_for_a_login_by_our_password_does_not_show_it() {
+async fn a_scheme_that_equals_our_password_is_masked() {
     let challenge = b"HTTP/1.1 407 No\r\nProxy-Authenticate: C4N4RYT0KEN\r\n\r\n";
     let proxy = Proxy::start(Manner::Say(challenge)).await;
     let channel = through("https://hooks.example/x", &proxy.url(LOGIN), SHORT);
     let error = "the proxy `127.0.0.1` requires a login by ***, not by basic";
-    check(&try_once(&channel).await, OutcomeClass::Misconfigured, "proxy", error);
+    check(&attempt(&channel).await, OutcomeClass::Misconfigured, "proxy", error);
 }
 
 #[tokio::test]
-async fn what_a_proxy_says_is_read_through_interim_answers_chunks_and_codings() {
+async fn a_refusal_of_a_proxy_is_decoded() {
     let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
     gzip.write_all(b"blocked by policy").unwrap();
     let gzip = gzip.finish().unwrap();
@@ -159,33 +159,33 @@ async fn what_a_proxy_says_is_read_through_interim_answers_chunks_and_codings() 
     let chunked = [chunked.as_bytes(), &gzip, b"\r\n0\r\n\r\n"].concat();
     for answer in [plain, chunked] {
         let proxy = Proxy::start(Manner::Say(Box::leak(answer.into_boxed_slice()))).await;
-        let outcome = try_once(&through("https://hooks.example/x", &proxy.url(LOGIN), SHORT)).await;
+        let outcome = attempt(&through("https://hooks.example/x", &proxy.url(LOGIN), SHORT)).await;
         assert_eq!((outcome.class, outcome.code), (OutcomeClass::Misconfigured, Some(403)));
         assert_eq!(outcome.snippet.as_deref(), Some("blocked by policy"));
     }
 }
 
 #[tokio::test]
-async fn a_proxy_that_breaks_or_stalls_is_told_from_one_that_refuses() {
+async fn a_proxy_that_breaks_or_stalls_differs_from_one_that_refuses() {
     let url = "https://hooks.example/C4N4RYT0KEN";
     let reset = Proxy::start(Manner::Reset).await;
-    let error = "the proxy `127.0.0.1` broke the connection";
+    let error = "the proxy `127.0.0.1` reset the connection";
     let channel = through(url, &reset.url(LOGIN), SHORT);
-    check(&try_once(&channel).await, OutcomeClass::Local, "connect", error);
-    // Nobody can tell whether the proxy stalls, or the receiver behind it.
+    check(&attempt(&channel).await, OutcomeClass::Local, "connect", error);
+    // Either the proxy stalls, or the receiver behind it.
     let stalling = Proxy::start(Manner::Stall).await;
     let channel = through(url, &stalling.url(LOGIN), SHORT);
     let error = "`hooks.example` was not connected to in time, through the proxy `127.0.0.1`";
-    check(&try_once(&channel).await, OutcomeClass::Retryable, "connect", error);
+    check(&attempt(&channel).await, OutcomeClass::Retryable, "connect", error);
     let error = "the proxy `127.0.0.1` did not accept the connection in time";
     check(&channel.probe().await, OutcomeClass::Local, "connect", error);
 }
 
 #[tokio::test]
-async fn what_a_proxy_says_is_shown_without_our_login() {
+async fn our_credentials_are_masked_in_a_refusal_of_a_proxy() {
     let proxy = Proxy::start(Manner::Refuse(403)).await;
     let channel = through("https://hooks.example/x", &proxy.url(LOGIN), SHORT);
-    let outcome = try_once(&channel).await;
+    let outcome = attempt(&channel).await;
     let snippet = outcome.snippet.clone().unwrap();
     assert!(snippet.to_lowercase().starts_with(HIDDEN), "{snippet}");
     assert!(!format!("{outcome:?}").contains(CANARY), "{outcome:?}");
@@ -196,20 +196,20 @@ async fn what_a_proxy_says_is_shown_without_our_login() {
 async fn once_the_tunnel_is_open_a_failure_is_the_receivers() {
     let (receiver, proxy) = (Receiver::start().await, Proxy::start(Manner::Pass).await);
     let url = receiver.url().replace("http:", "https:");
-    let outcome = try_once(&through(&url, &proxy.url(LOGIN), SHORT)).await;
+    let outcome = attempt(&through(&url, &proxy.url(LOGIN), SHORT)).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "tls"), "{outcome:?}");
     assert!(receiver.received().is_empty());
     let breaking = Proxy::start(Manner::OpenAndBreak).await;
-    let outcome = try_once(&through(&url, &breaking.url(LOGIN), SHORT)).await;
+    let outcome = attempt(&through(&url, &breaking.url(LOGIN), SHORT)).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "connect"));
     assert!(outcome.error.unwrap().starts_with("`127.0.0.1` "));
 }
 
 #[tokio::test]
-async fn what_a_proxy_answers_in_place_of_the_receiver_is_an_answer() {
+async fn a_response_of_a_forwarding_proxy_is_classified() {
     let check = async |manner: Manner, class: OutcomeClass, phase: &str| {
         let (receiver, proxy) = (Receiver::start().await, Proxy::start(manner).await);
-        let outcome = try_once(&through(&receiver.url(), &proxy.url(LOGIN), SHORT)).await;
+        let outcome = attempt(&through(&receiver.url(), &proxy.url(LOGIN), SHORT)).await;
         assert_eq!((outcome.class, outcome.phase), (class, phase), "for {manner:?}: {outcome:?}");
         let snippet = outcome.snippet.as_deref().unwrap_or(HIDDEN);
         assert!(snippet.to_lowercase().starts_with(HIDDEN), "{snippet}");
@@ -224,11 +224,11 @@ async fn what_a_proxy_answers_in_place_of_the_receiver_is_an_answer() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_marks_its_answers_is_blamed_for_them() {
+async fn a_response_with_headers_of_a_proxy_is_the_proxys() {
     let check = async |answer: &'static str, class: OutcomeClass, phase: &str| {
         let (receiver, proxy) =
             (Receiver::start().await, Proxy::start(Manner::Say(answer.as_bytes())).await);
-        let outcome = try_once(&through(&receiver.url(), &proxy.url(LOGIN), SHORT)).await;
+        let outcome = attempt(&through(&receiver.url(), &proxy.url(LOGIN), SHORT)).await;
         assert_eq!((outcome.class, outcome.phase), (class, phase), "{answer}: {outcome:?}");
     };
     let denied = "HTTP/1.1 403 Forbidden\r\nX-Squid-Error: ERR_ACCESS_DENIED 0\r\n\r\n<html>";
@@ -239,7 +239,7 @@ async fn a_proxy_that_marks_its_answers_is_blamed_for_them() {
 }
 
 #[tokio::test]
-async fn a_probe_comes_no_farther_than_a_proxy_that_passes_requests_on() {
+async fn a_probe_ends_at_a_forwarding_proxy() {
     let proxy = Proxy::start(Manner::Pass).await;
     let outcome = through("http://hooks.example/x", &proxy.url(""), SHORT).probe().await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Delivered, "proxy"));

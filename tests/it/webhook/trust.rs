@@ -1,5 +1,5 @@
-//! TLS with a receiver whose certificate is not good, in each way in which they are not: what is
-//! said, and what mends it, by a try and by a probe alike. Nothing is ever sent.
+//! TLS with a receiver that has a bad certificate, in each way: the error and the fix, for attempts
+//! and probes alike. Nothing is sent.
 
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa};
 
@@ -9,13 +9,13 @@ use crate::harness::tls::{Identity, TlsServer};
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
-/// A try and a probe at a server of that identity; `trusted` is the client's file of authorities.
+/// An attempt and a probe at a server with this identity; `trusted` is the client's `ca_file`.
 async fn check(identity: &Identity, trusted: Option<&Identity>, said: &str, help: &str) {
     let server = TlsServer::start(identity, OK).await;
     let mut spec = spec(&server.base_url(), &[SECRET], Duration::from_secs(8));
     spec.ca_pem = trusted.map(|identity| identity.pem().into_bytes());
     let channel = build(spec);
-    for outcome in [try_once(&channel).await, channel.probe().await] {
+    for outcome in [attempt(&channel).await, channel.probe().await] {
         let found = (outcome.class, outcome.phase);
         assert_eq!(found, (OutcomeClass::Retryable, "tls"), "{outcome:?}");
         let error = outcome.error.unwrap();
@@ -34,7 +34,7 @@ fn with(make: impl FnOnce(&mut CertificateParams)) -> Identity {
 }
 
 #[tokio::test]
-async fn every_bad_certificate_is_told_in_words_with_its_mend() {
+async fn every_bad_certificate_is_explained_with_a_fix() {
     let authority = with(|it| it.is_ca = IsCa::Ca(BasicConstraints::Unconstrained));
     check(&authority, Some(&authority), "(`CA:TRUE`), used as the server's own", "CA:FALSE").await;
     let nameless = with(|it| it.subject_alt_names.clear());
@@ -53,7 +53,7 @@ async fn every_bad_certificate_is_told_in_words_with_its_mend() {
 }
 
 #[tokio::test]
-async fn a_good_certificate_is_trusted_by_a_try_and_by_a_probe() {
+async fn a_good_certificate_is_trusted_by_attempts_and_probes() {
     for identity in [with(|_| ()), Identity::chained("127.0.0.1")] {
         let server = TlsServer::start(&identity, OK).await;
         let mut spec = spec(&server.base_url(), &[SECRET], Duration::from_secs(8));
@@ -61,7 +61,7 @@ async fn a_good_certificate_is_trusted_by_a_try_and_by_a_probe() {
         let probed = build(spec.clone()).probe().await;
         assert_eq!((probed.class, probed.phase), (OutcomeClass::Delivered, "tls"), "{probed:?}");
         assert_eq!(server.requests(), 0, "a probe sends nothing");
-        assert_eq!(try_once(&build(spec.clone())).await.class, OutcomeClass::Delivered);
+        assert_eq!(attempt(&build(spec.clone())).await.class, OutcomeClass::Delivered);
         let proxy = Proxy::start(Manner::Pass).await;
         spec.proxy = Some(Secret::new(proxy.url("user:C4N4RYT0KEN@")));
         let probed = build(spec).probe().await;
@@ -73,7 +73,7 @@ async fn a_good_certificate_is_trusted_by_a_try_and_by_a_probe() {
 }
 
 #[tokio::test]
-async fn a_port_without_tls_is_told_by_a_probe() {
+async fn a_port_without_tls_is_reported_by_a_probe() {
     let plain = Receiver::start().await;
     let probed = channel(&plain.url().replace("http:", "https:")).probe().await;
     assert_eq!((probed.class, probed.phase), (OutcomeClass::Retryable, "tls"), "{probed:?}");
@@ -89,7 +89,7 @@ async fn a_certificate_for_a_name_that_is_our_secret_does_not_show_it() {
     let mut spec = spec(&url, &[SECRET], Duration::from_secs(8));
     spec.ca_pem = Some(identity.pem().into_bytes());
     let channel = build(spec);
-    for outcome in [try_once(&channel).await, channel.probe().await] {
+    for outcome in [attempt(&channel).await, channel.probe().await] {
         let said = outcome.error.unwrap();
         assert!(said.contains("its certificate is for another host: for `***.example`"), "{said}");
     }

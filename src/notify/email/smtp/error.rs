@@ -238,8 +238,8 @@ fn in_doubt(host: &str, phase: SmtpPhase, what: &str) -> Outcome {
     transport_error::failed_outcome(phase.lost(), phase.name(), text)
 }
 
-const STARTTLS_HELP: &str = "does a virus scanner or a firewall in between answer for the server? `tls = \"implicit\"` with the server's port for it, mostly 465, \
-    begins with TLS";
+const STARTTLS_HELP: &str = "does a virus scanner or a firewall in between answer for the server? \
+    Try `tls = \"implicit\"` with the server's port for it, usually 465";
 const IMPLICIT_HELP: &str = "is `port` one with implicit TLS, usually 465? Ports 587 and 25 begin \
     in plain text: `tls = \"starttls\"`";
 const GREETING_HELP: &str = "are `host` and `port` right? A port with implicit TLS, usually \
