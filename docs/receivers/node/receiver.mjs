@@ -17,7 +17,7 @@ if (secrets.length === 0) throw new Error("WEBHOOK_SECRETS is not set");
 const hooks = secrets.map((secret) => new Webhook(secret));
 const [, host, port] = /^(.*):(\d+)$/.exec(process.env.LISTEN ?? "127.0.0.1:8080");
 const BODY_MAX = 1 << 20;
-// Repeats come for about 76 hours; what an operator sends again by hand can be 90 days old.
+// Repeats come for about 76 hours; what an operator sends again can be 90 days old.
 const KEEP_IDS_S = 100 * 24 * 3600;
 
 const db = new DatabaseSync(process.env.DATABASE ?? "news.db", { timeout: 20_000 });

@@ -23,7 +23,7 @@ HOOKS = [Webhook(secret) for secret in os.environ["WEBHOOK_SECRETS"].split()]
 HOST, PORT = os.environ.get("LISTEN", "127.0.0.1:8080").rsplit(":", 1)
 DATABASE = os.environ.get("DATABASE", "news.db")
 BODY_MAX = 1 << 20
-# Repeats come for about 76 hours; what an operator sends again by hand can be 90 days old.
+# Repeats come for about 76 hours; what an operator sends again can be 90 days old.
 KEEP_IDS_S = 100 * 24 * 3600
 
 SCHEMA = """

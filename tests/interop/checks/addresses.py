@@ -88,7 +88,7 @@ claim("… one for each", len(mails) == len(set(wanted.values())), len(mails))
 found = {mailbox(mail["to"]) for mail in mails}
 claim("… whose To is theirs", found == set(wanted.values()), found ^ set(wanted.values()))
 claim("… and that says something", all(
-    "This channel works" in mail.get_body(("plain",)).get_content() for mail in mails
+    "this channel works" in mail.get_body(("plain",)).get_content() for mail in mails
 ))
 for number, (address, expected) in enumerate(GOOD.items()):
     tried = command("test", f"own{number}", "--config", config)

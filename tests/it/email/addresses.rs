@@ -47,7 +47,7 @@ async fn an_address_of_any_kind_gets_a_whole_mail() {
         ] {
             assert!(data.contains(&line), "{line} is not in {data}");
         }
-        assert!(data.contains("This channel works") || data.contains("Jane"), "{data}");
+        assert!(data.contains("this channel works") || data.contains("Jane"), "{data}");
     }
 }
 

@@ -30,20 +30,20 @@ fn main() -> Fallible<()> {
         secrets.split_whitespace().map(Webhook::new).collect::<Result<_, _>>()?;
     let hooks = Arc::new(hooks);
     database()?.execute_batch(SCHEMA)?;
-    let (bell, arrived) = channel();
+    let (wakeup, arrived) = channel();
     let worker = database()?;
-    thread::spawn(move || work_for_ever(worker, &arrived));
+    thread::spawn(move || work_forever(worker, &arrived));
 
     let listen = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
     let server = Arc::new(Server::http(listen)?);
     println!("listening on {}", server.server_addr());
     let hands: Vec<_> = (0..HANDS)
         .map(|_| {
-            let (server, hooks, bell) = (server.clone(), hooks.clone(), bell.clone());
+            let (server, hooks, wakeup) = (server.clone(), hooks.clone(), wakeup.clone());
             let db = database()?;
             Ok(thread::spawn(move || {
                 for request in server.incoming_requests() {
-                    receive(request, &hooks, &db, &bell);
+                    receive(request, &hooks, &db, &wakeup);
                 }
             }))
         })
@@ -62,11 +62,11 @@ fn database() -> Fallible<Connection> {
     Ok(db)
 }
 
-fn receive(mut request: Request, hooks: &[Webhook], db: &Connection, bell: &Sender<()>) {
+fn receive(mut request: Request, hooks: &[Webhook], db: &Connection, wakeup: &Sender<()>) {
     let code = take(&mut request, hooks, db);
-    // Whoever does not wait for the answer sends again.
+    // A sender that does not wait for the response sends again.
     let _ = request.respond(Response::empty(code));
-    let _ = bell.send(());
+    let _ = wakeup.send(());
 }
 
 /// Takes a message; the status to answer with.
@@ -104,7 +104,7 @@ fn take(request: &mut Request, hooks: &[Webhook], db: &Connection) -> u16 {
     }
 }
 
-fn work_for_ever(mut db: Connection, arrived: &Receiver<()>) {
+fn work_forever(mut db: Connection, arrived: &Receiver<()>) {
     loop {
         if let Err(error) = work(&mut db) {
             println!("will try again: {error}");
@@ -153,7 +153,7 @@ fn now() -> i64 {
 
 const HANDS: usize = 4;
 const BODY_MAX: u64 = 1 << 20;
-/// Repeats come for about 76 hours; what an operator sends again by hand can be 90 days old.
+/// Repeats come for about 76 hours; what an operator sends again can be 90 days old.
 const KEEP_IDS_S: i64 = 100 * 24 * 3600;
 
 const SCHEMA: &str = "
