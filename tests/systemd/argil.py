@@ -40,10 +40,10 @@ class Argil:
 
 
 class Receiver:
-    """Remembers every try; refuses while `refuses`, and holds its answer until `gate` is open."""
+    """Remembers every attempt; refuses while `refuses`, and holds its answer until `gate` is open."""
 
     def __init__(self, port):
-        self.tries, self.taken, self.refuses = [], [], False
+        self.attempts, self.taken, self.refuses = [], [], False
         self.gate = threading.Event()
         self.gate.set()
         receiver = self
@@ -52,7 +52,7 @@ class Receiver:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["content-length"]))
                 one = (self.headers["webhook-id"], body)
-                receiver.tries.append(one)
+                receiver.attempts.append(one)
                 receiver.gate.wait()
                 if receiver.refuses:
                     return self.answer(500)

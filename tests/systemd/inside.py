@@ -150,7 +150,7 @@ def installed():
     claim("the package installs", done.returncode == 0, done.stdout, done.stderr)
     claim("it is switched on", systemctl("is-enabled", UNIT).stdout == "enabled\n")
     claim("and not started, since there is no config", show("ActiveState") == "inactive")
-    claim("only root may look where credentials go", mode(KEY.parent) == 0o700)
+    claim("only root may read the credentials", mode(KEY.parent) == 0o700)
     timer = show("ActiveState", "avatar-watch-backup.timer")
     claim("the timer of the backup runs", timer == "active", timer)
     for path in [
@@ -179,7 +179,7 @@ def refuses_to_start():
 
 
 def has_no_credentials_at_all():
-    """As in a container of LXC, whose generator empties `LoadCredential=` of every service."""
+    """As in a container of LXC, with a generator that empties `LoadCredential=` of every service."""
     configure(GOOD)
     theirs = Path("/run/systemd/system/service.d/zzz-lxc-service.conf")
     theirs.parent.mkdir(parents=True)
@@ -188,7 +188,7 @@ def has_no_credentials_at_all():
     systemctl("daemon-reload")
     systemctl("start", "--no-block", UNIT)
     said = wait_for(lambda: "systemd handed over none at all" in journal())
-    claim("where nobody hands over credentials, it says so", said, journal()[-2000:])
+    claim("without credentials, it says so", said, journal()[-2000:])
     claim("and is tried again", wait_for(lambda: int(show("NRestarts")) > 0), show("NRestarts"))
     take("zzzz-lxc.conf")
     more = DROP_INS / "zzzz-more.conf"
@@ -223,14 +223,14 @@ def starts():
     fine = wait_for(lambda: all(word in show("StatusText") for word in words))
     claim("its status line says how it is", fine, show("StatusText"))
     claim("its user is not root", os.stat(f"/proc/{pid()}").st_uid >= 61184)
-    claim("its state is nobody else's", mode(STATE) == 0o700 and mode(DATABASE) == 0o600)
+    claim("only its user can read its state", mode(STATE) == 0o700 and mode(DATABASE) == 0o600)
 
 
 def is_killed():
     receiver.refuses = True
     argil.statuses[JANE] = "IDLE"
     claim("a training that ends is seen", wait_for(lambda: "IDLE" in changes(JANE)))
-    claim("the receiver refuses the news", wait_for(lambda: receiver.tries))
+    claim("the receiver refuses the news", wait_for(lambda: receiver.attempts))
     # From here on only the state can know of it.
     argil.statuses[JANE] = "TRAINING"
     old = pid()
@@ -238,9 +238,9 @@ def is_killed():
     receiver.refuses = False
     back = wait_for(lambda: is_active() and pid() not in (0, old))
     claim("after kill -9 it is started again", back, show("ActiveState"))
-    told = wait_for(lambda: any(b'"avatar.ready"' in body for _, body in receiver.taken))
-    claim("what it saw before is told afterwards", told, receiver.tries)
-    ready = {one for one in receiver.tries if b'"avatar.ready"' in one[1]}
+    delivered = wait_for(lambda: any(b'"avatar.ready"' in body for _, body in receiver.taken))
+    claim("the earlier change is delivered afterwards", delivered, receiver.attempts)
+    ready = {one for one in receiver.attempts if b'"avatar.ready"' in one[1]}
     claim("each time with the same id and the same bytes", len(ready) == 1, ready)
 
 
@@ -251,7 +251,7 @@ def hangs():
     claim("a process that hangs is killed by the watchdog", back, journal()[-2000:])
     claim("and systemd says so", "Watchdog timeout" in journal())
     claim("it was one restart", int(show("NRestarts")) == restarts + 1)
-    claim("and it looks again", seen_by_api())
+    claim("and it polls again", seen_by_api())
     # Longer than the watchdog: what lives is left alone.
     alive, end = pid(), time.monotonic() + 9
     claim("while it turns, it is left alone", not wait_until(end, lambda: pid() != alive))
@@ -271,11 +271,11 @@ def reloads():
     configure(BOTH)
     done = systemctl("reload", UNIT)
     claim("a reload is taken", done.returncode == 0, done.stderr)
-    claim("and what is new is looked at", wait_for(lambda: JOHN in argil.asked))
+    claim("and the new avatar is polled", wait_for(lambda: JOHN in argil.asked))
     configure(BOTH.replace("settled", "setled"))
     systemctl("reload", UNIT)
     claim("a bad file is refused aloud", wait_for(lambda: "setled" in journal()))
-    claim("and the old one stays in force", is_active() and pid() == old and seen_by_api())
+    claim("and the previous one stays active", is_active() and pid() == old and seen_by_api())
     configure(BOTH)
 
 
@@ -283,9 +283,9 @@ def drains():
     drop_in("impatient.conf", "[Service]\nTimeoutStopSec=1s\n")
     systemctl("restart", UNIT)
     receiver.gate.clear()
-    before = len(receiver.tries)
+    before = len(receiver.attempts)
     argil.statuses[JOHN] = "REFUSED"
-    claim("news is on its way", wait_for(lambda: len(receiver.tries) > before))
+    claim("news is on its way", wait_for(lambda: len(receiver.attempts) > before))
     begun = time.monotonic()
     systemctl("stop", "--no-block", UNIT)
     said = wait_for(lambda: "draining: 1 of 1" in show("StatusText"))
@@ -297,7 +297,7 @@ def drains():
     found = (show("ActiveState"), show("Result"), show("ExecMainStatus"))
     claim("then it ends well", found == ("inactive", "success", "0"), found)
     open_ones = [row["state"] for row in asked("deliveries") if row["state"] != "delivered"]
-    claim("and what was under way is delivered", not open_ones, open_ones)
+    claim("and the delivery in flight is delivered", not open_ones, open_ones)
     (DROP_INS / "impatient.conf").unlink()
     systemctl("daemon-reload")
 
@@ -332,8 +332,8 @@ def has_a_root_of_its_own():
     done = systemctl("start", UNIT)
     claim("it starts in a root of its own", done.returncode == 0, journal()[-2000:])
     there = run("ls", f"/proc/{pid()}/root/etc").stdout.split()
-    claim("in which nobody's passwords are", there and "shadow" not in there, there)
-    claim("and it looks from there", seen_by_api())
+    claim("which contains no passwords", there and "shadow" not in there, there)
+    claim("and it polls from there", seen_by_api())
     done = systemctl("reload", UNIT)
     claim("and takes a reload", done.returncode == 0 and is_active(), journal()[-2000:])
     before = changes(JANE)
@@ -476,7 +476,7 @@ def is_kept_from_its_name_server():
 
 
 def waits_for_its_volume():
-    """A mount unit that nobody else wants: the daemon needs what is mounted in its state."""
+    """A mount unit without other dependents: the daemon needs what is mounted in its state."""
     systemctl("stop", UNIT)
     place = Path("/var/lib/private/avatar-watch")
     unit = Path("/etc/systemd/system/var-lib-private-avatar\\x2dwatch.mount")
@@ -505,7 +505,7 @@ def is_upgraded():
     claim("an upgrade installs", done.returncode == 0, done.stdout, done.stderr)
     back = wait_for(lambda: is_active() and pid() not in (0, old))
     claim("it restarts what runs", back, show("ActiveState"))
-    claim("and looks again", seen_by_api())
+    claim("and polls again", seen_by_api())
     claim("with all that it knew", changes(JANE)[: len(rows)] == rows, changes(JANE))
 
 

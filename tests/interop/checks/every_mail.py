@@ -1,4 +1,4 @@
-"""A mail of every kind that a daemon can be made to tell in a few seconds, by way of a folder,
+"""A mail of every kind that a daemon sends in a few seconds, by way of a folder,
 read by Python's own parser: news with names that break things, every status, conditions that
 begin and end, and a trial.
 """
@@ -84,22 +84,22 @@ def mails():
             for file in sorted((ground / "mails").glob("*.eml"))]
 
 
-def told(kind, state):
+def sent(kind, state):
     return any((mail["x-avatar-watch-type"], mail["x-avatar-watch-state"]) == (kind, state)
                for mail in mails())
 
 
-claim("an unknown avatar is told of", wait_for(lambda: told("avatar.missing", "firing")))
+claim("an unknown avatar is reported", wait_for(lambda: sent("avatar.missing", "firing")))
 Argil.found = True
-claim("… and that it is there now", wait_for(lambda: told("avatar.missing", "resolved")))
-claim("an unknown status is told of", wait_for(lambda: told("avatar.status_unrecognized", "firing")))
+claim("… and that it is there now", wait_for(lambda: sent("avatar.missing", "resolved")))
+claim("an unknown status is reported", wait_for(lambda: sent("avatar.status_unrecognized", "firing")))
 daemon.config.write_text("nonsense = [", encoding="utf-8")
 daemon.process.send_signal(signal.SIGHUP)
-claim("a bad config is told of", wait_for(lambda: told("config.rejected", "firing")))
+claim("a bad config is reported", wait_for(lambda: sent("config.rejected", "firing")))
 daemon.config.write_text(config, encoding="utf-8")
 daemon.process.send_signal(signal.SIGHUP)
-claim("… and that it is good again", wait_for(lambda: told("config.rejected", "resolved")))
-claim("an overdue training is told of", wait_for(lambda: told("avatar.training_overdue", "firing")))
+claim("… and that it is good again", wait_for(lambda: sent("config.rejected", "resolved")))
+claim("an overdue training is reported", wait_for(lambda: sent("avatar.training_overdue", "firing")))
 tried = command("test", "folder", "--config", daemon.config)
 claim("a trial is written too", tried.returncode == 0, tried.stdout + tried.stderr)
 claim("SIGTERM ends it with 0", daemon.stop() == 0, daemon.said())
@@ -111,7 +111,7 @@ files = sorted((ground / "mails").iterdir())
 claim("each has its envelope, and nothing else is there", len(files) == 2 * len(all_mails), files)
 broken = {str(mail["subject"]): found for mail in all_mails if (found := defects(mail))}
 claim("the parser finds no defect in any", not broken, broken)
-claim("… nor a header that nobody meant", not any(mail["bcc"] or mail["cc"] for mail in all_mails))
+claim("… nor an unexpected header", not any(mail["bcc"] or mail["cc"] for mail in all_mails))
 subjects = [str(mail["subject"]) for mail in all_mails]
 claim("every subject is one line, under our name", all(
     subject.startswith("[avatar-watch] ") and subject.isprintable() for subject in subjects

@@ -27,7 +27,7 @@ if INSIDE not in os.environ:
 from ground import BINARY, child, claim, end, wait_for, work_folder
 
 ID = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
-# Nobody listens at port 9 of this machine, so polling the avatar soon fails.
+# Nothing listens at port 9 of this machine, so polling fails soon.
 CONFIG = f"""
 [argil]
 api_key = {{ env = "ARGIL_API_KEY" }}
@@ -46,8 +46,8 @@ claim("the journal listens", wait_for(lambda: os.path.exists("/run/systemd/journ
 def entries(*matches):
     """What the journal has that matches."""
     command = ["journalctl", "--directory=/run/log/journal", "-o", "json", *matches]
-    told = subprocess.run(command, capture_output=True, text=True)
-    return [json.loads(line) for line in told.stdout.splitlines()]
+    output = subprocess.run(command, capture_output=True, text=True)
+    return [json.loads(line) for line in output.stdout.splitlines()]
 
 
 def stream():
@@ -69,7 +69,7 @@ def start(*arguments):
 
 start()
 lost = wait_for(lambda: entries(f"AVATAR_ID={ID}", "FAILURE=failed"))
-claim("an unreachable avatar is found by AVATAR_ID and FAILURE", len(lost) == 1, lost)
+claim("a failing avatar is found by AVATAR_ID and FAILURE", len(lost) == 1, lost)
 entry = lost[0] if lost else {}
 claim("… in words", "polling avatar" in entry.get("MESSAGE", ""), entry)
 claim("… as a warning", entry.get("PRIORITY") == "4", entry)

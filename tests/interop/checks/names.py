@@ -170,14 +170,14 @@ claim("… within seconds", took < 5, took)
 
 resolve_by(SILENT, "127.0.0.1")
 _, said, took = run("check", "--online", "--config", config)
-claim("a silent first name server makes it late, not blind",
-      "ok   avatar `a1`: status TRAINING" in said, said)
+claim("a silent first name server makes it late, not unavailable",
+      "ok   avatar `a1`: it is TRAINING" in said, said)
 code, said, took = run("wait", "a1", "--timeout", "10s", ARGIL_BASE_URL=base)
 claim("`wait` sees it too", code == 5 and "is TRAINING" in said, said)
 
 resolve_by(SILENT, "127.0.0.10")
 code, said, took = run("wait", "a1", "--timeout", "1s", ARGIL_BASE_URL=base)
-claim("`wait --timeout 1s` ends in its time while a look-up hangs", code == 5 and took < 2.5,
+claim("`wait --timeout 1s` ends in its time while a DNS query hangs", code == 5 and took < 2.5,
       (code, took, said))
 code, said, took = run("wait", "a1", signal_after=0.5, ARGIL_BASE_URL=base)
 claim("SIGTERM ends it at once", code == 143 and took < 1.5, (code, took, said))

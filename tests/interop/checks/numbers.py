@@ -21,14 +21,14 @@ def promtool(*arguments, text=None):
     )
 
 
-stage = Stage({"a1": ("Jane", "TRAINING"), "a2": ("Joe", "TRAINING"), "a3": ("Nobody", "NEW <STATUS>")})
+stage = Stage({"a1": ("Jane", "TRAINING"), "a2": ("Joe", "TRAINING"), "a3": ("Nemo", "NEW <STATUS>")})
 claim("a daemon with a page runs", stage.daemon.runs(), stage.daemon.said())
 wait_for(lambda: ": baseline " in stage.daemon.said())
 stage.turn("a1", "IDLE")
 claim("news is delivered", stage.delivered("delivered"), stage.daemon.said())
 stage.refuses.set()
 stage.turn("a2", "REFUSED")
-claim("news that nobody takes is dead", stage.delivered("failed"), stage.daemon.said())
+claim("an event that no receiver accepts is a dead letter", stage.delivered("failed"), stage.daemon.said())
 
 numbers = urllib.request.urlopen(f"{stage.url}/metrics", timeout=10).read().decode()
 checked = promtool("check", "metrics", text=numbers)

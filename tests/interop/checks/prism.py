@@ -55,7 +55,7 @@ backoff = {{ initial = "50ms", max = "100ms" }}
 """
 
 
-def trouble(daemon, id):
+def failure(daemon, id):
     return wait_for(lambda: (daemon.status().get(id) or {}).get("failure")) or {}
 
 
@@ -76,8 +76,8 @@ claim(
     said,
 )
 
-other = trouble(daemon, OTHER_ID)
-claim("an answer about another avatar is a failed look", other.get("kind") == "failed", other)
+other = failure(daemon, OTHER_ID)
+claim("an answer about another avatar is a failed poll", other.get("kind") == "failed", other)
 claim("… that names both sides", EXAMPLE_ID in other.get("reason", ""), other)
 row = daemon.rows("SELECT status FROM watches WHERE avatar_id = ?", OTHER_ID)
 claim("… and no status is recorded from it", row == [(None,)], row)
@@ -85,14 +85,14 @@ row = daemon.rows("SELECT count(*) FROM transitions WHERE avatar_id = ?", OTHER_
 claim("… nor a transition", row == [(0,)], row)
 claim("it stops at SIGTERM with 0", daemon.stop() == 0, daemon.said())
 
-# The same page, but the key is looked for under another name: to Prism, ours is missing.
+# The same page, but the key is read from another name: to Prism, ours is missing.
 keyless = work_folder()
 renamed = keyless / "openapi.yaml"
 renamed.write_text(OPENAPI.read_text("utf-8").replace("x-api-key", "x-other-key"), "utf-8")
 prism = Prism(keyless, renamed)
 daemon = Daemon(keyless, config(prism.address, EXAMPLE_ID))
-denied = trouble(daemon, EXAMPLE_ID)
-claim("without the key that Prism asks for, the look is denied", denied.get("kind") == "denied", denied)
+denied = failure(daemon, EXAMPLE_ID)
+claim("without the key that Prism asks for, the poll is denied", denied.get("kind") == "denied", denied)
 claim("… with Prism's 401", "401" in denied.get("reason", ""), denied)
 row = daemon.rows("SELECT status FROM watches WHERE avatar_id = ?", EXAMPLE_ID)
 claim("… and no status is recorded from it", row == [(None,)], row)

@@ -32,26 +32,26 @@ AVATARS = [f"avatar-{number}" for number in range(6)]
 KILLS = 5
 PATH = "/hooks/avatars"
 # The ids of messages that the check makes itself.
-BY_HAND = "evt_by_hand"
+MANUAL = "evt_manual"
 
 
 class Argil(ThreadingHTTPServer):
-    """The API: every avatar goes through the script, once it is let, a step each second look."""
+    """The API: every avatar goes through the script, once it is let, one step every second poll."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), ArgilHandler)
-        self.looks = dict.fromkeys(AVATARS, 0)
+        self.polls = dict.fromkeys(AVATARS, 0)
         self.goes_on = False
 
 
 class ArgilHandler(Quiet):
     def do_GET(self):
         id = self.path.removeprefix("/v1/avatars/")
-        if self.headers["x-api-key"] != KEY or id not in self.server.looks:
+        if self.headers["x-api-key"] != KEY or id not in self.server.polls:
             return self.answer(404, b"{}")
-        step = min(self.server.looks[id] // 2, len(SCRIPT) - 1)
+        step = min(self.server.polls[id] // 2, len(SCRIPT) - 1)
         if self.server.goes_on:
-            self.server.looks[id] += 1
+            self.server.polls[id] += 1
         avatar = {"id": id, "name": "Åsa \"<&>\" 👩‍🚀", "status": SCRIPT[step]}
         self.answer(200, json.dumps(avatar).encode())
 
@@ -156,18 +156,18 @@ def node_script(folder):
     return script
 
 
-def signed(secret, id, body, moment=None):
-    moment = moment or datetime.now(timezone.utc)
-    signature = Webhook(secret).sign(id, moment, body)
-    return {"webhook-id": id, "webhook-timestamp": str(int(moment.timestamp())),
+def signed(secret, id, body, time=None):
+    time = time or datetime.now(timezone.utc)
+    signature = Webhook(secret).sign(id, time, body)
+    return {"webhook-id": id, "webhook-timestamp": str(int(time.timestamp())),
             "webhook-signature": signature}
 
 
 def check_refusals(receiver, secret, stranger):
     """What is not genuine is answered 401 and leaves no trace; what is, 204 and one row."""
     name = receiver.name
-    body = json.dumps({"type": "parcel.lost", "timestamp": "…", "data": {"added": ["later", "é"]}})
-    good = signed(secret, BY_HAND, body)
+    body = json.dumps({"type": "order.lost", "timestamp": "…", "data": {"added": ["later", "é"]}})
+    good = signed(secret, MANUAL, body)
     now = datetime.now(timezone.utc)
     token = good["webhook-signature"]
 
@@ -178,11 +178,11 @@ def check_refusals(receiver, secret, stranger):
     refused("another secret", body, signed(stranger, "evt_a", body))
     refused("a changed body", body.replace("lost", "kept"), good)
     refused("another id", body, good | {"webhook-id": "evt_b"})
-    refused("a moment of 301 s ago", body,
+    refused("a time 301 s ago", body,
             signed(secret, "evt_c", body, now - timedelta(seconds=301)))
-    refused("a moment 330 s ahead", body,
+    refused("a time 330 s ahead", body,
             signed(secret, "evt_d", body, now + timedelta(seconds=330)))
-    refused("an old message with a fresh moment", body, good | {"webhook-timestamp": "1"})
+    refused("an old message with a fresh timestamp", body, good | {"webhook-timestamp": "1"})
     refused("a message without a signature", body,
             {key: value for key, value in good.items() if key != "webhook-signature"})
     refused("a message without an id", body,
@@ -193,9 +193,9 @@ def check_refusals(receiver, secret, stranger):
     claim(f"{name}: none of these left a row", receiver.inbox() == [], receiver.inbox())
 
     again = [receiver.post(body.encode(), headers) for headers in (
-        good, good, signed(secret, BY_HAND, body, now - timedelta(seconds=200)))]
+        good, good, signed(secret, MANUAL, body, now - timedelta(seconds=200)))]
     claim(f"{name}: a message and its repeats are answered 204", again == [204] * 3, again)
-    claim(f"{name}: they are one row", receiver.inbox() == [(BY_HAND, body)], receiver.inbox())
+    claim(f"{name}: they are one row", receiver.inbox() == [(MANUAL, body)], receiver.inbox())
     claim(f"{name}: an event of an unknown type is done with", wait_for(receiver.is_done))
 
 
@@ -203,22 +203,22 @@ def check_failing_work(receiver, secret):
     """While the work cannot be done, its message is kept and not called done."""
     name = receiver.name
 
-    def told(id, kind, status):
+    def delivered_rows(id, kind, status):
         body = json.dumps({"type": kind, "timestamp": "…", "data": {
-            "sequence": 2, "avatar": {"id": "by-hand"}, "status": status}})
-        return receiver.post(body.encode(), signed(secret, f"{BY_HAND}_{id}", body))
+            "sequence": 2, "avatar": {"id": "manual"}, "status": status}})
+        return receiver.post(body.encode(), signed(secret, f"{MANUAL}_{id}", body))
 
     undone = "SELECT id FROM inbox WHERE done_at IS NULL ORDER BY seq"
     receiver.rows("ALTER TABLE avatars RENAME TO hidden")
-    answered = told("1", "avatar.ready", "IDLE")
+    answered = delivered_rows("1", "avatar.ready", "IDLE")
     failed = wait_for(lambda: b"will try again" in receiver.log.read_bytes())
-    claim(f"{name}: a message whose work fails is answered 204, and stays",
-          failed and answered == 204 and receiver.rows(undone) == [(f"{BY_HAND}_1",)],
+    claim(f"{name}: a message that fails to process is answered 204, and stays",
+          failed and answered == 204 and receiver.rows(undone) == [(f"{MANUAL}_1",)],
           f"{answered} {receiver.rows(undone)}")
     receiver.rows("ALTER TABLE hidden RENAME TO avatars")
-    told("2", "parcel.lost", "")
+    delivered_rows("2", "order.lost", "")
     claim(f"{name}: … and is done when the work can be done", wait_for(receiver.is_done))
-    rows = receiver.rows("SELECT status, changes FROM avatars WHERE id = 'by-hand'")
+    rows = receiver.rows("SELECT status, changes FROM avatars WHERE id = 'manual'")
     claim(f"{name}: … once", rows == [("IDLE", 1)], rows)
 
 
@@ -226,7 +226,7 @@ def kill_now_and_then(receiver, dice, is_over):
     while receiver.kills < KILLS:
         time.sleep(dice.uniform(0.0, 0.4))
         # The news may all be there sooner; then the rest of the kills falls into the work.
-        receiver.amid += not is_over()
+        receiver.interrupted += not is_over()
         receiver.kill()
         receiver.start()
 
@@ -282,11 +282,11 @@ claim("all avatars are seen in training", wait_for(lambda: daemon.rows(first) ==
 wanted = len(AVATARS) * (len(SCRIPT) - 1)
 seed = random.SystemRandom().randrange(1 << 32)
 print(f"the seed of the kills is {seed}")
-told = "SELECT count(*) FROM deliveries WHERE channel_id = ? AND state = 'delivered'"
+delivered_rows = "SELECT count(*) FROM deliveries WHERE channel_id = ? AND state = 'delivered'"
 killers = []
 for number, receiver in enumerate(receivers):
-    receiver.kills = receiver.amid = 0
-    is_over = lambda name=receiver.name: daemon.rows(told, name) == [(wanted,)]
+    receiver.kills = receiver.interrupted = 0
+    is_over = lambda name=receiver.name: daemon.rows(delivered_rows, name) == [(wanted,)]
     arguments = (receiver, random.Random(seed + number), is_over)
     killers.append(threading.Thread(target=kill_now_and_then, args=arguments, daemon=True))
 argil.goes_on = True
@@ -298,13 +298,13 @@ for killer in killers:
 ids = lambda: {id for (id,) in daemon.rows("SELECT id FROM events WHERE avatar_seq IS NOT NULL")}
 for receiver, front in zip(receivers, fronts):
     name = receiver.name
-    delivered = wait_for(lambda: daemon.rows(told, name) == [(wanted,)], limit_s=60)
+    delivered = wait_for(lambda: daemon.rows(delivered_rows, name) == [(wanted,)], limit_s=60)
     claim(f"{name}: all {wanted} pieces of news are delivered", delivered,
-          f"{daemon.rows(told, name)}\n{daemon.said()[-3000:]}")
-    claim(f"{name}: it was killed {KILLS} times, and amid the news at least once",
-          receiver.kills == KILLS and receiver.amid > 0, (receiver.kills, receiver.amid))
+          f"{daemon.rows(delivered_rows, name)}\n{daemon.said()[-3000:]}")
+    claim(f"{name}: it was killed {KILLS} times, and during events at least once",
+          receiver.kills == KILLS and receiver.interrupted > 0, (receiver.kills, receiver.interrupted))
     claim(f"{name}: all is done", wait_for(receiver.is_done))
-    inbox = [(id, json.loads(body)) for id, body in receiver.inbox() if not id.startswith(BY_HAND)]
+    inbox = [(id, json.loads(body)) for id, body in receiver.inbox() if not id.startswith(MANUAL)]
     once = len(inbox) == wanted and {id for id, _ in inbox} == ids()
     claim(f"{name}: every event is there, once", once, len(inbox))
     order = {id: [] for id in AVATARS}
@@ -321,7 +321,7 @@ for receiver, front in zip(receivers, fronts):
         came.setdefault(kept["headers"]["webhook-id"], []).append(kept)
     lost = front.lost
     repeats = came[lost["headers"]["webhook-id"]]
-    claim(f"{name}: the one whose answer was lost came again, and was answered 204 both times",
+    claim(f"{name}: the message with a lost response came again, and was answered 204 both times",
           lost["answered"] == 204 and len(repeats) >= 2 and repeats[-1]["answered"] == 204,
           [kept["answered"] for kept in repeats])
     claim(f"{name}: repeats have the same bytes",
@@ -339,6 +339,6 @@ for receiver in receivers:
     check_failing_work(receiver, receiver.secrets[0])
 claim("SIGTERM ends the daemon with 0", daemon.stop() == 0, daemon.said())
 kept = [row for receiver in receivers for row in receiver.inbox()]
-bodies = [body for id, body in kept if not id.startswith(BY_HAND)]
+bodies = [body for id, body in kept if not id.startswith(MANUAL)]
 (Path(sys.argv[1]) / "receivers.json").write_text(json.dumps(bodies), encoding="utf-8")
 end()

@@ -1,6 +1,6 @@
 """Every format, as it goes over the wire: news of every status about avatars with hostile names.
 
-The daemon finds each avatar in training and then otherwise, and tells one channel of each format.
+The daemon finds each avatar in training and then otherwise, and notifies one channel of each format.
 What arrives is kept in the folder of the first argument, for the checks that come after.
 """
 
@@ -97,8 +97,8 @@ argil.ended = True
 messages = len(AVATARS) + 2
 count = len(FORMATS) * messages
 delivered = "SELECT count(*) FROM deliveries WHERE state = 'delivered'"
-told = wait_for(lambda: daemon.rows(delivered) == [(count,)], limit_s=60)
-claim(f"{count} messages are delivered", told, (daemon.rows(delivered), daemon.said()))
+is_done = wait_for(lambda: daemon.rows(delivered) == [(count,)], limit_s=60)
+claim(f"{count} messages are delivered", is_done, (daemon.rows(delivered), daemon.said()))
 claim("SIGTERM ends it with 0", daemon.stop() == 0, daemon.said())
 for name in FORMATS:
     kept = receiver.kept.get(name, [])

@@ -1,9 +1,9 @@
-"""Three trainings end, each in its own way: what the daemon tells, as it went over the wire.
+"""Three trainings end, each in its own way: what the daemon sends, as it went over the wire.
 
 A simulated API lets three avatars leave TRAINING; a receiver and aiosmtpd keep what arrives, in
 the folder of the first argument, where the checks that come after read it. One message is sent
 away once, so that a repeat is among them. A fourth avatar is unknown to the API, which operators
-are told of.
+are reported.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class Argil(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), ArgilHandler)
         self.ended = False
-        self.looks = dict.fromkeys(ENDINGS, 0)
+        self.polls = dict.fromkeys(ENDINGS, 0)
 
 
 class ArgilHandler(Quiet):
@@ -52,7 +52,7 @@ class ArgilHandler(Quiet):
             return self.answer_json(401, {"code": 401, "message": "unknown key"})
         if id not in ENDINGS:
             return self.answer_json(404, {"code": 404, "message": "Avatar not found"})
-        self.server.looks[id] += 1
+        self.server.polls[id] += 1
         status = ENDINGS[id][0] if self.server.ended else "TRAINING"
         name = NAMES[list(ENDINGS).index(id)]
         self.answer_json(200, {"id": id, "name": name, "status": status, "model": "ARGIL_ATOM"})
@@ -120,7 +120,7 @@ class Mailboxes:
 
 
 def mail_server_identity(folder):
-    """A certificate for `localhost` from an authority of our own, whose own goes to a file."""
+    """A certificate for `localhost` from an authority of our own, which goes to a file."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "mail-ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -179,13 +179,13 @@ operator = true
 """
 
 
-def looked_again(argil, times=3):
-    """Waits until every avatar was looked at so many times more."""
-    before = dict(argil.looks)
-    return wait_for(lambda: all(argil.looks[id] >= before[id] + times for id in ENDINGS))
+def polled_again(argil, times=3):
+    """Waits until every avatar was polled so many times more."""
+    before = dict(argil.polls)
+    return wait_for(lambda: all(argil.polls[id] >= before[id] + times for id in ENDINGS))
 
 
-# Handshakes are broken off on purpose here, which aiosmtpd would tell at length.
+# Handshakes are broken off on purpose here, which aiosmtpd would log at length.
 logging.getLogger("mail.log").setLevel(logging.CRITICAL)
 record, ground = Path(sys.argv[1]), work_folder()
 argil, receiver = serve(Argil()), serve(Receiver())
@@ -202,23 +202,23 @@ daemon = Daemon(
 
 training = "SELECT count(*) FROM watches WHERE status = 'TRAINING'"
 claim("all three are seen in training", wait_for(lambda: daemon.rows(training) == [(3,)]), daemon.said())
-claim("… and nobody is told of that", not receiver.requests and not mailboxes.kept)
+claim("… and no message is sent", not receiver.requests and not mailboxes.kept)
 argil.ended = True
 delivered = """SELECT count(*) FROM deliveries d JOIN events e ON e.id = d.event_id
                WHERE d.state = 'delivered' AND e.type LIKE 'avatar.%'"""
-told = wait_for(lambda: daemon.rows(delivered) == [(8,)], limit_s=60)
-claim("eight deliveries are delivered: four webhooks, four mails", told, daemon.said())
+delivered_all = wait_for(lambda: daemon.rows(delivered) == [(8,)], limit_s=60)
+claim("eight deliveries are delivered: four webhooks, four mails", delivered_all, daemon.said())
 distrusted = "SELECT state, attempts, last_class FROM deliveries WHERE channel_id = 'untrusting'"
 # The oldest is tried more often: it probes whether the channel is well again.
-tried = wait_for(lambda: [(state, tries > 0, last) for state, tries, last in daemon.rows(distrusted)]
+tried = wait_for(lambda: [(state, attempts > 0, last) for state, attempts, last in daemon.rows(distrusted)]
                  == [("pending", True, "retryable")] * 3)
 claim("a mail server that is not trusted is tried, and again later", tried, daemon.rows(distrusted))
-claim("… and told nothing", not any(STRANGER in mail["to"] for mail in mailboxes.kept))
+claim("… and sent nothing", not any(STRANGER in mail["to"] for mail in mailboxes.kept))
 
-claim("the avatars are looked at again", looked_again(argil))
+claim("the avatars are polled again", polled_again(argil))
 claim("SIGTERM ends it with 0", daemon.stop() == 0, daemon.said())
 daemon.start()
-claim("after a restart they are looked at again", looked_again(argil))
+claim("after a restart they are polled again", polled_again(argil))
 claim("SIGTERM ends it with 0 again", daemon.stop() == 0, daemon.said())
 
 answers = sorted(kept["answered"] for kept in receiver.requests)
@@ -226,15 +226,15 @@ claim("the receiver took three messages and sent one away", answers == [204, 204
 claim("the mail server took three mails", len(mailboxes.kept) == 3, len(mailboxes.kept))
 
 
-def told_of(kind):
-    """What operators were told of that kind, by webhook and by mail."""
+def reported(kind):
+    """The conditions of a kind sent to operators, by webhook and by mail."""
     return tuple([kept for kept in conditions if kind in json.dumps(kept)]
                  for conditions in (receiver.conditions, mailboxes.conditions))
 
 
-conditions = tuple(map(len, told_of("avatar.missing")))
-claim("operators are told once of the avatar that is missing", conditions == (1, 1), conditions)
-failing = tuple(map(len, told_of("channel.failing")))
+conditions = tuple(map(len, reported("avatar.missing")))
+claim("operators are notified once of the avatar that is missing", conditions == (1, 1), conditions)
+failing = tuple(map(len, reported("channel.failing")))
 claim("… and once of the channel that fails three times in a row", failing == (1, 1), failing)
 claim("the key and the secrets are not in the log", not any(
     word in daemon.said() for word in (KEY, secret, old_secret, LOGIN[1])
@@ -249,7 +249,7 @@ kept = {
     "requests": receiver.requests,
     "mails": mailboxes.kept,
     "gone": GONE,
-    "conditions": dict(zip(("requests", "mails"), told_of("avatar.missing"))),
+    "conditions": dict(zip(("requests", "mails"), reported("avatar.missing"))),
     "mailbox": MAILBOX,
     "login": LOGIN[0],
 }

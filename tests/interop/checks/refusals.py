@@ -1,4 +1,4 @@
-"""Whom real mail servers refuse, and what we make of what they say: Postfix, Exim and OpenSMTPD over
+"""Refusals of real mail servers, and how they are classified: Postfix, Exim and OpenSMTPD over
 SMTP; they, msmtp, ssmtp and busybox as `sendmail`.
 
 The packages keep each other out, so all but Postfix run from where they were unpacked, in a mount
@@ -239,7 +239,7 @@ channel("Exim, the HELO name", smtp(exim_port, BAD_NAME), WAITS, "Invalid HELO n
 channel("OpenSMTPD, an unknown recipient", smtp(smtpd_port), FINAL, "5.2.4", to=UNKNOWN)
 channel("OpenSMTPD, relaying", smtp(smtpd_port), WAITS, "Invalid recipient", to=ELSEWHERE)
 
-# The same servers, as programs hand mails to them: each says in its own way what it was told.
+# The same servers, as programs hand mails to them: each says in its own way what it got.
 msmtp = [MAIL / "usr/bin/msmtp", "-C", "/dev/null", "--host=127.0.0.1", "--tls=off", "--auth=off"]
 to_postfix = [*msmtp, f"--port={postfix_port}", "--domain=watch.example.com"]
 write(ground / "ssmtp.conf", f"mailhub=127.0.0.1:{postfix_port}\nhostname=watch.example.com\n"
@@ -276,7 +276,7 @@ channel("a program that is not there", program("/bin/sh", "-c", "no-such-program
 
 
 class Argil(Quiet):
-    """The API: one avatar, whose training ends."""
+    """The API: one avatar with a training that ends."""
 
     status = "TRAINING"
 
@@ -313,11 +313,11 @@ tried = """SELECT d.channel_id, d.state, a.outcome, ifnull(a.error, '') || ' ' |
            WHERE a.finished_at IS NOT NULL AND d.channel_id <> 'operators'"""
 wait_for(lambda: len(daemon.rows(tried)) >= len(expected))
 found = {name: row for name, *row in daemon.rows(tried)}
-told = lambda: {subject.split()[1]: reason for subject, reason in daemon.rows(
+reasons_by_subject = lambda: {subject.split()[1]: reason for subject, reason in daemon.rows(
     "SELECT subject, reason FROM conditions WHERE kind = 'channel.failing'")}
 waiting = {name for name, meaning, _, _ in expected if meaning == WAITS}
-wait_for(lambda: waiting <= set(told()))
-reasons = told()
+wait_for(lambda: waiting <= set(reasons_by_subject()))
+reasons = reasons_by_subject()
 STATES = {WAITS: "pending", FINAL: "failed", TAKEN: "delivered"}
 for name, meaning, said, what in expected:
     state, outcome, words = found.get(name, (None, None, ""))

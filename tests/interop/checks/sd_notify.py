@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 from ground import LIMIT_S, Daemon, claim, end, wait_for, work_folder
 
-# Nobody listens at port 9 of this machine; readiness must not wait for the API.
+# Nothing listens at port 9 of this machine; readiness must not wait for the API.
 CONFIG = """
 [argil]
 api_key = { env = "ARGIL_API_KEY" }
@@ -57,8 +57,8 @@ os.kill(daemon.process.pid, signal.SIGHUP)
 reloading = manager.hears("RELOADING=1")
 after = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
 claim("SIGHUP brings RELOADING=1", reloading, daemon.said())
-moment = int(reloading.get("MONOTONIC_USEC", "-1"))
-claim("… with the moment, in the same datagram", before <= moment <= after, (before, moment, after))
+time_us = int(reloading.get("MONOTONIC_USEC", "-1"))
+claim("… with the time, in the same datagram", before <= time_us <= after, (before, time_us, after))
 claim("… and READY=1 after it", manager.hears("READY=1"), daemon.said())
 
 daemon.config.write_text(CONFIG.replace("base_url", "base_ulr"), "utf-8")

@@ -21,6 +21,6 @@ claim("… in the ten lines that have them", sorted(named) == marked, (named, ma
 claim("… and counts them", "10 problems" in said, said)
 claim("… and exits with 2", checked.returncode == 2, checked.returncode)
 
-mended = command("check", "--config", HERE / "fixtures" / "good.toml")
-claim("a good config exits with 0", mended.returncode == 0, mended.stdout + mended.stderr)
+fixed = command("check", "--config", HERE / "fixtures" / "good.toml")
+claim("a good config exits with 0", fixed.returncode == 0, fixed.stdout + fixed.stderr)
 end()

@@ -24,11 +24,11 @@ news = json.loads((Path(sys.argv[1]) / "news.json").read_text("utf-8"))
 requests, expected = news["requests"], news["expected"]
 webhook, old_webhook = Webhook(news["secret"]), Webhook(news["old_secret"])
 claim("there are four requests", len(requests) == 4, len(requests))
-told = []
+verified = []
 for number, request in enumerate(requests, start=1):
     body, headers = request["body"], request["headers"]
     try:
-        told.append(webhook.verify(body, headers))
+        verified.append(webhook.verify(body, headers))
         claim(f"request {number} is signed", True)
     except WebhookVerificationError as error:
         claim(f"request {number} is signed", False, error)
@@ -44,7 +44,7 @@ for number, request in enumerate(requests, start=1):
           headers["content-type"].split(";")[0] == "application/json")
 
 for id, wanted in expected.items():
-    about = [event for event in told if event["data"]["avatar"]["id"] == id]
+    about = [event for event in verified if event["data"]["avatar"]["id"] == id]
     same = all(
         event["type"] == wanted["type"]
         and event["data"]["previous_status"] == "TRAINING"
@@ -52,7 +52,7 @@ for id, wanted in expected.items():
         and event["data"]["training_observed"] is True
         for event in about
     )
-    claim(f"`{wanted['type']}` tells from TRAINING to {wanted['status']}", about and same, about)
+    claim(f"`{wanted['type']}` goes from TRAINING to {wanted['status']}", about and same, about)
 
 sent_away = [kept for kept in requests if news["sent_away"] in kept["body"]]
 ids = {kept["headers"]["webhook-id"] for kept in sent_away}

@@ -25,7 +25,7 @@ class Provider:
     """A mail server that takes a token and nothing else."""
 
     def __init__(self, context):
-        self.mails, self.tries, self.answers = [], [], []
+        self.mails, self.attempts, self.answers = [], [], []
         self.context = context
         self.loop = asyncio.new_event_loop()
         listening = self.loop.create_server(self.session, "127.0.0.1", 0)
@@ -38,7 +38,7 @@ class Provider:
 
     async def auth_XOAUTH2(self, server, arguments):
         said = base64.b64decode(arguments[1]).decode()
-        self.tries.append((said, server.session.ssl is not None))
+        self.attempts.append((said, server.session.ssl is not None))
         if said == f"user={USER}\x01auth=Bearer {TOKEN}\x01\x01":
             return AuthResult(success=True, auth_data=USER)
         reason = json.dumps({"status": "401", "schemes": "bearer"})
@@ -82,7 +82,7 @@ config.write_text(
 )
 good = command("test", "good", "--config", config)
 claim("a token from a program logs in", good.returncode == 0, good.stdout + good.stderr)
-claim("… inside TLS", provider.tries == [(f"user={USER}\x01auth=Bearer {TOKEN}\x01\x01", True)], provider.tries)
+claim("… inside TLS", provider.attempts == [(f"user={USER}\x01auth=Bearer {TOKEN}\x01\x01", True)], provider.attempts)
 claim("… and the mail is taken", wait_for(lambda: provider.mails == [(True, ["studio@example.com"])]))
 bad = command("test", "bad", "--config", config)
 said = bad.stdout + bad.stderr

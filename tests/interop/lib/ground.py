@@ -1,7 +1,7 @@
 """The ground that the checks stand on: claims, waits, and the daemon as a child process.
 
 A claim is one line, `ok …` or `FAIL …`; `run` counts them. Nothing here sleeps and hopes: a
-wait looks for a fact until a limit, and a fact that does not come is a failed claim.
+wait polls for a fact until a limit, and a fact that does not come is a failed claim.
 """
 
 import atexit
@@ -26,7 +26,7 @@ _folders = []
 
 
 def claim(text, holds, detail=""):
-    """Prints whether what `text` says is so; `detail` helps whoever has to find out why not."""
+    """Prints whether what `text` says is so; `detail` explains a failure."""
     global _failed
     if holds:
         print(f"ok   {text}", flush=True)

@@ -1,4 +1,4 @@
-"""What the checks ask of any mail, whoever took it."""
+"""What the checks require of any mail."""
 
 
 def defects(message):
