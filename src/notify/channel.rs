@@ -1,7 +1,7 @@
 //! A channel as the dispatcher uses it: a destination that renders and delivers messages.
 //!
-//! [`Channel::render`] renders a message once; it is stored, and every attempt sends the same bytes.
-//! A channel keeps no state between two attempts.
+//! [`Channel::render`] renders a message once; it is stored, and every attempt sends the same
+//! bytes. A channel keeps no state between two attempts.
 
 use std::time::Duration;
 

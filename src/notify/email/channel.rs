@@ -1,7 +1,7 @@
 //! A channel of type `email`: a transport and recipients.
 //!
-//! Each recipient gets a separate mail and delivery, so that one refused address does not affect the
-//! others.
+//! Each recipient gets a separate mail and delivery, so that one refused address does not affect
+//! the others.
 
 use std::fmt;
 use std::time::Duration;
@@ -140,7 +140,8 @@ impl Email {
         (!affected.is_empty()).then(|| {
             let recipients = affected.join(", ");
             let text = format!(
-                "`{host}` does not offer SMTPUTF8 with 8BITMIME, so it accepts no mail to {recipients}"
+                "`{host}` does not offer SMTPUTF8 with 8BITMIME, so it accepts no mail to \
+                 {recipients}"
             );
             transport_error::failed_outcome(OutcomeClass::Rejected, SmtpPhase::Rcpt.name(), text)
         })

@@ -1,7 +1,7 @@
 //! Writes mails as files into a folder, for development and tests.
 //!
-//! Invariants: files are written atomically; a repeat replaces the file, since its name is the id of
-//! the delivery; only the owner can read it.
+//! Invariants: files are written atomically; a repeat replaces the file, since its name is the id
+//! of the delivery; only the owner can read it.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
 //! Sends mail by a program with the command line of `sendmail`: the message on standard input, the
 //! recipient as an argument. One run is one attempt.
 //!
-//! The exit status decides (`sysexits.h`), unless the program quotes the reply of a mail server; then
-//! the reply decides, since msmtp exits with 65 for every refusal.
+//! The exit status decides (`sysexits.h`), unless the program quotes the reply of a mail server;
+//! then the reply decides, since msmtp exits with 65 for every refusal.
 
 use std::fmt;
 use std::io;

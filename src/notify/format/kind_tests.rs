@@ -245,8 +245,8 @@ proptest! {
             let Classification { class, retry_after, .. } =
                 format.classify(&response, accepts, Timestamp::from_millis(1_800_000_000_000));
             let is_success = (200..300).contains(&status);
-            prop_assert!(is_success || class != OutcomeClass::Delivered, "{format:?}: {response:?}");
-            prop_assert!(retry_after.is_none_or(|delay| delay <= RETRY_AFTER_MAX), "{retry_after:?}");
+            prop_assert!(is_success || class != OutcomeClass::Delivered, "{response:?}");
+            prop_assert!(retry_after.is_none_or(|it| it <= RETRY_AFTER_MAX), "{retry_after:?}");
             if is_success && is_undecoded && !any_success {
                 prop_assert_eq!(class, OutcomeClass::Ambiguous, "{:?}: {:?}", format, response);
             }

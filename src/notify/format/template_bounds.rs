@@ -1,7 +1,7 @@
 //! Checks a text of a template before the engine compiles it.
 //!
-//! The engine bounds the steps and the bytes of a text, but neither the memory of lists built out of
-//! lists nor its own recursion through operators. So the language lacks what makes values grow:
+//! The engine bounds the steps and the bytes of a text, but neither the memory of lists built out
+//! of lists nor its own recursion through operators. So the language lacks what makes values grow:
 //! assignment, multiplication and deeply nested loops.
 
 /// Why a text is refused, as a phrase that goes on after its path.
@@ -142,7 +142,7 @@ mod tests {
         let fine = [
             "*{{ title }}* + {{ subject }}",
             "{{ loop.index + 1 }}{{ 'a * b' }}{{ \"it's 2 * 3\" }}",
-            "{%- for field in fields %}{{ field.name }}{% if not loop.last %},{% endif %}{% endfor %}",
+            "{%- for it in fields %}{{ it.name }}{% if not loop.last %},{% endif %}{% endfor %}",
             "{ {%else%} }",
             "{{ 'it' ~ \"\\\"*\" }}",
             "{% if status in ['IDLE', \"it's\", 7, -1.5] %}{% endif %}",

@@ -89,8 +89,8 @@ impl BodyMeaning {
         }
     }
 
-    /// The HTTP status in a body that reports a failure: the one that a gateway got from the service
-    /// behind it.
+    /// The HTTP status in a body that reports a failure: the one that a gateway got from the
+    /// service behind it.
     pub(in crate::notify) fn status(&self) -> Option<u16> {
         let fits = |status: u64| u16::try_from(status).ok().filter(|it| (400..600).contains(it));
         match self {

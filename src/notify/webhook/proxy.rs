@@ -1,7 +1,7 @@
 //! The HTTP proxy of a webhook, and the classification of its failures.
 //!
-//! A failure of the proxy is local: it costs no attempt. The URL is a secret, since it may contain a
-//! user name and a password; only its host is ever shown.
+//! A failure of the proxy is local: it costs no attempt. The URL is a secret, since it may contain
+//! a user name and a password; only its host is ever shown.
 
 use std::error::Error;
 use std::io;

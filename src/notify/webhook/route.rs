@@ -63,8 +63,8 @@ impl Route {
         }
     }
 
-    /// Why the proxy opens no tunnel, if it opens none. Asks the proxy once more, since the error of
-    /// the HTTP client does not contain its response.
+    /// Why the proxy opens no tunnel, if it opens none. Asks the proxy once more, since the error
+    /// of the HTTP client does not contain its response.
     pub(in crate::notify) async fn refusal(&self, hidden: &[String]) -> Option<Outcome> {
         let proxy = self.proxy.as_ref().filter(|_| self.tunnel() == Tunnel::Requested)?;
         let reply = timeout(REFUSAL_TIMEOUT, self.request_tunnel(proxy)).await.ok()?.ok()?.ok()?;

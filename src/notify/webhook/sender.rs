@@ -1,9 +1,9 @@
 //! A webhook: one signed `POST` to one URL.
 //!
 //! Invariants: one attempt is one request on its own connection; redirects are not followed; only
-//! the configured proxy is used; blocked addresses are not connected to; no outcome contains the URL
-//! or a secret, not even when the receiver echoes it. The status and headers count even when the
-//! body does not arrive.
+//! the configured proxy is used; blocked addresses are not connected to; no outcome contains the
+//! URL or a secret, not even when the receiver echoes it. The status and headers count even when
+//! the body does not arrive.
 
 use std::fmt;
 use std::time::Duration;
@@ -299,7 +299,8 @@ impl Webhook {
             )
     }
 
-    /// Classifies an attempt without a response. Once connected, the request may have been accepted.
+    /// Classifies an attempt without a response. Once connected, the request may have been
+    /// accepted.
     fn request_failed(&self, error: &reqwest::Error) -> Outcome {
         let Route { host, proxy, .. } = &*self.route;
         let next = proxy.as_ref().map_or(host, |proxy| &proxy.host);

@@ -1,5 +1,5 @@
-//! The SSRF guard: checks every address before a channel connects to it, whether it is in the URL or
-//! comes from DNS.
+//! The SSRF guard: checks every address before a channel connects to it, whether it is in the URL
+//! or comes from DNS.
 //!
 //! The check runs right before connecting, so DNS rebinding does not help an attacker. Behind a
 //! proxy, the proxy resolves names, and only addresses in the URL are checked.
@@ -134,8 +134,8 @@ mod tests {
         };
         check(
             BlockedAddress::LinkLocal,
-            "`h.example` was not connected to: its address is link-local, as the metadata services of \
-             clouds are",
+            "`h.example` was not connected to: its address is link-local, as the metadata \
+             services of clouds are",
         );
         check(
             BlockedAddress::Private,

@@ -1,5 +1,5 @@
-//! A `CONNECT` tunnel through a proxy (RFC 9110, section 9.3.6), for probes and to read the response
-//! of a proxy that refused one, which the HTTP client does not expose.
+//! A `CONNECT` tunnel through a proxy (RFC 9110, section 9.3.6), for probes and to read the
+//! response of a proxy that refused one, which the HTTP client does not expose.
 
 use std::io;
 use std::time::Duration;

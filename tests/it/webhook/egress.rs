@@ -87,8 +87,8 @@ async fn deny_private_does_not_apply_to_the_proxy() {
     assert_eq!(channel.probe().await.class, OutcomeClass::Delivered);
     attempt(&channel).await;
     assert_eq!(proxy.asked().len(), 2);
-    let expected = "`169.254.169.254` was not connected to: its address is link-local, as the metadata \
-                    services of clouds are";
+    let expected = "`169.254.169.254` was not connected to: its address is link-local, as the \
+                    metadata services of clouds are";
     let channel =
         through(&receiver.url(), "http://user:pass@169.254.169.254:80", EgressPolicy::AllowPrivate);
     check_refused(&channel, expected).await;

@@ -1,7 +1,7 @@
 //! Dot stuffing of a message (RFC 5321, section 4.5.2).
 //!
-//! Invariants: every line ends with CRLF, there is no bare CR or LF, and no line begins with a single
-//! dot, so that nothing inside a message ends it or becomes a command.
+//! Invariants: every line ends with CRLF, there is no bare CR or LF, and no line begins with a
+//! single dot, so that nothing inside a message ends it or becomes a command.
 
 /// The message without the final dot.
 pub(in crate::notify::email) fn dot_stuffed(message: &[u8]) -> Vec<u8> {

@@ -43,8 +43,8 @@ pub(in crate::notify::email) struct Parameters {
 }
 
 impl Parameters {
-    /// Adjusts a refusal of MAIL: when it refuses parameters (RFC 5321, section 4.2.3) that only this
-    /// recipient needs, the other recipients are not affected.
+    /// Adjusts a refusal of MAIL: when it refuses parameters (RFC 5321, section 4.2.3) that only
+    /// this recipient needs, the other recipients are not affected.
     pub(in crate::notify::email) fn refused(&self, outcome: Outcome) -> Outcome {
         match outcome.code {
             Some(501 | 504 | 553 | 555) if self.is_of_recipient => {

@@ -37,8 +37,8 @@ impl Reply {
 }
 
 impl ReplyReader {
-    /// Parses up to the end of the reply. Returns the number of bytes used, and the reply when it is
-    /// complete. Lines without a code are skipped.
+    /// Parses up to the end of the reply. Returns the number of bytes used, and the reply when it
+    /// is complete. Lines without a code are skipped.
     pub(in crate::notify::email) fn push(&mut self, bytes: &[u8]) -> (usize, Option<Reply>) {
         let mut used = 0;
         while let Some(rest) = bytes.get(used..).filter(|rest| !rest.is_empty()) {

@@ -1,8 +1,8 @@
 //! One SMTP session: one attempt to send one mail to one recipient.
 //!
 //! Invariants: a connection is used once, so that a late reply never counts for another mail; every
-//! step has a limit; without the configured TLS, neither credentials nor addresses are sent; a reply
-//! that arrived counts, and any interruption is a failure of the current step.
+//! step has a limit; without the configured TLS, neither credentials nor addresses are sent; a
+//! reply that arrived counts, and any interruption is a failure of the current step.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::panic::AssertUnwindSafe;
@@ -95,8 +95,8 @@ impl Server {
         [data, dot, QUIT_TIMEOUT].into_iter().fold(opening, Duration::saturating_add)
     }
 
-    /// The name in EHLO: `hello_name`, else the fully qualified name of this machine, else the local
-    /// address of the connection (RFC 5321, section 4.1.3).
+    /// The name in EHLO: `hello_name`, else the fully qualified name of this machine, else the
+    /// local address of the connection (RFC 5321, section 4.1.3).
     fn greeting_name(&self, local: Option<IpAddr>) -> MailDomain {
         let of_machine = || {
             let name = rustix::system::uname().nodename().to_str().ok().map(MailDomain::parse)?;

@@ -1,7 +1,7 @@
 //! The connection of an SMTP session: sends lines, reads replies.
 //!
-//! Invariants: plain text never counts as received through TLS (CVE-2011-0411); an unsolicited reply
-//! never counts as success; a truncated reply counts; reading is bounded.
+//! Invariants: plain text never counts as received through TLS (CVE-2011-0411); an unsolicited
+//! reply never counts as success; a truncated reply counts; reading is bounded.
 
 use std::io;
 use std::time::Duration;
