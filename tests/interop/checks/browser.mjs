@@ -92,7 +92,7 @@ try {
     tolerates: /401 \(Unauthorized\)/,
   });
   await other.goto(PAGE);
-  claim("what went wrong is on top", (await other.locator("#glance-title").textContent()) === "Critical problems");
+  claim("what went wrong is on top", (await other.locator("#summary-title").textContent()) === "Critical problems");
   claim("a name that is code is only text", (await other.locator("#settled").textContent()).includes("<img src=x"));
   claim("… and no element", (await other.locator("img").count()) === 0);
   const stateBefore = await other.locator("#findings tbody tr").count();
@@ -102,7 +102,7 @@ try {
   claim("a dead letter is sent again by a click", stateBefore === 1);
   await other.goto(PAGE);
   await other.waitForFunction(() => !document.getElementById("wrong"), undefined, { timeout: 30_000 });
-  claim("… and is gone from what went wrong", (await other.locator("#glance-title").textContent()) === "OK");
+  claim("… and is gone from what went wrong", (await other.locator("#summary-title").textContent()) === "OK");
   await other.locator("#test-ops").click();
   await other.locator("#test .badge.good").waitFor();
   claim("a channel is tested by a click", true);

@@ -40,10 +40,10 @@ fn ageless(text: &str) -> String {
     text.split(", the oldest for ").next().unwrap().to_owned()
 }
 
-const WELL: &str = "OK";
-const NOTE: &str = "OK, with notices";
-const LOOK: &str = "Warnings";
-const WRONG: &str = "Critical problems";
+const OK: &str = "OK";
+const NOTICES: &str = "OK, with notices";
+const WARNING: &str = "Warnings";
+const CRITICAL: &str = "Critical problems";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_channel_affects_the_status() {
@@ -121,7 +121,7 @@ async fn a_read_only_database_affects_the_status() {
     let beside = rusqlite::Connection::open(scene.bench.database()).unwrap();
     beside.execute_batch("BEGIN IMMEDIATE").unwrap();
     scene.argil.set_status("a1", "IDLE");
-    check(&scene, "critical", WRONG, "the database is not writable");
+    check(&scene, "critical", CRITICAL, "the database is not writable");
     let ready = scene.get("/readyz");
     assert_eq!((ready.status, &ready.json()["ready"]), (503, &false.into()));
     assert!(scene.get("/metrics").body.contains("\navatar_watch_database_writable 0\n"));
