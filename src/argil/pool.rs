@@ -14,7 +14,7 @@ use reqwest::header::HeaderMap;
 use url::{Host, Url};
 
 use crate::domain::time::timestamp::Timestamp;
-use crate::network::resolve::{LookUpError, look_up};
+use crate::network::resolve::{ResolveError, resolve};
 use crate::network::route::routable;
 
 /// The target of the connections, and the headers of requests.
@@ -39,7 +39,7 @@ pub(super) struct Pools {
 #[derive(Debug)]
 pub(super) enum PoolError {
     /// The name could not be resolved.
-    Unresolved(LookUpError),
+    Unresolved(ResolveError),
     /// The HTTP library could not be set up: a local resource is missing.
     Unbuilt(reqwest::Error),
 }
@@ -112,7 +112,7 @@ impl Pools {
     ) -> Result<Arc<Pool>, PoolError> {
         let found = match self.target.url.host() {
             Some(Host::Domain(name)) => {
-                look_up(name, RESOLVE_TIMEOUT).await.map_err(PoolError::Unresolved)?
+                resolve(name, RESOLVE_TIMEOUT).await.map_err(PoolError::Unresolved)?
             }
             Some(Host::Ipv4(_) | Host::Ipv6(_)) | None => Vec::new(),
         };

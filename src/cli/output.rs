@@ -88,7 +88,7 @@ pub fn print_store_error(error: &StoreError) -> Exit {
 pub fn store_help(error: &StoreError) -> Option<&str> {
     match error {
         StoreError::Blocked { help, .. } => Some(help),
-        StoreError::Unfit { .. } => {
+        StoreError::UnsupportedFileSystem { .. } => {
             Some("set `store.path` to a path on a local file system, such as ext4 or xfs")
         }
         StoreError::Damaged { .. } => Some(
@@ -106,7 +106,7 @@ pub fn store_help(error: &StoreError) -> Option<&str> {
         StoreError::NoSpace { .. } => {
             Some("`df -h` and `df -i` show whether space or inodes have run out")
         }
-        StoreError::NotOurs { .. } => {
+        StoreError::ForeignFile { .. } => {
             Some("name another file, with `store.path` in the config or on the command line")
         }
         StoreError::Locked { .. }
@@ -133,13 +133,13 @@ pub fn store_exit(error: &StoreError) -> Exit {
         | StoreError::Older { .. }
         | StoreError::Damaged { .. }
         | StoreError::Altered { .. }
-        | StoreError::NotOurs { .. } => Exit::DataErr,
+        | StoreError::ForeignFile { .. } => Exit::DataErr,
         StoreError::NotFound { .. }
         | StoreError::Empty { .. }
         | StoreError::AlreadyExists { .. } => Exit::Failed,
         StoreError::FileReplaced { .. }
         | StoreError::Blocked { .. }
-        | StoreError::Unfit { .. }
+        | StoreError::UnsupportedFileSystem { .. }
         | StoreError::NoSpace { .. }
         | StoreError::Busy { .. }
         | StoreError::TooLong { .. }

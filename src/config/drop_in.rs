@@ -40,7 +40,7 @@ impl DropIns {
                 found.problems.push(problem(&folder, message, "put several avatars into a file"));
             }
             Ok(names) => {
-                if let (true, Err(distrust)) = (is_there(&folder), trust.judge_folder(&folder)) {
+                if let (true, Err(distrust)) = (is_there(&folder), trust.check_folder(&folder)) {
                     found.problems.push(distrusted(&folder, distrust));
                     return found;
                 }

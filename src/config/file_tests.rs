@@ -168,7 +168,7 @@ fn a_config_of_nothing_but_a_key_has_every_default() {
     assert_eq!((argil.max_concurrency, argil.max_requests_per_second), (16, 10));
     assert_eq!(settings.intervals.settled, Some(Duration::from_secs(3_600)));
     assert_eq!(settings.store_path, Path::new("avatar-watch.db"));
-    assert!(settings.infer_unseen_training);
+    assert!(settings.infer_missed_training);
     assert_eq!(
         texts(&settings.warnings),
         "config.toml: `channels` is empty, so no notifications are sent\n  \

@@ -38,13 +38,13 @@ impl ConfigFile {
             environment.var("SUDO_UID").and_then(|it| str::from_utf8(it).ok()?.parse().ok());
         let named = Trust::for_named().with_caller(caller);
         let trust = if self.is_found { named.clone().for_found() } else { named.clone() };
-        let doubt = match trust.judge_named(&self.path, facts) {
+        let doubt = match trust.check_named(&self.path, facts) {
             Ownership::Trusted => None,
             Ownership::Doubtful(distrust) => Some(self.problem(distrust)),
             Ownership::Distrusted(distrust) => return Err(self.refused(distrust, facts)),
         };
         if self.is_found {
-            trust.judge_folder(self.folder()).map_err(|Distrust { what, help }| {
+            trust.check_folder(self.folder()).map_err(|Distrust { what, help }| {
                 let folder = std::path::absolute(self.folder()).unwrap_or_default();
                 let what = format!("was found in the folder `{}`, which {what}", folder.display());
                 self.refused(Distrust { what, help }, facts)
@@ -59,7 +59,7 @@ impl ConfigFile {
 
     fn refused(&self, distrust: Distrust, facts: &Facts) -> Problem {
         let Distrust { what, help } = distrust;
-        let help = match Trust::for_named().judge_named(&self.path, facts) {
+        let help = match Trust::for_named().check_named(&self.path, facts) {
             Ownership::Distrusted(_) => help,
             Ownership::Trusted | Ownership::Doubtful(_) => format!(
                 "check its content, and name it explicitly if you trust it: `--config {}`",

@@ -22,7 +22,7 @@ pub(super) fn program(field: &Field<'_>) -> Option<Program> {
         return field.invalid("does not begin with the path of a program", help);
     };
     let trust = field.reader.trust;
-    let verdict = trust.judge_program(Path::new(path));
+    let verdict = trust.check_program(Path::new(path));
     field.trusted(&format!("names `{}`, which ", shown(path)), verdict)?;
     Some(Program::new(words, trust.clone()))
 }

@@ -120,7 +120,7 @@ fn from_file(source: &Field<'_>, path: &Path, kind: SecretKind) -> Option<Secret
         }
     };
     source.trusted(&words, source.reader.trust.check(path, &facts))?;
-    if facts.is_readable_by_everybody() {
+    if facts.is_world_readable() {
         let message = format!("{words}everybody can read (its mode is {:04o})", facts.mode);
         source.reader.warning(&source.place, message, &format!("`chmod o-r {place}`"));
     }

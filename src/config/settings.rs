@@ -43,7 +43,7 @@ pub struct Settings {
     /// The polling intervals.
     pub intervals: PollIntervals,
     /// Whether a training that began and ended between two polls is an event.
-    pub infer_unseen_training: bool,
+    pub infer_missed_training: bool,
     /// The path of the database.
     pub store_path: PathBuf,
     /// The retention of the database.

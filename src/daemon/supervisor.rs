@@ -76,9 +76,9 @@ impl<C: Clock> Daemon<C> {
         rng: Rng,
         events: EventBus,
     ) -> Result<Self, DaemonError> {
-        let config = Arc::new(wiring::plan(settings, None)?);
-        let background = Arc::new(wiring::chores(settings)?);
-        wiring::hindrances(&config, &background).iter().for_each(|obstacle| warn!("{obstacle}"));
+        let config = Arc::new(wiring::build(settings, None)?);
+        let background = Arc::new(wiring::build_background(settings)?);
+        wiring::obstacles(&config, &background).iter().for_each(|obstacle| warn!("{obstacle}"));
         // Another daemon with this config also uses the listen address; report the database lock
         // instead.
         if let Ok(Some(pid)) = DatabaseLock::holder(&settings.store_path) {
@@ -187,8 +187,8 @@ impl<C: Clock> Daemon<C> {
             return Err(DaemonError::StoreEmptied(what));
         }
         let before = Arc::clone(&self.configs.borrow());
-        let config = Arc::new(wiring::plan(&settings, Some((&self.settings, &before)))?);
-        let background = Arc::new(wiring::chores(&settings)?);
+        let config = Arc::new(wiring::build(&settings, Some((&self.settings, &before)))?);
+        let background = Arc::new(wiring::build_background(&settings)?);
         let address = self.page();
         let listener_change = match ListenerChange::plan(self.web.as_ref(), &settings.web)? {
             ListenerChange::Rebind(listen) => self.rebind_web(listen).await?,
@@ -211,7 +211,7 @@ impl<C: Clock> Daemon<C> {
             }
         };
         self.web = listener_change.apply(self.web.take(), &settings, &self.web_deps);
-        wiring::hindrances(&config, &background).iter().for_each(|obstacle| warn!("{obstacle}"));
+        wiring::obstacles(&config, &background).iter().for_each(|obstacle| warn!("{obstacle}"));
         self.configs.send_replace(config);
         self.background.send_replace(background);
         let changes = diff(&old, &new);
@@ -373,7 +373,7 @@ impl<C: Clock> Daemon<C> {
 fn log_check(check: StartCheck) {
     match check {
         StartCheck::Skipped => {}
-        StartCheck::Sound => {
+        StartCheck::Passed => {
             info!("the last run did not stop cleanly; the database was checked and is intact");
         }
         StartCheck::TimedOut => warn!(
@@ -405,9 +405,8 @@ async fn register(
             "channel `{name}` is not in the config; its {count} deliveries are kept until it is"
         );
     }
-    let recovered = store
-        .recover(CrashRecovery { now, policies: config.delivery_policies(), roll: random })
-        .await?;
+    let recovered =
+        store.recover(CrashRecovery { now, policies: config.delivery_policies(), random }).await?;
     if recovered > 0 {
         info!(count = recovered, "recovered deliveries that were in flight");
     }

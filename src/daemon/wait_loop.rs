@@ -37,15 +37,15 @@ pub struct WaitRequest<S> {
     /// The account of the avatars.
     pub account: AccountName,
     /// The runtime of the account.
-    pub asked: AccountRuntime<S>,
+    pub runtime: AccountRuntime<S>,
     /// Polling intervals.
-    pub cadence: PollIntervals,
+    pub intervals: PollIntervals,
     /// Backoff of a tripped circuit breaker.
-    pub gate_waits: BreakerBackoff,
+    pub breaker_backoff: BreakerBackoff,
     /// The stored watch of each avatar; no duplicates.
-    pub known: Vec<Watch>,
+    pub watches: Vec<Watch>,
     /// Forecasts from past trainings.
-    pub experience: ForecastCache,
+    pub forecasts: ForecastCache,
 }
 
 /// State of an avatar during a wait.
@@ -60,7 +60,7 @@ pub struct WaitUpdate {
     /// Its status and since when; `None` before the first successful poll.
     pub status: Option<(Status, Timestamp)>,
     /// The outcome, once there is one.
-    pub verdict: Option<WaitOutcome>,
+    pub outcome: Option<WaitOutcome>,
     /// Why the last poll failed, if it did.
     pub reason: Option<String>,
 }
@@ -85,11 +85,11 @@ impl WaitUpdate {
         Self::of(AvatarWait::new(known.clone()).watch(), None, None)
     }
 
-    fn of(watch: &Watch, verdict: Option<WaitOutcome>, reason: Option<String>) -> Self {
+    fn of(watch: &Watch, outcome: Option<WaitOutcome>, reason: Option<String>) -> Self {
         let status =
             watch.observed.as_ref().map(|observed| (observed.status.clone(), observed.since));
         let (id, name, model) = (watch.id.clone(), watch.name.clone(), watch.model.clone());
-        Self { id, name, model, status, verdict, reason }
+        Self { id, name, model, status, outcome, reason }
     }
 }
 
@@ -104,13 +104,13 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
         let now = clock.monotonic();
         let list_state = ListState::new(None, false, now);
         let queue = AccountQueue::new(
-            request.asked.max_per_second,
+            request.runtime.max_per_second,
             AccountConnectivity::after(None),
             list_state,
             clock.clone(),
         );
         let mut schedule = Schedule::default();
-        let known = std::mem::take(&mut request.known);
+        let known = std::mem::take(&mut request.watches);
         let waits: HashMap<AvatarId, AvatarWait> =
             known.into_iter().map(|watch| (watch.id.clone(), AvatarWait::new(watch))).collect();
         waits.keys().for_each(|id| schedule.set(id.clone(), now, Duration::ZERO));
@@ -151,15 +151,15 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
             self.queue.ready(id, Priority::High, now);
         }
         let next = self.schedule.next();
-        self.queue.charge_reconnects(self.request.asked.source.reconnects());
+        self.queue.charge_reconnects(self.request.runtime.source.reconnects());
         loop {
-            match self.queue.next_action(now, self.request.asked.max_concurrency) {
+            match self.queue.next_action(now, self.request.runtime.max_concurrency) {
                 NextAction::Wait(until) => return [next, until].into_iter().flatten().min(),
                 // Unreachable: no avatar waits for a list.
                 NextAction::List => self.queue.in_flight = self.queue.in_flight.saturating_sub(1),
                 NextAction::Poll(id) => {
                     let (source, clock) =
-                        (Arc::clone(&self.request.asked.source), self.clock.clone());
+                        (Arc::clone(&self.request.runtime.source), self.clock.clone());
                     self.in_flight.spawn(async move {
                         let seen = source.poll(&id, clock.now()).await;
                         (id, seen, now)
@@ -176,12 +176,12 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
         let api_signal = ApiSignal::from(&seen);
         let breaker = std::mem::take(&mut self.queue.breaker);
         self.queue.breaker =
-            breaker.observe(api_signal, monotonic, &self.request.gate_waits, random);
+            breaker.observe(api_signal, monotonic, &self.request.breaker_backoff, random);
         let Some(avatar_wait) = self.waits.get_mut(id) else { return };
         let reason = seen.reason().map(str::to_owned);
-        let cadence = &self.request.cadence;
+        let cadence = &self.request.intervals;
         let forecast =
-            self.request.experience.forecast(avatar_wait.watch().model.as_ref(), cadence.training);
+            self.request.forecasts.forecast(avatar_wait.watch().model.as_ref(), cadence.training);
         let asked = now.minus(monotonic.since(asked_at));
         let policy = Policy {
             forecast: forecast.as_deref(),

@@ -43,7 +43,7 @@ pub type WiredConfig = RuntimeConfig<Client, Channel>;
 ///
 /// # Errors
 /// When a client or a channel cannot be built.
-pub fn plan(
+pub fn build(
     settings: &Settings,
     before: Option<(&Settings, &WiredConfig)>,
 ) -> Result<WiredConfig, DaemonError> {
@@ -74,8 +74,8 @@ pub fn plan(
             overdue_after: discover.overdue_after,
         }),
         intervals: settings.intervals.clone(),
-        breaker_backoff: gate_waits(&settings.intervals.backoff),
-        infer_unseen_training: settings.infer_unseen_training,
+        breaker_backoff: breaker_backoff(&settings.intervals.backoff),
+        infer_missed_training: settings.infer_missed_training,
         avatars: avatars.collect(),
         channels: channel_runtimes(&settings.channels)?,
     })
@@ -85,7 +85,7 @@ pub fn plan(
 ///
 /// # Errors
 /// When the heartbeat client cannot be built.
-pub fn chores(settings: &Settings) -> Result<BackgroundConfig, DaemonError> {
+pub fn build_background(settings: &Settings) -> Result<BackgroundConfig, DaemonError> {
     let heartbeat = match &settings.heartbeat {
         Some(HeartbeatSettings { url, every }) => {
             let heartbeat = Heartbeat::new(url).map_err(DaemonError::Heartbeat)?;
@@ -97,7 +97,7 @@ pub fn chores(settings: &Settings) -> Result<BackgroundConfig, DaemonError> {
 }
 
 /// Describes what this machine lacks to use parts of the config.
-pub fn hindrances(config: &WiredConfig, background: &BackgroundConfig) -> Vec<String> {
+pub fn obstacles(config: &WiredConfig, background: &BackgroundConfig) -> Vec<String> {
     let accounts = config.accounts.iter().filter_map(|(name, account)| {
         let obstacle = account.source.obstacle()?;
         Some(format!("account `{name}` cannot be polled yet: {obstacle}"))
@@ -277,7 +277,7 @@ fn smtp_spec(smtp: &SmtpSettings) -> SmtpSpec {
 
 /// Backoff of the circuit breaker: a refused key does not recover within seconds; a rate-limited
 /// one backs off like any failure.
-pub fn gate_waits(backoff: &Backoff) -> BreakerBackoff {
+pub fn breaker_backoff(backoff: &Backoff) -> BreakerBackoff {
     let denied = Backoff::new(DENIED_FIRST, DENIED_MAX, DENIED_FACTOR, DENIED_JITTER)
         .unwrap_or_else(|_| backoff.clone());
     BreakerBackoff { denied, throttled: backoff.clone() }

@@ -31,7 +31,7 @@ impl Program {
     /// # Errors
     /// When another user can have written it.
     pub fn check(&self) -> Result<(), Distrust> {
-        self.trust.judge_program(Path::new(self.name())).strict()
+        self.trust.check_program(Path::new(self.name())).strict()
     }
 }
 

@@ -119,7 +119,7 @@ impl Facts {
 
     /// Whether every user who can enter its folder can read it; false on a read-only mount, where
     /// the mode cannot be changed.
-    pub const fn is_readable_by_everybody(&self) -> bool {
+    pub const fn is_world_readable(&self) -> bool {
         self.mode & 0o004 != 0 && !self.is_mounted_read_only
     }
 }
@@ -174,7 +174,7 @@ impl Trust {
 
     /// Checks a file that is named on the command line: it may belong to another user, if only that
     /// user, root and this user can write to its folder.
-    pub fn judge_named(&self, path: &Path, facts: &Facts) -> Ownership {
+    pub fn check_named(&self, path: &Path, facts: &Facts) -> Ownership {
         let vouched = self.clone().with_owner(facts.uid);
         match self.check(path, facts) {
             Ownership::Distrusted(_)
@@ -194,13 +194,13 @@ impl Trust {
 
     /// Checks a program: as any other file, and no other user can replace it or a folder of its
     /// path. A missing program passes.
-    pub fn judge_program(&self, path: &Path) -> Ownership {
+    pub fn check_program(&self, path: &Path) -> Ownership {
         let Ok(facts) = Facts::at(path) else { return Ownership::Trusted };
         let verdict = self.check(path, &facts);
         if let Ownership::Distrusted(_) = &verdict {
             return verdict;
         }
-        match self.judge_path(path) {
+        match self.check_path(path) {
             Err((_, Distrust { what, help })) => {
                 let what = format!("is below a folder that {what}");
                 Ownership::Distrusted(Distrust { what, help })
@@ -213,11 +213,11 @@ impl Trust {
     ///
     /// # Errors
     /// With the folder or link that another user can replace.
-    pub fn judge_path(&self, path: &Path) -> Result<(), (PathBuf, Distrust)> {
+    pub fn check_path(&self, path: &Path) -> Result<(), (PathBuf, Distrust)> {
         let paths = resolved_paths(path);
         let steps = || paths.iter().flat_map(|it| it.ancestors().skip(1));
         for folder in steps() {
-            self.judge_names(folder).map_err(|distrust| (folder.to_owned(), distrust))?;
+            self.check_entries(folder).map_err(|distrust| (folder.to_owned(), distrust))?;
         }
         for link in steps() {
             let found = fs::symlink_metadata(link).ok().filter(|found| found.is_symlink());
@@ -235,7 +235,7 @@ impl Trust {
     ///
     /// # Errors
     /// When other users can.
-    pub fn judge_folder(&self, folder: &Path) -> Result<(), Distrust> {
+    pub fn check_folder(&self, folder: &Path) -> Result<(), Distrust> {
         let facts = Facts::at(folder).map_err(|error| Distrust {
             what: format!("cannot be accessed: {error}"),
             help: format!("may this user enter `{}`?", folder.display()),
@@ -248,7 +248,7 @@ impl Trust {
     ///
     /// # Errors
     /// When another user can.
-    pub fn judge_names(&self, folder: &Path) -> Result<(), Distrust> {
+    pub fn check_entries(&self, folder: &Path) -> Result<(), Distrust> {
         match Facts::at(folder) {
             Ok(facts) if facts.mode & STICKY != 0 && self.accepts(facts.uid) => Ok(()),
             Ok(facts) => self.distrust_of_folder(folder, &facts).map_or(Ok(()), Err),
@@ -268,7 +268,7 @@ impl Trust {
     /// Whether only these users can write to the folders of a file and of the links to it.
     fn has_trusted_folders(&self, path: &Path) -> bool {
         let ends = hops(path).into_iter().chain(fs::canonicalize(path));
-        ends.into_iter().all(|it| self.judge_folder(parent_dir(&it)).is_ok())
+        ends.into_iter().all(|it| self.check_folder(parent_dir(&it)).is_ok())
     }
 
     /// Whether the id stands for users that this user namespace does not map.

@@ -70,10 +70,10 @@ fn a_file_of_root_or_this_user_that_no_other_user_can_write_is_trusted() {
         let (alice, root) = (of_user(ALICE), of_user(ROOT));
         let verdicts = [
             alice.check(&path, &facts),
-            alice.judge_named(&path, &facts),
+            alice.check_named(&path, &facts),
             root.check(&path, &facts),
-            root.judge_named(&path, &facts),
-            root.for_found().judge_named(&path, &facts),
+            root.check_named(&path, &facts),
+            root.for_found().check_named(&path, &facts),
         ];
         assert_eq!(verdicts.each_ref().map(kind), expected, "{set:?}: {verdicts:?}");
     };
@@ -99,8 +99,8 @@ fn a_file_of_root_or_this_user_that_no_other_user_can_write_is_trusted() {
     fixture.set([ours, (ALICE, 0o600)]);
     let (path, facts) = (fixture.file(), Facts::at(&fixture.file()).unwrap());
     let caller = of_user(ROOT).with_caller(Some(ALICE)).for_found();
-    assert_eq!(caller.judge_named(&path, &facts), Ownership::Trusted);
-    assert_eq!(caller.judge_folder(&fixture.folder()), Ok(()));
+    assert_eq!(caller.check_named(&path, &facts), Ownership::Trusted);
+    assert_eq!(caller.check_folder(&fixture.folder()), Ok(()));
     let spoofed = of_user(ALICE).with_caller(Some(MALLORY));
     assert_eq!(spoofed, of_user(ALICE), "the variable counts for root only");
 }
@@ -133,11 +133,11 @@ fn the_reason_is_reported_with_a_fix() {
     );
     fixture.set([(ROOT, 0o755), (ROOT, 0o666)]);
     check(&of_user(ROOT), "can be written by everybody (its mode is 0666)", "`chmod go-w FILE`");
-    assert_eq!(of_user(ALICE).judge_folder(&folder), Ok(()));
+    assert_eq!(of_user(ALICE).check_folder(&folder), Ok(()));
     fixture.set([(ROOT, 0o1777), (ROOT, 0o600)]);
-    let open = of_user(ALICE).judge_folder(&folder).unwrap_err();
+    let open = of_user(ALICE).check_folder(&folder).unwrap_err();
     assert_eq!(open.what, "can be written by everybody (its mode is 1777)");
-    assert!(of_user(ALICE).judge_folder(&folder.join("none")).is_err());
+    assert!(of_user(ALICE).check_folder(&folder.join("none")).is_err());
 }
 
 #[test]
@@ -148,8 +148,8 @@ fn a_group_without_other_members_may_write() {
     // A group of the owner's own, or of a volume, that the machine has no members of.
     fixture.set([(ALICE, 0o775), (ALICE, 0o664)]);
     assert_eq!(judge(&of_user(ALICE)), "trusted");
-    assert_eq!(of_user(ALICE).judge_folder(&fixture.folder()), Ok(()));
-    assert_eq!(of_user(ALICE).for_found().judge_folder(&fixture.folder()), Ok(()));
+    assert_eq!(of_user(ALICE).check_folder(&fixture.folder()), Ok(()));
+    assert_eq!(of_user(ALICE).for_found().check_folder(&fixture.folder()), Ok(()));
     // The group `daemon` of every Unix has the user `daemon`.
     chown(&path, None, Some(1)).unwrap();
     assert_eq!(judge(&of_user(ALICE)), "distrusted");
@@ -196,7 +196,7 @@ fn a_program_is_trusted_when_no_other_user_can_replace_it() {
     let check = |above_mode: u32, set, alice: bool, root: bool| {
         fs::set_permissions(above, Permissions::from_mode(above_mode)).unwrap();
         fixture.set(set);
-        let runs = |me| of_user(me).judge_program(&fixture.file()).strict().is_ok();
+        let runs = |me| of_user(me).check_program(&fixture.file()).strict().is_ok();
         assert_eq!((runs(ALICE), runs(ROOT)), (alice, root), "{above_mode:o} {set:?}");
     };
     let (ours, roots, open) = ((ALICE, 0o755), (ROOT, 0o755), (ROOT, 0o777));
@@ -209,8 +209,8 @@ fn a_program_is_trusted_when_no_other_user_can_replace_it() {
     check(0o755, [(MALLORY, 0o1777), roots], false, false);
     check(0o777, [roots, roots], false, false);
     check(0o1777, [roots, roots], true, true);
-    assert_eq!(of_user(ALICE).judge_program(Path::new("/no/such/program")), Ownership::Trusted);
-    assert_eq!(of_user(ALICE).judge_program(Path::new("/bin/sh")), Ownership::Trusted);
+    assert_eq!(of_user(ALICE).check_program(Path::new("/no/such/program")), Ownership::Trusted);
+    assert_eq!(of_user(ALICE).check_program(Path::new("/bin/sh")), Ownership::Trusted);
 }
 
 #[test]
@@ -219,19 +219,19 @@ fn a_named_file_on_a_read_only_mount_is_trusted() {
     let path = fixture.file();
     fixture.set([(UNMAPPED, 0o777), (UNMAPPED, 0o666)]);
     let facts = Facts::at(&path).unwrap();
-    assert!(!facts.is_mounted_read_only && facts.is_readable_by_everybody());
+    assert!(!facts.is_mounted_read_only && facts.is_world_readable());
     let mounted = Facts { is_mounted_read_only: true, ..facts };
-    assert!(!mounted.is_readable_by_everybody());
+    assert!(!mounted.is_world_readable());
     assert_eq!(of_user(ALICE).check(&path, &mounted), Ownership::Trusted);
-    assert_eq!(kind(&of_user(ALICE).for_found().judge_named(&path, &mounted)), "distrusted");
+    assert_eq!(kind(&of_user(ALICE).for_found().check_named(&path, &mounted)), "distrusted");
     let inside = Trust { unmapped: Some(UNMAPPED), ..of_user(ALICE) };
     let unmapped = Trust { unmapped: Some(UNMAPPED), ..of_user(UNMAPPED) };
     assert_eq!(kind(&inside.check(&path, &facts)), "distrusted", "writable by everyone");
     fixture.set([(UNMAPPED, 0o755), (UNMAPPED, 0o644)]);
     let facts = Facts::at(&path).unwrap();
     assert_eq!(inside.check(&path, &facts), Ownership::Trusted);
-    assert_eq!(kind(&inside.for_found().judge_named(&path, &facts)), "distrusted");
-    assert_eq!(kind(&unmapped.for_found().judge_named(&path, &facts)), "distrusted", "not its own");
+    assert_eq!(kind(&inside.for_found().check_named(&path, &facts)), "distrusted");
+    assert_eq!(kind(&unmapped.for_found().check_named(&path, &facts)), "distrusted", "not its own");
     assert_eq!(kind(&of_user(ALICE).check(&path, &facts)), "distrusted", "an ordinary user");
 }
 

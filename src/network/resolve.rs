@@ -18,7 +18,7 @@ use tokio::time::{sleep, timeout};
 
 /// Why a name could not be resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum LookUpError {
+pub enum ResolveError {
     /// The name does not exist.
     #[error("no such name")]
     Unknown,
@@ -34,7 +34,7 @@ pub enum LookUpError {
 ///
 /// # Errors
 /// When there is no address, or none was found within `limit`.
-pub async fn look_up(host: &str, limit: Duration) -> Result<Vec<IpAddr>, LookUpError> {
+pub async fn resolve(host: &str, limit: Duration) -> Result<Vec<IpAddr>, ResolveError> {
     let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     match literal.parse() {
         Ok(address) => Ok(vec![address]),
@@ -50,10 +50,10 @@ async fn resolve_with(ask: Ask, host: &str, limit: Duration) -> ResolveResult {
     let mut result = join(ask, host);
     match timeout(limit, &mut result).await {
         // The thread panicked, which says nothing about the name.
-        Ok(result) => result.unwrap_or(Err(LookUpError::Unanswered)),
+        Ok(result) => result.unwrap_or(Err(ResolveError::Unanswered)),
         Err(_) => {
             keep_late(host.to_owned(), result);
-            Err(LookUpError::Slow(limit))
+            Err(ResolveError::Slow(limit))
         }
     }
 }
@@ -115,7 +115,7 @@ fn work() {
     }
 }
 
-type ResolveResult = Result<Vec<IpAddr>, LookUpError>;
+type ResolveResult = Result<Vec<IpAddr>, ResolveError>;
 type Ask = fn(&str) -> ResolveResult;
 
 /// State of all lookups; global, because the threads belong to the process.
@@ -158,10 +158,10 @@ fn system(host: &str) -> ResolveResult {
                     addresses.push(address);
                 }
             }
-            if addresses.is_empty() { Err(LookUpError::Unknown) } else { Ok(addresses) }
+            if addresses.is_empty() { Err(ResolveError::Unknown) } else { Ok(addresses) }
         }
-        Err(error) if is_passing(&error) => Err(LookUpError::Unanswered),
-        Err(_) => Err(LookUpError::Unknown),
+        Err(error) if is_passing(&error) => Err(ResolveError::Unanswered),
+        Err(_) => Err(ResolveError::Unknown),
     }
 }
 
@@ -195,13 +195,13 @@ mod tests {
     #[tokio::test]
     async fn an_address_needs_no_lookup() {
         let check = async |host: &str, expected: &str| {
-            let found = look_up(host, Duration::ZERO).await;
+            let found = resolve(host, Duration::ZERO).await;
             assert_eq!(found, Ok(vec![expected.parse().unwrap()]), "{host}");
         };
         check("192.0.2.7", "192.0.2.7").await;
         check("[2001:db8::7]", "2001:db8::7").await;
         check("::1", "::1").await;
-        assert!(look_up("localhost", LONG).await.unwrap().iter().all(IpAddr::is_loopback));
+        assert!(resolve("localhost", LONG).await.unwrap().iter().all(IpAddr::is_loopback));
     }
 
     #[tokio::test]
@@ -219,7 +219,7 @@ mod tests {
         let all: Vec<_> = all.collect();
         // A caller that times out does not affect the others.
         let gave_up = resolve_with(ask, "shared.test", Duration::from_millis(1)).await;
-        assert_eq!(gave_up, Err(LookUpError::Slow(Duration::from_millis(1))));
+        assert_eq!(gave_up, Err(ResolveError::Slow(Duration::from_millis(1))));
         open.send(()).unwrap();
         for one in all {
             assert_eq!(one.await.unwrap(), Ok(local()));
@@ -235,19 +235,19 @@ mod tests {
             Ok(local())
         }
         fn never(_: &str) -> ResolveResult {
-            Err(LookUpError::Unanswered)
+            Err(ResolveError::Unanswered)
         }
         let (open, gate) = mpsc::channel();
         *GATE.lock().unwrap() = Some(gate);
         let limit = Duration::from_millis(1);
-        assert_eq!(resolve_with(slow, "late.test", limit).await, Err(LookUpError::Slow(limit)));
+        assert_eq!(resolve_with(slow, "late.test", limit).await, Err(ResolveError::Slow(limit)));
         open.send(()).unwrap();
         while !queue().late.contains_key("late.test") {
             sleep(Duration::from_millis(1)).await;
         }
         assert_eq!(resolve_with(never, "late.test", LONG).await, Ok(local()));
         let again = resolve_with(never, "late.test", LONG).await;
-        assert_eq!(again, Err(LookUpError::Unanswered), "once");
+        assert_eq!(again, Err(ResolveError::Unanswered), "once");
     }
 
     #[test]
@@ -265,7 +265,7 @@ mod tests {
             sender.send(found).unwrap();
         });
         let found = ended.recv_timeout(LONG / 2).unwrap();
-        assert_eq!(found, Err(LookUpError::Slow(Duration::from_millis(1))));
+        assert_eq!(found, Err(ResolveError::Slow(Duration::from_millis(1))));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use url::Url;
 use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::notify::error::NotifyError;
 use crate::notify::secret_patterns;
-use crate::notify::transport_error::{self, ResolveError};
+use crate::notify::transport_error::{self, UnresolvedHost};
 use crate::notify::webhook::client::{CertificateTrust, HttpClientSpec, LazyClient};
 use crate::notify::webhook::ssrf_guard::{self, Blocked};
 use crate::secret::Secret;
@@ -93,7 +93,7 @@ impl Heartbeat {
         if let Some(refused) = transport_error::cause::<Blocked>(error) {
             return HeartbeatError(refused.outcome(host).summary());
         }
-        if let Some(unresolved) = transport_error::cause::<ResolveError>(error) {
+        if let Some(unresolved) = transport_error::cause::<UnresolvedHost>(error) {
             return HeartbeatError(unresolved.outcome(host).summary());
         }
         if let Some(tls) = transport_error::cause::<rustls::Error>(error) {

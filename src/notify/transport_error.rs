@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::mask::Mask;
 use crate::network;
-use crate::network::resolve::{LookUpError, look_up};
+use crate::network::resolve::{self, ResolveError};
 use crate::network::route::routable;
 use crate::text::sanitize::sanitize_line;
 use crate::tls_failure;
@@ -95,23 +95,23 @@ pub(super) async fn resolve(
     host: &str,
     port: u16,
     limit: Duration,
-) -> Result<Vec<SocketAddr>, ResolveError> {
-    let found = look_up(host, limit).await.map_err(ResolveError)?;
+) -> Result<Vec<SocketAddr>, UnresolvedHost> {
+    let found = resolve::resolve(host, limit).await.map_err(UnresolvedHost)?;
     Ok(routable(found.into_iter().map(|address| SocketAddr::new(address, port)).collect()))
 }
 
 /// Why a name was not resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct ResolveError(LookUpError);
+pub(super) struct UnresolvedHost(ResolveError);
 
-impl ResolveError {
+impl UnresolvedHost {
     pub(super) fn outcome(self, host: &str) -> Outcome {
         let (class, text) = match self.0 {
-            LookUpError::Unknown => {
+            ResolveError::Unknown => {
                 (OutcomeClass::Retryable, format!("`{host}` has no address: is it spelled right?"))
             }
-            LookUpError::Unanswered | LookUpError::Slow(_) => {
+            ResolveError::Unanswered | ResolveError::Slow(_) => {
                 (OutcomeClass::Local, format!("`{host}` could not be resolved: {self}"))
             }
         };
@@ -168,24 +168,24 @@ mod tests {
     #[test]
     fn a_dns_failure_is_local_unless_the_name_is_unknown() {
         let check = |error, class, text: &str| {
-            let outcome = ResolveError(error).outcome("h");
+            let outcome = UnresolvedHost(error).outcome("h");
             assert_eq!((outcome.class, outcome.phase), (class, RESOLVE));
             assert_eq!(outcome.error.as_deref(), Some(text));
         };
-        let slow = LookUpError::Slow(Duration::from_secs(7));
+        let slow = ResolveError::Slow(Duration::from_secs(7));
         let text = "`h` could not be resolved: the name servers did not answer within 7s";
         check(slow, OutcomeClass::Local, text);
         let text = "`h` could not be resolved: no name server answered";
-        check(LookUpError::Unanswered, OutcomeClass::Local, text);
+        check(ResolveError::Unanswered, OutcomeClass::Local, text);
         let text = "`h` has no address: is it spelled right?";
-        check(LookUpError::Unknown, OutcomeClass::Retryable, text);
+        check(ResolveError::Unknown, OutcomeClass::Retryable, text);
     }
 
     #[test]
     fn a_cause_is_found_inside_an_io_error() {
-        let unknown = ResolveError(LookUpError::Unknown);
+        let unknown = UnresolvedHost(ResolveError::Unknown);
         let wrapped = io::Error::other(io::Error::other(unknown));
-        assert_eq!(cause::<ResolveError>(&wrapped), Some(&unknown));
+        assert_eq!(cause::<UnresolvedHost>(&wrapped), Some(&unknown));
         assert_eq!(cause::<std::fmt::Error>(&wrapped), None);
     }
 }

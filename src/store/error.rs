@@ -55,7 +55,7 @@ pub enum StoreError {
     },
     /// The file belongs to another program.
     #[error("`{}` is not a database of avatar-watch, and is not changed: {what}", .path.display())]
-    NotOurs {
+    ForeignFile {
         /// The file.
         path: PathBuf,
         /// What was found.
@@ -105,7 +105,7 @@ pub enum StoreError {
     },
     /// The file system lacks what a database needs.
     #[error("the file system of `{}` cannot hold a database: {what}", .folder.display())]
-    Unfit {
+    UnsupportedFileSystem {
         /// The folder.
         folder: PathBuf,
         /// What it does not support.
@@ -181,7 +181,7 @@ pub enum Recovery {
     /// Retry the same operation later.
     Retry,
     /// Do not retry in this process.
-    GiveUp,
+    Fail,
 }
 
 impl StoreError {
@@ -212,17 +212,17 @@ impl StoreError {
             | Self::Newer { .. }
             | Self::Older { .. }
             | Self::Damaged { .. }
-            | Self::NotOurs { .. }
+            | Self::ForeignFile { .. }
             | Self::NotFound { .. }
             | Self::Empty { .. }
             | Self::AlreadyExists { .. }
             | Self::FileReplaced { .. }
             | Self::Blocked { .. }
-            | Self::Unfit { .. }
+            | Self::UnsupportedFileSystem { .. }
             | Self::Interrupted { .. }
             | Self::Disk { .. }
             | Self::Sqlite { .. }
-            | Self::Stopped => Recovery::GiveUp,
+            | Self::Stopped => Recovery::Fail,
         }
     }
 
@@ -243,12 +243,12 @@ impl StoreError {
             | Self::Newer { .. }
             | Self::Older { .. }
             | Self::Damaged { .. }
-            | Self::NotOurs { .. }
+            | Self::ForeignFile { .. }
             | Self::NotFound { .. }
             | Self::Empty { .. }
             | Self::AlreadyExists { .. }
             | Self::Blocked { .. }
-            | Self::Unfit { .. }
+            | Self::UnsupportedFileSystem { .. }
             | Self::Disk { .. }
             | Self::RolledBack { .. }
             | Self::Stopped => Self::RolledBack { doing },

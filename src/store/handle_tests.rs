@@ -168,7 +168,7 @@ fn result(claimed: &Claimed, class: OutcomeClass, now: Timestamp) -> AttemptResu
         outcome,
         finished_at: now,
         latency_ms: 3,
-        roll: RandomBits::new(1 << 127),
+        random: RandomBits::new(1 << 127),
     }
 }
 
@@ -181,7 +181,7 @@ fn recovery_of(channels: &[(&str, DeliveryPolicy)], now: Timestamp) -> CrashReco
     let terms = channels
         .iter()
         .map(|(channel, terms)| (ChannelName::parse(channel).unwrap(), terms.clone()));
-    CrashRecovery { now, policies: terms.collect(), roll: RandomBits::new(1) }
+    CrashRecovery { now, policies: terms.collect(), random: RandomBits::new(1) }
 }
 
 fn bodies(claims: &Claims) -> Vec<String> {

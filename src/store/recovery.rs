@@ -20,7 +20,7 @@ pub struct CrashRecovery {
     /// The delivery policies, by channel.
     pub policies: BTreeMap<ChannelName, DeliveryPolicy>,
     /// Random bits for the jitter of delays.
-    pub roll: RandomBits,
+    pub random: RandomBits,
 }
 
 /// Ends every attempt that an earlier process left open, with an unknown outcome, and returns their
@@ -56,7 +56,7 @@ pub(super) fn recover(
     let mut recovered = 0;
     for (salt, (policy, (id, attempt, owner, delivery, probe_of))) in (0..).zip(known) {
         let outcome = unknown_outcome();
-        let (now, random) = (recovery.now, recovery.roll.derive(salt));
+        let (now, random) = (recovery.now, recovery.random.derive(salt));
         let result = AttemptResult {
             id,
             attempt,
@@ -65,7 +65,7 @@ pub(super) fn recover(
             outcome,
             finished_at: now,
             latency_ms: 0,
-            roll: random.derive(1),
+            random: random.derive(1),
         };
         record_result(connection, &result, &owner)?;
         recovered += 1;

@@ -131,7 +131,7 @@ where
     }
 
     fn failed_for_good(&self) -> bool {
-        matches!(&self.done, Some(Err(failure)) if failure.next_step() == Recovery::GiveUp)
+        matches!(&self.done, Some(Err(failure)) if failure.next_step() == Recovery::Fail)
     }
 
     fn committed(&mut self) {
@@ -351,7 +351,7 @@ mod tests {
             group.iter_mut().for_each(|job| job.undone(&failure));
             for mut answer in answers {
                 let failure = answer.try_recv().unwrap().unwrap_err();
-                assert_eq!(failure.next_step(), Recovery::GiveUp, "{failure}");
+                assert_eq!(failure.next_step(), Recovery::Fail, "{failure}");
                 let cause = std::error::Error::source(&failure).unwrap().to_string();
                 assert!(cause.contains("FOREIGN KEY"), "{cause}");
             }
@@ -424,7 +424,7 @@ mod tests {
         assert!(matches!(failure, StoreError::TooLong { .. }), "{failure}");
         let last = others.pop().unwrap().blocking_recv().unwrap().unwrap_err();
         assert!(matches!(last, StoreError::Interrupted { .. }), "{last}");
-        assert_eq!(last.next_step(), Recovery::GiveUp);
+        assert_eq!(last.next_step(), Recovery::Fail);
         assert!(others.into_iter().all(|answer| answer.blocking_recv().unwrap().is_err()));
         running.end();
     }

@@ -58,7 +58,7 @@ fn the_guide_to_conditions_shows_real_events() {
         )),
         sent(&sample_events::condition(EventKind::ChannelFailing, begun, channel, failing)),
         sent(&sample_events::condition(EventKind::ChannelFailing, begun, recipient, deferred)),
-        sent(&sample_events::given_up()),
+        sent(&sample_events::dead_letter()),
     ];
     let guide = guide("docs/conditions.md");
     assert_eq!(shown(&guide), expected);

@@ -93,7 +93,7 @@ fn impatient(step: Step, smtp: SmtpSpec) -> SmtpSpec {
 }
 
 fn message(channel: &Channel) -> OutboundMessage {
-    sample_events::parcels(channel, &sample_events::settled(Some("Jane, English"), "IDLE"))
+    sample_events::messages(channel, &sample_events::settled(Some("Jane, English"), "IDLE"))
         .remove(0)
 }
 
@@ -138,7 +138,7 @@ const STEPS: [(Step, &str); 7] = [
 async fn a_mail_arrives_byte_for_byte_with_one_recipient_each() {
     let mailbox = Mailbox::start(Security::Plain, None).await;
     let channel = email_to(&[TO, "boss@example.com"], spec(&mailbox, SmtpTls::None));
-    let parcels = sample_events::parcels(&channel, &sample_events::settled(Some(".Jane"), "IDLE"));
+    let parcels = sample_events::messages(&channel, &sample_events::settled(Some(".Jane"), "IDLE"));
     assert_eq!(parcels.len(), 2);
     assert_ne!(parcels[0].delivery_id, parcels[1].delivery_id);
     for message in &parcels {
@@ -273,7 +273,7 @@ async fn a_refused_recipient_does_not_harm_the_others() {
     mailbox.script([vec![(Step::Rcpt, Upset::Reply("550 <studio@example.com> unknown"))]]);
     let channel = email_to(&[TO, "boss@example.com"], spec(&mailbox, SmtpTls::None));
     let mut classes = Vec::new();
-    for message in sample_events::parcels(&channel, &sample_events::settled(None, "REFUSED")) {
+    for message in sample_events::messages(&channel, &sample_events::settled(None, "REFUSED")) {
         let outcome = channel.deliver(&message, sample_events::DETECTED_AT).await;
         assert!(!format!("{outcome:?}").contains(TO), "{outcome:?}");
         classes.push(outcome.class);

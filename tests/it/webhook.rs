@@ -46,7 +46,7 @@ fn channel(url: &str) -> Channel {
 
 fn message(channel: &Channel) -> OutboundMessage {
     let event = sample_events::settled(Some("Jane, English"), "IDLE");
-    sample_events::parcels(channel, &event).remove(0)
+    sample_events::messages(channel, &event).remove(0)
 }
 
 async fn attempt(channel: &Channel) -> Outcome {

@@ -147,14 +147,14 @@ pub fn print_problems(error: &ConfigError) {
 
 /// Warnings about resources of this machine that a valid config needs.
 fn missing_resources(settings: &Settings) -> Result<Vec<String>, DaemonError> {
-    Ok(wiring::hindrances(&wiring::plan(settings, None)?, &wiring::chores(settings)?))
+    Ok(wiring::obstacles(&wiring::build(settings, None)?, &wiring::build_background(settings)?))
 }
 
 /// Fails when the file exists and is not a usable database.
 fn can_be_read_by_daemon(store_path: &Path) -> Result<(), StoreError> {
     match Reader::snapshot(store_path, |_| Ok(())) {
         Err(
-            failure @ (StoreError::NotOurs { .. }
+            failure @ (StoreError::ForeignFile { .. }
             | StoreError::Damaged { .. }
             | StoreError::Altered { .. }
             | StoreError::Newer { .. }),

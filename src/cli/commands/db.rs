@@ -165,7 +165,7 @@ const fn is_about_content(failure: &StoreError) -> bool {
         failure,
         StoreError::NotFound { .. }
             | StoreError::Empty { .. }
-            | StoreError::NotOurs { .. }
+            | StoreError::ForeignFile { .. }
             | StoreError::Newer { .. }
     )
 }
@@ -174,7 +174,7 @@ fn restore(config: Option<&Path>, file: &Path, args: &DatabaseArgs) -> Result<Ex
     let database = locations(config, args.database.as_deref()).database;
     let (restored, report) = match restore::restore(&database, file, SystemClock.now())? {
         Restore::Done(restored) => (Some(restored.clone()), restored.report),
-        Restore::Unsound(report) => (None, report),
+        Restore::Damaged(report) => (None, report),
     };
     if args.json {
         let of = restored.as_ref();

@@ -108,7 +108,7 @@ fn write(target: &Path, args: &InitArgs) -> Result<Vec<String>, InitError> {
         _ => Path::new("."),
     };
     let trust = Trust::for_named().with_caller(sudo_uid()).for_found();
-    trust.judge_folder(folder).map_err(|Distrust { what, .. }| {
+    trust.check_folder(folder).map_err(|Distrust { what, .. }| {
         let help =
             "create a folder of your own: `mkdir avatar-watch && cd avatar-watch`".to_owned();
         InitError::Distrusted { path: folder.to_owned(), distrust: Distrust { what, help } }

@@ -52,7 +52,7 @@ async fn run_wait(plan: WaitPlan, args: &WaitArgs, outputs: Outputs) -> io::Resu
     let rng = Rng::from_entropy()?;
     let (sender, mut updates) = mpsc::channel(UPDATES_MAX);
     let WaitPlan { requests, ids, labels, samples } = plan;
-    let known = requests.iter().flat_map(|request| &request.known);
+    let known = requests.iter().flat_map(|request| &request.watches);
     let known = known.map(|watch| (watch.id.clone(), WaitUpdate::begin(watch))).collect();
     let mut loops = JoinSet::new();
     for request in requests {
@@ -153,7 +153,7 @@ impl WaitBoard<'_> {
     }
 
     fn apply(&mut self, update: WaitUpdate) {
-        let (id, outcome) = (update.id.clone(), update.verdict.clone());
+        let (id, outcome) = (update.id.clone(), update.outcome.clone());
         self.known.insert(id.clone(), update);
         match outcome {
             Some(outcome) => self.decide(&id, &outcome),

@@ -216,11 +216,11 @@ fn wait_request(
     }
     Ok(WaitRequest {
         account,
-        asked: wiring::account(account_settings, Arc::new(client)),
-        gate_waits: wiring::gate_waits(&settings.intervals.backoff),
-        cadence: faster(&settings.intervals),
-        known,
-        experience: ForecastCache::new(samples.clone()),
+        runtime: wiring::account(account_settings, Arc::new(client)),
+        breaker_backoff: wiring::breaker_backoff(&settings.intervals.backoff),
+        intervals: faster(&settings.intervals),
+        watches: known,
+        forecasts: ForecastCache::new(samples.clone()),
     })
 }
 

@@ -85,7 +85,7 @@ pub async fn run_attempt<S, N: Notifier, C: Clock>(
         outcome,
         finished_at,
         latency_ms: u64::try_from(ended_at.since(started_at).as_millis()).unwrap_or(u64::MAX),
-        roll: random.derive(1),
+        random: random.derive(1),
     };
     let recorded = record(&context, &attempt_result).await?;
     let (channel, elapsed) = (&claimed.channel, ended_at.since(started_at));

@@ -166,7 +166,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         failure: StoreError,
         now: Monotonic,
     ) -> Result<Monotonic, StoreError> {
-        if failure.next_step() == Recovery::GiveUp {
+        if failure.next_step() == Recovery::Fail {
             return Err(failure);
         }
         self.stats.liveness.store_failed(now);

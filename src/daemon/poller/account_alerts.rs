@@ -71,7 +71,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 log_condition(&event);
                 log_write_recovered(&self.context, CONNECTIVITY);
                 if let Some(queue) = self.queues.get_mut(account) {
-                    queue.connectivity.told(change);
+                    queue.connectivity.mark_reported(change);
                 }
                 if has_deliveries {
                     self.context.wakeup.notify();

@@ -102,7 +102,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             self.record_signal(account, poll_signal);
         }
         if let Some((pending, failure)) = polled.pending_write {
-            if failure.next_step() == Recovery::GiveUp {
+            if failure.next_step() == Recovery::Fail {
                 return Err(failure);
             }
             let id = polled.watch.id.clone();

@@ -257,7 +257,7 @@ fn policy<'a, S, N>(
     Policy {
         intervals: &config.intervals,
         asked_at,
-        infer_unseen_training: config.infer_unseen_training,
+        infer_missed_training: config.infer_missed_training,
         origin: match &watched_avatar.assume {
             Some(assumed) => Origin::Assumed(assumed),
             None if input.is_new => Origin::New,

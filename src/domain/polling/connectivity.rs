@@ -140,7 +140,7 @@ impl AccountConnectivity {
     }
 
     /// Records that it was reported.
-    pub fn told(&mut self, change: ConnectivityChange) {
+    pub fn mark_reported(&mut self, change: ConnectivityChange) {
         self.reported = match change {
             ConnectivityChange::Lost(outage) => Some(outage),
             ConnectivityChange::Restored(_) => None,
@@ -194,7 +194,7 @@ mod tests {
         let change = connectivity.evaluate(at(910).1, false, LIMIT).unwrap();
         let ConnectivityChange::Lost(outage) = &change else { panic!("{change:?}") };
         assert_eq!((outage.since, outage.cause), (at(10).0, OutageCause::Unreachable));
-        connectivity.told(change);
+        connectivity.mark_reported(change);
         note(&mut connectivity, &failed(), 2_000);
         assert_eq!(connectivity.evaluate(at(9_000).1, false, LIMIT), None);
         assert_eq!(connectivity.evaluate_at(LIMIT), None);
@@ -203,7 +203,7 @@ mod tests {
         assert!(
             matches!(&change, ConnectivityChange::Restored(outage) if outage.since == at(10).0)
         );
-        connectivity.told(change);
+        connectivity.mark_reported(change);
         assert_eq!(connectivity.evaluate(at(9_002).1, false, LIMIT), None);
     }
 

@@ -68,7 +68,7 @@ pub struct Policy<'a> {
     /// The polling intervals.
     pub intervals: &'a PollIntervals,
     /// Whether a settled avatar is an event if its training was not observed.
-    pub infer_unseen_training: bool,
+    pub infer_missed_training: bool,
     /// When the request was sent: the response may be as old.
     pub asked_at: Timestamp,
     /// What is known of it before its first poll.
@@ -124,7 +124,7 @@ impl<'a> Policy<'a> {
     ) -> Self {
         Self {
             intervals,
-            infer_unseen_training: true,
+            infer_missed_training: true,
             asked_at,
             origin: Origin::Unknown,
             label: None,
@@ -246,7 +246,7 @@ impl Watch {
         self.observed = Some(observed);
         let mut events: Vec<Event> =
             resolved.into_iter().map(|change| self.condition(change, context)).collect();
-        let kind = transition.as_ref().and_then(|t| EventKind::of(t, policy.infer_unseen_training));
+        let kind = transition.as_ref().and_then(|t| EventKind::of(t, policy.infer_missed_training));
         if let (Some(kind), Some(transition)) = (kind, &transition) {
             events.push(Event {
                 id: EventId::mint(now, context.random),

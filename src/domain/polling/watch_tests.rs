@@ -242,7 +242,7 @@ proptest! {
         infer: bool,
     ) {
         let intervals = intervals();
-        let policy = Policy { infer_unseen_training: infer, ..policy(&intervals) };
+        let policy = Policy { infer_missed_training: infer, ..policy(&intervals) };
         let mut watch = Watch::new(id());
         let mut last: Option<Status> = None;
         let mut count = 0;
@@ -314,7 +314,7 @@ proptest! {
         infer: bool,
     ) {
         let intervals = intervals();
-        let policy = Policy { infer_unseen_training: infer, ..policy(&intervals) };
+        let policy = Policy { infer_missed_training: infer, ..policy(&intervals) };
         let mut watch = Watch::new(id());
         // Whether a training was seen, and whether nothing that is known came after it.
         let (mut seen_before, mut observed) = (false, false);

@@ -23,7 +23,7 @@ use crate::notify::excerpt;
 use crate::notify::format::kind::{Format, MessageTarget};
 use crate::notify::message::OutboundMessage;
 use crate::notify::secret_patterns;
-use crate::notify::transport_error::{self, CONNECT, ResolveError, TLS};
+use crate::notify::transport_error::{self, CONNECT, TLS, UnresolvedHost};
 use crate::notify::webhook::body;
 use crate::notify::webhook::client::{CertificateTrust, HttpClientSpec, LazyClient};
 use crate::notify::webhook::proxy;
@@ -307,7 +307,7 @@ impl Webhook {
         if let Some(refused) = transport_error::cause::<Blocked>(error) {
             return refused.outcome(next);
         }
-        if let Some(unresolved) = transport_error::cause::<ResolveError>(error) {
+        if let Some(unresolved) = transport_error::cause::<UnresolvedHost>(error) {
             let outcome = unresolved.outcome(next);
             return match proxy {
                 Some(proxy) => proxy.unreachable(outcome),

@@ -176,7 +176,7 @@ fn missing_feature(failure: &rusqlite::Error) -> String {
 }
 
 fn unfit(folder: &Path, what: String) -> StoreError {
-    StoreError::Unfit { folder: folder.to_owned(), what }
+    StoreError::UnsupportedFileSystem { folder: folder.to_owned(), what }
 }
 
 const DOING: &str = "testing its folder";

@@ -166,7 +166,7 @@ pub(in crate::store) fn open_or_create(path: &Path, mode: u32, owner: Owner) -> 
 
 fn refuse_planted(path: &Path, file: &File) -> io::Result<()> {
     let facts = Facts::of(file, &file.metadata()?);
-    let verdict = Trust::for_named().judge_named(path, &facts);
+    let verdict = Trust::for_named().check_named(path, &facts);
     verdict.lenient().map_err(|it| io::Error::new(io::ErrorKind::PermissionDenied, it))
 }
 

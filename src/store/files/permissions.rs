@@ -36,7 +36,7 @@ pub(in crate::store) fn check(database: &Path, wanted: OpenFor) -> Result<(), St
     let files = SQLITE_ENDS.iter().map(|suffix| with_suffix(&end, suffix));
     for file in std::iter::once(database.to_owned()).chain(files) {
         let Ok(facts) = Facts::at(&file) else { continue };
-        let verdict = trust.judge_named(&file, &facts).lenient();
+        let verdict = trust.check_named(&file, &facts).lenient();
         verdict.map_err(|Distrust { what, help }| blocked(&file, what, help))?;
     }
     Ok(())
@@ -48,7 +48,7 @@ pub(in crate::store) fn check(database: &Path, wanted: OpenFor) -> Result<(), St
 /// As [`check`].
 pub(in crate::store) fn check_folder(folder: &Path, trust: &Trust) -> Result<(), StoreError> {
     let Ok(facts) = Facts::at(folder) else { return Ok(()) };
-    let Err(Distrust { what, help }) = trust.judge_folder(folder) else { return Ok(()) };
+    let Err(Distrust { what, help }) = trust.check_folder(folder) else { return Ok(()) };
     let whole = path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let own = whole.join("avatar-watch/avatar-watch.db");
     let own = format!("a folder of its own, which the daemon creates: `store.path = {own:?}`");
@@ -72,7 +72,7 @@ pub(in crate::store) fn check_folder(folder: &Path, trust: &Trust) -> Result<(),
 /// # Errors
 /// As [`check`].
 pub(in crate::store) fn check_path(path: &Path, trust: &Trust) -> Result<(), StoreError> {
-    trust.judge_path(path).map_err(|(above, Distrust { what, help }): (PathBuf, _)| {
+    trust.check_path(path).map_err(|(above, Distrust { what, help }): (PathBuf, _)| {
         let what = format!("{what}: other users could replace the database below it");
         let is_open = Facts::at(&above).is_ok_and(|it| it.mode & 0o022 != 0);
         let sticky = match is_open {

@@ -45,7 +45,7 @@ pub(in crate::store) fn private_folder(
     trust: &Trust,
 ) -> io::Result<Option<TempDir>> {
     let temp_dir = std::env::temp_dir();
-    if trust.judge_folder(folder).is_ok() || trust.judge_names(&temp_dir).is_err() {
+    if trust.check_folder(folder).is_ok() || trust.check_entries(&temp_dir).is_err() {
         return Ok(None);
     }
     let mut builder = Builder::new();

@@ -34,7 +34,7 @@ pub(in crate::store) fn check_application_id(path: &Path) -> Result<(), StoreErr
     let limit = TimeLimit::of(&mut connection, TimeLimits::default()).doing(IDENTIFYING)?;
     let _limited = limit.begin(IDENTIFYING, Work::Schema)?;
     match schema_of(&connection, path) {
-        Err(refused @ (StoreError::NotOurs { .. } | StoreError::Newer { .. })) => Err(refused),
+        Err(refused @ (StoreError::ForeignFile { .. } | StoreError::Newer { .. })) => Err(refused),
         // The file may be incomplete without its log.
         Ok(_) | Err(_) => Ok(()),
     }
@@ -98,7 +98,7 @@ pub(in crate::store) fn schema_of(connection: &Connection, path: &Path) -> Resul
             if (application, version, tables.len()) == (0, 0, 0) {
                 return Ok(0);
             }
-            Err(StoreError::NotOurs {
+            Err(StoreError::ForeignFile {
                 path: path.to_owned(),
                 what: format!(
                     "it has application id {application}, version {version} and {}",
@@ -111,7 +111,7 @@ pub(in crate::store) fn schema_of(connection: &Connection, path: &Path) -> Resul
 
 /// The error for a path that is not a regular file. Opening a FIFO would block.
 pub(in crate::store) fn not_a_file(path: &Path) -> StoreError {
-    StoreError::NotOurs { path: path.to_owned(), what: "not a regular file".to_owned() }
+    StoreError::ForeignFile { path: path.to_owned(), what: "not a regular file".to_owned() }
 }
 
 /// Opens the file without a lock and without its log, so that no file is created beside it.
@@ -208,7 +208,7 @@ mod tests {
         let read = || ["", "-wal"].map(|end| fs::read(files(end).1).unwrap());
         let before = read();
         let refused = open_for_writing(&killed).map(|(connection, _)| connection);
-        assert!(matches!(refused, Err(StoreError::NotOurs { .. })), "{refused:?}");
+        assert!(matches!(refused, Err(StoreError::ForeignFile { .. })), "{refused:?}");
         assert_eq!(read(), before);
     }
 }

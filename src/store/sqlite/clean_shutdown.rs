@@ -20,7 +20,7 @@ pub enum StartCheck {
     /// Not needed: the last run ended cleanly, or there was none.
     Skipped,
     /// The last run did not end cleanly; the check found no problem.
-    Sound,
+    Passed,
     /// The last run did not end cleanly; the check found no problem within its time limit.
     TimedOut,
 }
@@ -65,7 +65,7 @@ pub(in crate::store) fn check_structure(
     let verdict = quick_check(connection);
     drop(limited);
     match verdict {
-        Ok(None) => Ok(StartCheck::Sound),
+        Ok(None) => Ok(StartCheck::Passed),
         Ok(Some(what)) => Err(StoreError::Damaged { path: path.to_owned(), what }),
         Err(failure) if failure.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
             Ok(StartCheck::TimedOut)
@@ -119,7 +119,7 @@ mod tests {
         drop(store);
         writer.join();
         let (_store, writer) = Store::open(&killed, "boot".to_owned()).unwrap();
-        assert_eq!(writer.start_check(), StartCheck::Sound);
+        assert_eq!(writer.start_check(), StartCheck::Passed);
     }
 
     #[tokio::test]
@@ -134,7 +134,7 @@ mod tests {
         drop(store);
         writer.join();
         let (_store, writer) = Store::open(&path, "boot".to_owned()).unwrap();
-        assert_eq!(writer.start_check(), StartCheck::Sound);
+        assert_eq!(writer.start_check(), StartCheck::Passed);
     }
 
     #[test]
@@ -149,6 +149,6 @@ mod tests {
             .unwrap();
         let mut check = |limit| check_structure(&mut connection, Path::new("a.db"), limit).unwrap();
         assert_eq!(check(Duration::ZERO), StartCheck::TimedOut);
-        assert_eq!(check(CHECK_LIMIT), StartCheck::Sound);
+        assert_eq!(check(CHECK_LIMIT), StartCheck::Passed);
     }
 }

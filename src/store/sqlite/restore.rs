@@ -31,7 +31,7 @@ pub enum Restore {
     /// The backup has replaced the database.
     Done(Restored),
     /// The backup is damaged; no file was moved.
-    Unsound(IntegrityReport),
+    Damaged(IntegrityReport),
 }
 
 /// A completed restore.
@@ -64,14 +64,14 @@ pub struct Lost {
 pub fn restore(database: &Path, file: &Path, now: Timestamp) -> Result<Restore, StoreError> {
     let report = verify(file)?;
     if !report.findings.is_empty() {
-        return Ok(Restore::Unsound(report));
+        return Ok(Restore::Damaged(report));
     }
     // A link stays; the file that it points to is replaced.
     let database = &resolve_symlinks(database);
     // The new database will belong to the owner of the old one.
     permissions::check(database, OpenFor::Write)?;
     let fs_user = FsUserGuard::for_database(database)?;
-    if let Err(foreign @ StoreError::NotOurs { .. }) =
+    if let Err(foreign @ StoreError::ForeignFile { .. }) =
         application_id::check_application_id(database)
     {
         return Err(foreign);
@@ -80,7 +80,7 @@ pub fn restore(database: &Path, file: &Path, now: Timestamp) -> Result<Restore, 
     let _lock = DatabaseLock::acquire(database)?;
     let (fresh, report) = copy(file, parent_dir(database))?;
     if !report.findings.is_empty() {
-        return Ok(Restore::Unsound(report));
+        return Ok(Restore::Damaged(report));
     }
     // Root usually restores the database of another user.
     let given = Owner::of(database).and_then(|owner| owner.chown(fresh.as_file()));

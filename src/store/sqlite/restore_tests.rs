@@ -46,7 +46,7 @@ impl Home {
 fn done(restored: Result<Restore, StoreError>) -> Restored {
     match restored.unwrap() {
         Restore::Done(restored) => restored,
-        Restore::Unsound(report) => panic!("{report:?}"),
+        Restore::Damaged(report) => panic!("{report:?}"),
     }
 }
 
@@ -105,7 +105,7 @@ async fn no_file_is_moved_for_a_damaged_backup_or_a_locked_database() {
     torn[4096..8192].fill(0xAA);
     fs::write(home.path("backup.db"), torn).unwrap();
     let refused = home.restore();
-    assert!(matches!(refused, Ok(Restore::Unsound(_))), "{refused:?}");
+    assert!(matches!(refused, Ok(Restore::Damaged(_))), "{refused:?}");
     fs::write(home.path("backup.db"), whole).unwrap();
     let lock = DatabaseLock::acquire(&home.path("a.db")).unwrap();
     assert!(matches!(home.restore(), Err(StoreError::Locked { .. })));

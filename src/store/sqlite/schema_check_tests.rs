@@ -117,7 +117,7 @@ fn a_backup_replaces_an_altered_database_and_an_altered_backup_replaces_none() {
         let (path, backup) = (home.path("a.db"), home.path("backup.db"));
         let now = Timestamp::from_millis(0);
         let refused = restore(&home.path("new.db"), &path, now).unwrap();
-        assert!(matches!(refused, Restore::Unsound(_)), "{sql}: {refused:?}");
+        assert!(matches!(refused, Restore::Damaged(_)), "{sql}: {refused:?}");
         assert!(!home.path("new.db").exists());
         let Restore::Done(done) = restore(&path, &backup, now).unwrap() else { panic!("{sql}") };
         assert_eq!(done.lost, None, "no row of the old one was read: {sql}");
@@ -256,15 +256,15 @@ fn a_corrupt_schema_table_is_refused_by_every_opening() {
         let home = Home::new(&format!("PRAGMA writable_schema = ON; {edit}"));
         let (path, shown) = (home.path("a.db"), &edit[..edit.len().min(80)]);
         let is_known = |refused: &StoreError| {
-            use StoreError::{Altered, Damaged, NotOurs};
-            matches!(refused, Altered { .. } | Damaged { .. } | NotOurs { .. })
+            use StoreError::{Altered, Damaged, ForeignFile};
+            matches!(refused, Altered { .. } | Damaged { .. } | ForeignFile { .. })
         };
         match verify(&path) {
             Ok(report) => assert_ne!(report.findings, [], "{shown}"),
             Err(refused) => assert!(is_known(&refused), "{shown}: {refused:?}"),
         }
         match restore(&home.path("new.db"), &path, Timestamp::from_millis(0)) {
-            Ok(restored) => assert!(matches!(restored, Restore::Unsound(_)), "{shown}"),
+            Ok(restored) => assert!(matches!(restored, Restore::Damaged(_)), "{shown}"),
             Err(refused) => assert!(is_known(&refused), "{shown}: {refused:?}"),
         }
         assert!(!home.path("new.db").exists());

@@ -100,7 +100,7 @@ pub struct AttemptResult {
     /// Its duration in milliseconds.
     pub latency_ms: u64,
     /// Random bits for the delays of the channel.
-    pub roll: RandomBits,
+    pub random: RandomBits,
 }
 
 /// How the result of an attempt was recorded.
@@ -343,7 +343,7 @@ fn update_channel_health(
         return Ok(RecordedResult::TargetChanged);
     }
     let counted_in = counted_in.and_then(|run| u64::try_from(run).ok());
-    let AttemptResult { outcome, delivery, finished_at: now, roll, .. } = result;
+    let AttemptResult { outcome, delivery, finished_at: now, random: roll, .. } = result;
     let before = channels::find(connection, &channel)?;
     let alone = update_recipient_health(connection, result, &channel, &recipient, &before)?;
     let effect = if alone {

@@ -114,11 +114,11 @@ fn conditions() -> Vec<Event> {
 
 /// Everything that can be sent.
 fn events() -> Vec<Event> {
-    let mut about_none = sample_events::given_up();
+    let mut about_none = sample_events::dead_letter();
     let Subject::DeadLetter(letter) = &mut about_none.subject else { unreachable!() };
     (letter.avatar_id, letter.attempts) = (None, 0);
     HOSTILE.clone_into(&mut letter.reason);
-    let others = [sample_events::given_up(), about_none, sample_events::ping()];
+    let others = [sample_events::dead_letter(), about_none, sample_events::ping()];
     transitions().into_iter().chain(conditions()).chain(others).collect()
 }
 
@@ -249,7 +249,7 @@ fn wrong_values_of_the_right_type_are_invalid() {
     check(&unavailable, "/data/state", json!("going on"));
     check(&unavailable, "/data/account", json!("a b"));
     for pointer in ["delivery_id", "event_id", "event_type", "channel", "avatar_id"] {
-        check(&sample_events::given_up(), &format!("/data/{pointer}"), json!("no name"));
+        check(&sample_events::dead_letter(), &format!("/data/{pointer}"), json!("no name"));
     }
     check(&sample_events::ping(), "/data/channel", json!(""));
 }

@@ -100,10 +100,10 @@ fn mail_about(event: &Event) -> OutboundMessage {
 
 fn mail_of(spec: EmailSpec, event: &Event) -> OutboundMessage {
     let channel = Channel::Email(Email::new(spec).unwrap());
-    let message = sample_events::parcels(&channel, event).remove(0);
+    let message = sample_events::messages(&channel, event).remove(0);
     assert_eq!(
         message,
-        sample_events::parcels(&channel, event).remove(0),
+        sample_events::messages(&channel, event).remove(0),
         "the same bytes every time"
     );
     assert_well_formed(&message.body);
@@ -348,7 +348,7 @@ fn the_html_suits_mail_programs_in_light_and_dark_mode() {
     for event in [
         sample_events::settled(Some("Jane"), "REFUSED"),
         sample_events::ping(),
-        sample_events::given_up(),
+        sample_events::dead_letter(),
     ] {
         let text = String::from_utf8(mail_about(&event).body).unwrap();
         let (_, html) = text.split_once("text/html").unwrap();
@@ -402,7 +402,7 @@ proptest! {
             let spec = EmailSpec { from, to, style, ..spec() };
             let channel = Channel::Email(Email::new(spec).unwrap());
             let event = sample_events::settled(Some("Jane"), "IDLE");
-            let message = sample_events::parcels(&channel, &event).remove(0);
+            let message = sample_events::messages(&channel, &event).remove(0);
             let expected = (local.clone(), address.domain().to_string());
             let from = header(&message.body, "From");
             let from = from.strip_prefix("\"Avatar Watch\" <").unwrap().strip_suffix('>').unwrap();

@@ -100,7 +100,7 @@ pub(crate) fn about_avatar(name: Option<&str>, status: Option<&str>) -> Conditio
 }
 
 /// The failed delivery `dlv_0193` of an event about the avatar to the channel `ops`.
-pub(crate) fn given_up() -> Event {
+pub(crate) fn dead_letter() -> Event {
     let letter = DeadLetter {
         channel: ChannelName::parse("ops").unwrap(),
         delivery: DeliveryId::parse("dlv_0193").unwrap(),
@@ -129,7 +129,7 @@ pub(crate) fn ping() -> Event {
 }
 
 /// What a channel makes of an event, as it would come out of the outbox.
-pub(crate) fn parcels(channel: &Channel, event: &Event) -> Vec<OutboundMessage> {
+pub(crate) fn messages(channel: &Channel, event: &Event) -> Vec<OutboundMessage> {
     let drafts = channel.render(event, DETECTED_AT, RandomBits::new(99));
     let message = |draft: RenderedMessage| OutboundMessage {
         delivery_id: draft.id,

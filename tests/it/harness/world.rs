@@ -284,7 +284,10 @@ async fn register<S, N>(
         .iter()
         .map(|(name, it)| ChannelTarget { name: name.clone(), fingerprint: it.target.clone() });
     store.register_channels(channels.collect(), now).await.unwrap();
-    store.recover(CrashRecovery { now, policies: plan.delivery_policies(), roll }).await.unwrap();
+    store
+        .recover(CrashRecovery { now, policies: plan.delivery_policies(), random: roll })
+        .await
+        .unwrap();
 }
 
 /// The number of polls in flight outside of the world; clones count together.

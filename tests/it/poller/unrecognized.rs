@@ -23,7 +23,7 @@ impl Bench {
     async fn boot_strictly(&mut self, strategy: Strategy) {
         let plan = operator(self.plan(&["a"]), "ops");
         let plan = overdue(plan, "a", seconds(3600));
-        self.world.start(RuntimeConfig { strategy, infer_unseen_training: false, ..plan }).await;
+        self.world.start(RuntimeConfig { strategy, infer_missed_training: false, ..plan }).await;
         self.world.quiet().await;
     }
 
@@ -124,11 +124,11 @@ async fn documented_statuses_in_another_spelling_are_recognized() {
 
 #[tokio::test]
 async fn an_unknown_status_may_have_been_a_training_unless_inference_is_off() {
-    for infer_unseen_training in [true, false] {
+    for infer_missed_training in [true, false] {
         let mut bench = Bench::new();
         bench.api.set_status("a", "IDLE");
         let plan = operator(bench.plan(&["a"]), "ops");
-        bench.world.start(RuntimeConfig { infer_unseen_training, ..plan }).await;
+        bench.world.start(RuntimeConfig { infer_missed_training, ..plan }).await;
         bench.world.quiet().await;
         for status in ["ODD", "IDLE"] {
             bench.api.set_status("a", status);
@@ -136,7 +136,7 @@ async fn an_unknown_status_may_have_been_a_training_unless_inference_is_off() {
         }
         let notified: Vec<String> =
             bench.notified().into_iter().filter(|it| !it.contains("unrecognized")).collect();
-        if infer_unseen_training {
+        if infer_missed_training {
             assert_eq!(notified, ["avatar.ready a"]);
             assert_eq!(bench.last_news(), (false, "ODD".to_owned()));
         } else {
@@ -199,7 +199,7 @@ async fn an_avatar_never_observed_in_training_is_not_reported_as_trained() {
     bench.api.set_status("a", "ODD");
     let plan = with_avatar(operator(bench.plan(&["b"]), "ops"), "a", None);
     bench.api.set_status("b", "TRAINING");
-    bench.world.start(RuntimeConfig { infer_unseen_training: false, ..plan }).await;
+    bench.world.start(RuntimeConfig { infer_missed_training: false, ..plan }).await;
     bench.world.quiet().await;
     bench.shows("IDLE").await;
     let notified = ["avatar.status_unrecognized firing a", "avatar.status_unrecognized resolved a"];
@@ -225,7 +225,7 @@ async fn an_avatar_assumed_in_training_is_notified_through_an_unknown_status() {
     let mut bench = Bench::new();
     bench.api.set_status("a", "ODD");
     let plan = with_avatar(operator(bench.plan(&[]), "ops"), "a", Some(Status::Training));
-    bench.world.start(RuntimeConfig { infer_unseen_training: false, ..plan }).await;
+    bench.world.start(RuntimeConfig { infer_missed_training: false, ..plan }).await;
     bench.world.quiet().await;
     bench.shows("IDLE").await;
     assert!(bench.notified().contains(&"avatar.ready a".to_owned()), "{:?}", bench.notified());
