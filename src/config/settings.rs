@@ -54,6 +54,7 @@ pub struct Settings {
     pub discover: Option<DiscoverSettings>,
     /// The channels by name.
     pub channels: BTreeMap<ChannelName, ChannelSettings>,
+    /// The status page and the API.
     pub web: WebSettings,
     /// The heartbeat; `None` when there is none.
     pub heartbeat: Option<HeartbeatSettings>,

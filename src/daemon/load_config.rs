@@ -89,7 +89,8 @@ mod tests {
         check(only_transitions, "");
         check(
             &format!("operator = true\n{only_transitions}"),
-            "config.toml:7: `channels.ops.template.a` uses an undefined name, for `account.unavailable`",
+            "config.toml:7: `channels.ops.template.a` uses an undefined name, for \
+             `account.unavailable`",
         );
         check(
             "template = '{{ data.status }}'",

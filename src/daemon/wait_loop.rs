@@ -179,13 +179,13 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
             breaker.observe(api_signal, monotonic, &self.request.breaker_backoff, random);
         let Some(avatar_wait) = self.waits.get_mut(id) else { return };
         let reason = seen.reason().map(str::to_owned);
-        let cadence = &self.request.intervals;
+        let intervals = &self.request.intervals;
         let forecast =
-            self.request.forecasts.forecast(avatar_wait.watch().model.as_ref(), cadence.training);
+            self.request.forecasts.forecast(avatar_wait.watch().model.as_ref(), intervals.training);
         let asked = now.minus(monotonic.since(asked_at));
         let policy = Policy {
             forecast: forecast.as_deref(),
-            ..Policy::new(cadence, &self.request.account, asked)
+            ..Policy::new(intervals, &self.request.account, asked)
         };
         let verdict = match avatar_wait.observe(seen, now, &policy, random) {
             Ok(verdict) => Some(verdict),

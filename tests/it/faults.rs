@@ -29,9 +29,9 @@
 //!   - `faults::network::p07_a_body_that_stalls_or_drips_ends_at_the_limit_and_is_no_status`
 //!   - `api_client::an_answer_that_drips_ends_at_the_limit`
 //! - P8, 401:
-//!   - `poller::rejected_key::a_refused_key_stops_all_looks_but_one_at_growing_waits`
-//!   - `poller::conditions::a_refused_key_is_told_at_once_and_once_for_all_its_avatars`
-//!   - `poller::lists::a_refused_key_does_not_hammer_by_lists_either`
+//!   - `poller::rejected_key::a_refused_key_allows_one_poll_at_growing_delays`
+//!   - `poller::conditions::a_refused_key_fires_unavailable_at_once_and_once_for_all_avatars`
+//!   - `poller::lists::a_refused_key_causes_no_burst_of_list_polls`
 //! - P9, 403:
 //!   - `faults::api_key::p09_one_forbidden_avatar_is_polled_rarely_and_affects_no_other`
 //!   - `faults::api_key::p09_a_key_that_is_forbidden_everything_is_a_refused_key`
@@ -39,15 +39,15 @@
 //!   - `faults::api_key::p09_avatars_that_leave_the_account_together_are_reported_once`
 //! - P10, 404 for an avatar that was never observed:
 //!   - `faults::machine::p10_an_unknown_id_is_reported_with_its_line_of_the_config`
-//!   - `poller::conditions::an_avatar_that_was_never_there_is_told_at_once_and_looked_for_soon`
+//!   - `poller::conditions::an_avatar_that_never_existed_fires_missing_at_once_and_is_polled_soon`
 //! - P11, 404 for an avatar that was observed before:
-//!   - `poller::conditions::a_known_avatar_is_missing_only_after_half_an_hour_and_three_looks`
-//!   - `poller::conditions::a_short_absence_is_told_to_nobody`
-//!   - `poller::conditions::a_missing_avatar_is_told_once_over_restarts`
+//!   - `poller::conditions::a_known_avatar_is_missing_only_after_half_an_hour_and_three_polls`
+//!   - `poller::conditions::a_short_absence_fires_no_condition`
+//!   - `poller::conditions::missing_fires_once_over_restarts`
 //! - P12, 429 with a delay in seconds:
 //!   - `faults::api_key::p12_a_delay_in_seconds_blocks_the_key_and_is_a_minimum`
-//!   - `poller::rejected_key::retry_after_is_a_floor_and_closes_the_gate_for_the_whole_key`
-//!   - `poller::rejected_key::a_throttled_key_is_tried_with_one_look_before_all_go`
+//!   - `poller::rejected_key::retry_after_is_a_minimum_and_blocks_the_whole_account`
+//!   - `poller::rejected_key::a_throttled_account_makes_one_poll_before_the_others`
 //! - P13, 429 with a date:
 //!   - `faults::api_key::p13_a_date_is_compared_with_the_date_of_the_response`
 //!   - `api_client::responses::a_throttled_poll_has_the_requested_delay`
@@ -57,7 +57,7 @@
 //! - P15, 500, 502, 503, 504:
 //!   - `faults::responses::p15_an_error_of_the_server_backs_off_and_is_no_status`
 //!   - `faults::api_key::p15_a_server_error_with_retry_after_is_not_polled_until_then`
-//!   - `poller::failures_back_off_and_one_sight_ends_that`
+//!   - `poller::failures_back_off_until_one_success`
 //! - P16, 400, 405, 406, 410, 415, 422, 451:
 //!   - `faults::responses::p16_a_rejected_request_waits_a_quarter_of_an_hour`
 //!   - `api_client::responses::every_other_code_is_a_failure`
@@ -76,7 +76,7 @@
 //! - P21, an unknown status:
 //!   - `faults::responses::p21_an_unknown_status_is_kept_and_sent_to_channels_that_select_it`
 //!   - `faults::responses::p21_a_status_that_is_too_long_for_one_is_no_status`
-//!   - `dispatcher::outcomes::each_outcome_is_told_by_webhook_and_mail_and_nothing_else_is`
+//!   - `dispatcher::outcomes::each_outcome_is_sent_by_webhook_and_mail`
 //! - P22, a status that is missing, null or not a string:
 //!   - `faults::responses::p22_a_status_that_is_missing_or_no_text_is_no_status`
 //! - P23, a response about another avatar:
@@ -86,13 +86,13 @@
 //! - P25, a status that goes back:
 //!   - `faults::timeline::p25_another_training_is_another_event`
 //! - P26, a training between two polls:
-//!   - `dispatcher::outcomes::a_training_between_two_looks_is_told_as_unseen_or_not_at_all_if_so_wished`
+//!   - `dispatcher::outcomes::a_training_between_two_polls_is_inferred_unless_disabled`
 //! - P27, settled at the first poll:
 //!   - `faults::timeline::p27_a_settled_status_at_the_first_poll_is_a_baseline_and_no_event`
-//!   - `dispatcher::outcomes::what_the_registration_assumed_makes_the_first_sight_news`
+//!   - `dispatcher::outcomes::an_assumed_status_makes_the_first_poll_an_event`
 //! - P28, a change while the daemon was down:
-//!   - `crash::a_change_that_happened_while_nobody_watched_is_told_at_the_start`
-//!   - `poller::start::what_became_due_meanwhile_is_looked_at_at_once`
+//!   - `crash::a_change_during_a_downtime_is_notified_at_the_start`
+//!   - `poller::start::avatars_that_became_due_are_polled_at_once`
 //! - P29, a redirect:
 //!   - `faults::responses::p29_a_redirect_blocks_the_key_is_reported_at_once_and_never_followed`
 //!   - `api_client::responses::a_redirect_is_not_followed_and_the_key_stays_here`
@@ -107,24 +107,24 @@
 //! - P32, proxy variables in the environment:
 //!   - `api_client::environment::proxy_variables_are_ignored`
 //! - P33, a wall clock that jumps:
-//!   - `poller::a_wall_clock_that_jumps_neither_stampedes_nor_stalls`
-//!   - `poller::conditions::a_wall_clock_that_jumps_blinds_nobody`
-//!   - `poller::start::a_checkpoint_of_a_clock_that_was_wrong_holds_nobody_up`
+//!   - `poller::a_wall_clock_jump_causes_neither_a_burst_nor_a_stall`
+//!   - `poller::conditions::a_wall_clock_jump_makes_no_account_unavailable`
+//!   - `poller::start::a_checkpoint_of_a_wrong_clock_delays_no_avatar`
 //! - P34, suspension:
 //!   - `faults::timeline::p34_after_a_suspension_each_avatar_is_polled_once_within_the_rate_limit`
-//!   - `poller::looks_that_were_missed_while_the_machine_slept_are_made_once`
+//!   - `poller::polls_missed_during_a_suspend_are_made_once`
 //! - P35, no file handles:
 //!   - `faults::machine::p35_a_daemon_without_file_handles_logs_it_and_loses_nothing`
 //!   - `faults::machine::p35_a_transition_without_file_handles_is_written_and_notified_later`
 //! - P36, unreachable IPv6:
 //!   - `faults::machine::p36_a_server_that_only_ipv4_reaches_is_polled_by_a_name_with_both`
 //! - P37, all avatars fail at once:
-//!   - `poller::conditions::an_api_that_is_away_is_told_after_unavailable_after_and_once_for_all`
+//!   - `poller::conditions::an_api_outage_fires_unavailable_after_unavailable_after_and_once`
 //!   - `faults::network::p02_a_refused_connection_backs_off_and_is_reported_once_for_all_avatars`
 //! - P38, a stop during a poll:
-//!   - `poller::failures::a_stop_waits_for_the_looks_under_way_and_notes_what_was_last_seen`
-//!   - `poller::failures::a_stop_does_not_wait_for_ever_and_what_is_cut_off_is_found_again`
-//!   - `crash::killed_before_the_commit_the_same_transition_is_found_again`
+//!   - `poller::failures::a_stop_waits_for_polls_in_flight_and_stores_a_checkpoint`
+//!   - `poller::failures::a_stop_is_bounded_and_a_cancelled_poll_is_repeated`
+//!   - `crash::a_kill_before_the_commit_finds_the_same_transition_again`
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,7 +1,7 @@
-//! The house rules that a machine can check: who may import whom, where each vendor crate is at
-//! home, the one clock, the size of files.
-
+//! The rules of the code that a program can check: which module imports which, where each vendor
+//! crate is used, the one clock, the size of files.
 mod structure;
+mod vocabulary;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -145,7 +145,7 @@ fn vendor_crates_stay_at_home() {
             if names_crate(&source.code, vendor) {
                 assert!(
                     homes.iter().any(|home| source.name.starts_with(home)),
-                    "`{}` names `{vendor}`, whose home is {homes:?}",
+                    "`{}` names `{vendor}`, which is used only in {homes:?}",
                     source.name
                 );
             }

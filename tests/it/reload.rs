@@ -157,7 +157,7 @@ fn a_key_that_was_refused_is_tried_again_at_a_reload() {
     bench.configure(&renewed);
     daemon.signal(Signal::HUP);
     daemon.wait_for_log("baseline TRAINING");
-    daemon.wait_for_log("API key of account `argil` accepted again after ");
+    daemon.wait_for_log("API accepts the key of account `argil` again after ");
     assert!(daemon.stop().success());
 }
 
@@ -349,7 +349,7 @@ async fn meet_a_busy_database(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn that_a_config_was_not_taken_is_notified_even_if_the_database_was_busy_then() {
-    let said = "notes of the config are not written yet";
+    let said = "cannot write the config status yet";
     let bad = |config: Config| config.with("\n[[[");
     let (_argil, receiver, _bench, daemon) = meet_a_busy_database(bad, said).await;
     let received = receiver.wait_for(1).await;

@@ -366,7 +366,7 @@ async fn a_reload_changes_the_access_rules_without_closing_the_listener() {
     let named_too = format!("token = \"{TOKEN}\"\nhosts = [\"watch.example.com\"]\n");
     scene.bench.configure(&config.replace(&format!("token = \"{TOKEN}\"\n"), &named_too));
     scene.daemon.signal(Signal::HUP);
-    scene.daemon.wait_for_log("the config was read again: the web changed");
+    scene.daemon.wait_for_log("config reloaded: the web changed");
     // With `hosts`, reading requires the token, at any name.
     assert_eq!(ask(scene.page, "GET", "/", &named).status, 401);
     assert_eq!(scene.get("/metrics").status, 401);
@@ -440,7 +440,7 @@ fn only_a_configured_listen_address_must_be_available() {
     let daemon = bench.start();
     daemon.wait_for_log("status page disabled: address `127.0.0.1:8787` is already in use");
     daemon.wait_for_log("avatar `a1`: baseline IDLE");
-    // A reload looks whether it is free again, or goes where it is told to.
+    // A reload opens the address if it is free again, or the new one.
     match held {
         Some(held) => drop(held),
         None => bench.configure(config.page().text()),

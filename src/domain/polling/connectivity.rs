@@ -37,7 +37,7 @@ impl From<&Observation> for PollSignal {
             Observation::Throttled { reason, .. } => Some((OutageCause::Throttled, reason.clone())),
             Observation::Failed { fault, reason } => Some((cause(*fault), reason.clone())),
         };
-        Self { signal: ApiSignal::from(seen), outage: outage }
+        Self { signal: ApiSignal::from(seen), outage }
     }
 }
 

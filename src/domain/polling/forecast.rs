@@ -70,7 +70,7 @@ impl Forecast {
                 let wait = Duration::try_from_secs_f64(factor / hazard.sqrt());
                 wait.unwrap_or(interval.max).clamp(interval.min, interval.max.max(interval.min))
             };
-            Self { interval: interval, delays: hazards.iter().map(wait).collect() }
+            Self { interval, delays: hazards.iter().map(wait).collect() }
         };
         let budget = score(past, |age| interval.delay(age)).polls;
         let (mut low, mut high) = FACTORS;

@@ -29,7 +29,7 @@ demo = child(
     [BINARY, "demo", "--avatars", "8", "--speed", "3", "--seed", "2"],
     env=surroundings(), stdout=screen, stderr=screen,
 )
-place = re.compile(r"Look at it: (http://127\.0\.0\.1:\d+)/")
+place = re.compile(r"Status page: (http://127\.0\.0\.1:\d+)")
 shown = lambda: (folder / "demo.txt").read_text("utf-8")
 found = wait_for(lambda: place.search(shown()))
 claim("the demo says where its page is", found, shown())

@@ -33,7 +33,7 @@ async fn an_api_that_lacks_certificates_here_is_polled_as_soon_as_they_are_there
     let waited = without_certificates(&bench, &["wait", "a1"]).output().unwrap();
     assert_eq!(waited.status.code(), Some(74), "{}", stderr(&waited));
     let daemon = bench.start_by(without_certificates(&bench, &RUN));
-    daemon.wait_for_log("avatar `a1` is out of observed");
+    daemon.wait_for_log("polling avatar `a1` failed");
     for said in [daemon.log(), stderr(&checked), stderr(&waited)] {
         let words = said.contains("`ca-certificates`") && said.contains("`SSL_CERT_FILE`");
         assert!(words && !said.contains("panic"), "{said}");

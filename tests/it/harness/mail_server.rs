@@ -162,7 +162,7 @@ impl Gallery {
     }
 
     /// The number of polls of the avatar.
-    pub(crate) fn looks(&self, id: &AvatarId) -> usize {
+    pub(crate) fn polls(&self, id: &AvatarId) -> usize {
         self.state().polls.get(id).copied().unwrap_or(0)
     }
 

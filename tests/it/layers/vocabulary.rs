@@ -73,8 +73,15 @@ const PHRASES: &[(&str, &str)] = &[
     ("under way", "in progress, in flight"),
 ];
 
-/// Where a word stays, and why.
-const ALLOWED: &[(&str, &str, &str)] = &[("tests/it/layers/vocabulary.rs", "", "this list")];
+/// Where a word stays, and why; an empty word is every word.
+const ALLOWED: &[(&str, &str, &str)] = &[
+    ("packaging/deb/copyright", "whom", "the MIT license says so"),
+    ("systemd/avatar-watch.service", "whom", "an option of systemctl"),
+    ("tests/it/layers/vocabulary.rs", "", "this list"),
+];
+
+/// Names of the public contract that contain a word, and stay.
+const NAMES: [&str; 1] = ["infer_unseen_training"];
 
 #[test]
 fn the_words_of_the_field_are_used_everywhere() {
@@ -83,7 +90,8 @@ fn the_words_of_the_field_are_used_everywhere() {
     for (name, text) in texts() {
         files += 1;
         for (number, line) in text.lines().enumerate() {
-            let words = words(line);
+            let line = NAMES.iter().fold(line.to_owned(), |line, name| line.replace(name, ""));
+            let words = words(&line);
             for (word, instead) in WORDS {
                 if words.iter().any(|it| it == word) {
                     found.push((name.clone(), number + 1, *word, *instead));
@@ -147,7 +155,7 @@ fn words(line: &str) -> Vec<String> {
     words
 }
 
-const TOP: [&str; 12] = [
+const TOP: [&str; 16] = [
     ".ci",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
@@ -159,5 +167,9 @@ const TOP: [&str; 12] = [
     "packaging",
     "src",
     "systemd",
-    "tests",
+    "tests/README.md",
+    "tests/bench",
+    "tests/it",
+    "tests/memory",
+    "tests/pacing",
 ];

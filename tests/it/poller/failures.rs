@@ -136,10 +136,10 @@ async fn a_panic_in_a_poll_costs_one_poll_and_no_avatar() {
     gallery.break_at(&broken, 1);
     gallery.show(&broken, Status::Idle);
     world.live(seconds(64)).await;
-    assert_eq!(gallery.looks(&broken), 2, "not again for a minute");
-    assert!(gallery.looks(&sound) > 10);
+    assert_eq!(gallery.polls(&broken), 2, "not again for a minute");
+    assert!(gallery.polls(&sound) > 10);
     world.live(seconds(1)).await;
-    assert_eq!(gallery.looks(&broken), 3);
+    assert_eq!(gallery.polls(&broken), 3);
     let history = world.reader().transitions(Some(&broken), 10).unwrap();
     let statuses: Vec<_> = history.into_iter().map(|transition| transition.status).collect();
     assert_eq!(statuses, [Status::Training, Status::Idle]);

@@ -153,7 +153,7 @@ fn a_daemon_creates_the_folder_of_its_database_with_mode_0700() {
         }
     }
     let daemon = bench.start();
-    daemon.wait_for_log("seen first: TRAINING");
+    daemon.wait_for_log("baseline TRAINING");
     assert_eq!(mode(&bench.path("own")), 0o700);
     assert!(daemon.stop().success());
 }

@@ -8,14 +8,14 @@ async fn the_page_shows_training_finished_and_failed() {
     let scene = Scene::new().await;
     let home = scene.get("/").body;
     assert!(
-        home.contains("<h1 id=\"glance-title\">OK</h1>") && home.contains("2 in training"),
+        home.contains("<h1 id=\"summary-title\">OK</h1>") && home.contains("2 in training"),
         "{home}"
     );
     scene.receiver.script((0..6).map(|_| webhook::Answer::status(500)));
     let id = scene.end("failed");
     let home = scene.get("/").body;
     assert!(home.contains("Critical problems"), "{home}");
-    assert!(home.contains("<strong>1 dead</strong>"), "{home}");
+    assert!(home.contains("<strong>1 dead letter</strong>"), "{home}");
     assert!(home.contains(&format!("action=\"/deliveries/{id}/retry\"")), "{home}");
     let finished =
         home.split("id=\"finished\"").nth(1).unwrap().split("</section>").next().unwrap();

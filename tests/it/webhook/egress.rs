@@ -54,7 +54,7 @@ async fn private_addresses_are_allowed_unless_denied() {
         assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
         let connections = receiver.connections();
         let expected = format!(
-            "`{host}` was not connected to: its address is this very machine, which \
+            "`{host}` was not connected to: its address is this machine, which \
              `deny_private` forbids"
         );
         check_refused(&reaching(url, EgressPolicy::DenyPrivate), &expected).await;

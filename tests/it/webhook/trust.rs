@@ -40,16 +40,17 @@ async fn every_bad_certificate_is_explained_with_a_fix() {
     let nameless = with(|it| it.subject_alt_names.clear());
     check(&nameless, Some(&nameless), "contains no host name", "subjectAltName").await;
     let other = Identity::made("other.example", |_| ());
-    check(&other, Some(&other), "another host: for `other.example`", "as its certificate").await;
+    let text = "another host: for `other.example`";
+    check(&other, Some(&other), text, "host name of the certificate").await;
     let old = with(|it| it.not_after = rcgen::date_time_ymd(2001, 1, 1));
-    check(&old, Some(&old), "expired at 2001-01-01", "new certificate").await;
+    check(&old, Some(&old), "expired at 2001-01-01", "renew the certificate").await;
     let early = with(|it| it.not_before = rcgen::date_time_ymd(3000, 1, 1));
     check(&early, Some(&early), "not valid before 3000-01-01", "clock").await;
     let client = with(|it| it.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]);
     check(&client, Some(&client), "not meant for servers", "serverAuth").await;
     check(&with(|_| ()), None, "issued by an untrusted authority", "ca_file").await;
     let chained = Identity::chained("127.0.0.1").incomplete();
-    check(&chained, Some(&chained), "does not send", "whole chain").await;
+    check(&chained, Some(&chained), "sends no intermediate certificate", "chain").await;
 }
 
 #[tokio::test]
