@@ -185,7 +185,7 @@ pub fn is_binary(body: &[u8]) -> bool {
 
 /// What an error body says: the message of the documented form `{code, message}` or of the
 /// observed form `{success, error: {code, message}}`, else the text as it came. Not yet fit to
-/// be shown: [`quote`](crate::argil::excerpt::quote) makes it so.
+/// be shown: [`sanitize_excerpt`](crate::argil::excerpt::sanitize_excerpt) makes it so.
 pub fn error_text(body: &[u8]) -> String {
     let body = &body[..body.len().min(ERROR_SIZE_MAX)];
     let as_it_came = || String::from_utf8_lossy(body).into_owned();

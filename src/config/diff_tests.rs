@@ -134,7 +134,8 @@ fn channels_are_described_by_the_names_of_their_keys() {
     );
     check(
         &[(
-            "smtp = { host = 'localhost', tls = 'none', username = 'u', password = 'CANARY' }",
+            "smtp = { host = \"localhost\", tls = \"none\", username = \"u\", \
+             password = \"CANARY\" }",
             "list_unsubscribe = \"mailto:a@example.com\"\nsendmail = { command = [\"/bin/x\"] }",
         )],
         &["channel `mail` changed: `list_unsubscribe`, `sendmail.command`, `sendmail.timeout`, \

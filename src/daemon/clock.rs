@@ -30,7 +30,7 @@ impl Clock for SystemClock {
     }
 
     /// Tokio's timers stop while the machine is suspended, so a long sleep is split into slices of
-    /// [`SLICE`] and the monotonic clock is read after each.
+    /// `SLICE` and the monotonic clock is read after each.
     async fn sleep_until(&self, until: Monotonic) {
         loop {
             let left = until.since(self.monotonic());

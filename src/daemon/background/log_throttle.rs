@@ -2,7 +2,7 @@
 //! and when it ends. The other lines are counted as suppressed.
 //!
 //! The end is logged exactly when the beginning was. A failure that lasts is logged within
-//! [`FIRST_DELAY`] of its beginning, however often it came and went before. A restart forgets all.
+//! `FIRST_DELAY` of its beginning, however often it came and went before. A restart forgets all.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -9,7 +9,7 @@ use tracing::{error, info};
 use crate::daemon::background::stats::DaemonStats;
 use crate::daemon::ports::Clock;
 
-/// Calls `alive` three times per `limit`, unless a part is stalled; at most once per [`PAUSE_MIN`].
+/// Calls `alive` three times per `limit`, unless a part is stalled; at most once per `PAUSE_MIN`.
 pub async fn watch<C: Clock>(stats: Arc<DaemonStats>, clock: C, limit: Duration, alive: impl Fn()) {
     let mut reported = None;
     loop {

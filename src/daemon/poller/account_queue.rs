@@ -118,7 +118,7 @@ impl<C: Clock> AccountQueue<C> {
     }
 
     /// Enqueues an avatar for a poll of its own. High priority goes first, but does not starve the
-    /// others: it overtakes only avatars that waited less than [`PRIORITY_BONUS`] longer.
+    /// others: it overtakes only avatars that waited less than `PRIORITY_BONUS` longer.
     pub fn ready(&mut self, id: AvatarId, priority: Priority, now: Monotonic) {
         let rank = match priority {
             Priority::High => now,

@@ -171,7 +171,7 @@ claim("… within seconds", took < 5, took)
 resolve_by(SILENT, "127.0.0.1")
 _, said, took = run("check", "--online", "--config", config)
 claim("a silent first name server makes it late, not unavailable",
-      "ok   avatar `a1`: it is TRAINING" in said, said)
+      "ok   avatar `a1`: status TRAINING" in said, said)
 code, said, took = run("wait", "a1", "--timeout", "10s", ARGIL_BASE_URL=base)
 claim("`wait` sees it too", code == 5 and "is TRAINING" in said, said)
 
