@@ -93,7 +93,7 @@ try {
   });
   await other.goto(PAGE);
   claim("what went wrong is on top", (await other.locator("#summary-title").textContent()) === "Critical problems");
-  claim("a name that is code is only text", (await other.locator("#settled").textContent()).includes("<img src=x"));
+  claim("a name that is code is only text", (await other.locator("#finished").textContent()).includes("<img src=x"));
   claim("… and no element", (await other.locator("img").count()) === 0);
   const stateBefore = await other.locator("#findings tbody tr").count();
   await other.locator("#findings button").first().click();
@@ -101,7 +101,7 @@ try {
   await other.locator("#delivery .badge.good").waitFor({ timeout: 30_000 });
   claim("a dead letter is sent again by a click", stateBefore === 1);
   await other.goto(PAGE);
-  await other.waitForFunction(() => !document.getElementById("wrong"), undefined, { timeout: 30_000 });
+  await other.waitForFunction(() => !document.getElementById("findings"), undefined, { timeout: 30_000 });
   claim("… and is gone from what went wrong", (await other.locator("#summary-title").textContent()) === "OK");
   await other.locator("#test-ops").click();
   await other.locator("#test .badge.good").waitFor();
