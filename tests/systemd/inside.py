@@ -414,7 +414,7 @@ def has_a_volume_and_a_user_of_its_own():
         systemctl("stop", UNIT)
 
     STATE.mkdir()
-    run("mount", "-t", "tmpfs", "-o", "size=50m", "tmpfs", str(STATE))
+    run("mount", "-t", "tmpfs", "-o", "size=50m,mode=700", "tmpfs", str(STATE))
     fill(STATE)
     systemctl("start", "--no-block", UNIT)
     refused = wait_for(lambda: show("ExecMainStatus") == "238")

@@ -14,6 +14,7 @@ use std::path::Path;
 use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use rustix::fs::OFlags;
 use rustix::process::{DumpableBehavior, geteuid, set_dumpable_behavior};
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use crate::files::open::open_regular;
 use crate::files::paths::{parent_dir, resolve_symlinks};
@@ -116,6 +117,7 @@ impl FsUserGuard {
         let guard = Self { before, _thread: PhantomData };
         if let Some(Owner { uid, .. }) = owner {
             stay_undumpable();
+            keep_read_search();
             // An invalid id changes nothing; the call returns the current one.
             if setfsuid(Uid::from_raw(u32::MAX)).as_raw() != uid {
                 let name = user(uid);
@@ -137,6 +139,16 @@ impl Drop for FsUserGuard {
             setfsgid(gid);
             stay_undumpable();
         }
+    }
+}
+
+/// Keeps the capability to enter every folder: those above the database may be closed to its owner, as
+/// `/var/lib/private` is with `DynamicUser=`. It permits no write and no change of an owner. Without
+/// it, `open` fails as it does for that user.
+fn keep_read_search() {
+    if let Ok(mut sets) = capabilities(None) {
+        sets.effective |= CapabilitySet::DAC_READ_SEARCH & sets.permitted;
+        let _ = set_capabilities(None, sets);
     }
 }
 
@@ -191,7 +203,8 @@ mod tests {
         let guard = FsUserGuard::for_database(&database).unwrap();
         let twice = FsUserGuard::for_database(&database).unwrap();
         drop(twice);
-        assert_eq!(fs::read(&secret).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        let refused = File::options().write(true).open(&secret).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::PermissionDenied);
         let theirs = File::options().write(true).create_new(true).open(&database).unwrap();
         assert_eq!(theirs.metadata().unwrap().uid(), OTHER);
         fchown(&theirs, Some(0), None).unwrap_err();
@@ -200,5 +213,22 @@ mod tests {
         chown(folder.path(), Some(0), Some(0)).unwrap();
         let _fs_user = FsUserGuard::for_database(&database).unwrap();
         fs::read(&secret).unwrap();
+    }
+    #[test]
+    fn a_database_below_a_folder_that_its_owner_cannot_enter_is_reached() {
+        if !geteuid().is_root() {
+            println!("skipped: requires root");
+            return;
+        }
+        const OTHER: u32 = 61_848;
+        // As `/var/lib/private`.
+        let closed = tempfile::tempdir().unwrap();
+        let folder = closed.path().join("state");
+        fs::create_dir(&folder).unwrap();
+        chown(&folder, Some(OTHER), Some(OTHER)).unwrap();
+        let database = folder.join("a.db");
+        let _fs_user = FsUserGuard::for_database(&database).unwrap();
+        let made = File::options().write(true).create_new(true).open(&database).unwrap();
+        assert_eq!(made.metadata().unwrap().uid(), OTHER);
     }
 }
