@@ -142,9 +142,9 @@ impl Drop for FsUserGuard {
     }
 }
 
-/// Keeps the capability to enter every folder: those above the database may be closed to its owner, as
-/// `/var/lib/private` is with `DynamicUser=`. It permits no write and no change of an owner. Without
-/// it, `open` fails as it does for that user.
+/// Keeps the capability to enter every folder: those above the database may be closed to its owner,
+/// as `/var/lib/private` is with `DynamicUser=`. It permits no write and no change of an owner.
+/// Without it, `open` fails as it does for that user.
 fn keep_read_search() {
     if let Ok(mut sets) = capabilities(None) {
         sets.effective |= CapabilitySet::DAC_READ_SEARCH & sets.permitted;
