@@ -335,7 +335,7 @@ def has_a_root_of_its_own():
     claim("which contains no passwords", there and "shadow" not in there, there)
     claim("and it polls from there", seen_by_api())
     done = systemctl("reload", UNIT)
-    claim("and takes a reload", done.returncode == 0 and is_active(), journal()[-2000:])
+    claim("and takes a reload", done.returncode == 0 and wait_for(is_active), journal()[-2000:])
     before = changes(JANE)
     claim("its history is the same as ever", before[:2] == ["TRAINING", "IDLE"], before)
     (DROP_INS / "root-directory.conf").unlink()
