@@ -174,6 +174,16 @@ impl Event {
             Subject::DeadLetter(_) | Subject::Ping { .. } => None,
         }
     }
+
+    /// As [`Self::avatar_id`]; of a dead letter, the avatar of the event that was not delivered.
+    pub fn avatar_or_undelivered(&self) -> Option<&str> {
+        match &self.subject {
+            Subject::DeadLetter(letter) => letter.avatar_id.as_deref(),
+            Subject::Transition { .. } | Subject::Condition(_) | Subject::Ping { .. } => {
+                self.avatar_id().map(AvatarId::as_str)
+            }
+        }
+    }
 }
 
 /// What an event is about.

@@ -1,7 +1,7 @@
 //! A notification for a chat, before the format of one chat is applied.
 
 use crate::domain::avatar::status::Status;
-use crate::domain::condition::{ConditionSubject, Phase};
+use crate::domain::condition::Phase;
 use crate::domain::event::{Event, Subject};
 use crate::notify::content::ContentField;
 use crate::notify::content::render;
@@ -47,7 +47,7 @@ impl ChatMessage {
             advice: content.advice,
             window: content.window.join(" "),
             footer: format!("avatar-watch · {} · event …{short}", event.kind),
-            footer_ids: footer_ids(&event.subject, short),
+            footer_ids: footer_ids(event, short),
         }
     }
 
@@ -85,21 +85,11 @@ impl ChatSeverity {
     }
 }
 
-fn footer_ids(subject: &Subject, event: &str) -> String {
-    let avatar = match subject {
-        Subject::Transition { transition, .. } => Some(transition.avatar_id.as_str()),
-        Subject::Condition(condition) => match &condition.subject {
-            ConditionSubject::Avatar { id, .. } => Some(id.as_str()),
-            ConditionSubject::Account { .. }
-            | ConditionSubject::Config
-            | ConditionSubject::Channel { .. } => None,
-        },
-        Subject::DeadLetter(letter) => letter.avatar_id.as_deref(),
-        Subject::Ping { .. } => None,
-    };
-    let avatar =
-        avatar.map(|id| format!("avatar {} · ", sanitize_line(&beginning(id), SHORT_ID + 1)));
-    format!("{}event …{event}", avatar.unwrap_or_default())
+fn footer_ids(event: &Event, short: &str) -> String {
+    let avatar = event
+        .avatar_or_undelivered()
+        .map(|id| format!("avatar {} · ", sanitize_line(&beginning(id), SHORT_ID + 1)));
+    format!("{}event …{short}", avatar.unwrap_or_default())
 }
 
 /// The beginning of an id, as people compare ids.

@@ -3,8 +3,7 @@
 
 use serde::Serialize;
 
-use crate::domain::condition::ConditionSubject;
-use crate::domain::event::{Event, Subject};
+use crate::domain::event::Event;
 use crate::notify::format::standard::{self, Data};
 
 /// The body of the event; the same arguments give the same bytes.
@@ -14,7 +13,7 @@ pub(super) fn render(event: &Event, source: &str) -> Vec<u8> {
         id: event.id.as_str(),
         source,
         kind: event.kind.name(),
-        subject: subject(event),
+        subject: event.avatar_or_undelivered(),
         time: event.occurred_at.to_string(),
         datacontenttype: standard::CONTENT_TYPE,
         data: standard::data(event),
@@ -38,19 +37,4 @@ struct CloudEvent<'a> {
     time: String,
     datacontenttype: &'static str,
     data: Data<'a>,
-}
-
-/// The id of the avatar that the event is about, if any.
-pub(super) fn subject(event: &Event) -> Option<&str> {
-    match &event.subject {
-        Subject::Transition { transition, .. } => Some(transition.avatar_id.as_str()),
-        Subject::Condition(condition) => match &condition.subject {
-            ConditionSubject::Avatar { id, .. } => Some(id.as_str()),
-            ConditionSubject::Account { .. }
-            | ConditionSubject::Config
-            | ConditionSubject::Channel { .. } => None,
-        },
-        Subject::DeadLetter(letter) => letter.avatar_id.as_deref(),
-        Subject::Ping { .. } => None,
-    }
 }

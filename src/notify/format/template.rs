@@ -15,7 +15,7 @@ use crate::domain::condition::ConditionSubject;
 use crate::domain::delivery::template_tree::{TemplateTree, element, member};
 use crate::domain::event::{Event, Subject};
 use crate::notify::format::chat_message::{ChatMessage, ChatSeverity};
-use crate::notify::format::{cloudevents, standard, template_bounds};
+use crate::notify::format::{standard, template_bounds};
 use crate::text::sanitize::sanitize_line;
 
 /// A template, and the content type of its bodies.
@@ -260,7 +260,7 @@ fn context(event: &Event) -> Value {
         "advice": message.advice,
         "window": message.window,
         "footer": message.footer,
-        "avatar_id": cloudevents::subject(event),
+        "avatar_id": event.avatar_or_undelivered(),
         "avatar_name": name,
         "status": status,
         "previous_status": previous,
