@@ -27,26 +27,42 @@ pub(super) fn classify(
     let general = response.classify(now);
     let body = BodyMeaning::of(response);
     if general.class != OutcomeClass::Delivered {
-        return (rules.classify_other)(response, &body, general);
+        return refine(rules, response, &body, general);
     }
     if accepts == Accepts::AnySuccess || (rules.confirms)(response.status, &body) {
         return general;
     }
-    let of = |class, remark| Classification { class, remark: Some(remark), ..general.clone() };
     match body.status() {
         // A gateway passes on the status of the service behind it: classify that one.
         Some(status) => {
             let forwarded = HttpResponse { status, ..response.clone() };
             let general = forwarded.classify(now);
-            let meaning = (rules.classify_other)(&forwarded, &body, general);
+            let meaning = refine(rules, &forwarded, &body, general);
             Classification { remark: meaning.remark.or(Some(FAILED)), ..meaning }
         }
         None if body.is_failure() => {
-            (rules.classify_other)(response, &body, of(OutcomeClass::Retryable, FAILED))
+            refine(rules, response, &body, general.with(OutcomeClass::Retryable, FAILED))
         }
-        None if body == BodyMeaning::Page => of(OutcomeClass::Retryable, PAGE),
-        None if body == BodyMeaning::Unreadable => of(OutcomeClass::Ambiguous, UNREADABLE),
-        None => of(OutcomeClass::Ambiguous, UNCLEAR),
+        None if body == BodyMeaning::Page => general.with(OutcomeClass::Retryable, PAGE),
+        None if body == BodyMeaning::Unreadable => {
+            general.with(OutcomeClass::Ambiguous, UNREADABLE)
+        }
+        None => general.with(OutcomeClass::Ambiguous, UNCLEAR),
+    }
+}
+
+/// Refines the classification of what is not a success. A 400 that no rule of the chat explains is
+/// about the message.
+fn refine(
+    rules: &ChatRules,
+    response: &HttpResponse,
+    body: &BodyMeaning,
+    general: Classification,
+) -> Classification {
+    let refined = (rules.classify_other)(response, body, general);
+    match (refined.class, response.status) {
+        (OutcomeClass::Retryable, 400) => refined.with(OutcomeClass::Rejected, MESSAGE_REJECTED),
+        _ => refined,
     }
 }
 
@@ -56,6 +72,7 @@ pub(super) fn is_empty_success(status: u16, body: &BodyMeaning) -> bool {
     *body == BodyMeaning::Nothing && matches!(status, 201 | 202 | 204)
 }
 
+pub(super) const MESSAGE_REJECTED: &str = "it does not accept this message";
 const FAILED: &str = "its body reports a failure";
 const PAGE: &str = "its body is a web page";
 const UNCLEAR: &str =

@@ -58,18 +58,14 @@ fn classify_other(
     body: &BodyMeaning,
     general: Classification,
 ) -> Classification {
-    let of = |class, remark| Classification { class, remark: Some(remark), ..general.clone() };
     match (general.class, response.status) {
-        (OutcomeClass::Retryable, 400) => {
-            of(OutcomeClass::Rejected, "it does not accept this message")
-        }
         (OutcomeClass::Retryable, 200..=299)
             if UNKNOWN_WEBHOOK.contains(&body.json()["code"].as_u64()) =>
         {
-            of(OutcomeClass::Misconfigured, "the webhook no longer exists")
+            general.with(OutcomeClass::Misconfigured, "the webhook no longer exists")
         }
         (OutcomeClass::Retryable, 401 | 404) if body.json()["code"].is_u64() => {
-            of(OutcomeClass::Gone, "the webhook no longer exists")
+            general.with(OutcomeClass::Gone, "the webhook no longer exists")
         }
         _ => general,
     }

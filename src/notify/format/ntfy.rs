@@ -54,17 +54,13 @@ fn classify_other(
     body: &BodyMeaning,
     general: Classification,
 ) -> Classification {
-    let of = |class, remark| Classification { class, remark: Some(remark), ..general.clone() };
     match (general.class, response.status) {
         (OutcomeClass::Throttled, _) if body.json()["code"] == DAILY_QUOTA => Classification {
             retry_after: general.retry_after.max(Some(QUOTA_DELAY)),
-            ..of(OutcomeClass::Throttled, "the daily quota is used up")
+            ..general.with(OutcomeClass::Throttled, "the daily quota is used up")
         },
-        (OutcomeClass::Retryable, 400) => {
-            of(OutcomeClass::Rejected, "it does not accept this message")
-        }
         (OutcomeClass::Retryable, 401 | 403) => {
-            of(OutcomeClass::Misconfigured, "the topic requires another login")
+            general.with(OutcomeClass::Misconfigured, "the topic requires another login")
         }
         _ => general,
     }

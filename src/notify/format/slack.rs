@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::domain::delivery::OutcomeClass;
 use crate::notify::content::ContentField;
 use crate::notify::format::chat_message::ChatMessage;
-use crate::notify::format::chat_response::{ChatRules, is_empty_success};
+use crate::notify::format::chat_response::{ChatRules, MESSAGE_REJECTED, is_empty_success};
 use crate::notify::format::truncate::{LengthUnit, truncate_escaped};
 use crate::notify::webhook::body_meaning::BodyMeaning;
 use crate::notify::webhook::response::{Classification, HttpResponse};
@@ -47,23 +47,21 @@ fn classify_other(
 ) -> Classification {
     let json = body.json();
     let word = json["error"].as_str().or(body.word()).unwrap_or_default();
-    let of = |class, remark| Classification { class, remark: Some(remark), ..general.clone() };
     let is_gone = GONE.contains(&word);
     match (general.class, response.status) {
         (OutcomeClass::Retryable, 401 | 403 | 404) if is_gone => {
-            of(OutcomeClass::Gone, WEBHOOK_GONE)
+            general.with(OutcomeClass::Gone, WEBHOOK_GONE)
         }
         // A body alone never disables a channel.
         (OutcomeClass::Retryable, 200..=299) if is_gone => {
-            of(OutcomeClass::Misconfigured, WEBHOOK_GONE)
+            general.with(OutcomeClass::Misconfigured, WEBHOOK_GONE)
         }
         (OutcomeClass::Retryable, 200..=299) if word.starts_with("invalid_") => {
-            of(OutcomeClass::Rejected, MESSAGE_REJECTED)
+            general.with(OutcomeClass::Rejected, MESSAGE_REJECTED)
         }
         (OutcomeClass::Retryable, 400 | 401 | 403 | 404) if blames_webhook(body) => {
-            of(OutcomeClass::Misconfigured, "the URL of the webhook is not accepted")
+            general.with(OutcomeClass::Misconfigured, "the URL of the webhook is not accepted")
         }
-        (OutcomeClass::Retryable, 400) => of(OutcomeClass::Rejected, MESSAGE_REJECTED),
         _ => general,
     }
 }
@@ -100,7 +98,6 @@ fn escape(char: char, to: &mut String) {
 }
 
 const WEBHOOK_GONE: &str = "the webhook or its channel no longer exists";
-const MESSAGE_REJECTED: &str = "it does not accept this message";
 const HEADER_MAX: usize = 150;
 const SECTION_MAX: usize = 3000;
 const FIELD_MAX: usize = 2000;

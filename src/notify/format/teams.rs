@@ -76,21 +76,17 @@ fn classify_other(
     body: &BodyMeaning,
     general: Classification,
 ) -> Classification {
-    let of = |class, remark| Classification { class, remark: Some(remark), ..general.clone() };
     let json = body.json();
     let code = json["error"]["code"].as_str();
     match (general.class, response.status) {
         (OutcomeClass::Retryable, _) if code == Some("WorkflowTriggerIsNotEnabled") => {
-            of(OutcomeClass::Misconfigured, "the workflow is turned off")
-        }
-        (OutcomeClass::Retryable, 400) => {
-            of(OutcomeClass::Rejected, "it does not accept this message")
+            general.with(OutcomeClass::Misconfigured, "the workflow is turned off")
         }
         (OutcomeClass::Retryable, 401 | 403) => {
-            of(OutcomeClass::Misconfigured, "the signature in the URL is not accepted")
+            general.with(OutcomeClass::Misconfigured, "the signature in the URL is not accepted")
         }
         (OutcomeClass::Retryable, 404) if code == Some("WorkflowNotFound") => {
-            of(OutcomeClass::Gone, "the workflow no longer exists")
+            general.with(OutcomeClass::Gone, "the workflow no longer exists")
         }
         _ => general,
     }

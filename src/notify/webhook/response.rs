@@ -32,6 +32,13 @@ pub struct Classification {
     pub remark: Option<&'static str>,
 }
 
+impl Classification {
+    /// The same with another class, and why.
+    pub(crate) fn with(&self, class: OutcomeClass, remark: &'static str) -> Self {
+        Self { class, remark: Some(remark), ..self.clone() }
+    }
+}
+
 impl HttpResponse {
     /// The first value of a header; its name is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
