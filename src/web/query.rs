@@ -1,12 +1,16 @@
 //! Query parameters: validated values, or a problem that says how to fix them.
 
-use axum::extract::FromRequestParts;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, Uri};
 
 use crate::text::sanitize::sanitize_line;
 use crate::web::cursor::Cursor;
 use crate::web::problem::ProblemDetails;
+
+/// A segment of the path; an error when it is not UTF-8.
+pub(super) type PathSegment = Result<Path<String>, PathRejection>;
 
 /// The parameters of a query; the last one of a repeated name counts.
 #[derive(Debug)]

@@ -1,7 +1,6 @@
 //! JSON API, described by `openapi.json`, which it also serves.
 
 use axum::Router;
-use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -15,7 +14,7 @@ use crate::store::reader::DeliveryFilter;
 use crate::web::actions::{self, with_read_model};
 use crate::web::endpoints::sse;
 use crate::web::problem::{ProblemDetails, json};
-use crate::web::query::{NoQuery, Query};
+use crate::web::query::{NoQuery, PathSegment, Query};
 use crate::web::state::{AppState, TestResult};
 use crate::web::views::{AvatarView, ChannelView, DeliveryView, TransitionView};
 
@@ -79,7 +78,6 @@ struct Tests {
     recipients: Vec<TestResult>,
 }
 
-type PathSegment = Result<Path<String>, PathRejection>;
 type ApiResult = Result<Response, ProblemDetails>;
 
 async fn openapi(_: NoQuery) -> Response {

@@ -7,7 +7,6 @@ use std::collections::HashMap;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode, Uri};
@@ -27,7 +26,7 @@ use crate::text::sanitize::sanitize;
 use crate::web::actions::{self, with_read_model};
 use crate::web::endpoints::api::STATES;
 use crate::web::problem::{ProblemDetails, add_challenge};
-use crate::web::query::Query;
+use crate::web::query::{PathSegment, Query};
 use crate::web::read_model::ReadModel;
 use crate::web::state::{AppState, TestResult};
 use crate::web::status::StatusView;
@@ -204,8 +203,6 @@ struct ProblemPage<'a> {
     detail: &'a str,
 }
 
-type PagePath = Result<Path<String>, PathRejection>;
-
 async fn home(State(state): State<AppState>) -> Response {
     show(with_read_model(&state, |model| Ok(home_page(model)?.render())).await)
 }
@@ -264,7 +261,7 @@ fn home_page(model: &ReadModel<'_>) -> Result<HomePage, StoreError> {
     })
 }
 
-async fn avatar(State(state): State<AppState>, id: PagePath) -> Response {
+async fn avatar(State(state): State<AppState>, id: PathSegment) -> Response {
     let unknown = ProblemDetails::missing("no such avatar");
     let Some(id) = segment(id).and_then(|id| AvatarId::parse(&id).ok()) else {
         return problem(&unknown);
@@ -334,7 +331,7 @@ async fn deliveries(State(state): State<AppState>, uri: Uri) -> Response {
     show(page.await)
 }
 
-async fn delivery(State(state): State<AppState>, id: PagePath) -> Response {
+async fn delivery(State(state): State<AppState>, id: PathSegment) -> Response {
     let id = segment(id).unwrap_or_default();
     let page = with_read_model(&state, move |model| {
         let found = model.delivery(&id)?;
@@ -355,14 +352,14 @@ async fn delivery(State(state): State<AppState>, id: PagePath) -> Response {
     }
 }
 
-async fn retry(State(state): State<AppState>, id: PagePath) -> Response {
+async fn retry(State(state): State<AppState>, id: PathSegment) -> Response {
     match actions::retry(&state, &segment(id).unwrap_or_default()).await {
         Ok(id) => see_other(&format!("/deliveries/{id}")),
         Err(failure) => problem(&failure),
     }
 }
 
-async fn poll(State(state): State<AppState>, id: PagePath) -> Response {
+async fn poll(State(state): State<AppState>, id: PathSegment) -> Response {
     let id = segment(id).unwrap_or_default();
     match actions::poll_now(&state, &id).await {
         Ok(()) => see_other(&format!("/avatars/{}", encoded(&id))),
@@ -370,7 +367,7 @@ async fn poll(State(state): State<AppState>, id: PagePath) -> Response {
     }
 }
 
-async fn test(State(state): State<AppState>, name: PagePath) -> Response {
+async fn test(State(state): State<AppState>, name: PathSegment) -> Response {
     let name = segment(name).unwrap_or_default();
     match actions::test(&state, &name).await {
         Ok(results) => {
@@ -383,7 +380,7 @@ async fn test(State(state): State<AppState>, name: PagePath) -> Response {
     }
 }
 
-fn segment(segment: PagePath) -> Option<String> {
+fn segment(segment: PathSegment) -> Option<String> {
     segment.ok().map(|Path(text)| text)
 }
 
