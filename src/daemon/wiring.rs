@@ -11,8 +11,7 @@ use crate::argil::client::{ApiClientSpec, Client};
 use crate::config::settings::{
     AccountSettings, BounceTo, ChannelKind, ChannelSettings, EmailSettings, FormatSettings,
     HeartbeatSettings, MailTransport, Settings, SmtpAuth, SmtpCredential, SmtpLogin, SmtpSettings,
-    SmtpTlsSetting as ConfigTls, StrategySetting as ConfigStrategy,
-    ThreadingSetting as ConfigThreading, WebhookSettings,
+    SmtpTlsSetting, StrategySetting, ThreadingSetting, WebhookSettings,
 };
 use crate::daemon::background::config::{BackgroundConfig, HeartbeatConfig};
 use crate::daemon::background::log_throttle::TemplateFallbackLog;
@@ -64,8 +63,8 @@ pub fn build(
     Ok(RuntimeConfig {
         accounts: accounts.collect::<Result<_, DaemonError>>()?,
         strategy: match settings.strategy {
-            ConfigStrategy::Single => Strategy::Single,
-            ConfigStrategy::List => Strategy::List,
+            StrategySetting::Single => Strategy::Single,
+            StrategySetting::List => Strategy::List,
         },
         discovery: settings.discover.as_ref().map(|discover| Discovery {
             every: discover.every,
@@ -227,8 +226,8 @@ fn email_channel(name: &ChannelName, settings: &EmailSettings) -> Result<Channel
             subject_prefix: settings.subject_prefix.clone(),
             reply_to: settings.reply_to.clone(),
             threading: match settings.threading {
-                ConfigThreading::Avatar => Threading::Avatar,
-                ConfigThreading::None => Threading::None,
+                ThreadingSetting::Avatar => Threading::Avatar,
+                ThreadingSetting::None => Threading::None,
             },
             list_unsubscribe: settings.list_unsubscribe.clone(),
         },
@@ -264,9 +263,9 @@ fn smtp_spec(smtp: &SmtpSettings) -> SmtpSpec {
         host: smtp.host.clone(),
         port: smtp.port,
         tls: match smtp.tls {
-            ConfigTls::Starttls => SmtpTls::Starttls,
-            ConfigTls::Implicit => SmtpTls::Implicit,
-            ConfigTls::None => SmtpTls::None,
+            SmtpTlsSetting::Starttls => SmtpTls::Starttls,
+            SmtpTlsSetting::Implicit => SmtpTls::Implicit,
+            SmtpTlsSetting::None => SmtpTls::None,
         },
         login: smtp.login.as_ref().map(login),
         ca_pem: smtp.ca_file.clone(),
