@@ -261,6 +261,7 @@ fn check_reads_drop_ins_and_prints_what_a_reload_changes() {
     let said = stderr(&checked);
     assert!(said.contains("avatars.d/studio.toml:2: `avatars.id` is `a7`"), "{said}");
     assert!(said.contains("already configured in `"), "{said}");
+    assert!(said.contains("avatars.d/lab.toml:2`"), "{said}");
 }
 
 #[test]

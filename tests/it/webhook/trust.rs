@@ -50,7 +50,7 @@ async fn every_bad_certificate_is_explained_with_a_fix() {
     check(&client, Some(&client), "not meant for servers", "serverAuth").await;
     check(&with(|_| ()), None, "issued by an untrusted authority", "ca_file").await;
     let chained = Identity::chained("127.0.0.1").incomplete();
-    check(&chained, Some(&chained), "sends no intermediate certificate", "chain").await;
+    check(&chained, Some(&chained), "sends no intermediate certificate", "whole chain").await;
 }
 
 #[tokio::test]
