@@ -78,7 +78,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         match self.context.store.checkpoint(self.checkpoints()).await {
             Err(failure) if failure.next_step() == Recovery::Retry => {
                 // The next transitions only have a wider time window than necessary.
-                warn!("when the avatars were last seen is not noted: {failure}");
+                warn!("the times of the last polls were not saved: {failure}");
                 Ok(())
             }
             result => result,
