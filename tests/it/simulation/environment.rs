@@ -324,7 +324,11 @@ impl Notifier for SimPost {
         self.nature.dawdle().await;
         let (number, outcome) = {
             let mut state = self.nature.state();
-            let outcome = receive(&mut state, &self.channel);
+            let mut outcome = receive(&mut state, &self.channel);
+            if !message.recipient.is_empty() {
+                // Mail has no `Retry-After`: no channel with recipients returns one.
+                outcome.retry_after = None;
+            }
             let accepted =
                 matches!(outcome.class, OutcomeClass::Delivered | OutcomeClass::Ambiguous);
             let (boot, jumps) = (state.boot, state.jumps);
