@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import datetime, timedelta, timezone
 from http.server import ThreadingHTTPServer
 from pathlib import Path
@@ -96,7 +96,11 @@ class Receiver:
     def post(self, body, headers, timeout=20):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         with closing(connection):
-            connection.request("POST", PATH, body, headers | {"content-type": "application/json"})
+            # A receiver may refuse a large body before it has read it all, and close. Its answer
+            # has then arrived, although the rest of the body could not be sent.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(
+                    "POST", PATH, body, headers | {"content-type": "application/json"})
             return connection.getresponse().status
 
 
