@@ -35,9 +35,9 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let checkpoint = |watch: &Watch| Checkpoint {
             id: watch.id.clone(),
             last_seen_at: watch.observed.as_ref().map(|observed| observed.last_seen_at),
-            next_poll_at: self.schedule.at(&watch.id).map(|at| now.plus(at.since(monotonic))),
+            next_poll_at: self.idle.due_at(&watch.id).map(|at| now.plus(at.since(monotonic))),
         };
-        self.idle.values().map(checkpoint).collect()
+        self.idle.watches().map(checkpoint).collect()
     }
 
     /// Waits briefly for polls in flight, writes their observations, then stores a checkpoint. A
@@ -66,7 +66,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             (limit, asking) = (clock.monotonic().plus(WRITES), false);
         }
         self.tasks.shutdown().await;
-        for (id, pending) in std::mem::take(&mut self.pending_writes) {
+        for (id, pending) in self.idle.take_pending_writes() {
             let polled = retry_write(self.context.clone(), pending).await;
             if let Some((_, failure)) = polled.pending_write {
                 error!(avatar.id = %id, "a change of avatar `{id}` was never written: {failure}");

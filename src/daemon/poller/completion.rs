@@ -105,11 +105,9 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             if failure.next_step() == Recovery::Fail {
                 return Err(failure);
             }
-            let id = polled.watch.id.clone();
             log_write_failed(&self.context, CHANGES, &failure);
-            self.pending_writes.insert(id.clone(), pending);
-            self.schedule.set(id.clone(), now, polled.next_poll_in.unwrap_or_default());
-            self.idle.insert(id, polled.watch);
+            let wait = polled.next_poll_in.unwrap_or_default();
+            self.idle.add_pending(polled.watch, pending, now, wait);
             return Ok(());
         }
         if let Some(training) = &polled.training {
@@ -154,11 +152,10 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let denied = |watch: &&Watch| {
             watch.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::Denied)
         };
-        for watch in self.idle.values().filter(denied) {
-            if self.watched.get(&watch.id).is_some_and(|it| it.account == *account) {
-                self.schedule.expedite(&watch.id, now, Duration::ZERO);
-            }
-        }
+        let ours = |id: &&AvatarId| self.watched.get(id).is_some_and(|it| it.account == *account);
+        let denied = self.idle.watches().filter(denied).map(|watch| &watch.id).filter(ours);
+        let denied: Vec<AvatarId> = denied.cloned().collect();
+        denied.iter().for_each(|id| self.idle.expedite(id, now, Duration::ZERO));
     }
 
     /// Schedules the next poll `next_poll_in` after `begin`. Forgets an avatar that is no longer
@@ -174,17 +171,13 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             return;
         }
         let id = watch.id.clone();
-        if let Some(wait) = next_poll_in {
-            self.schedule.set(id.clone(), begin, wait);
-        }
-        self.idle.insert(id.clone(), watch);
+        self.idle.add(watch, begin, next_poll_in);
         // A hint during the poll needs another one: the first may have been too early.
         self.hinted.expedite(&id, self.context.clock.monotonic());
     }
 
     pub(in crate::daemon) fn forget(&mut self, id: &AvatarId) {
         self.idle.remove(id);
-        self.schedule.remove(id);
         self.hinted.remove(id);
         self.queues.values_mut().for_each(|queue| queue.remove(id));
     }

@@ -57,7 +57,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         }
         let in_flight: HashSet<&AvatarId> =
             self.tasks.infos().filter_map(|task_info| task_info.avatar.as_ref()).collect();
-        let known = |id: &AvatarId| self.idle.contains_key(id) || in_flight.contains(id);
+        let known = |id: &AvatarId| self.idle.contains(id) || in_flight.contains(id);
         let mut unknown: Vec<AvatarId> = watched.keys().filter(|id| !known(id)).cloned().collect();
         unknown.sort();
         let unknown = self.context.store.watches(unknown).await?;
@@ -167,13 +167,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.create_queues(account_states);
         self.unwatch(&asked_by);
         for id in before.keys() {
-            let kept = self.watched.contains(id) || self.pending_writes.contains_key(id);
-            if !kept && self.idle.contains_key(id) {
+            if !self.watched.contains(id) && self.idle.get(id).is_some() {
                 self.forget(id);
             }
         }
-        let idle: Vec<AvatarId> = self.idle.keys().cloned().collect();
-        for id in idle.into_iter().filter(|id| !self.pending_writes.contains_key(id)) {
+        let idle: Vec<AvatarId> = self.idle.watches().map(|watch| watch.id.clone()).collect();
+        for id in idle {
             let Some(watch) = self.idle.get(&id) else { continue };
             let well = watch.failure.is_none() && watch.streak.polls == 0;
             let moved = before.get(&id).map(|old| &old.account)
@@ -186,8 +185,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 Some(_) | None => Some(Duration::ZERO),
             };
             match wait {
-                Some(wait) => self.schedule.expedite(&id, monotonic, wait),
-                None => self.schedule.remove(&id),
+                Some(wait) => self.idle.expedite(&id, monotonic, wait),
+                None => self.idle.unschedule(&id),
             }
         }
         for watch in unknown {

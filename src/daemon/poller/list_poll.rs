@@ -103,13 +103,13 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
 
     /// Enqueues an idle avatar for a poll of its own.
     fn poll_singly(&mut self, id: &AvatarId, priority: Priority) {
-        if !self.idle.contains_key(id) || self.pending_writes.contains_key(id) {
+        if self.idle.get(id).is_none() {
             return;
         }
         let Some(watched_avatar) = self.watched.get(id) else { return };
         let now = self.context.clock.monotonic();
         if let Some(queue) = self.queues.get_mut(&watched_avatar.account) {
-            self.schedule.remove(id);
+            self.idle.unschedule(id);
             queue.ready(id.clone(), priority, now);
         }
     }
@@ -184,10 +184,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
 
     /// Applies an observation to an avatar that has no poll in flight.
     fn observe(&mut self, id: &AvatarId, seen: Observation, begin: Monotonic) {
-        if self.pending_writes.contains_key(id) {
-            return;
-        }
-        let (Some(watch), Some(input)) = (self.idle.remove(id), self.poll_input(id)) else {
+        let (Some(watch), Some(input)) = (self.idle.take(id), self.poll_input(id)) else {
             return;
         };
         self.queues.values_mut().for_each(|queue| queue.remove(id));
@@ -201,7 +198,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     }
 
     fn spawn_write(&mut self, id: AvatarId, pending: Box<PendingWrite>, begin: Monotonic) {
-        self.schedule.remove(&id);
+        self.idle.unschedule(&id);
         let context = self.context.clone();
         let task_info = TaskInfo { avatar: Some(id), ..TaskInfo::default() };
         self.tasks.spawn(task_info, async move {

@@ -18,8 +18,9 @@ pub mod forecast_cache;
 pub mod list_poll;
 pub mod list_state;
 pub mod watch_list;
+pub mod idle_avatars;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -36,8 +37,8 @@ use crate::daemon::context::DaemonContext;
 use crate::daemon::poller::account_queue::{AccountQueue, NextAction, Priority};
 use crate::daemon::poller::forecast_cache::{ForecastCache, SAMPLES_MAX};
 use crate::daemon::poller::hints::HintedAvatars;
+use crate::daemon::poller::idle_avatars::{DueAvatar, IdleAvatars};
 use crate::daemon::poller::poll::{PendingWrite, PollInput, poll_avatar, retry_write};
-use crate::daemon::poller::schedule::Schedule;
 use crate::daemon::poller::task::{TaskInfo, TaskResult, Tasks};
 use crate::daemon::poller::watch_list::WatchList;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
@@ -45,7 +46,6 @@ use crate::daemon::runtime_config::{RuntimeConfig, Strategy};
 use crate::daemon::shutdown::Shutdown;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::avatar::status::Status;
 use crate::domain::polling::connectivity::AccountConnectivity;
 use crate::domain::polling::forecast::Forecast;
 use crate::domain::polling::watch::Watch;
@@ -60,9 +60,7 @@ pub struct Poller<S, N, C: Clock> {
     pub(super) config: Arc<RuntimeConfig<S, N>>,
     pub(super) queues: BTreeMap<AccountName, AccountQueue<C>>,
     pub(super) watched: WatchList,
-    pub(super) idle: HashMap<AvatarId, Watch>,
-    pub(super) pending_writes: HashMap<AvatarId, Box<PendingWrite>>,
-    pub(super) schedule: Schedule,
+    pub(super) idle: IdleAvatars,
     pub(super) tasks: Tasks,
     pub(super) hinted: HintedAvatars,
     pub(super) hints: mpsc::Receiver<AvatarId>,
@@ -92,9 +90,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             config,
             queues: BTreeMap::new(),
             watched: WatchList::default(),
-            idle: HashMap::new(),
-            pending_writes: HashMap::new(),
-            schedule: Schedule::default(),
+            idle: IdleAvatars::default(),
             tasks: Tasks::default(),
             hinted: HintedAvatars::default(),
             hints,
@@ -183,13 +179,13 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// earlier.
     fn launch(&mut self) -> Monotonic {
         let now = self.tick();
-        for id in self.schedule.take(now) {
+        for id in self.idle.take_due(now) {
             self.enqueue(id, now);
         }
         for id in self.hinted.take(now) {
             self.follow_hint(id, now);
         }
-        let mut wake_at = earliest(self.schedule.next(), self.hinted.next());
+        let mut wake_at = earliest(self.idle.next_due_at(), self.hinted.next());
         self.stats.next_poll_at.set(wake_at);
         self.report_accounts();
         let accounts: Vec<AccountName> = self.queues.keys().cloned().collect();
@@ -210,12 +206,11 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
 
     /// Enqueues an avatar that is due: for a pending write, a poll or the list.
     pub(super) fn enqueue(&mut self, id: AvatarId, now: Monotonic) {
-        if let Some(pending) = self.pending_writes.remove(&id) {
-            self.idle.remove(&id);
-            self.spawn_retry_write(id, pending);
-            return;
-        }
-        let Some(watch) = self.idle.get(&id) else { return };
+        let watch = match self.idle.due(&id) {
+            None => return,
+            Some(DueAvatar::Write(pending)) => return self.spawn_retry_write(id, pending),
+            Some(DueAvatar::Poll(watch)) => watch,
+        };
         let Some(watched_avatar) = self.watched.get(&id) else { return };
         let Some(queue) = self.queues.get_mut(&watched_avatar.account) else { return };
         let singly =
@@ -255,7 +250,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                     });
                 }
                 NextAction::Poll(id) => {
-                    let (Some(watch), Some(input)) = (self.idle.remove(&id), self.poll_input(&id))
+                    let (Some(watch), Some(input)) = (self.idle.take(&id), self.poll_input(&id))
                     else {
                         // Unreachable, since a ready avatar is idle; the queue must not count it as
                         // in flight.
@@ -290,11 +285,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// Makes a hinted avatar due now, unless its last observation is not written yet.
     fn on_hint(&mut self, id: &AvatarId) {
         let Some(id) = self.watched.resolve(id).cloned() else { return };
-        if self.pending_writes.contains_key(&id) {
+        let idle = self.idle.get(&id).is_some();
+        if !idle && self.idle.contains(&id) {
             return;
         }
         self.hinted.add(id.clone());
-        if self.idle.contains_key(&id) {
+        if idle {
             self.hinted.expedite(&id, self.context.clock.monotonic());
         }
     }
@@ -302,7 +298,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// Enqueues a hinted avatar, in addition to its scheduled polls.
     fn follow_hint(&mut self, id: AvatarId, now: Monotonic) {
         let Some(watched_avatar) = self.watched.get(&id) else { return };
-        if !self.idle.contains_key(&id) || self.pending_writes.contains_key(&id) {
+        if self.idle.get(&id).is_none() {
             return;
         }
         if let Some(queue) = self.queues.get_mut(&watched_avatar.account) {
@@ -328,10 +324,9 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     }
 
     pub(super) fn report(&self) {
-        let count = |test: fn(&Watch) -> bool| self.idle.values().filter(|w| test(w)).count();
         self.stats.avatars.set(self.watched.len());
-        self.stats.training.set(count(is_training));
-        self.stats.failing.set(count(|watch| watch.failure.is_some()));
+        self.stats.training.set(self.idle.training());
+        self.stats.failing.set(self.idle.failing());
         self.stats.accounts.set(self.queues.len());
         self.stats
             .accounts_unavailable
@@ -347,10 +342,6 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             connectivity.answered_at().is_some() && !connectivity.is_failing()
         }));
     }
-}
-
-fn is_training(watch: &Watch) -> bool {
-    watch.observed.as_ref().is_some_and(|observed| observed.status == Status::Training)
 }
 
 fn earliest(one: Option<Monotonic>, other: Option<Monotonic>) -> Option<Monotonic> {
