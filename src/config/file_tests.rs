@@ -166,7 +166,13 @@ fn a_config_of_nothing_but_a_key_has_every_default() {
     assert_eq!(argil.base_url.as_str(), "https://api.argil.ai/v1");
     assert_eq!(argil.timeout, Duration::from_secs(15));
     assert_eq!((argil.max_concurrency, argil.max_requests_per_second), (16, 10));
-    assert_eq!(settings.intervals.settled, Some(Duration::from_secs(3_600)));
+    let settled = &settings.intervals.settled;
+    let delays = [0, 9, 10, 69, 70, 1_509, 1_510].map(|age_min| {
+        let age = Duration::from_secs(age_min * 60);
+        settled.delay(age).map(|delay| delay.as_secs())
+    });
+    let expected = [15, 15, 120, 120, 300, 300, 3_600].map(Some);
+    assert_eq!(delays, expected, "at the bounds of each step");
     assert_eq!(settings.store_path, Path::new("avatar-watch.db"));
     assert!(settings.infer_missed_training);
     assert_eq!(

@@ -24,7 +24,7 @@ use crate::domain::delivery::template_tree::TemplateTree;
 use crate::domain::event::EventKind;
 use crate::domain::mail::address::MailAddress;
 use crate::domain::mail::domain::MailDomain;
-use crate::domain::polling::interval::PollIntervals;
+use crate::domain::polling::interval::{PollIntervals, SettledIntervals, SettledStep};
 use crate::domain::read_access::ReadAccess;
 use crate::files::program::Program;
 
@@ -86,6 +86,14 @@ fn duration(it: Duration) -> String {
     humantime::format_duration(it).to_string()
 }
 
+/// One interval, or steps such as `15s for 10m, then 1h`.
+fn settled_intervals(it: &SettledIntervals) -> String {
+    let step = |it: &SettledStep| format!("{} for {}", duration(it.every), duration(it.lasts));
+    let steps: Vec<String> = it.steps().iter().map(step).collect();
+    let last = duration_or(it.last(), "never");
+    if steps.is_empty() { last } else { format!("{}, then {last}", steps.join(", ")) }
+}
+
 /// Durations in a significant order.
 fn durations(all: &[Duration]) -> String {
     all.iter().copied().map(duration).collect::<Vec<_>>().join(", ")
@@ -121,7 +129,7 @@ impl Serialize for PollIntervals {
                 "adaptive": training.adaptive,
             },
             "not_trained": duration(*not_trained),
-            "settled": duration_or(*settled, "never"),
+            "settled": settled_intervals(settled),
             "missing": duration(*missing),
             "backoff": { "": durations(backoff.delays()), "jitter": backoff.jitter() },
             "jitter": jitter,

@@ -11,4 +11,5 @@ fn main() {
     for table in pacing::tables() {
         println!("{table}");
     }
+    println!("{}", pacing::retraining::table());
 }

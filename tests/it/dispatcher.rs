@@ -13,6 +13,7 @@ use avatar_watch::daemon::runtime_config::RuntimeConfig;
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::delivery::retry_policy::RetrySchedule;
 use avatar_watch::domain::delivery::{Outcome, OutcomeClass};
+use avatar_watch::domain::polling::interval::SettledIntervals;
 use avatar_watch::domain::random::RandomBits;
 use avatar_watch::domain::time::monotonic::Monotonic;
 use avatar_watch::store::admin::deliveries::{AdminResult, DeliveryAdmin, RetryAs};
@@ -44,7 +45,7 @@ impl Bench {
     /// were registered.
     fn plan(&self, channels: &[(&str, &Arc<Post>)]) -> RuntimeConfig<Gallery, Post> {
         let mut plan = plan(Arc::clone(&self.gallery));
-        plan.intervals.settled = Some(seconds(60));
+        plan.intervals.settled = SettledIntervals::always(Some(seconds(60)));
         plan.intervals.missing = seconds(60);
         let plan = ["a", "b", "c"]
             .into_iter()

@@ -14,6 +14,7 @@ mod start;
 mod unrecognized;
 mod two_accounts;
 mod intervals;
+mod settled;
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use std::time::Duration;
 use avatar_watch::argil::client::{ApiClientSpec, Client};
 use avatar_watch::daemon::runtime_config::RuntimeConfig;
 use avatar_watch::domain::avatar::status::Status;
+use avatar_watch::domain::polling::interval::SettledIntervals;
 use avatar_watch::secret::Secret;
 use avatar_watch::store::reader::DeliveryFilter;
 use tokio::sync::Notify;
@@ -150,7 +152,7 @@ async fn a_settled_avatar_is_never_polled_again_if_settled_is_never() {
     bench.api.set_status("b", "NOT_TRAINED");
     bench.world.loops = Loops::Poller;
     let mut plan = bench.plan(&["a", "b"]);
-    plan.intervals.settled = None;
+    plan.intervals.settled = SettledIntervals::always(None);
     bench.world.start(plan).await;
     bench.world.quiet().await;
     bench.world.live(seconds(3600)).await;

@@ -9,6 +9,7 @@ use std::thread;
 
 pub(crate) mod dice;
 pub(crate) mod poll;
+pub(crate) mod retraining;
 pub(crate) mod table;
 pub(crate) mod way;
 pub(crate) mod world;

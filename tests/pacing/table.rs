@@ -79,7 +79,7 @@ impl fmt::Display for Table {
 }
 
 /// With as many digits as mean something.
-fn short(figure: f64) -> String {
+pub(crate) fn short(figure: f64) -> String {
     let digits = if figure < 9.995 { 2 } else { usize::from(figure < 99.95) };
     format!("{figure:.digits$}")
 }

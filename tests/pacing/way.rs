@@ -41,7 +41,7 @@ impl Way {
 }
 
 /// The pace of a config that says nothing about it.
-fn defaults() -> PollIntervals {
+pub(crate) fn defaults() -> PollIntervals {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("avatar-watch.toml");
     fs::write(&path, "[argil]\napi_key = { env = \"KEY\" }\n").unwrap();

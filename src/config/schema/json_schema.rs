@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::config::schema::key_docs::KeyDocs;
 use crate::config::schema::keys::{
     ACCOUNT, ARGIL, AVATAR, BACKOFF, DISCOVER, EMAIL, EVENTS, FILE, KeyTable, POLL, ROOT, SECRET,
-    SENDMAIL, SMTP, STORE, TRAINING, WEB, WEBHOOK, join,
+    SENDMAIL, SETTLED_STEP, SMTP, STORE, TRAINING, WEB, WEBHOOK, join,
 };
 use crate::config::sections::account;
 use crate::config::sections::channel;
@@ -164,7 +164,14 @@ impl SchemaBuilder {
             "poll.jitter" => number(0.0, 0.5),
             "poll.training.age_fraction" | "poll.backoff.jitter" => number(0.0, 1.0),
             "poll.backoff.multiplier" => number(1.0, 100.0),
-            "poll.settled" => reference("duration_or_never"),
+            "poll.settled" => {
+                let steps = json!({
+                    "type": "array", "items": table(&SETTLED_STEP, &["every"]), "minItems": 1,
+                });
+                json!({ "anyOf": [reference("duration_or_never"), steps] })
+            }
+            "poll.settled.every" => reference("duration_or_never"),
+            "poll.settled.for" => reference("duration"),
             "store.keep_transitions" | "store.keep_deliveries" => {
                 json!({ "anyOf": [reference("duration"), words(&[store::FOREVER])] })
             }

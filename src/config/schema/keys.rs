@@ -106,6 +106,8 @@ pub(in crate::config) const POLL: KeyTable = KeyTable {
 };
 pub(in crate::config) const TRAINING: KeyTable =
     KeyTable { path: "poll.training", keys: &["min", "max", "age_fraction", "adaptive"] };
+pub(in crate::config) const SETTLED_STEP: KeyTable =
+    KeyTable { path: "poll.settled", keys: &["every", "for"] };
 pub(in crate::config) const BACKOFF: KeyTable =
     KeyTable { path: "poll.backoff", keys: &["initial", "max", "multiplier", "jitter"] };
 pub(in crate::config) const EVENTS: KeyTable =

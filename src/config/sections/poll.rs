@@ -3,12 +3,16 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use toml::de::DeValue;
+
 use crate::config::parse::duration::{self, LONGEST};
 use crate::config::parse::field::{Field, Table};
-use crate::config::schema::keys::{BACKOFF, POLL, TRAINING};
+use crate::config::schema::keys::{BACKOFF, POLL, SETTLED_STEP, TRAINING};
 use crate::config::settings::StrategySetting;
 use crate::domain::polling::backoff::Backoff;
-use crate::domain::polling::interval::{PollIntervals, TrainingInterval};
+use crate::domain::polling::interval::{
+    PollIntervals, SettledIntervals, SettledStep, TrainingInterval,
+};
 
 /// The values of `[poll]`.
 pub(in crate::config) struct Poll {
@@ -40,18 +44,56 @@ pub(in crate::config) fn overdue_after(
 fn intervals(poll: &Table<'_>) -> Option<PollIntervals> {
     let training = training(poll);
     let not_trained = poll.or("not_trained", NOT_TRAINED, wait);
-    let settled = poll.or("settled", Some(SETTLED), wait_or_never);
+    let settled = poll.optional("settled", settled);
     let missing = poll.or("missing", MISSING, wait);
     let backoff = backoff(poll);
     let jitter = poll.or("jitter", JITTER, |field| field.number(0.0..=0.5));
     Some(PollIntervals {
         training: training?,
         not_trained: not_trained?,
-        settled: settled?,
+        settled: settled?
+            .unwrap_or_else(|| SettledIntervals::new(SETTLED_STEPS.to_vec(), Some(SETTLED))),
         missing: missing?,
         backoff: backoff?,
         jitter: jitter?,
     })
+}
+
+/// One interval, or a list of steps.
+fn settled(field: &Field<'_>) -> Option<SettledIntervals> {
+    let DeValue::Array(_) = field.value else {
+        return Some(SettledIntervals::always(wait_or_never(field)?));
+    };
+    let elements = field.not_empty(field.elements()?, "write an interval, or a list of steps")?;
+    let (last, before) = elements.split_last()?;
+    let steps: Vec<Option<SettledStep>> = before.iter().map(settled_step).collect();
+    let last = last_step(last);
+    Some(SettledIntervals::new(steps.into_iter().collect::<Option<_>>()?, last?))
+}
+
+fn settled_step(field: &Field<'_>) -> Option<SettledStep> {
+    let step = field.table()?;
+    step.check_keys(&SETTLED_STEP);
+    let every = step.required("every", "write the interval, such as `every = \"15s\"`", wait);
+    let help = "write how long this step applies, such as `for = \"10m\"`; only the last step \
+        applies for ever";
+    let lasts = step.required("for", help, wait);
+    Some(SettledStep { every: every?, lasts: lasts? })
+}
+
+/// The last step, which applies for ever.
+fn last_step(field: &Field<'_>) -> Option<Option<Duration>> {
+    let step = field.table()?;
+    step.check_keys(&SETTLED_STEP);
+    let help = "write the interval, such as `every = \"1h\"`, or `every = \"never\"`";
+    let every = step.required("every", help, wait_or_never);
+    if let Some(lasts) = step.field("for") {
+        return lasts.invalid(
+            "is set in the last step, which applies for ever",
+            "remove it, or add a step such as `{ every = \"1h\" }`",
+        );
+    }
+    every
 }
 
 fn training(poll: &Table<'_>) -> Option<TrainingInterval> {
@@ -118,6 +160,12 @@ const TRAINING_MIN: Duration = Duration::from_secs(2);
 const TRAINING_MAX: Duration = Duration::from_secs(60);
 const AGE_FRACTION: f64 = 0.1;
 const NOT_TRAINED: Duration = Duration::from_secs(60);
+/// The steps after an outcome, and the interval after them.
+const SETTLED_STEPS: [SettledStep; 3] = [
+    SettledStep { every: Duration::from_secs(15), lasts: Duration::from_secs(10 * 60) },
+    SettledStep { every: Duration::from_secs(2 * 60), lasts: Duration::from_secs(3_600) },
+    SettledStep { every: Duration::from_secs(5 * 60), lasts: Duration::from_secs(24 * 3_600) },
+];
 const SETTLED: Duration = Duration::from_secs(3_600);
 const MISSING: Duration = Duration::from_secs(900);
 const BACKOFF_INITIAL: Duration = Duration::from_secs(2);

@@ -15,9 +15,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::polling::circuit_breaker::CircuitBreaker;
 use crate::domain::polling::connectivity::AccountConnectivity;
-use crate::domain::polling::watch::Watch;
 use crate::domain::time::monotonic::Monotonic;
-use crate::domain::time::timestamp::Timestamp;
 
 /// State of the queue.
 #[derive(Debug)]
@@ -31,10 +29,14 @@ pub struct AccountQueue<C: Clock> {
     /// Requests in flight.
     pub in_flight: usize,
     rate_limiter: RateLimiter<C>,
+    /// Limits the polls of settled avatars to a part of the rate.
+    settled_limiter: RateLimiter<C>,
+    settled_permit: bool,
     max_per_second: NonZeroU32,
     deferred_tokens: u64,
     reconnects: u64,
     ready: Queue,
+    settled: Queue,
     hinted: Queue,
     served_hint: bool,
     for_list: HashSet<AvatarId>,
@@ -47,6 +49,8 @@ pub enum Priority {
     High,
     /// Every other avatar.
     Normal,
+    /// An avatar with an outcome of that age.
+    Settled(Duration),
 }
 
 /// The next step for the queue.
@@ -61,16 +65,13 @@ pub enum NextAction {
 }
 
 impl Priority {
-    /// Priority of the next poll of that avatar.
-    pub fn of(watch: &Watch, now: Timestamp) -> Self {
-        match &watch.observed {
+    /// Priority of the next poll of an avatar with that status of that age; `None` before its first
+    /// observation.
+    pub fn of(observed: Option<(&Status, Duration)>) -> Self {
+        match observed {
             None => Self::High,
-            Some(observed)
-                if observed.status == Status::Training
-                    && now.since(observed.since) <= YOUNG_FOR =>
-            {
-                Self::High
-            }
+            Some((Status::Training, age)) if age <= YOUNG_FOR => Self::High,
+            Some((status, age)) if status.is_settled() => Self::Settled(age),
             Some(_) => Self::Normal,
         }
     }
@@ -89,11 +90,14 @@ impl<C: Clock> AccountQueue<C> {
             connectivity,
             list,
             in_flight: 0,
-            rate_limiter: RateLimiter::new(max_per_second, clock),
+            rate_limiter: RateLimiter::new(max_per_second, clock.clone()),
+            settled_limiter: RateLimiter::new(settled_share(max_per_second), clock),
+            settled_permit: false,
             max_per_second,
             deferred_tokens: 0,
             reconnects: 0,
             ready: Queue::default(),
+            settled: Queue::default(),
             hinted: Queue::default(),
             served_hint: false,
             for_list: HashSet::new(),
@@ -106,7 +110,8 @@ impl<C: Clock> AccountQueue<C> {
         self.breaker = CircuitBreaker::default();
         if self.max_per_second != max_per_second {
             self.max_per_second = max_per_second;
-            self.rate_limiter = RateLimiter::new(max_per_second, clock);
+            self.rate_limiter = RateLimiter::new(max_per_second, clock.clone());
+            self.settled_limiter = RateLimiter::new(settled_share(max_per_second), clock);
         }
     }
 
@@ -117,15 +122,19 @@ impl<C: Clock> AccountQueue<C> {
         self.reconnects = repeats;
     }
 
-    /// Enqueues an avatar for a poll of its own. High priority goes first, but does not starve the
-    /// others: it overtakes only avatars that waited less than `PRIORITY_BONUS` longer.
+    /// Enqueues an avatar for a poll of its own. A higher priority goes first, but does not starve
+    /// the others: each has a handicap, and whoever waited longer than that goes first. Among
+    /// settled avatars, the younger outcome has the smaller handicap.
     pub fn ready(&mut self, id: AvatarId, priority: Priority, now: Monotonic) {
-        let rank = match priority {
-            Priority::High => now,
-            Priority::Normal => now.plus(PRIORITY_BONUS),
-        };
         self.for_list.remove(&id);
-        self.ready.add(id, rank);
+        match priority {
+            Priority::High => self.ready.add(id, now),
+            Priority::Normal => self.ready.add(id, now.plus(HANDICAP_MIN)),
+            Priority::Settled(_) if self.ready.holds(&id) => {}
+            Priority::Settled(age) => {
+                self.settled.add(id, now.plus(age.clamp(HANDICAP_MIN, HANDICAP_MAX)));
+            }
+        }
     }
 
     /// Enqueues an avatar because of a hint, in addition to its scheduled polls. Hints alternate
@@ -136,7 +145,7 @@ impl<C: Clock> AccountQueue<C> {
 
     /// Enqueues an avatar for the next list poll.
     pub fn ready_for_list(&mut self, id: AvatarId) {
-        if !self.ready.holds(&id) {
+        if !self.ready.holds(&id) && !self.settled.holds(&id) {
             self.for_list.insert(id);
         }
     }
@@ -144,6 +153,7 @@ impl<C: Clock> AccountQueue<C> {
     /// Removes an avatar from the queue.
     pub fn remove(&mut self, id: &AvatarId) {
         self.ready.remove(id);
+        self.settled.remove(id);
         self.hinted.remove(id);
         self.for_list.remove(id);
     }
@@ -156,15 +166,21 @@ impl<C: Clock> AccountQueue<C> {
     /// Removes and returns all avatars that are ready.
     pub fn take_all(&mut self) -> Vec<AvatarId> {
         self.hinted = Queue::default();
-        let ready = std::mem::take(&mut self.ready);
-        ready.ranks.into_keys().chain(self.for_list.drain()).collect()
+        let [ready, settled] = [&mut self.ready, &mut self.settled].map(std::mem::take);
+        ready
+            .ranks
+            .into_keys()
+            .chain(settled.ranks.into_keys())
+            .chain(self.for_list.drain())
+            .collect()
     }
 
     /// Returns the next step at `now`. A returned poll counts as in flight from then on.
     pub fn next_action(&mut self, now: Monotonic, max_concurrency: usize) -> NextAction {
         let wants_list = self.list.wants(now, !self.for_list.is_empty());
-        if !wants_list && self.ready.first().is_none() && self.hinted.first().is_none() {
-            return NextAction::Wait(self.list.next_at());
+        let settled_at = self.acquire_for_settled(now);
+        if !wants_list && self.first_due().is_none() && self.hinted.first().is_none() {
+            return NextAction::Wait(self.list.next_at().into_iter().chain(settled_at).min());
         }
         if self.in_flight >= max_concurrency || (self.breaker.is_half_open() && self.in_flight > 0)
         {
@@ -189,6 +205,9 @@ impl<C: Clock> AccountQueue<C> {
         }
         match self.next() {
             Some(id) => {
+                if self.settled.holds(&id) {
+                    self.settled_permit = false;
+                }
                 self.remove(&id);
                 NextAction::Poll(id)
             }
@@ -199,16 +218,41 @@ impl<C: Clock> AccountQueue<C> {
     /// The next avatar to poll: the first scheduled or the first hinted one, depending on which has
     /// waited longer, but never two hints in a row while a scheduled one waits.
     fn next(&mut self) -> Option<AvatarId> {
-        let (due, hinted) = (self.ready.first(), self.hinted.first());
+        let (due, hinted) = (self.first_due(), self.hinted.first());
         let takes_hint = match (due, hinted) {
             (Some((due, _)), Some((hinted, _))) => !self.served_hint && hinted <= due,
             (None, Some(_)) => true,
             (Some(_) | None, None) => false,
         };
-        self.served_hint = takes_hint;
         let chosen = if takes_hint { hinted } else { due };
-        chosen.map(|(_, id)| id.clone())
+        let chosen = chosen.map(|(_, id)| id.clone());
+        self.served_hint = takes_hint;
+        chosen
     }
+
+    /// The first scheduled avatar that may be polled.
+    fn first_due(&self) -> Option<&(Monotonic, AvatarId)> {
+        let settled = self.settled.first().filter(|_| self.settled_permit);
+        self.ready.first().into_iter().chain(settled).min()
+    }
+
+    /// Acquires a permit for the next poll of a settled avatar, and keeps it until that is sent.
+    /// Returns when to try again, if one waits in vain.
+    fn acquire_for_settled(&mut self, now: Monotonic) -> Option<Monotonic> {
+        self.settled.first()?;
+        if self.settled_permit {
+            return None;
+        }
+        let acquired = self.settled_limiter.try_acquire();
+        self.settled_permit = acquired.is_ok();
+        acquired.err().map(|wait| now.plus(wait))
+    }
+}
+
+/// Requests per second for settled avatars: half of the account's, so that a large account does not
+/// exhaust its rate limit when nothing is in training.
+fn settled_share(max_per_second: NonZeroU32) -> NonZeroU32 {
+    NonZeroU32::new(max_per_second.get().div_ceil(2)).unwrap_or(NonZeroU32::MIN)
 }
 
 /// Avatars ordered by rank. Each occurs once, with its lowest rank.
@@ -243,5 +287,7 @@ impl Queue {
 
 /// Duration for which a training has high priority.
 const YOUNG_FOR: Duration = Duration::from_secs(10 * 60);
-/// Head start of a high-priority poll over a normal one.
-const PRIORITY_BONUS: Duration = Duration::from_secs(60);
+/// Handicap of a normal poll against one of high priority, and of that of a young outcome.
+const HANDICAP_MIN: Duration = Duration::from_secs(60);
+/// Handicap of an old outcome.
+const HANDICAP_MAX: Duration = Duration::from_secs(60 * 60);

@@ -122,10 +122,18 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         next_poll_at: Option<&Timestamp>,
         now: Timestamp,
     ) -> Option<Duration> {
-        let observed = watch.observed.as_ref().filter(|_| watch.failure.is_none())?;
-        let usual = self.config.intervals.delay(&observed.status, now.since(observed.since))?;
+        if watch.failure.is_some() {
+            return None;
+        }
+        let usual = self.usual_delay(watch, now)?;
         // Whatever the wall clock says, wait at most one polling interval.
         Some(next_poll_at?.since(now).min(usual))
+    }
+
+    /// The usual delay before the next poll; `None` is never, or before the first observation.
+    fn usual_delay(&self, watch: &Watch, now: Timestamp) -> Option<Duration> {
+        let (status, age) = self.watched.status_and_age(watch, now)?;
+        self.config.intervals.delay(status, age)
     }
 
     /// Schedules these polls at the account's rate limit, high priority first.
@@ -139,7 +147,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let Some(account) = self.config.accounts.get(account) else { return };
         let per_second = u64::from(account.max_per_second.get());
         let rank = |watch: &Watch| {
-            let usual = Priority::of(watch, now) == Priority::Normal;
+            let usual = Priority::of(self.watched.status_and_age(watch, now)) != Priority::High;
             (usual, watch.observed.as_ref().map(|observed| observed.last_seen_at), watch.id.clone())
         };
         watches.sort_by_cached_key(rank);
@@ -177,12 +185,10 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             let well = watch.failure.is_none() && watch.streak.polls == 0;
             let moved = before.get(&id).map(|old| &old.account)
                 != self.watched.get(&id).map(|new| &new.account);
-            let wait = match &watch.observed {
-                _ if ready.contains(&id) || moved => Some(Duration::ZERO),
-                Some(observed) if well => {
-                    self.config.intervals.delay(&observed.status, now.since(observed.since))
-                }
-                Some(_) | None => Some(Duration::ZERO),
+            let wait = if ready.contains(&id) || moved || !well || watch.observed.is_none() {
+                Some(Duration::ZERO)
+            } else {
+                self.usual_delay(watch, now)
             };
             match wait {
                 Some(wait) => self.idle.expedite(&id, monotonic, wait),

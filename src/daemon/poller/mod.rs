@@ -218,7 +218,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         if self.config.strategy == Strategy::List && !singly {
             queue.ready_for_list(id);
         } else {
-            queue.ready(id, Priority::of(watch, self.context.clock.now()), now);
+            let wall = self.context.clock.now();
+            queue.ready(id, Priority::of(self.watched.status_and_age(watch, wall)), now);
         }
     }
 

@@ -3,10 +3,14 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::daemon::runtime_config::WatchedAvatar;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
+use crate::domain::avatar::status::Status;
+use crate::domain::polling::watch::Watch;
+use crate::domain::time::timestamp::Timestamp;
 
 /// The watched avatars.
 #[derive(Debug, Default)]
@@ -56,6 +60,16 @@ impl WatchList {
         account: &AccountName,
     ) -> impl Iterator<Item = &AvatarId> {
         self.avatars.iter().filter(move |(_, it)| it.account == *account).map(|(id, _)| id)
+    }
+
+    /// The last status of an avatar and its age; `None` before the first observation.
+    pub(in crate::daemon) fn status_and_age<'a>(
+        &self,
+        watch: &'a Watch,
+        now: Timestamp,
+    ) -> Option<(&'a Status, Duration)> {
+        let is_named = self.get(&watch.id).is_some_and(|it| it.location.is_some());
+        Some((&watch.observed.as_ref()?.status, watch.age(is_named, now)?))
     }
 
     /// The watched id that equals `id` except for case.

@@ -15,8 +15,8 @@ pub struct PollIntervals {
     pub training: TrainingInterval,
     /// While `NOT_TRAINED`.
     pub not_trained: Duration,
-    /// After `IDLE`, `TRAINING_FAILED` or `REFUSED`; `None` is never.
-    pub settled: Option<Duration>,
+    /// After `IDLE`, `TRAINING_FAILED` or `REFUSED`.
+    pub settled: SettledIntervals,
     /// While the API responds that there is no such avatar.
     pub missing: Duration,
     /// After consecutive failures.
@@ -24,6 +24,22 @@ pub struct PollIntervals {
     /// The maximum random reduction of an interval as a fraction, `0.0` to `1.0`, which spreads the
     /// polls of many avatars; intervals are never lengthened.
     pub jitter: f64,
+}
+
+/// The intervals after an outcome, which grow in steps: a retraining is most likely soon.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SettledIntervals {
+    steps: Vec<SettledStep>,
+    last: Option<Duration>,
+}
+
+/// An interval that applies for a while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettledStep {
+    /// The interval.
+    pub every: Duration,
+    /// How long it applies, from the end of the step before.
+    pub lasts: Duration,
 }
 
 /// The interval during a training.
@@ -46,8 +62,40 @@ impl PollIntervals {
         match status {
             Status::Training | Status::Unrecognized(_) => Some(self.training.delay(age)),
             Status::NotTrained => Some(self.not_trained),
-            Status::TrainingFailed | Status::Idle | Status::Refused => self.settled,
+            Status::TrainingFailed | Status::Idle | Status::Refused => self.settled.delay(age),
         }
+    }
+}
+
+impl SettledIntervals {
+    /// The intervals of `steps`, one after another, and then `last`; `None` is never.
+    pub fn new(steps: Vec<SettledStep>, last: Option<Duration>) -> Self {
+        Self { steps, last }
+    }
+
+    /// The same interval at any age; `None` is never.
+    pub fn always(interval: Option<Duration>) -> Self {
+        Self { steps: Vec::new(), last: interval }
+    }
+
+    /// The delay when the outcome is `age` old; `None` is never.
+    pub fn delay(&self, age: Duration) -> Option<Duration> {
+        let mut begins = Duration::ZERO;
+        let step = self.steps.iter().find(|step| {
+            begins = begins.saturating_add(step.lasts);
+            age < begins
+        });
+        step.map(|step| step.every).or(self.last)
+    }
+
+    /// The steps before the last interval.
+    pub fn steps(&self) -> &[SettledStep] {
+        &self.steps
+    }
+
+    /// The interval after all steps; `None` is never.
+    pub fn last(&self) -> Option<Duration> {
+        self.last
     }
 }
 
@@ -63,6 +111,8 @@ impl TrainingInterval {
 mod tests {
     use super::*;
 
+    const MINUTE: Duration = Duration::from_secs(60);
+
     fn intervals(settled: Option<u64>) -> PollIntervals {
         PollIntervals {
             training: TrainingInterval {
@@ -72,7 +122,7 @@ mod tests {
                 adaptive: false,
             },
             not_trained: Duration::from_secs(61),
-            settled: settled.map(Duration::from_secs),
+            settled: SettledIntervals::always(settled.map(Duration::from_secs)),
             missing: Duration::from_secs(900),
             backoff: Backoff::new(Duration::from_secs(2), Duration::from_secs(300), 2.0, 0.3)
                 .unwrap(),
@@ -104,5 +154,26 @@ mod tests {
         check("IDLE", Some(3600), Some(3600));
         check("TRAINING_FAILED", Some(3600), Some(3600));
         check("REFUSED", None, None);
+    }
+
+    #[test]
+    fn the_interval_grows_in_steps_after_an_outcome() {
+        let step = |every_s, lasts_s| SettledStep {
+            every: Duration::from_secs(every_s),
+            lasts: Duration::from_secs(lasts_s),
+        };
+        let steps = vec![step(15, 600), step(120, 3_600)];
+        let settled = SettledIntervals::new(steps.clone(), Some(60 * MINUTE));
+        let check = |age_s, expected_s| {
+            let delay = settled.delay(Duration::from_secs(age_s));
+            assert_eq!(delay, Some(Duration::from_secs(expected_s)), "at {age_s} s");
+        };
+        check(0, 15);
+        check(599, 15);
+        check(600, 120);
+        check(4_199, 120);
+        check(4_200, 3_600);
+        assert_eq!(settled.delay(Duration::MAX), Some(60 * MINUTE));
+        assert_eq!(SettledIntervals::new(steps, None).delay(70 * MINUTE), None);
     }
 }

@@ -117,7 +117,7 @@ mod tests {
     use crate::domain::account::AccountName;
     use crate::domain::avatar::{Avatar, AvatarId};
     use crate::domain::polling::backoff::Backoff;
-    use crate::domain::polling::interval::{PollIntervals, TrainingInterval};
+    use crate::domain::polling::interval::{PollIntervals, SettledIntervals, TrainingInterval};
     use crate::domain::polling::observation::PollError;
 
     fn seen(status: &str) -> Observation {
@@ -160,7 +160,7 @@ mod tests {
                 adaptive: false,
             },
             not_trained: seconds(5),
-            settled: None,
+            settled: SettledIntervals::default(),
             missing: seconds(2),
             backoff: Backoff::new(seconds(2), seconds(60), 2.0, 0.0).unwrap(),
             jitter: 0.0,

@@ -49,6 +49,11 @@ pub struct Watch {
     pub streak: FailureStreak,
     /// The conditions that are firing.
     pub conditions: ActiveConditions,
+    /// Argil's `updatedAt` in the last response. Not stored.
+    pub updated_at: Option<String>,
+    /// When `updatedAt` last changed without a new status: a hint at a retraining between two
+    /// polls. Not stored.
+    pub touched_at: Option<Timestamp>,
 }
 
 /// The last observation of an avatar.
@@ -150,6 +155,8 @@ impl Watch {
             failure: None,
             streak: FailureStreak::default(),
             conditions: ActiveConditions::default(),
+            updated_at: None,
+            touched_at: None,
         }
     }
 
@@ -224,6 +231,13 @@ impl Watch {
             self.open_training =
                 OpenTraining::after(self.open_training, &next.previous, since, &next.status);
         }
+        let updated = self.updated_at.is_some() && self.updated_at != avatar.updated_at;
+        self.touched_at = match transition {
+            None if updated && avatar.updated_at.is_some() => Some(now),
+            None => self.touched_at,
+            Some(_) => None,
+        };
+        self.updated_at.clone_from(&avatar.updated_at);
         self.sequence += u64::from(transition.is_some());
         self.failure = None;
         self.streak = FailureStreak::default();
@@ -273,13 +287,33 @@ impl Watch {
         context: &ObservationContext<'_>,
     ) -> Option<Duration> {
         let Policy { intervals, forecast, .. } = context.policy;
-        let training_since = self.open_since(observed);
-        let age = context.now.since(training_since.unwrap_or(observed.since));
-        let wait = match (forecast, training_since) {
-            (Some(forecast), Some(_)) => Some(forecast.delay(age)),
-            (Some(_) | None, _) => intervals.delay(&observed.status, age),
+        let wait = match (forecast, self.open_since(observed)) {
+            (Some(forecast), Some(since)) => Some(forecast.delay(context.now.since(since))),
+            (Some(_) | None, _) => {
+                let is_named = context.policy.location.is_some();
+                intervals.delay(&observed.status, self.age_of(observed, is_named, context.now))
+            }
         };
         wait.map(|wait| context.random.derive(INTERVAL_BITS).jitter_down(wait, intervals.jitter))
+    }
+
+    /// The age that interval and priority depend on: of the training, or of the status. `None`
+    /// before the first observation. `is_named`: whether the config names the avatar. An outcome
+    /// that an avatar had when it was discovered may be of any age, and counts as old.
+    pub fn age(&self, is_named: bool, now: Timestamp) -> Option<Duration> {
+        Some(self.age_of(self.observed.as_ref()?, is_named, now))
+    }
+
+    fn age_of(&self, observed: &LastObserved, is_named: bool, now: Timestamp) -> Duration {
+        let training_since = self.open_since(observed);
+        match (training_since, self.touched_at) {
+            (Some(since), _) => now.since(since),
+            (None, Some(touched_at)) => now.since(touched_at),
+            (None, None) if observed.status.is_settled() && self.sequence <= 1 && !is_named => {
+                Duration::MAX
+            }
+            (None, None) => now.since(observed.since),
+        }
     }
 
     /// The start of the training, if it is in training; an unrecognized status does not end one.

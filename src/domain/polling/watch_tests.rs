@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::domain::polling::backoff::Backoff;
-use crate::domain::polling::interval::TrainingInterval;
+use crate::domain::polling::interval::{SettledIntervals, SettledStep, TrainingInterval};
 use crate::domain::polling::observation::{Denial, PollError};
 
 const HALF: RandomBits = RandomBits::new(1 << 127);
@@ -19,7 +19,7 @@ fn intervals() -> PollIntervals {
             adaptive: false,
         },
         not_trained: Duration::from_secs(60),
-        settled: Some(Duration::from_secs(3_600)),
+        settled: SettledIntervals::always(Some(Duration::from_secs(3_600))),
         missing: Duration::from_secs(900),
         backoff: Backoff::new(Duration::from_secs(2), Duration::from_secs(300), 2.0, 0.3).unwrap(),
         jitter: 0.0,
@@ -359,4 +359,68 @@ proptest! {
             watch = decision.watch;
         }
     }
+}
+
+/// Polls 15 s apart for 10 min after an outcome, then an hour apart.
+fn decay() -> PollIntervals {
+    let step = SettledStep { every: Duration::from_secs(15), lasts: Duration::from_secs(10 * 60) };
+    let settled = SettledIntervals::new(vec![step], Some(Duration::from_secs(3_600)));
+    PollIntervals { settled, ..intervals() }
+}
+
+fn see_decaying(
+    watch: Watch,
+    avatar: Observation,
+    seconds: i64,
+    location: Option<&str>,
+) -> Decision {
+    let intervals = decay();
+    watch.observe(avatar, at(seconds), &Policy { location, ..policy(&intervals) }, HALF)
+}
+
+fn next_s(decision: &Decision) -> Option<u64> {
+    decision.next_poll_in.map(|wait| wait.as_secs())
+}
+
+#[test]
+fn polls_are_frequent_after_an_outcome_and_then_rare() {
+    for location in [Some("avatar-watch.toml:3"), None] {
+        let watch = see_decaying(Watch::new(id()), seen("TRAINING"), 0, location).watch;
+        let decision = see_decaying(watch, seen("REFUSED"), 10, location);
+        assert_eq!(next_s(&decision), Some(15), "{location:?}");
+        let decision = see_decaying(decision.watch, seen("REFUSED"), 609, location);
+        assert_eq!(next_s(&decision), Some(15), "{location:?}");
+        let decision = see_decaying(decision.watch, seen("REFUSED"), 610, location);
+        assert_eq!(next_s(&decision), Some(3_600), "{location:?}");
+    }
+}
+
+#[test]
+fn a_named_avatar_counts_as_settled_when_it_is_first_seen_and_a_discovered_one_long_ago() {
+    let first = |location| see_decaying(Watch::new(id()), seen("IDLE"), 0, location);
+    assert_eq!(next_s(&first(Some("avatar-watch.toml:3"))), Some(15));
+    assert_eq!(next_s(&first(None)), Some(3_600));
+}
+
+#[test]
+fn another_updated_at_makes_polls_frequent_again_and_is_not_recorded() {
+    let updated = |text: Option<&str>| match seen("IDLE") {
+        Observation::Seen(avatar) => {
+            let updated_at = text.map(str::to_owned);
+            Observation::Seen(Box::new(Avatar { updated_at, ..*avatar }))
+        }
+        other => other,
+    };
+    let watch = see_decaying(Watch::new(id()), updated(Some("1")), 0, Some("x")).watch;
+    let decision = see_decaying(watch, updated(Some("1")), 5_000, Some("x"));
+    assert_eq!(next_s(&decision), Some(3_600));
+    let decision = see_decaying(decision.watch, updated(Some("2")), 8_000, Some("x"));
+    assert_eq!(next_s(&decision), Some(15));
+    assert!(!decision.changed && decision.events.is_empty() && decision.transition.is_none());
+    let decision = see_decaying(decision.watch, updated(Some("2")), 8_599, Some("x"));
+    assert_eq!(next_s(&decision), Some(15));
+    let decision = see_decaying(decision.watch, updated(Some("2")), 8_600, Some("x"));
+    assert_eq!(next_s(&decision), Some(3_600));
+    let decision = see_decaying(decision.watch, updated(None), 9_000, Some("x"));
+    assert_eq!(next_s(&decision), Some(3_600), "a missing value is no change");
 }

@@ -129,6 +129,8 @@ pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Watch> {
     let statuses: String = row.get(14)?;
     let sequence: i64 = row.get(5)?;
     Ok(Watch {
+        updated_at: None,
+        touched_at: None,
         id: row.get(0)?,
         name: row.get(1)?,
         model: row.get(9)?,

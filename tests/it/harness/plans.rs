@@ -17,7 +17,7 @@ use avatar_watch::domain::delivery::retry_policy::DeliveryPolicy;
 use avatar_watch::domain::event::EventKind;
 use avatar_watch::domain::polling::backoff::Backoff;
 use avatar_watch::domain::polling::circuit_breaker::BreakerBackoff;
-use avatar_watch::domain::polling::interval::{PollIntervals, TrainingInterval};
+use avatar_watch::domain::polling::interval::{PollIntervals, SettledIntervals, TrainingInterval};
 use avatar_watch::domain::polling::observation::Observation;
 
 /// A plan without avatars and channels.
@@ -34,7 +34,7 @@ pub(crate) fn plan<S, N>(source: Arc<S>) -> RuntimeConfig<S, N> {
                 adaptive: false,
             },
             not_trained: seconds(60),
-            settled: Some(seconds(3600)),
+            settled: SettledIntervals::always(Some(seconds(3600))),
             missing: seconds(900),
             backoff: backoff(2, 300),
             jitter: 0.0,

@@ -8,6 +8,7 @@ use avatar_watch::daemon::ports::AvatarSource;
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::delivery::OutcomeClass;
+use avatar_watch::domain::polling::interval::SettledIntervals;
 use avatar_watch::domain::polling::list_observation::ListObservation;
 use avatar_watch::domain::polling::observation::{Observation, PollError};
 use avatar_watch::domain::time::timestamp::Timestamp;
@@ -60,7 +61,7 @@ async fn a_receiver_outage_of_a_day_logs_few_failures_and_all_deliveries() {
         Answer::Now(outcome(class))
     });
     let mut plan = plan(Arc::clone(&gallery));
-    plan.intervals.settled = Some(seconds(60));
+    plan.intervals.settled = SettledIntervals::always(Some(seconds(60)));
     let names = ["a", "b", "c", "d"];
     let plan = names.iter().fold(plan, |plan, it| with_avatar(plan, it, Some(Status::Training)));
     world.start(with_channel(plan, "ops", &post)).await;

@@ -10,6 +10,7 @@ use crate::harness::argil::Answer;
 use crate::harness::plans::{id, seconds, the_account};
 
 use super::Bench;
+use avatar_watch::domain::polling::interval::SettledIntervals;
 
 #[tokio::test]
 async fn a_hint_makes_a_watched_avatar_due_now() {
@@ -93,7 +94,7 @@ async fn a_hint_polls_an_avatar_that_is_never_polled_again() {
     let mut bench = Bench::new();
     bench.api.set_status("a", "IDLE");
     let mut plan = bench.plan(&["a"]);
-    plan.intervals.settled = None;
+    plan.intervals.settled = SettledIntervals::always(None);
     bench.world.start(plan).await;
     bench.world.quiet().await;
     bench.world.live(seconds(9000)).await;
@@ -113,7 +114,7 @@ async fn a_flood_of_hints_starves_no_avatar() {
     bench.api.set_status("t", "TRAINING");
     let mut plan = bench.plan(&["a", "b", "c", "d", "t", "v"]);
     the_account(&mut plan).max_per_second = NonZeroU32::new(4).unwrap();
-    plan.intervals.settled = Some(seconds(10));
+    plan.intervals.settled = SettledIntervals::always(Some(seconds(10)));
     bench.world.start(plan).await;
     bench.world.quiet().await;
     for _ in 0..240 {

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
+use simulated::retraining::{self, RetrainingTable};
 use simulated::table::{Row, Table};
 use simulated::way::{BY_AGE, LEARNED};
 use simulated::world;
@@ -13,12 +14,14 @@ use simulated::world;
 mod simulated;
 
 static TABLES: LazyLock<Vec<Table>> = LazyLock::new(simulated::tables);
+static RETRAININGS: LazyLock<RetrainingTable> = LazyLock::new(retraining::table);
 
 #[test]
 fn the_tables_of_the_docs_are_what_the_simulation_prints() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/polling.md");
     let docs = fs::read_to_string(path).unwrap();
-    let printed: Vec<String> = TABLES.iter().map(Table::to_string).collect();
+    let tables = TABLES.iter().map(Table::to_string);
+    let printed: Vec<String> = tables.chain([RETRAININGS.to_string()]).collect();
     let printed = printed.join("\n");
     let first = printed.lines().next().unwrap();
     let docs = docs.find(first).map(|place| &docs[place..]).unwrap_or_default();
@@ -87,6 +90,18 @@ fn the_age_decides_where_lengths_are_not_predictable() {
     };
     check(world::LATE);
     check(world::ANYTHING);
+}
+
+#[test]
+fn a_retraining_soon_after_an_outcome_is_notified() {
+    let row = |settled| {
+        let mut rows = RETRAININGS.0.iter();
+        let row = rows.find(|it| it.begins == retraining::FIRST && it.settled == settled).unwrap();
+        assert_eq!(row.lasts.as_secs(), 20);
+        row.notified
+    };
+    assert!(row(retraining::DEFAULT) >= 0.95, "{}", row(retraining::DEFAULT));
+    assert!(row("1h") < 0.1, "with an interval of an hour it was lost");
 }
 
 /// The rows of a part for age and forecast.

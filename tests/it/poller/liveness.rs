@@ -8,6 +8,7 @@ use std::time::Duration;
 use avatar_watch::daemon::background::liveness::{Loop, Part};
 use avatar_watch::daemon::background::stats::DaemonStats;
 use avatar_watch::daemon::background::watchdog;
+use avatar_watch::domain::polling::interval::SettledIntervals;
 use tokio::sync::Notify;
 
 use crate::harness::argil::Answer;
@@ -38,7 +39,7 @@ async fn idle_loops_make_progress() {
     let mut bench = Bench::new();
     bench.api.set_status("a", "IDLE");
     let mut plan = bench.plan(&["a"]);
-    plan.intervals.settled = None;
+    plan.intervals.settled = SettledIntervals::always(None);
     bench.world.start(plan).await;
     bench.world.quiet().await;
     bench.never_stuck_for(seconds(200), 0).await;

@@ -14,6 +14,7 @@ use avatar_watch::domain::delivery::channel::ChannelName;
 use avatar_watch::domain::delivery::recipient_health::masked;
 use avatar_watch::domain::delivery::retry_policy::{DeliveryPolicy, RetrySchedule};
 use avatar_watch::domain::event::EventKind;
+use avatar_watch::domain::polling::interval::SettledIntervals;
 use avatar_watch::domain::random::RandomBits;
 use avatar_watch::domain::time::monotonic::Monotonic;
 use avatar_watch::store::admin::channels::ChannelAdminResult;
@@ -245,7 +246,8 @@ impl Stage {
         let account = the_account(&mut plan);
         account.max_concurrency = self.dice.pick(&[1, 2, 16]);
         account.max_per_second = NonZeroU32::new(per_second).unwrap();
-        plan.intervals.settled = Some(self.dice.pick(&[seconds(60), seconds(3600)]));
+        plan.intervals.settled =
+            SettledIntervals::always(Some(self.dice.pick(&[seconds(60), seconds(3600)])));
         plan.infer_missed_training = self.dice.chance(80);
         for (number, avatar) in AVATARS.iter().enumerate() {
             // What an avatar was when it was registered does not change by a reload.

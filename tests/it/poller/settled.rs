@@ -1,0 +1,90 @@
+//! Polls of avatars with an outcome: frequent at first, within half of the account's rate limit.
+
+use std::num::NonZeroU32;
+
+use avatar_watch::domain::polling::interval::{SettledIntervals, SettledStep};
+
+use super::Bench;
+use crate::harness::plans::{seconds, the_account};
+use crate::harness::world::Loops;
+
+fn every_15_s_for_10_min_then_hourly() -> SettledIntervals {
+    let step = SettledStep { every: seconds(15), lasts: seconds(600) };
+    SettledIntervals::new(vec![step], Some(seconds(3_600)))
+}
+
+#[tokio::test]
+async fn a_retraining_soon_after_an_outcome_is_notified() {
+    let mut bench = Bench::new();
+    bench.api.set_status("a", "TRAINING");
+    let mut plan = bench.plan(&["a"]);
+    plan.intervals.settled = every_15_s_for_10_min_then_hourly();
+    bench.world.start(plan).await;
+    bench.world.quiet().await;
+    bench.api.set_status("a", "IDLE");
+    bench.world.live(seconds(120)).await;
+    bench.api.set_status("a", "TRAINING");
+    bench.world.live(seconds(20)).await;
+    bench.api.set_status("a", "IDLE");
+    bench.world.live(seconds(20)).await;
+    assert_eq!(
+        bench.history(),
+        ["a: - > TRAINING", "a: TRAINING > IDLE", "a: IDLE > TRAINING", "a: TRAINING > IDLE"]
+    );
+    assert_eq!(bench.deliveries(), 2);
+}
+
+#[tokio::test]
+async fn settled_avatars_take_half_of_the_rate_and_recent_outcomes_go_first() {
+    let mut bench = Bench::new();
+    bench.world.loops = Loops::Poller;
+    let old: Vec<String> = (0..200).map(|number| format!("old{number}")).collect();
+    old.iter().for_each(|id| bench.api.set_status(id, "IDLE"));
+    bench.api.set_status("young", "TRAINING");
+    bench.api.set_status("trains", "TRAINING");
+    let mut avatars: Vec<&str> = old.iter().map(String::as_str).collect();
+    avatars.extend(["young", "trains"]);
+    let mut plan = bench.plan(&avatars);
+    the_account(&mut plan).max_per_second = NonZeroU32::new(10).unwrap();
+    // The discovered 200 would be polled every second: 200 requests a second.
+    plan.intervals.settled = SettledIntervals::new(
+        vec![SettledStep { every: seconds(15), lasts: seconds(600) }],
+        Some(seconds(1)),
+    );
+    bench.world.start(plan).await;
+    bench.world.quiet().await;
+    bench.world.live(seconds(60)).await;
+    bench.api.set_status("young", "IDLE");
+    bench.world.live(seconds(10)).await;
+    assert!(bench.history().contains(&"young: TRAINING > IDLE".to_owned()));
+    let counts =
+        || (bench.api.requests().len(), bench.api.count("young"), bench.api.count("trains"));
+    let before = counts();
+    bench.world.live(seconds(300)).await;
+    let after = counts();
+    let (all, young, trains) = (after.0 - before.0, after.1 - before.1, after.2 - before.2);
+    assert!((19..=21).contains(&young), "a recent outcome is polled every 15 s: {young}");
+    assert!((5..=40).contains(&trains), "a training is not delayed: {trains}");
+    let limit = 5 * 300 + trains;
+    assert!((limit - 50..=limit + 5).contains(&all), "{all} requests in 300 s");
+}
+
+#[tokio::test]
+async fn a_reload_keeps_the_step_that_an_outcome_has_reached() {
+    let mut bench = Bench::new();
+    bench.world.loops = Loops::Poller;
+    bench.api.set_status("a", "TRAINING");
+    let mut plan = bench.plan(&["a"]);
+    plan.intervals.settled = every_15_s_for_10_min_then_hourly();
+    bench.world.start(plan).await;
+    bench.world.quiet().await;
+    bench.api.set_status("a", "IDLE");
+    bench.world.live(seconds(700)).await;
+    let before = bench.api.count("a");
+    let mut plan = bench.plan(&["a"]);
+    plan.intervals.settled = every_15_s_for_10_min_then_hourly();
+    bench.world.reload(plan).await;
+    bench.world.quiet().await;
+    bench.world.live(seconds(300)).await;
+    assert!(bench.api.count("a") <= before + 1, "{}", bench.api.count("a"));
+}
