@@ -51,4 +51,4 @@ pub(crate) fn defaults() -> PollIntervals {
 }
 
 pub(crate) const BY_AGE: &str = "by age";
-pub(crate) const LEARNED: &str = "learned";
+pub(crate) const LEARNED: &str = "adaptive";

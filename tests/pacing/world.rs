@@ -82,37 +82,37 @@ fn within(number: usize, first: usize, count: usize) -> bool {
 
 pub(crate) const IMAGES: &str = "Image trainings";
 const IMAGES_SAY: &str = "\
-1,000 trainings around 30 s (log-normal, spread 15 %), registered within 5 s of their begin.";
+1,000 trainings around 30 s (log-normal, spread 15 %), registered within 5 s of their start.";
 
-pub(crate) const LATE: &str = "Image trainings, found late";
+pub(crate) const LATE: &str = "Image trainings, detected late";
 const LATE_SAYS: &str = "\
-The same, but detected by the poll of `NOT_TRAINED`, up to 60 s after their begin. Half of them have
+The same, but detected by the poll of `NOT_TRAINED`, up to 60 s after their start. Half of them have
 ended by then.";
 
 pub(crate) const VIDEOS: &str = "Video trainings";
 const VIDEOS_SAY: &str = "\
-200 trainings from 8 to 18 h, each length as likely, found within 60 s of their begin.";
+200 trainings from 8 to 18 h (uniform), detected within 60 s of their start.";
 
-pub(crate) const HABIT: &str = "Video trainings with a habit";
+pub(crate) const HABIT: &str = "Video trainings of similar length";
 const HABIT_SAYS: &str = "\
-200 trainings of 11 h, give or take 10 min, found within 60 s of their begin.";
+200 trainings of 11 h ± 10 min (uniform), detected within 60 s of their start.";
 
 pub(crate) const WIDE: &str = "The same with a longer `max`";
 const WIDE_SAYS: &str = "\
-Those trainings again, with `max = \"10m\"` under `[poll.training]`, for a budget that is small.";
+The same trainings with `max = \"10m\"` under `[poll.training]`, which costs few requests.";
 
 pub(crate) const MIXTURE: &str = "A mixture with failures";
 const MIXTURE_SAYS: &str = "\
 800 trainings of two models: 85 % image and 15 % video trainings as above. Of each, 5 % fail
 early, 5 % fail late (after 0.8 to 1.4 times the length), and 5 % are refused after 1 to 5 min.";
 
-pub(crate) const CHANGE: &str = "A habit that changes";
+pub(crate) const CHANGE: &str = "Lengths that change";
 const CHANGE_SAYS: &str = "\
 200 trainings around 5 min (log-normal, spread 8 %), then 200 around 9 min, then 200 around 5 min.";
 
-pub(crate) const ANYTHING: &str = "No habit at all";
+pub(crate) const ANYTHING: &str = "Widely spread lengths";
 const ANYTHING_SAYS: &str = "\
-200 trainings from 30 s to 24 h, each order of magnitude as likely.";
+200 trainings from 30 s to 24 h (log-uniform).";
 
 const SOON: Duration = Duration::from_secs(5);
 const MINUTE: Duration = Duration::from_secs(60);
