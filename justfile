@@ -1,10 +1,10 @@
-# Each recipe is one plain command; `just` only saves typing. `just --list` shows them.
+# Each recipe is one plain command. `just --list` lists them.
 
 # Run the demo: a simulated Argil, the daemon and a receiver on one screen.
 demo:
     cargo run -- demo
 
-# Run all tests of cargo.
+# Run the unit tests, tests/it and tests/memory.
 test:
     cargo test
 
@@ -14,7 +14,7 @@ test-one NAME:
 
 # Check style rules: formatting, clippy, the rules of tests/it/layers.rs.
 lint:
-    cargo fmt --check && cargo clippy --all-targets --locked -- -D warnings && cargo test --test it -- tidy::
+    cargo fmt --check && cargo clippy --all-targets --locked -- -D warnings && cargo test --test it -- layers::
 
 # Format the code.
 fmt:
@@ -28,7 +28,7 @@ ci:
 bench:
     cargo bench
 
-# Check the program against programs that nobody here wrote (mail servers, Prism, Chromium, …).
+# Check the program against programs that others wrote (mail servers, Prism, Chromium, …).
 interop:
     cargo build && tests/interop/run
 
@@ -40,14 +40,14 @@ systemd:
 doc:
     cargo doc --no-deps --locked --document-private-items
 
-# Build the binary that packages contain: target/dist/avatar-watch.
+# Build the program for packages: target/dist/avatar-watch.
 dist:
     cargo build --profile dist --locked
 
-# Build the Debian package from it.
+# Build the Debian package: target/avatar-watch.deb.
 deb: dist
     packaging/generate target/dist/avatar-watch && packaging/deb/build target/dist/avatar-watch target/avatar-watch.deb
 
-# Show which rows of the changelog are not released yet.
+# Print the part of the changelog that is not released yet.
 unreleased:
     sed -n '/^## Unreleased/,/^## [0-9]/p' CHANGELOG.md
