@@ -1,4 +1,4 @@
-"""A small stand-in for the API and for a receiver of webhooks, on this machine only."""
+"""A fake of the API and a receiver of webhooks, on this machine only."""
 
 import json
 import threading
@@ -20,17 +20,17 @@ class Serving(BaseHTTPRequestHandler):
 
 
 class Argil:
-    """Knows avatars by id; remembers who was asked for, and with which key."""
+    """Knows avatars by id; records polled ids and keys."""
 
     def __init__(self, port):
-        self.statuses, self.asked, self.keys = {}, [], set()
+        self.statuses, self.polled, self.keys = {}, [], set()
         argil = self
 
         class Handler(Serving):
             def do_GET(self):
                 avatar = self.path.rsplit("/", 1)[-1]
                 argil.keys.add(self.headers.get("x-api-key"))
-                argil.asked.append(avatar)
+                argil.polled.append(avatar)
                 status = argil.statuses.get(avatar)
                 if status is None:
                     return self.answer(404, b"{}")
@@ -40,10 +40,10 @@ class Argil:
 
 
 class Receiver:
-    """Remembers every attempt; refuses while `refuses`, and holds its answer until `gate` is open."""
+    """Records every attempt; answers 500 while `refuses` is set, and only when `gate` is open."""
 
     def __init__(self, port):
-        self.attempts, self.taken, self.refuses = [], [], False
+        self.attempts, self.accepted, self.refuses = [], [], False
         self.gate = threading.Event()
         self.gate.set()
         receiver = self
@@ -56,7 +56,7 @@ class Receiver:
                 receiver.gate.wait()
                 if receiver.refuses:
                     return self.answer(500)
-                receiver.taken.append(one)
+                receiver.accepted.append(one)
                 self.answer(204)
 
         serve(port, Handler)
@@ -66,7 +66,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request, client_address):
-        """A client that is killed hangs up, and that is no news."""
+        """Ignored: a killed client closes its connections."""
 
 
 def serve(port, handler):

@@ -1,6 +1,6 @@
-"""What runs inside of the booted container, as root: the life of the package and of its service.
+"""Runs inside the booted container, as root: installs, starts, kills, stops, upgrades and purges.
 
-Each claim is a line, `ok …` or `FAIL …`; the last line says that all was tried.
+Each claim is a line, `ok …` or `FAIL …`; the last line is `all checks ran`.
 """
 
 import fcntl
@@ -49,7 +49,7 @@ retry_schedule = ["0s", "1s", "1s", "1s", "1s", "1s", "1s", "1s", "1s", "1s", "1
 id = "{JANE}"
 """
 BOTH = f'{GOOD}[[avatars]]\nid = "{JOHN}"\n'
-# Waits that a test can wait for; the second credential is one that the config wants.
+# Short delays for a test, and the second credential that the config needs.
 QUICK = """
 [Service]
 LoadCredential=ops-secret:/etc/avatar-watch/credentials/ops-secret
@@ -97,13 +97,13 @@ def journal():
     return run("journalctl", "--no-pager", "-o", "cat", "-u", UNIT).stdout
 
 
-def asked(command, *words):
-    said = run("avatar-watch", command, *words, "--database", str(DATABASE), "--json")
-    return json.loads(said.stdout) if said.returncode == 0 else []
+def read(command, *words):
+    done = run("avatar-watch", command, *words, "--database", str(DATABASE), "--json")
+    return json.loads(done.stdout) if done.returncode == 0 else []
 
 
 def changes(avatar):
-    return [row["status"] for row in asked("history", avatar)]
+    return [row["status"] for row in read("history", avatar)]
 
 
 def configure(text):
@@ -122,7 +122,7 @@ def journal_of(unit):
     return run("journalctl", "--no-pager", "-o", "cat", "-u", unit).stdout
 
 
-def take(name, folder=DROP_INS):
+def activate(name, folder=DROP_INS):
     folder.mkdir(exist_ok=True)
     shutil.copy(SHIPPED / name, folder)
     systemctl("daemon-reload")
@@ -140,15 +140,15 @@ def mode(path):
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def seen_by_api():
-    before = len(argil.asked)
-    return wait_for(lambda: len(argil.asked) > before)
+def polls():
+    before = len(argil.polled)
+    return wait_for(lambda: len(argil.polled) > before)
 
 
 def installed():
     done = run("dpkg", "--install", str(SHARED / "first.deb"))
     claim("the package installs", done.returncode == 0, done.stdout, done.stderr)
-    claim("it is switched on", systemctl("is-enabled", UNIT).stdout == "enabled\n")
+    claim("the unit is enabled", systemctl("is-enabled", UNIT).stdout == "enabled\n")
     claim("and not started, since there is no config", show("ActiveState") == "inactive")
     claim("only root may read the credentials", mode(KEY.parent) == 0o700)
     timer = show("ActiveState", "avatar-watch-backup.timer")
@@ -162,7 +162,7 @@ def installed():
         "/usr/share/doc/avatar-watch/copyright",
         "/usr/share/avatar-watch/drop-ins/notify-reload.conf",
     ]:
-        claim(f"it brings {path}", Path(path).is_file())
+        claim(f"the package contains {path}", Path(path).is_file())
 
 
 def refuses_to_start():
@@ -175,7 +175,7 @@ def refuses_to_start():
     start_fails_with("78", "without a config")
     configure(GOOD.replace("base_url", "base_ulr"))
     start_fails_with("78", "with a wrong config")
-    claim("and the journal says what is wrong with it", "base_ulr" in journal())
+    claim("and the journal names the problem", "base_ulr" in journal())
 
 
 def has_no_credentials_at_all():
@@ -188,9 +188,9 @@ def has_no_credentials_at_all():
     systemctl("daemon-reload")
     systemctl("start", "--no-block", UNIT)
     said = wait_for(lambda: "systemd handed over none at all" in journal())
-    claim("without credentials, it says so", said, journal()[-2000:])
-    claim("and is tried again", wait_for(lambda: int(show("NRestarts")) > 0), show("NRestarts"))
-    take("zzzz-lxc.conf")
+    claim("without credentials, the journal reports it", said, journal()[-2000:])
+    claim("and systemd restarts it", wait_for(lambda: int(show("NRestarts")) > 0), show("NRestarts"))
+    activate("zzzz-lxc.conf")
     more = DROP_INS / "zzzz-more.conf"
     more.write_text(QUICK)
     systemctl("daemon-reload")
@@ -200,7 +200,7 @@ def has_no_credentials_at_all():
     for path in (theirs, more, DROP_INS / "zzzz-lxc.conf"):
         path.unlink()
     systemctl("daemon-reload")
-    # What comes next begins with nothing.
+    # The next check begins without a state directory.
     systemctl("clean", "--what=state", UNIT)
 
 
@@ -208,8 +208,8 @@ def is_backed_up_before_its_first_start():
     configure(GOOD)
     done = systemctl("start", BACKUP)
     said = journal_of(BACKUP)
-    claim("a backup before the first start ends well", done.returncode == 0, said, done.stderr)
-    claim("and says that there is nothing yet", "nothing to back up" in said, said)
+    claim("a backup before the first start succeeds", done.returncode == 0, said, done.stderr)
+    claim("and reports that there is nothing yet", "nothing to back up" in said, said)
 
 
 def starts():
@@ -221,7 +221,7 @@ def starts():
     claim("the key came as a credential", wait_for(lambda: argil.keys == {"the-key"}), argil.keys)
     words = ("1 avatar", "1 training", "next poll in", "0 pending", "API ok")
     fine = wait_for(lambda: all(word in show("StatusText") for word in words))
-    claim("its status line says how it is", fine, show("StatusText"))
+    claim("its status line is complete", fine, show("StatusText"))
     claim("its user is not root", os.stat(f"/proc/{pid()}").st_uid >= 61184)
     claim("only its user can read its state", mode(STATE) == 0o700 and mode(DATABASE) == 0o600)
 
@@ -229,32 +229,32 @@ def starts():
 def is_killed():
     receiver.refuses = True
     argil.statuses[JANE] = "IDLE"
-    claim("a training that ends is seen", wait_for(lambda: "IDLE" in changes(JANE)))
-    claim("the receiver refuses the news", wait_for(lambda: receiver.attempts))
-    # From here on only the state can know of it.
+    claim("the end of a training is observed", wait_for(lambda: "IDLE" in changes(JANE)))
+    claim("the receiver rejects the message", wait_for(lambda: receiver.attempts))
+    # From now on only the database has that change.
     argil.statuses[JANE] = "TRAINING"
     old = pid()
     os.kill(old, signal.SIGKILL)
     receiver.refuses = False
     back = wait_for(lambda: is_active() and pid() not in (0, old))
-    claim("after kill -9 it is started again", back, show("ActiveState"))
-    delivered = wait_for(lambda: any(b'"avatar.ready"' in body for _, body in receiver.taken))
+    claim("after kill -9 it is restarted", back, show("ActiveState"))
+    delivered = wait_for(lambda: any(b'"avatar.ready"' in body for _, body in receiver.accepted))
     claim("the earlier change is delivered afterwards", delivered, receiver.attempts)
     ready = {one for one in receiver.attempts if b'"avatar.ready"' in one[1]}
     claim("each time with the same id and the same bytes", len(ready) == 1, ready)
 
 
-def hangs():
+def stalls():
     old, restarts = pid(), int(show("NRestarts"))
     os.kill(old, signal.SIGSTOP)
     back = wait_for(lambda: is_active() and pid() not in (0, old))
-    claim("a process that hangs is killed by the watchdog", back, journal()[-2000:])
-    claim("and systemd says so", "Watchdog timeout" in journal())
+    claim("a stalled process is killed by the watchdog", back, journal()[-2000:])
+    claim("and systemd reports it", "Watchdog timeout" in journal())
     claim("it was one restart", int(show("NRestarts")) == restarts + 1)
-    claim("and it polls again", seen_by_api())
-    # Longer than the watchdog: what lives is left alone.
+    claim("and it polls again", polls())
+    # Longer than the watchdog: a process that makes progress is not killed.
     alive, end = pid(), time.monotonic() + 9
-    claim("while it turns, it is left alone", not wait_until(end, lambda: pid() != alive))
+    claim("while it makes progress, it is not killed", not wait_until(end, lambda: pid() != alive))
 
 
 def wait_until(end, fact):
@@ -270,35 +270,35 @@ def reloads():
     argil.statuses[JOHN] = "TRAINING"
     configure(BOTH)
     done = systemctl("reload", UNIT)
-    claim("a reload is taken", done.returncode == 0, done.stderr)
-    claim("and the new avatar is polled", wait_for(lambda: JOHN in argil.asked))
+    claim("a reload succeeds", done.returncode == 0, done.stderr)
+    claim("and the new avatar is polled", wait_for(lambda: JOHN in argil.polled))
     configure(BOTH.replace("settled", "setled"))
     systemctl("reload", UNIT)
-    claim("a bad file is refused aloud", wait_for(lambda: "setled" in journal()))
-    claim("and the previous one stays active", is_active() and pid() == old and seen_by_api())
+    claim("an invalid config is rejected in the journal", wait_for(lambda: "setled" in journal()))
+    claim("and the previous config stays active", is_active() and pid() == old and polls())
     configure(BOTH)
 
 
 def drains():
-    drop_in("impatient.conf", "[Service]\nTimeoutStopSec=1s\n")
+    drop_in("short-stop.conf", "[Service]\nTimeoutStopSec=1s\n")
     systemctl("restart", UNIT)
     receiver.gate.clear()
     before = len(receiver.attempts)
     argil.statuses[JOHN] = "REFUSED"
-    claim("news is on its way", wait_for(lambda: len(receiver.attempts) > before))
+    claim("a delivery is in flight", wait_for(lambda: len(receiver.attempts) > before))
     begun = time.monotonic()
     systemctl("stop", "--no-block", UNIT)
     said = wait_for(lambda: "draining: 1 of 1" in show("StatusText"))
-    claim("a stop says what it waits for", said, show("StatusText"))
+    claim("a stop reports what it waits for", said, show("StatusText"))
     ended = wait_until(begun + 4, lambda: show("ActiveState") != "deactivating")
     claim("and outlasts TimeoutStopSec= while it drains", not ended, show("Result"))
     receiver.gate.set()
     wait_for(lambda: show("ActiveState") in ("inactive", "failed"))
     found = (show("ActiveState"), show("Result"), show("ExecMainStatus"))
-    claim("then it ends well", found == ("inactive", "success", "0"), found)
-    open_ones = [row["state"] for row in asked("deliveries") if row["state"] != "delivered"]
-    claim("and the delivery in flight is delivered", not open_ones, open_ones)
-    (DROP_INS / "impatient.conf").unlink()
+    claim("then it stops with exit status 0", found == ("inactive", "success", "0"), found)
+    undelivered = [row["state"] for row in read("deliveries") if row["state"] != "delivered"]
+    claim("and the delivery in flight is delivered", not undelivered, undelivered)
+    (DROP_INS / "short-stop.conf").unlink()
     systemctl("daemon-reload")
 
 
@@ -312,32 +312,32 @@ def has_a_damaged_database():
     kept.rename(DATABASE)
 
 
-def waits_for_its_place():
+def waits_for_its_listen_address():
     before = CONFIG.read_text()
     with socket.create_server(("127.0.0.1", 9002)):
         configure(f'{before}[web]\nlisten = "127.0.0.1:9002"\n')
         systemctl("reset-failed", UNIT)
         systemctl("start", UNIT)
         again = wait_for(lambda: show("ExecMainStatus") == "75" and int(show("NRestarts")) > 0)
-        claim("a place that is taken: exit status 75, and a restart", again, journal()[-2000:])
-    claim("and a start, once it is free", wait_for(is_active), journal()[-2000:])
+        claim("listen address in use: exit status 75, and a restart", again, journal()[-2000:])
+    claim("and a start, once the address is free", wait_for(is_active), journal()[-2000:])
     systemctl("stop", UNIT)
     configure(before)
 
 
-def has_a_root_of_its_own():
+def has_a_root_directory():
     shutil.copy("/usr/share/avatar-watch/drop-ins/root-directory.conf", DROP_INS)
     systemctl("daemon-reload")
     systemctl("reset-failed", UNIT)
     done = systemctl("start", UNIT)
-    claim("it starts in a root of its own", done.returncode == 0, journal()[-2000:])
+    claim("it starts in a root directory of its own", done.returncode == 0, journal()[-2000:])
     there = run("ls", f"/proc/{pid()}/root/etc").stdout.split()
     claim("which contains no passwords", there and "shadow" not in there, there)
-    claim("and it polls from there", seen_by_api())
+    claim("and it polls from there", polls())
     done = systemctl("reload", UNIT)
-    claim("and takes a reload", done.returncode == 0 and wait_for(is_active), journal()[-2000:])
+    claim("and a reload succeeds", done.returncode == 0 and wait_for(is_active), journal()[-2000:])
     before = changes(JANE)
-    claim("its history is the same as ever", before[:2] == ["TRAINING", "IDLE"], before)
+    claim("its history is unchanged", before[:2] == ["TRAINING", "IDLE"], before)
     (DROP_INS / "root-directory.conf").unlink()
     systemctl("daemon-reload")
     systemctl("restart", UNIT)
@@ -347,12 +347,12 @@ def backs_up():
     done = systemctl("start", "avatar-watch-backup.service")
     result = show("Result", "avatar-watch-backup.service")
     copies = list((STATE / "backups").glob("*"))
-    claim("the backup's unit makes a copy", done.returncode == 0 and copies, result, journal())
-    claim("and takes nothing away from the daemon", is_active() and seen_by_api())
+    claim("the unit of the backup makes a backup", done.returncode == 0 and copies, result, journal())
+    claim("and the daemon keeps its files", is_active() and polls())
 
 
 def cron_line():
-    """The line that docs/monitoring.md gives, without its times and its user."""
+    """User and command of the line in docs/monitoring.md."""
     text = (SHARED / "monitoring.md").read_text("utf-8")
     line = next(line.strip() for line in text.splitlines() if line.startswith("    */5 "))
     user, command = line.split(maxsplit=6)[5:]
@@ -361,26 +361,26 @@ def cron_line():
 
 def is_checked_by_cron():
     user, command = cron_line()
-    claim("the user of the line for cron is always there", run("id", user).returncode == 0, user)
+    claim("the user of the line for cron exists", run("id", user).returncode == 0, user)
 
-    def said():
+    def output():
         environment = {"PATH": "/usr/bin:/bin", "HOME": "/root", "SHELL": "/bin/sh"}
         done = subprocess.run(["/bin/sh", "-c", command], capture_output=True, text=True,
                               env=environment, cwd="/root")
         return done.stdout + done.stderr
 
     argil.statuses[JOHN] = "TRAINING"
-    claim("it mails nothing while all is well", wait_for(lambda: said() == ""), said())
+    claim("cron mails nothing while the daemon runs", wait_for(lambda: output() == ""), output())
     systemctl("stop", UNIT)
     there = sorted(path.name for path in STATE.iterdir())
-    found = said()
-    claim("and that the daemon is down while it is", "the daemon is not running" in found, found)
+    found = output()
+    claim("and mails that the daemon is down", "the daemon is not running" in found, found)
     left = sorted(path.name for path in STATE.iterdir())
     claim("and leaves nothing behind", left == there, there, left)
     systemctl("start", UNIT)
 
 
-def has_a_volume_and_a_user_of_its_own():
+def has_a_volume_and_a_static_user():
     """A mounted state directory, then one that is a link; each with the drop-in for both units."""
     systemctl("stop", UNIT)
     rows = changes(JANE)
@@ -402,15 +402,15 @@ def has_a_volume_and_a_user_of_its_own():
         claim(f"{what}: it starts by the drop-in", done.returncode == 0, journal()[-2000:])
         claim(f"{what}: with all that it knew", changes(JANE)[: len(rows)] == rows, changes(JANE))
         before = pid()
-        take("static-user.conf", BACKUP_DROP_INS)
+        activate("static-user.conf", BACKUP_DROP_INS)
         done = systemctl("start", BACKUP)
         claim(f"{what}: a copy is made", done.returncode == 0, journal_of(BACKUP)[-2000:])
         shutil.rmtree(BACKUP_DROP_INS)
         systemctl("daemon-reload")
         done = systemctl("start", BACKUP)
         claim(f"{what}: without its drop-in the backup is refused", done.returncode != 0)
-        fine = is_active() and pid() == before and DATABASE.is_file() and seen_by_api()
-        claim(f"{what}: and takes nothing away from the daemon", fine, journal()[-2000:])
+        fine = is_active() and pid() == before and DATABASE.is_file() and polls()
+        claim(f"{what}: and the daemon keeps its files", fine, journal()[-2000:])
         systemctl("stop", UNIT)
 
     STATE.mkdir()
@@ -420,7 +420,7 @@ def has_a_volume_and_a_user_of_its_own():
     refused = wait_for(lambda: show("ExecMainStatus") == "238")
     claim("a volume at its state directory: systemd refuses it (238)", refused, journal()[-500:])
     systemctl("stop", UNIT)
-    take("static-user.conf")
+    activate("static-user.conf")
     works("a volume")
     run("umount", str(STATE))
     STATE.rmdir()
@@ -429,31 +429,31 @@ def has_a_volume_and_a_user_of_its_own():
     STATE.symlink_to(goal)
     fill(goal)
     works("a link")
-    # The way back: systemd takes what is there for its dynamic user again.
+    # Back to a dynamic user: systemd uses the files again.
     STATE.unlink()
     (DROP_INS / "static-user.conf").unlink()
     systemctl("daemon-reload")
     shutil.copytree(goal, STATE)
-    # What a start that was refused has left.
+    # A failed start has left it.
     shutil.rmtree("/var/lib/private/avatar-watch", ignore_errors=True)
     run("userdel", "avatar-watch")
     done = systemctl("start", UNIT)
     claim("and back to a dynamic user", done.returncode == 0, journal()[-2000:])
-    claim("with all that it knew", changes(JANE)[: len(rows)] == rows, changes(JANE))
-    # Only one of the two has a user of its own, the other way round.
+    claim("with its history", changes(JANE)[: len(rows)] == rows, changes(JANE))
+    # Only the backup has the drop-in.
     run("useradd", "--system", "--home-dir", "/nonexistent", "avatar-watch")
-    take("static-user.conf", BACKUP_DROP_INS)
+    activate("static-user.conf", BACKUP_DROP_INS)
     before = pid()
     done = systemctl("start", BACKUP)
     claim("the drop-in at the backup alone: it fails", done.returncode != 0)
-    fine = is_active() and pid() == before and seen_by_api()
-    claim("and takes nothing away from the daemon, either", fine, journal()[-2000:])
+    fine = is_active() and pid() == before and polls()
+    claim("and the daemon keeps its files, too", fine, journal()[-2000:])
     shutil.rmtree(BACKUP_DROP_INS)
     run("userdel", "avatar-watch")
     systemctl("daemon-reload")
 
 
-def is_kept_from_its_name_server():
+def has_a_blocked_name_server():
     """One at a link-local address, as some clouds have it."""
     server = "169.254.169.253"
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
@@ -466,25 +466,25 @@ def is_kept_from_its_name_server():
     word = f"name server `{server}` in `/etc/resolv.conf` is blocked"
     before = journal().count(word)
     systemctl("restart", UNIT)
-    claim("that it may not ask a name server is in the log", journal().count(word) == before + 1)
-    take("link-local-resolver.conf")
+    claim("the log reports a blocked name server", journal().count(word) == before + 1)
+    activate("link-local-resolver.conf")
     systemctl("restart", UNIT)
     fine = is_active() and journal().count(word) == before + 1
-    claim("with the drop-in it may", fine, journal()[-1000:])
+    claim("with the drop-in it is not blocked", fine, journal()[-1000:])
     (DROP_INS / "link-local-resolver.conf").unlink()
     systemctl("daemon-reload")
 
 
 def waits_for_its_volume():
-    """A mount unit without other dependents: the daemon needs what is mounted in its state."""
+    """A mount unit without other dependents: the daemon needs the volume of its state directory."""
     systemctl("stop", UNIT)
-    place = Path("/var/lib/private/avatar-watch")
+    path = Path("/var/lib/private/avatar-watch")
     unit = Path("/etc/systemd/system/var-lib-private-avatar\\x2dwatch.mount")
-    unit.write_text(f"[Mount]\nWhat=tmpfs\nWhere={place}\nType=tmpfs\nOptions=size=50m,mode=700\n")
+    unit.write_text(f"[Mount]\nWhat=tmpfs\nWhere={path}\nType=tmpfs\nOptions=size=50m,mode=700\n")
     systemctl("daemon-reload")
     done = systemctl("start", UNIT)
-    claim("it starts on a volume in its place", done.returncode == 0, journal()[-2000:])
-    claim("which was mounted before", place.is_mount() and seen_by_api())
+    claim("it starts on a volume at its state directory", done.returncode == 0, journal()[-2000:])
+    claim("which was mounted before", path.is_mount() and polls())
     systemctl("stop", UNIT)
     systemctl("stop", unit.name)
     unit.write_text(unit.read_text().replace("What=tmpfs\n", "What=/none\n")
@@ -496,7 +496,7 @@ def waits_for_its_volume():
     systemctl("daemon-reload")
     systemctl("reset-failed", UNIT)
     done = systemctl("start", UNIT)
-    claim("and afterwards has its old state", "TRAINING" in changes(JANE), done.stderr)
+    claim("and afterwards has its old database", "TRAINING" in changes(JANE), done.stderr)
 
 
 def is_upgraded():
@@ -504,39 +504,39 @@ def is_upgraded():
     done = run("dpkg", "--install", str(SHARED / "second.deb"))
     claim("an upgrade installs", done.returncode == 0, done.stdout, done.stderr)
     back = wait_for(lambda: is_active() and pid() not in (0, old))
-    claim("it restarts what runs", back, show("ActiveState"))
-    claim("and polls again", seen_by_api())
-    claim("with all that it knew", changes(JANE)[: len(rows)] == rows, changes(JANE))
+    claim("the running daemon is restarted", back, show("ActiveState"))
+    claim("and polls again", polls())
+    claim("with its history", changes(JANE)[: len(rows)] == rows, changes(JANE))
 
 
 def is_removed():
     done = run("dpkg", "--remove", "avatar-watch")
-    claim("a removal goes through", done.returncode == 0, done.stdout, done.stderr)
+    claim("a removal succeeds", done.returncode == 0, done.stdout, done.stderr)
     claim("it stops the service", show("ActiveState") != "active")
     claim("the unit is gone", show("LoadState") in ("not-found", "masked"), show("LoadState"))
-    claim("the state stays", DATABASE.is_file())
+    claim("the state directory stays", DATABASE.is_file())
     claim("and so do config and credentials", CONFIG.is_file() and KEY.is_file())
-    # A volume on top of it all, and one inside: a purge empties what it cannot remove.
+    # With a volume inside: a purge empties what it cannot remove.
     inner = Path("/var/lib/private/avatar-watch/backups")
     inner.mkdir(exist_ok=True)
     run("mount", "-t", "tmpfs", "tmpfs", str(inner))
     (inner / "copy.db").write_text("")
     done = run("dpkg", "--purge", "avatar-watch")
-    claim("a purge with a volume in the state goes through", done.returncode == 0, done.stderr)
-    claim("it says what stays", "stays: something is mounted there" in done.stderr, done.stderr)
+    claim("a purge with a volume in the state directory succeeds", done.returncode == 0, done.stderr)
+    claim("it reports what stays", "stays: something is mounted there" in done.stderr, done.stderr)
     status = run("dpkg-query", "-W", "-f", "${db:Status-Abbrev}", "avatar-watch").stdout
     claim("and the package is gone", not status.strip() or status.startswith("un"), status)
-    claim("as is what was in it", not any(inner.iterdir()))
+    claim("and the volume is empty", not any(inner.iterdir()))
     run("umount", str(inner))
     run("dpkg", "--install", str(SHARED / "first.deb"))
     run("dpkg", "--remove", "avatar-watch")
     done = run("dpkg", "--purge", "avatar-watch")
-    claim("a purge goes through", done.returncode == 0, done.stdout, done.stderr)
+    claim("a purge succeeds", done.returncode == 0, done.stdout, done.stderr)
     left = [path for path in (STATE, Path("/var/lib/private/avatar-watch"), CONFIG.parent)
             if path.exists() or path.is_symlink()]
     claim("and leaves no state, config or credential", not left, left)
     left = run("find", "/etc/systemd", "-name", "avatar-watch*", "-not", "-path", f"{DROP_INS}*")
-    claim("nor a unit that is switched on", not left.stdout, left.stdout)
+    claim("nor an enabled unit", not left.stdout, left.stdout)
 
 
 argil, receiver = Argil(9000), Receiver(9001)
@@ -548,18 +548,18 @@ has_no_credentials_at_all()
 is_backed_up_before_its_first_start()
 starts()
 is_killed()
-hangs()
+stalls()
 reloads()
 drains()
 has_a_damaged_database()
-waits_for_its_place()
-has_a_root_of_its_own()
+waits_for_its_listen_address()
+has_a_root_directory()
 backs_up()
 is_checked_by_cron()
-has_a_volume_and_a_user_of_its_own()
+has_a_volume_and_a_static_user()
 waits_for_its_volume()
-is_kept_from_its_name_server()
+has_a_blocked_name_server()
 is_upgraded()
 is_removed()
-print("all was tried")
+print("all checks ran")
 sys.exit(0)
