@@ -1,5 +1,5 @@
-"""Addresses of every kind, read back by Python's own parser: what `check` takes becomes a whole
-mail whose From, To and Reply-To name the same mailboxes, and what it refuses is named.
+"""Addresses of every kind, read by Python's own parser: an address that `check` accepts becomes a
+complete mail with the same mailbox in From, To and Reply-To; one that it rejects is named.
 """
 
 import email
@@ -41,7 +41,7 @@ VISIBLE = [chr(code) for code in range(32, 127)]
 
 
 def random_locals(count, dice=random.Random(11)):
-    """Quoted local parts of any visible characters, one in one."""
+    """Quoted local parts of random visible characters."""
     for _ in range(count):
         text = "".join(dice.choice(VISIBLE) for _ in range(dice.randint(1, 30)))
         quoted = text.replace("\\", "\\\\").replace('"', '\\"')
@@ -80,28 +80,28 @@ owns = [channel(f"own{number}", {"from": address, "reply_to": address, "to": ["a
         for number, address in enumerate(GOOD)]
 config.write_text(head + everyone + "".join(owns), encoding="utf-8")
 checked = command("check", "--config", config)
-claim("`check` takes them all", checked.returncode == 0, checked.stdout + checked.stderr)
-tried = command("test", "all", "--config", config)
-claim("a mail to each is written", tried.returncode == 0, tried.stdout + tried.stderr)
+claim("`check` accepts all of them", checked.returncode == 0, checked.stdout + checked.stderr)
+result = command("test", "all", "--config", config)
+claim("a mail to each is written", result.returncode == 0, result.stdout + result.stderr)
 mails = [decoded(file.read_bytes()) for file in (ground / "all").glob("*.eml")]
-claim("… one for each", len(mails) == len(set(wanted.values())), len(mails))
+claim("… one for each address", len(mails) == len(set(wanted.values())), len(mails))
 found = {mailbox(mail["to"]) for mail in mails}
-claim("… whose To is theirs", found == set(wanted.values()), found ^ set(wanted.values()))
-claim("… and that says something", all(
+claim("… with that address in To", found == set(wanted.values()), found ^ set(wanted.values()))
+claim("… and has a text", all(
     "this channel works" in mail.get_body(("plain",)).get_content() for mail in mails
 ))
 for number, (address, expected) in enumerate(GOOD.items()):
-    tried = command("test", f"own{number}", "--config", config)
+    result = command("test", f"own{number}", "--config", config)
     files = list((ground / f"own{number}").glob("*.eml"))
-    if claim(f"{address} writes", tried.returncode == 0 and len(files) == 1, tried.stderr):
+    if claim(f"{address} is accepted as the sender", result.returncode == 0 and len(files) == 1, result.stderr):
         mail = decoded(files[0].read_bytes())
         names = (mailbox(mail["from"]), mailbox(mail["reply-to"]))
-        claim("… under its own name", names == (expected, expected), names)
-        claim("… with its own ids", mail["message-id"].endswith(f"@{expected[1]}>"), mail["message-id"])
+        claim("… and is in From and Reply-To", names == (expected, expected), names)
+        claim("… and its domain is in Message-ID", mail["message-id"].endswith(f"@{expected[1]}>"), mail["message-id"])
 for address in BAD:
     config.write_text(head + channel("all", {"from": address, "to": ["a@example.com"]}), encoding="utf-8")
     refused = command("check", "--config", config)
-    claim(f"{address[:40]} is refused, with its line", refused.returncode == 2
+    claim(f"{address[:40]} is rejected, with its line", refused.returncode == 2
           and "avatar-watch.toml:" in refused.stderr and "channels.all.from" in refused.stderr,
           refused.stdout + refused.stderr)
 end()

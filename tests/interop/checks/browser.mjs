@@ -1,4 +1,4 @@
-// What a person sees of the page, in Chromium: live, followed, clicked, in the dark, on a phone.
+// The page in Chromium: live updates, links, buttons, dark mode, a phone.
 import { createRequire } from "node:module";
 import { join } from "node:path";
 
@@ -22,7 +22,7 @@ const browser = await chromium.launch({
   ],
 });
 
-// What the browser complains of, and whatever it asks of another place than ours.
+// Errors and warnings of the browser, and requests to other hosts.
 const complaints = [];
 const open = async (options) => {
   const context = await browser.newContext(options);
@@ -34,42 +34,42 @@ const open = async (options) => {
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("request", (request) => {
     const { hostname } = new URL(request.url());
-    if (hostname !== "127.0.0.1") complaints.push(`asks ${request.url()}`);
+    if (hostname !== "127.0.0.1") complaints.push(`requests ${request.url()}`);
   });
   return page;
 };
 const picture = (page, name) => page.screenshot({ path: join(PICTURES, `${name}.png`), fullPage: true });
 
 try {
-  // Live: avatars move without a reload.
+  // Live updates: avatars settle without a reload.
   const page = await open({ viewport: { width: 1100, height: 900 } });
   await page.goto(DEMO);
   await page.evaluate(() => { globalThis.mark = "not reloaded"; });
   await page.getByText("Live", { exact: true }).waitFor();
-  claim("the page says that it is live", true);
+  claim("the page shows that it is live", true);
   const settled = page.locator("#finished tbody tr");
   const before = await settled.count();
   await page.waitForFunction(
     (count) => document.querySelectorAll("#finished tbody tr").length > count, before,
     { timeout: 60_000 },
   );
-  claim("avatars settle before the reader's eyes", (await settled.count()) > before);
+  claim("settled avatars appear on the page", (await settled.count()) > before);
   claim("… without a reload", (await page.evaluate(() => globalThis.mark)) === "not reloaded");
   await page.waitForFunction(() => document.getElementById("announcement").textContent !== "");
-  const said = await page.locator("#announcement").textContent();
-  const [, who] = /^(.+) (?:is ready|was refused|failed in training)\.$/.exec(said) ?? [];
-  claim("… and it is said for whoever hears the page", who !== undefined, said);
-  claim("… with the avatar's name", (await page.locator("main a").allTextContents()).includes(who), said);
+  const announced = await page.locator("#announcement").textContent();
+  const [, who] = /^(.+) (?:is ready|was refused|failed in training)\.$/.exec(announced) ?? [];
+  claim("… and a screen reader announces it", who !== undefined, announced);
+  claim("… with the avatar's name", (await page.locator("main a").allTextContents()).includes(who), announced);
   await picture(page, "overview");
 
-  // Follow one, with the keyboard.
+  // Opens the page of an avatar, with the keyboard.
   const name = await page.evaluate(() => {
     const link = document.querySelector("#finished tbody a");
     link.focus();
     return link.textContent;
   });
   await page.evaluate(() => {
-    // As if a stretch of time had passed: everything is put in anew.
+    // As if time had passed: every live part is replaced.
     for (const it of document.querySelectorAll("[data-live]")) it.append(" ");
   });
   await page.waitForFunction(() => !document.querySelector("#finished").textContent.endsWith(" "));
@@ -81,18 +81,18 @@ try {
   const widths = await page.locator("svg.timeline rect").evaluateAll((all) => all.map((it) => Number(it.getAttribute("width"))));
   claim("… that fills its width", widths.reduce((sum, it) => sum + it, 0) === 10_000, widths);
   await page.locator("#notifications details").first().locator("summary").click();
-  claim("… and who was told", (await page.locator("#notifications details[open] tbody tr").count()) >= 1);
+  claim("… and its notifications", (await page.locator("#notifications details[open] tbody tr").count()) >= 1);
   await picture(page, "avatar");
 
-  // The other stage: names that are code, and a dead letter.
+  // The other daemon: names that are code, and a dead letter.
   const other = await open({
     viewport: { width: 1100, height: 900 },
     httpCredentials: { username: "anyone", password: TOKEN },
-    // The browser is asked for the token before it gives it, and says so.
+    // The browser logs the 401 before it sends the token.
     tolerates: /401 \(Unauthorized\)/,
   });
   await other.goto(PAGE);
-  claim("what went wrong is on top", (await other.locator("#summary-title").textContent()) === "Critical problems");
+  claim("the title shows the problems", (await other.locator("#summary-title").textContent()) === "Critical problems");
   claim("a name that is code is only text", (await other.locator("#finished").textContent()).includes("<img src=x"));
   claim("… and no element", (await other.locator("img").count()) === 0);
   const stateBefore = await other.locator("#findings tbody tr").count();
@@ -102,7 +102,7 @@ try {
   claim("a dead letter is sent again by a click", stateBefore === 1);
   await other.goto(PAGE);
   await other.waitForFunction(() => !document.getElementById("findings"), undefined, { timeout: 30_000 });
-  claim("… and is gone from what went wrong", (await other.locator("#summary-title").textContent()) === "OK");
+  claim("… and is no longer a problem", (await other.locator("#summary-title").textContent()) === "OK");
   await other.locator("#test-ops").click();
   await other.locator("#test .badge.good").waitFor();
   claim("a channel is tested by a click", true);
@@ -113,45 +113,45 @@ try {
   await plain.goto(PAGE);
   await plain.locator("#test-ops").click();
   await plain.getByText("send the token").waitFor();
-  claim("without the token a click does nothing, and the page says why", true);
+  claim("without the token a click does nothing, and the page gives the reason", true);
 
-  // A crowd of news, which comes faster than the page can be read anew.
-  const crowded = await open();
+  // Events that arrive faster than the page can be read again.
+  const busy = await open();
   let reads = 0;
-  crowded.on("request", (request) => { if (request.resourceType() === "fetch") reads += 1; });
-  await crowded.addInitScript(() => {
+  busy.on("request", (request) => { if (request.resourceType() === "fetch") reads += 1; });
+  await busy.addInitScript(() => {
     globalThis.EventSource = class extends EventTarget {
       constructor() {
         super();
-        globalThis.told = this;
+        globalThis.source = this;
       }
     };
   });
-  await crowded.goto(PAGE);
-  await crowded.waitForFunction(() => globalThis.told);
+  await busy.goto(PAGE);
+  await busy.waitForFunction(() => globalThis.source);
   await Promise.all([
-    crowded.waitForResponse((answer) => answer.request().resourceType() === "fetch"),
-    crowded.evaluate(() => {
-      for (let count = 0; count < 500; count += 1) told.dispatchEvent(new MessageEvent("attempt"));
+    busy.waitForResponse((answer) => answer.request().resourceType() === "fetch"),
+    busy.evaluate(() => {
+      for (let count = 0; count < 500; count += 1) source.dispatchEvent(new MessageEvent("attempt"));
     }),
   ]);
-  claim("five hundred news at once are shown by reading the page once", reads === 1, reads);
-  await crowded.evaluate(() => {
-    globalThis.crowd = setInterval(() => told.dispatchEvent(new MessageEvent("attempt")), 20);
+  claim("after five hundred events at once, the page is read once", reads === 1, reads);
+  await busy.evaluate(() => {
+    globalThis.timer = setInterval(() => source.dispatchEvent(new MessageEvent("attempt")), 20);
   });
-  await crowded.waitForResponse((answer) => answer.request().resourceType() === "fetch", { timeout: 10_000 });
-  claim("news without an end does not put off what is shown", true);
-  await crowded.evaluate(() => clearInterval(globalThis.crowd));
-  await crowded.close();
+  await busy.waitForResponse((answer) => answer.request().resourceType() === "fetch", { timeout: 10_000 });
+  claim("the page is updated while events keep arriving", true);
+  await busy.evaluate(() => clearInterval(globalThis.timer));
+  await busy.close();
 
-  // The server goes away and comes back, also behind a proxy that answers for it meanwhile.
+  // The server stops and starts, also behind a proxy that answers 502 meanwhile.
   const left = await open({ tolerates: /502|ERR_CONNECTION_REFUSED|MIME type/ });
   const stream = "**/api/v1/stream";
   let answers = (route) => route.abort("connectionrefused");
   await left.route(stream, (route) => answers(route));
   await left.goto(PAGE);
   await left.getByText("Disconnected, reconnecting").waitFor();
-  claim("a server that is gone is not live", true);
+  claim("without the server the page is not live", true);
   let refused = 0;
   const refusedTwice = new Promise((resolve) => {
     answers = (route) => {
@@ -161,22 +161,22 @@ try {
     };
   });
   await Promise.race([refusedTwice, left.waitForTimeout(30_000)]);
-  claim("an answer that is no stream does not end the listening", refused >= 2, refused);
+  claim("the page reconnects after a response that is no stream", refused >= 2, refused);
   answers = (route) => route.continue();
   await left.getByText("Live", { exact: true }).waitFor({ timeout: 30_000 });
   claim("the page is live again when the server is back", true);
 
-  // In the dark, on a phone, without scripts.
+  // Dark mode, a phone, no scripts.
   const dark = await open({ colorScheme: "dark", viewport: { width: 1100, height: 900 } });
   await dark.goto(DEMO);
   const back = await dark.evaluate(() => getComputedStyle(document.body).backgroundColor);
-  claim("it is dark in the dark", back === "rgb(20, 23, 27)", back);
+  claim("the page is dark in dark mode", back === "rgb(20, 23, 27)", back);
   await picture(dark, "dark");
   const phone = await open({ viewport: { width: 360, height: 740 }, hasTouch: true });
   for (const path of ["/", "/deliveries"]) {
     await phone.goto(`${DEMO}${path}`);
     const wide = await phone.evaluate(() => document.documentElement.scrollWidth);
-    claim(`nothing sticks out of 360 pixels at ${path}`, wide <= 360, wide);
+    claim(`nothing is wider than 360 pixels at ${path}`, wide <= 360, wide);
   }
   await phone.goto(PAGE);
   claim("… nor a long name", (await phone.evaluate(() => document.documentElement.scrollWidth)) <= 360);
@@ -184,9 +184,9 @@ try {
   await picture(phone, "phone");
   const bare = await open({ javaScriptEnabled: false });
   await bare.goto(DEMO);
-  claim("without scripts it is whole", (await bare.locator("#finished tbody tr").count()) >= 1);
+  claim("without scripts it is complete", (await bare.locator("#finished tbody tr").count()) >= 1);
 
-  // For whoever does not see: contrast, names, order.
+  // Accessibility: contrast, names, order.
   const faults = await page.evaluate(() => {
     const found = [];
     for (const it of document.querySelectorAll("a, button, summary")) {
@@ -200,7 +200,7 @@ try {
     if (document.querySelectorAll("h1").length !== 1) found.push("not one h1");
     return found;
   });
-  claim("every control has words, every table a caption", faults.length === 0, faults.join("\n"));
+  claim("every control has a text, every table a caption", faults.length === 0, faults.join("\n"));
   for (const [scheme, shown] of [["light", page], ["dark", dark]]) {
     await shown.goto(DEMO);
     const poor = await shown.evaluate(() => {
@@ -225,9 +225,9 @@ try {
       }
       return found;
     });
-    claim(`words stand out from what is behind them (4.5 to 1), ${scheme}`, poor.length === 0, poor.join("\n"));
+    claim(`the contrast of texts is at least 4.5 to 1, ${scheme}`, poor.length === 0, poor.join("\n"));
   }
-  claim("the browser complains of nothing, and asks nobody else", complaints.length === 0, complaints.join("\n"));
+  claim("the browser logs no error, and requests nothing from other hosts", complaints.length === 0, complaints.join("\n"));
 } finally {
   await browser.close();
 }

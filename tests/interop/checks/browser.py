@@ -1,4 +1,4 @@
-"""The page in headless Chromium: sets the stage, and lets `browser.mjs` look at it."""
+"""The page in headless Chromium: starts a daemon and a demo, and runs `browser.mjs` on their pages."""
 
 import os
 import re
@@ -20,7 +20,7 @@ claim("a daemon with a page runs", stage.daemon.runs(), stage.daemon.said())
 wait_for(lambda: stage.daemon.said().count(": baseline ") == 3)
 stage.refuses.set()
 stage.turn("a2", "REFUSED")
-claim("a delivery is dead", stage.delivered("failed"), stage.daemon.said())
+claim("a delivery is a dead letter", stage.delivered("failed"), stage.daemon.said())
 stage.refuses.clear()
 
 folder = work_folder()
@@ -29,24 +29,24 @@ demo = child(
     [BINARY, "demo", "--avatars", "8", "--speed", "3", "--seed", "2"],
     env=surroundings(), stdout=screen, stderr=screen,
 )
-place = re.compile(r"Status page: (http://127\.0\.0\.1:\d+)")
+address = re.compile(r"Status page: (http://127\.0\.0\.1:\d+)")
 shown = lambda: (folder / "demo.txt").read_text("utf-8")
-found = wait_for(lambda: place.search(shown()))
-claim("the demo says where its page is", found, shown())
+found = wait_for(lambda: address.search(shown()))
+claim("the demo prints the address of its page", found, shown())
 
 pictures = HERE.parent.parent / "target" / "screenshots"
 pictures.mkdir(parents=True, exist_ok=True)
-looks = subprocess.run(
+browser = subprocess.run(
     ["node", HERE / "checks" / "browser.mjs"],
     env=os.environ | {
         "DEMO": found.group(1), "PAGE": stage.url, "TOKEN": TOKEN, "PICTURES": str(pictures),
     },
     stdout=subprocess.PIPE, text=True, timeout=180, check=False,
 )
-print(looks.stdout, end="", flush=True)
-claim("the browser came to its end", looks.returncode == 0, looks.stdout)
-claim("what was sent again by a click is delivered", stage.delivered("delivered"))
+print(browser.stdout, end="", flush=True)
+claim("the checks in the browser ended", browser.returncode == 0, browser.stdout)
+claim("the message that was sent again by a click is delivered", stage.delivered("delivered"))
 rows = stage.daemon.rows("SELECT count(DISTINCT event_id), count(*) FROM deliveries")
-claim("… under the id that it had", rows == [(1, 2)], rows)
-claim("it stops well", stage.daemon.stop() == 0, stage.daemon.said())
+claim("… under the same id", rows == [(1, 2)], rows)
+claim("it stops with exit status 0", stage.daemon.stop() == 0, stage.daemon.said())
 end()

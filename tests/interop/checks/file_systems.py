@@ -1,5 +1,5 @@
-"""File systems that SQLite can or cannot use, by bindfs: what cannot hold a database is named before
-anything is made there, and can hold copies all the same."""
+"""File systems that SQLite can or cannot use, by bindfs: one that cannot hold a database is named
+before a file is created there. It can hold backups."""
 
 import json
 import os
@@ -23,17 +23,17 @@ SHORTCOMING = "its files cannot be mapped into shared memory"
 
 
 def command(folder, *words):
-    """The program with its database in that folder of the ground."""
+    """Runs the program with its database in that folder."""
     environment = {"AVATAR_WATCH_CONFIG": str(config), "STATE_DIRECTORY": str(folder)}
     return subprocess.run([BINARY, *words], capture_output=True, text=True, env=environment,
                           cwd=ground, timeout=60)
 
 
-def mount(kind, goal, options):
-    goal.mkdir()
-    done = subprocess.run(["bindfs", *options, disk, goal], capture_output=True, text=True)
+def mount(kind, target, options):
+    target.mkdir()
+    done = subprocess.run(["bindfs", *options, disk, target], capture_output=True, text=True)
     claim(f"bindfs mounts {kind}", done.returncode == 0, done.stderr)
-    return goal
+    return target
 
 
 def names(folder):
@@ -55,41 +55,41 @@ try:
     for word, code in (("check", 2), ("run", 74)):
         done = command(direct, word)
         said = done.stdout + done.stderr
-        claim(f"`{word}` says what the file system lacks", SHORTCOMING in said, said)
+        claim(f"`{word}` names what the file system lacks", SHORTCOMING in said, said)
         claim(f"… and exits with {code}", done.returncode == code, done.returncode)
-        # FUSE lets go of a file a moment after it was closed.
+        # FUSE releases a file some time after it was closed.
         claim("… and leaves nothing there", wait_for(lambda: names(disk) == []), names(disk))
 
     daemon = subprocess.Popen([BINARY, "run"], cwd=ground, stderr=subprocess.DEVNULL,
                               env={"AVATAR_WATCH_CONFIG": str(config), "STATE_DIRECTORY": str(plain)})
     try:
         fine = wait_for(lambda: command(plain, "status").returncode == 0)
-        claim("where memory can be shared, a daemon runs", fine)
+        claim("with shared memory, a daemon runs", fine)
         daemon.kill()
     finally:
         daemon.kill()
         daemon.wait()
     left = names(disk)
-    claim("a kill leaves the log behind", "avatar-watch.db-wal" in left, left)
+    claim("a kill leaves the write-ahead log", "avatar-watch.db-wal" in left, left)
     for words in (["db", "verify"], ["status", "--json"], ["history"]):
         done = command(direct, *words)
-        claim(f"what it left is read without shared memory: {words[0]}", done.returncode == 0,
+        claim(f"the files are read without shared memory: {words[0]}", done.returncode == 0,
               done.stderr)
-    claim("… and nothing is added", names(disk) == left, names(disk))
+    claim("… and no file is added", names(disk) == left, names(disk))
     done = command(direct, "run")
-    claim("no daemon starts with it there", done.returncode == 74, done.stderr)
-    claim("… and says why", SHORTCOMING in done.stderr, done.stderr)
+    claim("no daemon starts on that file system", done.returncode == 74, done.stderr)
+    claim("… and the reason is printed", SHORTCOMING in done.stderr, done.stderr)
     copy = direct / "copy.db"
     done = command(direct, "db", "backup", copy)
-    claim("a copy is made there", done.returncode == 0, done.stderr)
+    claim("a backup is made there", done.returncode == 0, done.stderr)
     done = command(direct, "db", "verify", copy, "--json")
     claim("… and is sound", json.loads(done.stdout or "{}").get("sound") is True, done.stderr)
     new = ground / "new"
     new.mkdir()
     done = command(new, "db", "restore", copy)
-    claim("… and is put back on a disk", done.returncode == 0, done.stderr)
+    claim("… and is restored to a disk", done.returncode == 0, done.stderr)
 finally:
-    for goal in mounted:
-        if os.path.ismount(goal):
-            subprocess.run(["umount", goal], check=False)
+    for path in mounted:
+        if os.path.ismount(path):
+            subprocess.run(["umount", path], check=False)
 end()

@@ -1,6 +1,5 @@
-"""Names as real resolvers and networks give them, in a network namespace of its own: a first name
-server that is silent, one that never answers at all, a name with an address of a family that this
-machine has no way to, and one whose first addresses are dead.
+"""Name resolution in a network namespace: a first name server that does not respond, none that does,
+a name with an address that has no route, and one with several addresses that accept no connection.
 
 The resolver is the system's own; the name server is Python's sockets.
 """
@@ -21,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 INSIDE = "AVATAR_WATCH_IN_NAMESPACE"
 
 if INSIDE not in os.environ:
-    # Its own files in /etc too, so that the machine's resolver is not touched.
+    # With its own files in /etc, so that the resolver of the machine is unchanged.
     own = 'ip link set lo up; exec "$@"'
     command = ["unshare", "--mount", "--net", "sh", "-c", own, "sh", sys.executable, *sys.argv]
     sys.exit(subprocess.run(command, env=os.environ | {INSIDE: "1"}).returncode)
@@ -41,7 +40,7 @@ ground = work_folder()
 
 
 def put(path, text):
-    """This text is what stands at that path, in this namespace."""
+    """Replaces the file at that path, in this namespace."""
     file = ground / path.strip("/").replace("/", "-")
     file.write_text(text, encoding="utf-8")
     if not os.path.ismount(path):
@@ -50,22 +49,22 @@ def put(path, text):
 
 def resolve_by(*servers):
     lines = [f"nameserver {server}\n" for server in servers]
-    # The inode stays, since it is what is mounted.
+    # The inode stays, since it is mounted.
     put("/etc/resolv.conf", "".join(lines) + "options timeout:2 attempts:1\n")
 
 
 def answer(query):
-    """What the name server says: A and AAAA of the table, else that there is no such name."""
-    place, labels = 12, []
-    while query[place]:
-        labels.append(query[place + 1 : place + 1 + query[place]].decode())
-        place += 1 + query[place]
-    kind = struct.unpack(">H", query[place + 1 : place + 3])[0]
+    """The response of the name server: A and AAAA of the table, else NXDOMAIN."""
+    at, labels = 12, []
+    while query[at]:
+        labels.append(query[at + 1 : at + 1 + query[at]].decode())
+        at += 1 + query[at]
+    kind = struct.unpack(">H", query[at + 1 : at + 3])[0]
     known = ADDRESSES.get(".".join(labels).lower())
     found = [ipaddress.ip_address(it) for it in known or []]
     found = [it for it in found if it.version == {1: 4, 28: 6}.get(kind)]
     flags = 0x8180 if known else 0x8183
-    said = query[:2] + struct.pack(">HHHHH", flags, 1, len(found), 0, 0) + query[12 : place + 5]
+    said = query[:2] + struct.pack(">HHHHH", flags, 1, len(found), 0, 0) + query[12 : at + 5]
     for it in found:
         said += b"\xc0\x0c" + struct.pack(">HHIH", kind, 1, 1, len(it.packed)) + it.packed
     return said
@@ -84,7 +83,7 @@ def name_server():
 
 
 def dead(address, port):
-    """A port that takes no more connections and refuses none: its queue is full."""
+    """A port that neither accepts nor refuses connections: its queue is full."""
     full = socket.socket()
     full.bind((address, port))
     full.listen(0)
@@ -104,7 +103,7 @@ class Api(Quiet):
 
 
 def run(*arguments, signal_after=None, **extra):
-    """Runs the program: its exit status, what it said, and how long it took."""
+    """Runs the program; returns its exit status, its output and its duration."""
     begun = time.monotonic()
     process = child(
         [BINARY, *map(str, arguments)],
@@ -160,30 +159,30 @@ config.chmod(0o600)
 resolve_by("127.0.0.1")
 closed = [dead(f"127.0.0.{number}", port) for number in (31, 32, 33)]
 _, said, took = run("check", "--online", "--config", config)
-claim("the avatar is seen", "ok   avatar `a1`: status TRAINING" in said, said)
+claim("the avatar is observed", "ok   avatar `a1`: status TRAINING" in said, said)
 refused = "failed at `connect`: `both.localhost` refused the connection"
 for channel in ("both", "hook"):
-    claim(f"{channel}: what counts is the address that could be tried",
+    claim(f"{channel}: the error is that of the address with a route",
           f"FAIL channel `{channel}`: {refused}" in said, said)
-claim("the good one of four addresses is reached", "ok   channel `many`" in said, said)
+claim("the one of four addresses that accepts is reached", "ok   channel `many`" in said, said)
 claim("… within seconds", took < 5, took)
 
 resolve_by(SILENT, "127.0.0.1")
 _, said, took = run("check", "--online", "--config", config)
-claim("a silent first name server makes it late, not unavailable",
+claim("a first name server without response delays the poll, and does not fail it",
       "ok   avatar `a1`: status TRAINING" in said, said)
 code, said, took = run("wait", "a1", "--timeout", "10s", ARGIL_BASE_URL=base)
-claim("`wait` sees it too", code == 5 and "is TRAINING" in said, said)
+claim("`wait` observes it too", code == 5 and "is TRAINING" in said, said)
 
 resolve_by(SILENT, "127.0.0.10")
 code, said, took = run("wait", "a1", "--timeout", "1s", ARGIL_BASE_URL=base)
-claim("`wait --timeout 1s` ends in its time while a DNS query hangs", code == 5 and took < 2.5,
+claim("`wait --timeout 1s` ends in time during a DNS query without response", code == 5 and took < 2.5,
       (code, took, said))
 code, said, took = run("wait", "a1", signal_after=0.5, ARGIL_BASE_URL=base)
 claim("SIGTERM ends it at once", code == 143 and took < 1.5, (code, took, said))
 code, said, took = run("run", "--config", config, signal_after=1)
 claim("SIGTERM ends the daemon", code == 0 and took < 4, (code, took, said))
 _, said, took = run("check", "--online", "--config", config)
-claim("the words name the name servers",
+claim("the error names the name servers",
       "cannot resolve" in said and "name server" in said and "/etc/resolv.conf" in said, said)
 end()

@@ -1,9 +1,7 @@
-"""A real mail server: Postfix, once as the relay that mails are handed to over SMTP, and once as
-the `sendmail` of this machine.
+"""A real mail server: Postfix, as a relay over SMTP, and as the `sendmail` of this machine.
 
-It runs with a folder of its own for everything, listens on 127.0.0.1 alone, and passes what it
-takes on to aiosmtpd, which keeps it. It is stopped by its id; nothing is left behind. Postfix can
-be started by root only.
+It has a folder of its own, listens on 127.0.0.1 only, and passes mails on to aiosmtpd, which keeps
+them. It is stopped by its id, and leaves nothing behind. Needs root.
 """
 
 import asyncio
@@ -25,7 +23,7 @@ from ground import LIMIT_S, child, claim, command, end, wait_for, work_folder
 from mails import defects
 
 FROM, BOUNCES = "avatar-watch@example.com", "bounces@example.com"
-GOOD, UNKNOWN = "studio@example.com", "nobody@example.com"
+GOOD, UNKNOWN = "studio@example.com", "unknown@example.com"
 # As they are written, and as they arrive.
 ODD = {"quoted": ('"john doe"@example.com', '"john doe"@example.com'),
        "script": ("studio@bücher.example", "studio@xn--bcher-kva.example")}
@@ -48,7 +46,7 @@ postlog unix-dgram n - n - 1 postlogd
 
 
 class Sink:
-    """Where everything ends up: takes every mail."""
+    """The last server: accepts and keeps every mail."""
 
     def __init__(self):
         self.mails = []
@@ -164,46 +162,46 @@ config.write_text(
 
 
 def try_channel(name):
-    tried = command("test", name, "--config", config)
-    return tried.returncode, tried.stdout + tried.stderr
+    result = command("test", name, "--config", config)
+    return result.returncode, result.stdout + result.stderr
 
 
 for number, (name, how) in enumerate([("relay", "over SMTP"), ("local", "as `sendmail`")], 1):
     status, said = try_channel(name)
-    claim(f"{how}: it takes a mail", status == 0, said + postfix.said())
+    claim(f"{how}: it accepts a mail", status == 0, said + postfix.said())
     if not claim(f"{how}: … and passes it on", wait_for(lambda: len(sink.mails) == number), postfix.said()):
         continue
     sender, recipients, raw = sink.mails[-1]
-    claim(f"{how}: the envelope is ours", (sender, recipients) == (BOUNCES, [GOOD]), (sender, recipients))
+    claim(f"{how}: the envelope is unchanged", (sender, recipients) == (BOUNCES, [GOOD]), (sender, recipients))
     message = email.message_from_bytes(raw, policy=email.policy.default)
     claim(f"{how}: the parser finds no defect", not defects(message), defects(message))
     ids = message.get_all("message-id")
     ours = len(ids) == 1 and ids[0].startswith("<evt_") and ids[0].endswith("@example.com>")
-    claim(f"{how}: the Message-ID is ours, and the only one", ours, ids)
-    claim(f"{how}: the date is ours", len(message.get_all("date")) == 1)
+    claim(f"{how}: the Message-ID is unchanged, and the only one", ours, ids)
+    claim(f"{how}: there is one date", len(message.get_all("date")) == 1)
     claim(f"{how}: it came through Postfix", "relay.example.com" in message["received"])
     plain, html = (message.get_body((kind,)) for kind in ("plain", "html"))
-    claim(f"{how}: both parts are whole", "this channel works" in plain.get_content()
+    claim(f"{how}: both parts are complete", "this channel works" in plain.get_content()
           and html.get_content().rstrip().endswith("</html>"))
     claim(f"{how}: no line was doubled", "\n\n\n" not in plain.get_content(), plain.get_content())
 
 status, said = try_channel("unknown")
-claim("a refused recipient is told as such", status == 1 and "at `rcpt` (550)" in said, said)
-claim("… without the address in what the server said", said.count(UNKNOWN) <= 1, said)
+claim("a rejected recipient is reported as such", status == 1 and "at `rcpt` (550)" in said, said)
+claim("… without the address in the reply of the server", said.count(UNKNOWN) <= 1, said)
 status, said = try_channel("narrow")
-claim("a `sendmail` that gives up is no delivery", status == 1 and "at `sendmail`" in said, said)
-claim("… and its own words are shown", "message" in said.split("exited", 1)[-1], said)
+claim("a `sendmail` that fails is no delivery", status == 1 and "at `sendmail`" in said, said)
+claim("… and its output is shown", "message" in said.split("exited", 1)[-1], said)
 claim("nothing else arrived", len(sink.mails) == 2, len(sink.mails))
 for number, (name, (written, sent)) in enumerate(ODD.items(), 3):
     status, said = try_channel(name)
-    claim(f"{written} gets a mail, under a strict look at our greeting", status == 0, said + postfix.said())
+    claim(f"{written} gets a mail, with a strict check of EHLO", status == 0, said + postfix.said())
     arrived = wait_for(lambda: len(sink.mails) == number) and sink.mails[-1]
     claim("… at that address", arrived and arrived[1] == [sent], (arrived or [None] * 2)[1])
-    claim("… and it is whole", arrived and b"this channel works" in arrived[2])
+    claim("… and it is complete", arrived and b"this channel works" in arrived[2])
 online = command("check", "--online", "--config", config)
 for name in ("relay", "local"):
     claim(f"`check --online` reaches `{name}`", f"ok   channel `{name}`" in online.stdout, online.stdout)
 postfix.stop()
 status, said = try_channel("relay")
-claim("a relay that is gone is named", status == 1 and "at `connect`" in said, said)
+claim("a stopped relay is reported", status == 1 and "at `connect`" in said, said)
 end()

@@ -1,9 +1,9 @@
-"""Refusals of real mail servers, and how they are classified: Postfix, Exim and OpenSMTPD over
-SMTP; they, msmtp, ssmtp and busybox as `sendmail`.
+"""Rejections of real mail servers, and how they are classified: Postfix, Exim and OpenSMTPD over
+SMTP; these, msmtp, ssmtp and busybox as `sendmail`.
 
-The packages keep each other out, so all but Postfix run from where they were unpacked, in a mount
-namespace with users, `/run` and spools of their own. Each listens on 127.0.0.1 alone, has a folder
-of its own, and is stopped by its id. Needs root.
+The packages exclude each other, so all but Postfix are unpacked and run in a mount namespace with
+users, `/run` and spools of their own. Each listens on 127.0.0.1 only, has a folder of its own, and is
+stopped by its id. Needs root.
 """
 
 import atexit
@@ -42,10 +42,10 @@ from servers import Quiet, serve
 
 libraries = [str(folder) for folder in MAIL.glob("usr/lib/*-linux-gnu")]
 os.environ["LD_LIBRARY_PATH"] = ":".join(libraries)
-FROM, OTHER = "avatar-watch@example.com", "somebody.else@example.com"
-GOOD, UNKNOWN, ELSEWHERE = "studio@example.com", "nobody.here@example.com", "a@elsewhere.example"
+FROM, OTHER = "avatar-watch@example.com", "another@example.com"
+GOOD, UNKNOWN, ELSEWHERE = "studio@example.com", "unknown@example.com", "a@elsewhere.example"
 BAD_NAME = "bad.example.org"
-WAITS, FINAL, TAKEN = "waits", "final", "taken"
+WAITS, FINAL, ACCEPTED = "stays pending", "is a dead letter", "is delivered"
 
 
 def free_port():
@@ -63,12 +63,12 @@ def greets(port):
 
 
 def start(name, port, *arguments):
-    """A server that greets at that port, until the check ends."""
+    """Starts a server at that port, until the check ends."""
     log = open(ground / f"{name}.log", "wb")
     server = child(list(map(str, arguments)), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
     atexit.register(lambda: (server.terminate(), server.wait(timeout=LIMIT_S)))
     said = lambda: (ground / f"{name}.log").read_text("utf-8", "replace")
-    claim(f"{name} starts, and greets", wait_for(lambda: greets(port)), said())
+    claim(f"{name} starts", wait_for(lambda: greets(port)), said())
 
 
 def write(path, text):
@@ -77,7 +77,7 @@ def write(path, text):
 
 
 def postfix(name, port, restrictions):
-    """Postfix in a folder of its own; nothing that it takes goes anywhere."""
+    """Postfix in a folder of its own; it discards every mail."""
     folder = ground / name
     for part in ("config", "queue", "data"):
         (folder / part).mkdir(parents=True)
@@ -119,7 +119,7 @@ ground = work_folder()
 os.chmod(ground, 0o755)
 os.chmod(MAIL.parent, 0o755)
 
-# Postfix, as it refuses by default: only when it knows the recipient.
+# Postfix rejects at RCPT TO by default.
 postfix_port = free_port()
 postfix_config = postfix("postfix", postfix_port, f"""
 smtpd_helo_required = yes
@@ -130,7 +130,7 @@ smtpd_sender_restrictions = check_sender_access inline:{{ {{ {OTHER} = REJECT }}
 """)
 start("Postfix", postfix_port, "/usr/lib/postfix/sbin/master", "-c", postfix_config, "-d")
 
-# Exim, with the refusals of its default configuration, in its words.
+# Exim, with the rejections and texts of its default configuration.
 exim_port, exim = free_port(), MAIL / "usr/sbin/exim4"
 for part in ("spool", "log"):
     (ground / "exim" / part).mkdir(parents=True)
@@ -161,7 +161,7 @@ rcpt:
        message = Sender verify failed
   deny domains = !example.com
        message = relay not permitted
-  deny local_parts = nobody.here
+  deny local_parts = unknown
        message = Unrouteable address
   accept
 begin routers
@@ -179,7 +179,7 @@ for part in ("exim", "exim/spool", "exim/log"):
 start("Exim", exim_port, exim, "-C", exim_config, "-bdf", "-oX", f"127.0.0.1.{exim_port}",
       "-oP", ground / "exim/pid")
 
-# OpenSMTPD has one word for everything that no rule of it takes.
+# OpenSMTPD has one text for every mail that no rule accepts.
 smtpd_port = free_port()
 for path, mode in [("/var/lib/opensmtpd/empty", 0o755), ("/var/spool/smtpd", 0o711)]:
     os.makedirs(path)
@@ -195,8 +195,8 @@ start("OpenSMTPD", smtpd_port, MAIL / "usr/sbin/smtpd", "-d", "-f", smtpd_config
 settings, expected = [], []
 
 
-def channel(what, way, meaning, said="", to=GOOD, sender=FROM, bounces=None):
-    """A channel, and what a mail through it comes to."""
+def channel(what, transport, meaning, said="", to=GOOD, sender=FROM, bounces=None):
+    """A channel, and the expected result of a mail through it."""
     name = f"c{len(expected)}"
     bounces = f'bounce_to = "{bounces}"\n' if bounces else ""
     settings.append(f"""
@@ -204,7 +204,7 @@ def channel(what, way, meaning, said="", to=GOOD, sender=FROM, bounces=None):
 type = "email"
 from = "{sender}"
 to = ["{to}"]
-{bounces}{way}
+{bounces}{transport}
 """)
     expected.append((name, meaning, said, what))
 
@@ -217,15 +217,15 @@ def smtp(port, hello="watch.example.com"):
 def program(*arguments):
     words = list(map(str, arguments))
     if words[0].startswith(str(MAIL)) and not words[0].endswith("busybox"):
-        # It is unpacked, not installed, needs libraries beside it, and gets no variable of ours.
+        # It is unpacked, not installed: it needs the libraries beside it, and gets no variables.
         words = ["/usr/bin/env", f"LD_LIBRARY_PATH={os.environ['LD_LIBRARY_PATH']}", *words]
     return f"sendmail = {{ command = {json.dumps(words)} }}"
 
 
 servers = {"Postfix": postfix_port, "Exim": exim_port, "OpenSMTPD": smtpd_port}
 for name, port in servers.items():
-    channel(f"{name}, a mail", smtp(port), TAKEN)
-    channel(f"{name}, a mail with no sender", smtp(port), TAKEN, bounces="none")
+    channel(f"{name}, a mail", smtp(port), ACCEPTED)
+    channel(f"{name}, a mail with no sender", smtp(port), ACCEPTED, bounces="none")
 channel("Postfix, an unknown recipient", smtp(postfix_port), FINAL, "User unknown", to=UNKNOWN)
 channel("Postfix, relaying", smtp(postfix_port), WAITS, "Relay access denied", to=ELSEWHERE)
 channel("Postfix, the sender", smtp(postfix_port), WAITS, "Sender address rejected", sender=OTHER)
@@ -239,7 +239,7 @@ channel("Exim, the HELO name", smtp(exim_port, BAD_NAME), WAITS, "Invalid HELO n
 channel("OpenSMTPD, an unknown recipient", smtp(smtpd_port), FINAL, "5.2.4", to=UNKNOWN)
 channel("OpenSMTPD, relaying", smtp(smtpd_port), WAITS, "Invalid recipient", to=ELSEWHERE)
 
-# The same servers, as programs hand mails to them: each says in its own way what it got.
+# The same servers behind programs, each with its own errors.
 msmtp = [MAIL / "usr/bin/msmtp", "-C", "/dev/null", "--host=127.0.0.1", "--tls=off", "--auth=off"]
 to_postfix = [*msmtp, f"--port={postfix_port}", "--domain=watch.example.com"]
 write(ground / "ssmtp.conf", f"mailhub=127.0.0.1:{postfix_port}\nhostname=watch.example.com\n"
@@ -247,7 +247,7 @@ write(ground / "ssmtp.conf", f"mailhub=127.0.0.1:{postfix_port}\nhostname=watch.
 ssmtp = [MAIL / "usr/sbin/ssmtp", f"-C{ground}/ssmtp.conf"]
 postfix_program = ["/usr/sbin/sendmail", "-C", postfix_config]
 exim_program = [exim, "-C", exim_config]
-# Its queue is handed over by a group.
+# It writes to the queue with the rights of a group.
 smtpctl = ground / "sendmail"
 smtpctl.write_bytes((MAIL / "usr/sbin/smtpctl").read_bytes())
 os.chown(smtpctl, 0, 61003)
@@ -257,22 +257,22 @@ programs = {
     "sendmail of Postfix": (postfix_program, "-Z"), "sendmail of Exim": (exim_program, "--no-such"),
     "sendmail of OpenSMTPD": ([smtpctl], "-Z"),
 }
-for name, (way, bad_option) in programs.items():
-    channel(f"{name}, a mail", program(*way), TAKEN)
-    channel(f"{name}, a mail with no sender", program(*way), TAKEN, bounces="none")
+for name, (program_of, bad_option) in programs.items():
+    channel(f"{name}, a mail", program(*program_of), ACCEPTED)
+    channel(f"{name}, a mail with no sender", program(*program_of), ACCEPTED, bounces="none")
     if bad_option:
-        channel(f"{name}, an option that it does not take", program(*way, bad_option), WAITS, "option")
-for name, way in {"msmtp": to_postfix, "ssmtp": ssmtp}.items():
-    channel(f"{name}, an unknown recipient", program(*way), FINAL, "User unknown", to=UNKNOWN)
-    channel(f"{name}, relaying", program(*way), WAITS, "Relay access denied", to=ELSEWHERE)
-    channel(f"{name}, the sender", program(*way), WAITS, "Sender address rejected", sender=OTHER)
+        channel(f"{name}, an unknown option", program(*program_of, bad_option), WAITS, "option")
+for name, program_of in {"msmtp": to_postfix, "ssmtp": ssmtp}.items():
+    channel(f"{name}, an unknown recipient", program(*program_of), FINAL, "User unknown", to=UNKNOWN)
+    channel(f"{name}, relaying", program(*program_of), WAITS, "Relay access denied", to=ELSEWHERE)
+    channel(f"{name}, the sender", program(*program_of), WAITS, "Sender address rejected", sender=OTHER)
 channel("sendmail of OpenSMTPD, an unknown recipient", program(smtpctl), FINAL, "5.2.4", to=UNKNOWN)
 lost = program(*msmtp, "--port=1", "--host=no-such-host.invalid")
-channel("msmtp, a server that is not known", lost, WAITS, "cannot locate host")
+channel("msmtp, an unknown server", lost, WAITS, "cannot locate host")
 busybox = program(MAIL / "bin/busybox", "sendmail")
 channel("busybox without it", busybox, WAITS, "sendmail: applet not found")
-channel("a program that may not be run", program("/bin/sh", "-c", "exit 126"), WAITS)
-channel("a program that is not there", program("/bin/sh", "-c", "no-such-program"), WAITS, "not found")
+channel("a program without the right to run", program("/bin/sh", "-c", "exit 126"), WAITS)
+channel("a missing program", program("/bin/sh", "-c", "no-such-program"), WAITS, "not found")
 
 
 class Argil(Quiet):
@@ -306,24 +306,24 @@ events = []
 operator = true
 """ + "".join(settings))
 claim("the daemon runs", daemon.runs(), daemon.said())
-claim("… and sees the training", wait_for(lambda: daemon.rows("SELECT 1 FROM watches WHERE status IS NOT NULL")))
+claim("… and observes the training", wait_for(lambda: daemon.rows("SELECT 1 FROM watches WHERE status IS NOT NULL")))
 Argil.status = "IDLE"
-tried = """SELECT d.channel_id, d.state, a.outcome, ifnull(a.error, '') || ' ' || ifnull(a.response_snippet, '')
+attempts = """SELECT d.channel_id, d.state, a.outcome, ifnull(a.error, '') || ' ' || ifnull(a.response_snippet, '')
            FROM deliveries d JOIN attempts a ON a.delivery_id = d.id AND a.no = 1
            WHERE a.finished_at IS NOT NULL AND d.channel_id <> 'operators'"""
-wait_for(lambda: len(daemon.rows(tried)) >= len(expected))
-found = {name: row for name, *row in daemon.rows(tried)}
+wait_for(lambda: len(daemon.rows(attempts)) >= len(expected))
+found = {name: row for name, *row in daemon.rows(attempts)}
 reasons_by_subject = lambda: {subject.split()[1]: reason for subject, reason in daemon.rows(
     "SELECT subject, reason FROM conditions WHERE kind = 'channel.failing'")}
 waiting = {name for name, meaning, _, _ in expected if meaning == WAITS}
 wait_for(lambda: waiting <= set(reasons_by_subject()))
 reasons = reasons_by_subject()
-STATES = {WAITS: "pending", FINAL: "failed", TAKEN: "delivered"}
+STATES = {WAITS: "pending", FINAL: "failed", ACCEPTED: "delivered"}
 for name, meaning, said, what in expected:
     state, outcome, words = found.get(name, (None, None, ""))
     right = state == STATES[meaning] and said in words
     if meaning == WAITS:
-        # Operators know at once, in the words of who refused.
+        # Operators are notified at once, with the text of the server.
         right = right and outcome in ("misconfigured", "throttled") and said in (reasons.get(name) or "")
     else:
         right = right and name not in reasons

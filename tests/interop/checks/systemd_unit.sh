@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# systemd itself reads our units: every key is known, and the sandbox is tight.
+# systemd-analyze reads the units: every key is known, and the exposure is low.
 set -euo pipefail
 
 units=$(cd "$(dirname "$0")/../../.." && pwd)/systemd
 unit=$units/avatar-watch.service
-# Times ten, as systemd-analyze wants it: an exposure of at most 1.1, and in a root of its own 1.0.
+# Ten times the maximum exposure: 1.1, and 1.0 with a root directory of its own.
 threshold=11
 threshold_own_root=10
 folder=$(mktemp -d)
@@ -24,18 +24,18 @@ claim() {
 }
 
 verify() {
-    # Without `--recursive-errors` an unknown key would be told and forgiven.
+    # Without `--recursive-errors` an unknown key would only be a warning.
     systemd-analyze verify --man=no --recursive-errors=no "$1"
 }
 
 not() { ! "$@"; }
 
-# The unit, with the program where it is now.
+# The unit, with the path of the program under test.
 here=$folder/avatar-watch.service
 sed "s|/usr/bin/avatar-watch|$AVATAR_WATCH_BIN|" "$unit" >"$here"
 claim "systemd-analyze verify accepts the unit" verify "$here"
 
-# The same check has to be able to fail.
+# The check itself can fail.
 mkdir "$folder/broken"
 sed 's|^RestartSec=|RestartSecs=|' "$here" >"$folder/broken/avatar-watch.service"
 claim "… and does not accept one with a misspelt key" not verify "$folder/broken/avatar-watch.service"
@@ -49,18 +49,18 @@ claim "… and would be higher without its filters" not \
     systemd-analyze security --no-pager --offline=yes --threshold="$threshold" \
     "$folder/broken/avatar-watch.service"
 
-# With each drop-in, as systemd reads the two: one after the other.
+# With each drop-in: systemd reads one file after the other.
 mkdir "$folder/with"
 with() { cat "$here" "$units/drop-ins/$1.conf" >"$folder/with/avatar-watch.service"; }
 with root-directory
-# What is mounted there is not the business of `verify`, which would look for it on this machine.
-claim "in a root of its own its exposure is at most 1.0" \
+# `verify` would search this machine for the mounted files, so it is not run.
+claim "with a root directory of its own its exposure is at most 1.0" \
     systemd-analyze security --no-pager --offline=yes --threshold="$threshold_own_root" \
     "$folder/with/avatar-watch.service"
 with programs
-claim "systemd-analyze verify accepts it with leave to start programs" \
+claim "systemd-analyze verify accepts it with programs" \
     verify "$folder/with/avatar-watch.service"
-# The keys of newer systemds are known to those only.
+# Only newer versions know the keys of these drop-ins.
 version=$(systemctl --version | sed -nE '1s/^systemd ([0-9]+).*/\1/p')
 for known_from in notify-reload:253 restart-steps:254; do
     with "${known_from%:*}"

@@ -1,14 +1,13 @@
 // The recorded messages for Discord and Teams, read by @discordjs/builders and adaptivecards.
 //
-// Neither counts the 6000 characters of a whole message of Discord; that limit is written down
-// here.
+// Neither checks Discord's limit of 6000 characters for a message; this file does.
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
 const require = createRequire(join(process.env.INTEROP_NODE, 'package.json'));
 const { EmbedBuilder } = require('@discordjs/builders');
-// The library wants a few names of a browser when it is loaded; nothing is drawn.
+// The library needs a few names of a browser when it is loaded.
 globalThis.window = globalThis;
 globalThis.document = { createElement: () => ({ style: {}, appendChild() {} }) };
 for (const name of ['HTMLElement', 'HTMLInputElement', 'Node']) globalThis[name] ??= class {};
@@ -46,12 +45,12 @@ const { kept } = JSON.parse(readFileSync(join(process.argv[2], 'formats.json'), 
 kept.discord.forEach((request, at) => {
   const message = JSON.parse(request.body);
   const [embed] = message.embeds;
-  claim(`discord ${at + 1}: the builder takes the embed`, complaint(embed) === '', complaint(embed));
-  claim(`discord ${at + 1}: nobody is mentioned`, message.allowed_mentions.parse.length === 0);
-  claim(`discord ${at + 1}: it waits for the answer`, request.path.endsWith('?wait=true'));
+  claim(`discord ${at + 1}: the builder accepts the embed`, complaint(embed) === '', complaint(embed));
+  claim(`discord ${at + 1}: no user is mentioned`, message.allowed_mentions.parse.length === 0);
+  claim(`discord ${at + 1}: it requests the message as the response`, request.path.endsWith('?wait=true'));
   const fields = embed.fields.flatMap(({ name, value }) => [name, value]);
   const all = [embed.title, embed.description, embed.footer.text, ...fields].join('');
-  claim(`discord ${at + 1}: it is not too long as a whole`, all.length <= 6000, all.length);
+  claim(`discord ${at + 1}: it is within the limit of 6000`, all.length <= 6000, all.length);
 });
 const long = { ...JSON.parse(kept.discord[0].body).embeds[0], title: 'x'.repeat(257) };
 claim('discord: a title that is too long would be found', complaint(long) !== '');

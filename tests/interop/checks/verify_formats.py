@@ -1,8 +1,7 @@
-"""The recorded messages of each format, read by the libraries of others.
+"""The recorded messages of each format, read by third-party libraries.
 
 CloudEvents by `cloudevents`, its signature by `standardwebhooks`, Slack's blocks by `slack_sdk`.
-What these do not look at, and ntfy, for which there is no library that checks, is claimed by
-limits that are written down here: those are ours.
+Limits that these do not check, and those of ntfy, which has no such library, are in this file.
 """
 
 import json
@@ -28,7 +27,7 @@ def verified(request):
 
 
 def complaint(block):
-    """What slack_sdk says against a block; it gives `None` for a type that it does not know."""
+    """The error of slack_sdk about a block; it returns `None` for an unknown type."""
     try:
         parsed = Block.parse(block)
         if parsed is None:
@@ -51,13 +50,13 @@ for number, request in enumerate(kept["cloudevents"], start=1):
           event["subject"] == event.data["avatar"]["id"])
     claim(f"cloudevents {number}: it is signed", verified(request))
 names = {event["name"] for event in (json.loads(r["body"])["data"]["avatar"] for r in kept["cloudevents"])}
-# What is absurdly long is shortened when it is read from the API, for every format.
+# The daemon truncates very long names when it reads them, for every format.
 wanted = {name for _, name in record["avatars"].values()}
-claim("cloudevents: every name came through as it was", all(
+claim("cloudevents: every name arrives unchanged", all(
     name in names if len(name) < 500 else any(name.startswith(it) for it in names if it)
     for name in wanted
 ), names)
-claim("cloudevents: every kind of news is there", types == {
+claim("cloudevents: every type of event is there", types == {
     "avatar.ready", "avatar.training_failed", "avatar.refused", "avatar.status_changed",
     "avatar.missing", "avatar.status_unrecognized",
 }, types)
@@ -65,10 +64,10 @@ claim("cloudevents: every kind of news is there", types == {
 for number, request in enumerate(kept["slack"], start=1):
     message = json.loads(request["body"])
     found = [complaint(block) for block in message["blocks"]]
-    claim(f"slack {number}: slack_sdk has no complaint", not any(found), found)
+    claim(f"slack {number}: slack_sdk finds no error", not any(found), found)
     texts = [field["text"] for block in message["blocks"] for field in block.get("fields", [])]
     claim(f"slack {number}: no field is too long", all(0 < len(text) <= 2000 for text in texts))
-    claim(f"slack {number}: nobody is mentioned", "<" not in request["body"])
+    claim(f"slack {number}: no user is mentioned", "<" not in request["body"])
 header = {"type": "header", "text": {"type": "plain_text", "text": "x" * 151}}
 claim("slack: a header that is too long would be found", complaint(header) is not None)
 

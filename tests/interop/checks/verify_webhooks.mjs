@@ -16,12 +16,12 @@ function claim(text, holds) {
   console.log(`${holds ? "ok  " : "FAIL"} ${text}`);
 }
 
-function isTaken(webhook, body, headers) {
+function isAccepted(webhook, body, headers) {
   try {
     webhook.verify(body, headers);
     return true;
   } catch (error) {
-    // Anything else is a mistake of this script, and must not look like a rejection.
+    // Any other error is a bug of this script, not a rejection.
     if (!(error instanceof WebhookVerificationError)) throw error;
     return false;
   }
@@ -34,9 +34,9 @@ claim("there are four requests", news.requests.length === 4);
 news.requests.forEach(({ body, headers }, index) => {
   const request = `request ${index + 1}`;
   const changed = body.replace("TRAINING", "TRAINED");
-  claim(`${request} is signed`, isTaken(webhook, body, headers));
-  claim(`${request} is signed with the old secret too`, isTaken(oldWebhook, body, headers));
-  claim(`${request}: a changed body is rejected`, !isTaken(webhook, changed, headers));
-  claim(`${request}: another id is rejected`, !isTaken(webhook, body, { ...headers, "webhook-id": "evt_0" }));
+  claim(`${request} is signed`, isAccepted(webhook, body, headers));
+  claim(`${request} is signed with the old secret too`, isAccepted(oldWebhook, body, headers));
+  claim(`${request}: a changed body is rejected`, !isAccepted(webhook, changed, headers));
+  claim(`${request}: another id is rejected`, !isAccepted(webhook, body, { ...headers, "webhook-id": "evt_0" }));
 });
 process.exit(failed ? 1 : 0);
