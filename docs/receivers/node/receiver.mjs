@@ -1,12 +1,12 @@
-// Receives the webhooks of avatar-watch: verifies, keeps, answers, and only then works.
+// Receives the webhooks of avatar-watch: verifies, stores and answers messages, then processes them.
 //
-// A message is answered 204 once it is in the table `inbox`, under its id, which is unique: a
-// repeat finds its row there and is answered just the same. The work is done afterwards, from the
-// table, in one transaction with the mark that it is done. So whenever this program is killed,
-// nothing is lost and nothing is done twice.
+// A message gets 204 once it is in the table `inbox`. Its id is unique there, so a repeat gets 204
+// and no second row. Messages are processed afterwards, from the table, each in one transaction that
+// also sets `done_at`. Whenever this program is killed, no message is lost, and none is processed
+// twice.
 //
-// Environment: WEBHOOK_SECRETS (`whsec_…`; several, with blanks between them, while one replaces
-// the other), LISTEN (127.0.0.1:8080), DATABASE (news.db).
+// Environment: WEBHOOK_SECRETS (`whsec_…`; several, separated by blanks, during a rotation),
+// LISTEN (127.0.0.1:8080), DATABASE (news.db).
 
 import { createServer } from "node:http";
 import { DatabaseSync } from "node:sqlite";
@@ -17,13 +17,13 @@ if (secrets.length === 0) throw new Error("WEBHOOK_SECRETS is not set");
 const hooks = secrets.map((secret) => new Webhook(secret));
 const [, host, port] = /^(.*):(\d+)$/.exec(process.env.LISTEN ?? "127.0.0.1:8080");
 const BODY_MAX = 1 << 20;
-// Repeats come for about 76 hours; what an operator sends again can be 90 days old.
+// Operators can send dead letters again for as long as avatar-watch keeps them, 90 days and more.
 const KEEP_IDS_S = 100 * 24 * 3600;
 
 const db = new DatabaseSync(process.env.DATABASE ?? "news.db", { timeout: 20_000 });
 db.exec(`
 PRAGMA journal_mode = WAL;
-PRAGMA synchronous = FULL;                -- what was answered 204 survives a power cut
+PRAGMA synchronous = FULL;                -- a message that got 204 survives a power loss
 CREATE TABLE IF NOT EXISTS inbox(
   seq INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order in which they came
   id TEXT NOT NULL UNIQUE,                -- the \`webhook-id\`
@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS avatars(
   id TEXT PRIMARY KEY, status TEXT NOT NULL, sequence INTEGER NOT NULL, changes INTEGER NOT NULL);
 `);
 
-// In the inbox, if it is not there yet.
+// Stores a message, unless it is a repeat.
 const keep = db.prepare(
   "INSERT INTO inbox(id, body, received_at) VALUES (?, ?, ?) ON CONFLICT(id) DO NOTHING",
 );
@@ -46,11 +46,11 @@ const change = db.prepare(`
 INSERT INTO avatars(id, status, sequence, changes) VALUES (?, ?, ?, 1)
 ON CONFLICT(id) DO UPDATE SET
   status = excluded.status, sequence = excluded.sequence, changes = changes + 1
-WHERE excluded.sequence > sequence        -- older news changes nothing
+WHERE excluded.sequence > sequence        -- an older event changes nothing
 `);
 const now = () => Math.floor(Date.now() / 1000);
 
-// Whether it was signed with one of our secrets, within five minutes of now.
+// Whether the message is signed with one of the secrets, and at most five minutes old.
 function isGenuine(body, headers) {
   return hooks.some((hook) => {
     try {
@@ -62,9 +62,9 @@ function isGenuine(body, headers) {
   });
 }
 
-// The work: here, a table of what each avatar is. All it writes is one transaction.
+// Processes one event; replace it by your own code. Here: a table of the avatars' statuses.
 function handle(event) {
-  // Types and fields that are new to us are no error.
+  // Unknown types and fields are no error.
   if (event.type.startsWith("avatar.") && "sequence" in event.data) {
     const { avatar, status, sequence } = event.data;
     change.run(avatar.id, status, sequence);
@@ -73,8 +73,8 @@ function handle(event) {
   }
 }
 
-// Does what is undone, oldest first. What fails stays, and so does all behind it. One row a turn,
-// so that messages are answered in between.
+// Processes the stored messages, oldest first. A message that fails, and all after it, stay. It
+// processes one row at a time, so that requests are answered in between.
 function work() {
   let row;
   try {
@@ -120,8 +120,8 @@ async function receive(request, answer) {
   try {
     keep.run(request.headers["webhook-id"], body, now());
   } catch (error) {
-    console.log("not kept:", error.message);
-    return answer(503); // it comes again
+    console.log("not stored:", error.message);
+    return answer(503); // it will be retried
   }
   answer(204);
   schedule(0);

@@ -1,12 +1,11 @@
-"""Receives the webhooks of avatar-watch: verifies, keeps, answers, and only then works.
+"""Receives the webhooks of avatar-watch: verifies, stores and answers messages, then processes them.
 
-A message is answered 204 once it is in the table `inbox`, under its id, which is unique: a repeat
-finds its row there and is answered just the same. The work is done afterwards, from the table, in
-one transaction with the mark that it is done. So whenever this program is killed, nothing is lost
-and nothing is done twice.
+A message gets 204 once it is in the table `inbox`. Its id is unique there, so a repeat gets 204 and
+no second row. Messages are processed afterwards, from the table, each in one transaction that also
+sets `done_at`. Whenever this program is killed, no message is lost, and none is processed twice.
 
-Environment: WEBHOOK_SECRETS (`whsec_…`; several, with blanks between them, while one replaces the
-other), LISTEN (127.0.0.1:8080), DATABASE (news.db).
+Environment: WEBHOOK_SECRETS (`whsec_…`; several, separated by blanks, during a rotation), LISTEN
+(127.0.0.1:8080), DATABASE (news.db).
 """
 
 import json
@@ -23,7 +22,7 @@ HOOKS = [Webhook(secret) for secret in os.environ["WEBHOOK_SECRETS"].split()]
 HOST, PORT = os.environ.get("LISTEN", "127.0.0.1:8080").rsplit(":", 1)
 DATABASE = os.environ.get("DATABASE", "news.db")
 BODY_MAX = 1 << 20
-# Repeats come for about 76 hours; what an operator sends again can be 90 days old.
+# Operators can send dead letters again for as long as avatar-watch keeps them, 90 days and more.
 KEEP_IDS_S = 100 * 24 * 3600
 
 SCHEMA = """
@@ -43,12 +42,12 @@ arrived = threading.Event()
 
 def database():
     connection = sqlite3.connect(DATABASE, timeout=20, isolation_level=None)
-    connection.execute("PRAGMA synchronous = FULL")  # what was answered 204 survives a power cut
+    connection.execute("PRAGMA synchronous = FULL")  # a message that got 204 survives a power loss
     return connection
 
 
 def is_genuine(body, headers):
-    """Whether it was signed with one of our secrets, within five minutes of now."""
+    """Whether the message is signed with one of the secrets, and at most five minutes old."""
     for hook in HOOKS:
         try:
             hook.verify(body, headers)
@@ -59,7 +58,7 @@ def is_genuine(body, headers):
 
 
 def keep(id, body):
-    """Puts a message into the inbox, if it is not there yet."""
+    """Stores a message, unless it is a repeat."""
     with closing(database()) as db:
         db.execute(
             "INSERT INTO inbox(id, body, received_at) VALUES (?, ?, ?) ON CONFLICT(id) DO NOTHING",
@@ -68,15 +67,15 @@ def keep(id, body):
 
 
 def handle(db, event):
-    """The work: here, a table of what each avatar is. All it writes is one transaction."""
-    # Types and fields that are new to us are no error.
+    """Processes one event; replace it by your own code. Here: a table of the avatars' statuses."""
+    # Unknown types and fields are no error.
     if event["type"].startswith("avatar.") and "sequence" in event["data"]:
         data = event["data"]
         db.execute(
             """INSERT INTO avatars(id, status, sequence, changes) VALUES (?, ?, ?, 1)
                ON CONFLICT(id) DO UPDATE SET
                  status = excluded.status, sequence = excluded.sequence, changes = changes + 1
-               WHERE excluded.sequence > sequence""",  # older news changes nothing
+               WHERE excluded.sequence > sequence""",  # an older event changes nothing
             (data["avatar"]["id"], data["status"], data["sequence"]),
         )
     else:
@@ -84,7 +83,7 @@ def handle(db, event):
 
 
 def work(db):
-    """Does what is undone, oldest first. What fails stays, and so does all behind it."""
+    """Processes the stored messages, oldest first. A message that fails, and all after it, stay."""
     while row := db.execute(
         "SELECT seq, body FROM inbox WHERE done_at IS NULL ORDER BY seq LIMIT 1"
     ).fetchone():
@@ -123,8 +122,8 @@ class Receiver(BaseHTTPRequestHandler):
         try:
             keep(self.headers["webhook-id"], body)
         except sqlite3.Error as error:
-            print("not kept:", error, flush=True)
-            return self.answer(503)  # it comes again
+            print("not stored:", error, flush=True)
+            return self.answer(503)  # it will be retried
         self.answer(204)
         arrived.set()
 

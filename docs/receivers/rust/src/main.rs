@@ -1,12 +1,13 @@
-//! Receives the webhooks of avatar-watch: verifies, keeps, answers, and only then works.
+//! Receives the webhooks of avatar-watch: verifies, stores and answers messages, then processes
+//! them.
 //!
-//! A message is answered 204 once it is in the table `inbox`, under its id, which is unique: a
-//! repeat finds its row there and is answered just the same. The work is done afterwards, from
-//! the table, in one transaction with the mark that it is done. So whenever this program is
-//! killed, nothing is lost and nothing is done twice.
+//! A message gets 204 once it is in the table `inbox`. Its id is unique there, so a repeat gets 204
+//! and no second row. Messages are processed afterwards, from the table, each in one transaction
+//! that also sets `done_at`. Whenever this program is killed, no message is lost, and none is
+//! processed twice.
 //!
-//! Environment: `WEBHOOK_SECRETS` (`whsec_…`; several, with blanks between them, while one
-//! replaces the other), `LISTEN` (127.0.0.1:8080), `DATABASE` (news.db).
+//! Environment: `WEBHOOK_SECRETS` (`whsec_…`; several, separated by blanks, during a rotation),
+//! `LISTEN` (127.0.0.1:8080), `DATABASE` (news.db).
 
 use std::env;
 use std::error::Error;
@@ -37,7 +38,7 @@ fn main() -> Fallible<()> {
     let listen = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".to_owned());
     let server = Arc::new(Server::http(listen)?);
     println!("listening on {}", server.server_addr());
-    let hands: Vec<_> = (0..HANDS)
+    let threads: Vec<_> = (0..THREADS)
         .map(|_| {
             let (server, hooks, wakeup) = (server.clone(), hooks.clone(), wakeup.clone());
             let db = database()?;
@@ -48,8 +49,8 @@ fn main() -> Fallible<()> {
             }))
         })
         .collect::<Fallible<_>>()?;
-    for hand in hands {
-        hand.join().map_err(|_| "a thread broke down")?;
+    for thread in threads {
+        thread.join().map_err(|_| "a thread panicked")?;
     }
     Ok(())
 }
@@ -57,20 +58,20 @@ fn main() -> Fallible<()> {
 fn database() -> Fallible<Connection> {
     let db = Connection::open(env::var("DATABASE").unwrap_or_else(|_| "news.db".to_owned()))?;
     db.busy_timeout(Duration::from_secs(20))?;
-    // What was answered 204 survives a power cut.
+    // A message that got 204 survives a power loss.
     db.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;")?;
     Ok(db)
 }
 
 fn receive(mut request: Request, hooks: &[Webhook], db: &Connection, wakeup: &Sender<()>) {
-    let code = take(&mut request, hooks, db);
-    // A sender that does not wait for the response sends again.
+    let code = accept(&mut request, hooks, db);
+    // If the response is lost, the sender retries.
     let _ = request.respond(Response::empty(code));
     let _ = wakeup.send(());
 }
 
-/// Takes a message; the status to answer with.
-fn take(request: &mut Request, hooks: &[Webhook], db: &Connection) -> u16 {
+/// Verifies and stores a message; returns the status of the response.
+fn accept(request: &mut Request, hooks: &[Webhook], db: &Connection) -> u16 {
     if *request.method() != Method::Post {
         return 405;
     }
@@ -89,7 +90,7 @@ fn take(request: &mut Request, hooks: &[Webhook], db: &Connection) -> u16 {
     if body.len() as u64 > BODY_MAX {
         return 413;
     }
-    // Signed with one of our secrets, within five minutes of now; that is also proof of UTF-8.
+    // Signed with one of the secrets, and at most five minutes old; this also proves UTF-8.
     let genuine = hooks.iter().any(|hook| hook.verify(&body, &headers).is_ok());
     let id = headers.get("webhook-id").and_then(|id| id.to_str().ok());
     let (true, Some(id), Ok(body)) = (genuine, id, str::from_utf8(&body)) else {
@@ -98,8 +99,8 @@ fn take(request: &mut Request, hooks: &[Webhook], db: &Connection) -> u16 {
     match db.execute(KEEP, (id, body, now())) {
         Ok(_) => 204,
         Err(error) => {
-            println!("not kept: {error}");
-            503 // it comes again
+            println!("not stored: {error}");
+            503 // it will be retried
         }
     }
 }
@@ -114,32 +115,32 @@ fn work_forever(mut db: Connection, arrived: &Receiver<()>) {
     }
 }
 
-/// Does what is undone, oldest first. What fails stays, and so does all behind it.
+/// Processes the stored messages, oldest first. A message that fails, and all after it, stay.
 fn work(db: &mut Connection) -> Fallible<()> {
     loop {
-        let deed = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let row: Option<(i64, String)> =
-            deed.query_row(NEXT, (), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
+            transaction.query_row(NEXT, (), |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
         let Some((seq, body)) = row else {
-            deed.execute("DELETE FROM inbox WHERE done_at < ?", [now() - KEEP_IDS_S])?;
-            deed.commit()?;
+            transaction.execute("DELETE FROM inbox WHERE done_at < ?", [now() - KEEP_IDS_S])?;
+            transaction.commit()?;
             return Ok(());
         };
-        handle(&deed, &serde_json::from_str(&body)?)?;
-        deed.execute("UPDATE inbox SET done_at = ? WHERE seq = ?", (now(), seq))?;
-        deed.commit()?;
+        handle(&transaction, &serde_json::from_str(&body)?)?;
+        transaction.execute("UPDATE inbox SET done_at = ? WHERE seq = ?", (now(), seq))?;
+        transaction.commit()?;
     }
 }
 
-/// The work: here, a table of what each avatar is. All it writes is one transaction.
-fn handle(deed: &Transaction<'_>, event: &Value) -> Fallible<()> {
+/// Processes one event; replace it by your own code. Here: a table of the avatars' statuses.
+fn handle(transaction: &Transaction<'_>, event: &Value) -> Fallible<()> {
     let (kind, data) = (event["type"].as_str().unwrap_or_default(), &event["data"]);
-    // Types and fields that are new to us are no error.
+    // Unknown types and fields are no error.
     let change =
         (data["avatar"]["id"].as_str(), data["status"].as_str(), data["sequence"].as_i64());
     match change {
         (Some(id), Some(status), Some(sequence)) if kind.starts_with("avatar.") => {
-            deed.execute(CHANGE, (id, status, sequence))?;
+            transaction.execute(CHANGE, (id, status, sequence))?;
         }
         _ => println!("not about a change of an avatar: {kind}"),
     }
@@ -151,9 +152,9 @@ fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-const HANDS: usize = 4;
+const THREADS: usize = 4;
 const BODY_MAX: u64 = 1 << 20;
-/// Repeats come for about 76 hours; what an operator sends again can be 90 days old.
+/// Operators can send dead letters again for as long as avatar-watch keeps them, 90 days and more.
 const KEEP_IDS_S: i64 = 100 * 24 * 3600;
 
 const SCHEMA: &str = "
@@ -167,11 +168,11 @@ CREATE INDEX IF NOT EXISTS undone ON inbox(seq) WHERE done_at IS NULL;
 CREATE TABLE IF NOT EXISTS avatars(
   id TEXT PRIMARY KEY, status TEXT NOT NULL, sequence INTEGER NOT NULL, changes INTEGER NOT NULL);
 ";
-/// Puts a message into the inbox, if it is not there yet.
+/// Stores a message, unless it is a repeat.
 const KEEP: &str =
     "INSERT INTO inbox(id, body, received_at) VALUES (?, ?, ?) ON CONFLICT(id) DO NOTHING";
 const NEXT: &str = "SELECT seq, body FROM inbox WHERE done_at IS NULL ORDER BY seq LIMIT 1";
-/// Older news changes nothing.
+/// An older event changes nothing.
 const CHANGE: &str = "
 INSERT INTO avatars(id, status, sequence, changes) VALUES (?, ?, ?, 1)
 ON CONFLICT(id) DO UPDATE SET
