@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
-from ground import BINARY, HERE, child, claim, end, surroundings, wait_for, work_folder
+from ground import BINARY, HERE, child, claim, end, environment, wait_for, work_folder
 from stage import TOKEN, Stage
 
 EVIL = '<img src=x onerror="alert(1)">'
@@ -27,7 +27,7 @@ folder = work_folder()
 screen = (folder / "demo.txt").open("w+")
 demo = child(
     [BINARY, "demo", "--avatars", "8", "--speed", "3", "--seed", "2"],
-    env=surroundings(), stdout=screen, stderr=screen,
+    env=environment(), stdout=screen, stderr=screen,
 )
 address = re.compile(r"Status page: (http://127\.0\.0\.1:\d+)")
 shown = lambda: (folder / "demo.txt").read_text("utf-8")

@@ -1,6 +1,5 @@
-"""A mail of every kind that a daemon sends in a few seconds, by way of a folder,
-read by Python's own parser: news with names that break things, every status, conditions that
-begin and end, and a trial.
+"""A mail of every type that a daemon sends within seconds, written into a folder and read by Python's
+own parser: hostile names, every status, conditions that fire and are resolved, and a test mail.
 """
 
 import email
@@ -26,7 +25,7 @@ KINDS = {
 
 
 class Argil(Quiet):
-    """The API: one avatar that walks through every status, one unknown, one that trains on."""
+    """The API: one avatar with every status in turn, one unknown, one that stays in training."""
 
     step, found = 0, False
 
@@ -76,7 +75,7 @@ def seen(status):
 
 for number, status in enumerate(STEPS):
     Argil.step = number
-    claim(f"{status} is seen", wait_for(lambda: seen(status)), daemon.said())
+    claim(f"{status} is observed", wait_for(lambda: seen(status)), daemon.said())
 
 
 def mails():
@@ -91,35 +90,35 @@ def sent(kind, state):
 
 claim("an unknown avatar is reported", wait_for(lambda: sent("avatar.missing", "firing")))
 Argil.found = True
-claim("… and that it is there now", wait_for(lambda: sent("avatar.missing", "resolved")))
+claim("… and that it exists now", wait_for(lambda: sent("avatar.missing", "resolved")))
 claim("an unknown status is reported", wait_for(lambda: sent("avatar.status_unrecognized", "firing")))
 daemon.config.write_text("nonsense = [", encoding="utf-8")
 daemon.process.send_signal(signal.SIGHUP)
-claim("a bad config is reported", wait_for(lambda: sent("config.rejected", "firing")))
+claim("an invalid config is reported", wait_for(lambda: sent("config.rejected", "firing")))
 daemon.config.write_text(config, encoding="utf-8")
 daemon.process.send_signal(signal.SIGHUP)
-claim("… and that it is good again", wait_for(lambda: sent("config.rejected", "resolved")))
+claim("… and that it is valid again", wait_for(lambda: sent("config.rejected", "resolved")))
 claim("an overdue training is reported", wait_for(lambda: sent("avatar.training_overdue", "firing")))
 tried = command("test", "folder", "--config", daemon.config)
-claim("a trial is written too", tried.returncode == 0, tried.stdout + tried.stderr)
+claim("a test mail is written, too", tried.returncode == 0, tried.stdout + tried.stderr)
 claim("SIGTERM ends it with 0", daemon.stop() == 0, daemon.said())
 
 all_mails = mails()
 kinds = {mail["x-avatar-watch-type"] for mail in all_mails}
-claim("there is a mail of every kind", kinds == KINDS, kinds ^ KINDS)
+claim("there is a mail of every type", kinds == KINDS, kinds ^ KINDS)
 files = sorted((ground / "mails").iterdir())
-claim("each has its envelope, and nothing else is there", len(files) == 2 * len(all_mails), files)
+claim("each has its envelope, and there is no other file", len(files) == 2 * len(all_mails), files)
 broken = {str(mail["subject"]): found for mail in all_mails if (found := defects(mail))}
 claim("the parser finds no defect in any", not broken, broken)
 claim("… nor an unexpected header", not any(mail["bcc"] or mail["cc"] for mail in all_mails))
 subjects = [str(mail["subject"]) for mail in all_mails]
-claim("every subject is one line, under our name", all(
+claim("every subject is one line, with the prefix", all(
     subject.startswith("[avatar-watch] ") and subject.isprintable() for subject in subjects
 ), subjects)
 bodies = [mail.get_body((kind,)).get_content() for mail in all_mails for kind in ("plain", "html")]
 claim("every mail has a text and an HTML", all(len(body) > 100 for body in bodies))
-claim("… where foreign markup is text", not any("<b>“" in body for body in bodies[1::2]))
-claim("news of a training says how long it took", any(
+claim("… where markup in names is text", not any("<b>“" in body for body in bodies[1::2]))
+claim("a mail about a training has its duration", any(
     "Training took: " in body for body in bodies[0::2]
 ))
 envelopes = [json.loads(file.read_text("utf-8")) for file in files if file.suffix == ".json"]

@@ -1,4 +1,4 @@
-"""The exit status of `run`, which systemd decides by: restart, or wait for a person."""
+"""The exit status of `run`, by which systemd decides whether to restart."""
 
 import signal
 import sqlite3
@@ -18,7 +18,7 @@ id = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
 
 
 def run_in(folder, config=CONFIG):
-    """Runs the daemon where it should end by itself."""
+    """Runs the daemon, which should end by itself."""
     file = folder / "avatar-watch.toml"
     file.write_text(config, "utf-8")
     return command("run", "--config", file)
@@ -27,7 +27,7 @@ def run_in(folder, config=CONFIG):
 def ends_with(text, ended, status, *words):
     claim(f"{text}: {status}", ended.returncode == status, (ended.returncode, ended.stderr))
     for word in words:
-        claim(f"… and says `{word}`", word in ended.stderr, ended.stderr)
+        claim(f"… and prints `{word}`", word in ended.stderr, ended.stderr)
 
 
 ends_with("a bad config", run_in(work_folder(), CONFIG.replace("api_key", "apikey")), 78, "api_key")
@@ -38,11 +38,11 @@ daemon = Daemon(folder, CONFIG)
 claim("a daemon runs", daemon.runs(), daemon.said())
 pid = str(daemon.process.pid)
 ends_with("a second daemon on its database", run_in(folder), 75, pid, "avatar-watch.db")
-claim("… and the first one lives on", daemon.process.poll() is None, daemon.said())
+claim("… and the first one continues", daemon.process.poll() is None, daemon.said())
 claim("SIGTERM: 0", daemon.stop() == 0, daemon.said())
 daemon.log.write_text("")
 daemon.start()
-claim("the lock is gone with the process: it starts again", daemon.runs(), daemon.said())
+claim("the lock ends with the process: the daemon starts again", daemon.runs(), daemon.said())
 daemon.process.send_signal(signal.SIGINT)
 claim("SIGINT: 0", daemon.process.wait(timeout=LIMIT_S) == 0, daemon.said())
 
@@ -52,13 +52,13 @@ database.commit()
 database.close()
 before = daemon.database.read_bytes()
 ends_with("a database of a newer program", run_in(folder), 65, "999")
-claim("… which is left as it was", daemon.database.read_bytes() == before)
+claim("… which is unchanged", daemon.database.read_bytes() == before)
 
 folder = work_folder()
 junk = b"This is no database. " * 1000
 (folder / "avatar-watch.db").write_bytes(junk)
 ends_with("a junk database", run_in(folder), 65, "avatar-watch.db")
-claim("… which is left as it was", (folder / "avatar-watch.db").read_bytes() == junk)
+claim("… which is unchanged", (folder / "avatar-watch.db").read_bytes() == junk)
 
 folder = work_folder()
 foreign = sqlite3.connect(folder / "avatar-watch.db")
@@ -67,5 +67,5 @@ foreign.commit()
 foreign.close()
 before = (folder / "avatar-watch.db").read_bytes()
 ends_with("a database of another program", run_in(folder), 65, "avatar-watch.db")
-claim("… which is left as it was", (folder / "avatar-watch.db").read_bytes() == before)
+claim("… which is unchanged", (folder / "avatar-watch.db").read_bytes() == before)
 end()

@@ -27,7 +27,7 @@ if INSIDE not in os.environ:
 
 import json
 
-from ground import BINARY, child, claim, end, surroundings, work_folder
+from ground import BINARY, child, claim, end, environment, work_folder
 from servers import Quiet, serve
 
 ADDRESSES = {
@@ -107,7 +107,7 @@ def run(*arguments, signal_after=None, **extra):
     begun = time.monotonic()
     process = child(
         [BINARY, *map(str, arguments)],
-        env=surroundings(**extra),
+        env=environment(**extra),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -1,4 +1,4 @@
-"""The page behind nginx, as it is set up by those who set up nothing: the stream is not held back."""
+"""The page behind nginx with common settings: the stream is not buffered, and access is checked."""
 
 import http.client
 import socket
@@ -23,7 +23,7 @@ WAYS = {
 
 
 class Through(http.client.HTTPConnection):
-    """A connection to nginx at a socket in the file system, so that no port is taken."""
+    """A connection to nginx at a socket in the file system, so that it needs no port."""
 
     def __init__(self, path):
         super().__init__("localhost:8443", timeout=LIMIT_S)
@@ -36,7 +36,7 @@ class Through(http.client.HTTPConnection):
 
 
 def seconds_to(connection, stage, avatar, status):
-    """How long a change of status takes to come through the stream."""
+    """The time until a change of status arrives through the stream."""
     headers = {"Accept-Encoding": "gzip", "Authorization": f"Bearer {TOKEN}"}
     connection.request("GET", "/api/v1/stream", headers=headers)
     answer = connection.getresponse()
@@ -92,9 +92,9 @@ for at, name in enumerate(WAYS):
     took, answer = seconds_to(
         Through(folder / f"{at}.sock"), stage, "a1", statuses[at % len(statuses)]
     )
-    claim(f"{name}: an event comes at once", took is not None and took < 5, (took, answer.status))
+    claim(f"{name}: an event arrives at once", took is not None and took < 5, (took, answer.status))
 
-# A browser that says where its page is from, and nothing else, at a port that is not the usual one.
+# A browser that sends only `Origin`, with a port that is not the default one.
 path = folder / f"{len(WAYS) - 1}.sock"
 connection = Through(path)
 connection.request(
@@ -111,22 +111,22 @@ connection.request(
     headers={"Authorization": f"Bearer {TOKEN}", "Origin": "https://evil.example:8443"},
 )
 answer = connection.getresponse()
-claim("… and not for a foreign page", answer.status == 403, (answer.status, answer.read()))
+claim("… and not from another origin", answer.status == 403, (answer.status, answer.read()))
 for method, place in (("POST", "/metrics"), ("DELETE", "/api/v1/status")):
     connection = Through(path)
     connection.request(method, place)
     answer = connection.getresponse()
     allowed = answer.getheader("allow", "")
-    claim(f"{method} {place} is 405, with what is allowed", (answer.status, "GET" in allowed) == (405, True), (answer.status, allowed))
-# Whatever it leaves out, reading takes the token, since the config names hosts.
+    claim(f"{method} {place} is 405, with the allowed methods", (answer.status, "GET" in allowed) == (405, True), (answer.status, allowed))
+# Whichever headers nginx omits, reading requires the token, since the config names hosts.
 for at, name in enumerate(WAYS):
     for place in ("/", "/api/v1/status", "/metrics", "/api/v1/stream"):
         connection = Through(folder / f"{at}.sock")
         connection.request("GET", place)
         answer = connection.getresponse()
-        claim(f"{name}: {place} takes the token", answer.status == 401, answer.status)
+        claim(f"{name}: {place} requires the token", answer.status == 401, answer.status)
 
-# Without `hosts`, what nginx shows of itself decides.
+# Without `hosts`, the headers of nginx decide.
 open_stage = Stage({"a1": ("Jane", "TRAINING")})
 claim("a daemon without `hosts` runs", open_stage.daemon.runs(), open_stage.daemon.said())
 config = (folder / "nginx.conf").read_text().replace(stage.url, open_stage.url)
@@ -137,11 +137,11 @@ for at in range(len(WAYS)):
 (folder / "nginx.conf").write_text(config)
 nginx = child(["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")])
 claim("nginx runs again", wait_for(lambda: last.exists() or nginx.poll() is not None) and nginx.poll() is None)
-# The others depend on which HTTP nginx speaks by default.
+# The others depend on the HTTP version that nginx uses by default.
 WITHOUT_HOSTS = {
     "HTTP/1.0 to us": 401,
     "a host without its port": 401,
-    # It adds nothing that a program of this machine does not send: `docs/page.md` warns of it.
+    # It sends the headers of a local program: `docs/page.md` warns of it.
     "HTTP/1.1 to us": 200,
 }
 for at, name in enumerate(WAYS):

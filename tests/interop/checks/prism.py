@@ -1,6 +1,6 @@
-"""The published OpenAPI, served by Prism, is polled and recorded as it is.
+"""The published OpenAPI, served by Prism, is polled and recorded unchanged.
 
-Prism answers every avatar id with its one example, and refuses a request without the key.
+Prism answers every avatar id with its one example, and rejects a request without the key.
 """
 
 import re
@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lib"))
 from ground import BINARY, HERE, KEY, Daemon, child, claim, end, os, wait_for, work_folder
 
 OPENAPI = HERE / "argil-openapi.yaml"
-# What Prism makes of `format: uuid` and of the first status in the list.
+# The values of Prism for `format: uuid`, and the first status in the list.
 EXAMPLE_ID = "497f6eca-6276-4993-bfeb-53cbbbba6f08"
 EXAMPLE_STATUS = "NOT_TRAINED"
 OTHER_ID = "3c90c3cc-0d44-4b50-8888-8dd25736052a"
@@ -77,22 +77,22 @@ claim(
 )
 
 other = failure(daemon, OTHER_ID)
-claim("an answer about another avatar is a failed poll", other.get("kind") == "failed", other)
-claim("… that names both sides", EXAMPLE_ID in other.get("reason", ""), other)
+claim("a response about another avatar is a failed poll", other.get("kind") == "failed", other)
+claim("… that names both avatars", EXAMPLE_ID in other.get("reason", ""), other)
 row = daemon.rows("SELECT status FROM watches WHERE avatar_id = ?", OTHER_ID)
 claim("… and no status is recorded from it", row == [(None,)], row)
 row = daemon.rows("SELECT count(*) FROM transitions WHERE avatar_id = ?", OTHER_ID)
 claim("… nor a transition", row == [(0,)], row)
 claim("it stops at SIGTERM with 0", daemon.stop() == 0, daemon.said())
 
-# The same page, but the key is read from another name: to Prism, ours is missing.
+# The same document with another name for the header of the key: to Prism, the key is missing.
 keyless = work_folder()
 renamed = keyless / "openapi.yaml"
 renamed.write_text(OPENAPI.read_text("utf-8").replace("x-api-key", "x-other-key"), "utf-8")
 prism = Prism(keyless, renamed)
 daemon = Daemon(keyless, config(prism.address, EXAMPLE_ID))
 denied = failure(daemon, EXAMPLE_ID)
-claim("without the key that Prism asks for, the poll is denied", denied.get("kind") == "denied", denied)
+claim("without the key that Prism requires, the poll is denied", denied.get("kind") == "denied", denied)
 claim("… with Prism's 401", "401" in denied.get("reason", ""), denied)
 row = daemon.rows("SELECT status FROM watches WHERE avatar_id = ?", EXAMPLE_ID)
 claim("… and no status is recorded from it", row == [(None,)], row)
@@ -100,7 +100,7 @@ claim("it stops at SIGTERM with 0 here too", daemon.stop() == 0, daemon.said())
 
 
 def waited(address, *arguments):
-    """What `wait` says with nothing but a key and Prism's address, and how it ends."""
+    """The exit status and output of `wait`, with only a key and the address of Prism."""
     nowhere = work_folder()
     done = subprocess.run(
         [BINARY, "wait", EXAMPLE_ID, *arguments],
@@ -118,7 +118,7 @@ claim("`wait` ends with 7 there", rejected == (7, f"{EXAMPLE_ID} key-rejected"),
 for status, code in (("IDLE", 0), ("TRAINING_FAILED", 3), ("REFUSED", 4)):
     folder = work_folder()
     settled = folder / "openapi.yaml"
-    # Prism shows the first status of the list, so the two change places.
+    # Prism returns the first status of the list, so swap the two.
     text = OPENAPI.read_text("utf-8").replace(f"- {status}\n", "- SWAPPED\n", 1)
     text = text.replace("- NOT_TRAINED\n", f"- {status}\n", 1)
     settled.write_text(text.replace("- SWAPPED\n", "- NOT_TRAINED\n", 1), "utf-8")

@@ -1,4 +1,4 @@
-"""The proxies of the docs: each example is run as it stands there, but for names and ports."""
+"""The proxies of the docs: each example is run unchanged, except for names and ports."""
 
 import http.client
 import json
@@ -17,7 +17,7 @@ EVERY = {"Authorization": f"Bearer {TOKEN}"}
 
 
 class Through(http.client.HTTPConnection):
-    """A connection to a proxy at a socket in the file system, so that no port is taken."""
+    """A connection to a proxy at a socket in the file system, so that it needs no port."""
 
     def __init__(self, path):
         super().__init__(NAME, timeout=LIMIT_S)
@@ -30,7 +30,7 @@ class Through(http.client.HTTPConnection):
 
 
 def ask(path, place, method="GET", body=None, headers={}):
-    """The status of an answer."""
+    """The status of a response."""
     connection = Through(path)
     connection.request(method, place, body=body, headers=headers)
     answer = connection.getresponse()
@@ -60,7 +60,7 @@ def nginx(folder, at, block):
 
 
 def caddy(folder, at, block):
-    # TLS is not ours to check, and a name of the examples gets no certificate.
+    # TLS is not checked, and the names of the examples get no certificate.
     block = block.replace(f"{NAME} {{", f"http://{NAME} {{\nbind unix/{at}", 1)
     (folder / "Caddyfile").write_text(f"{{\nadmin off\nauto_https off\n}}\n{block}")
     return ["caddy", "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")]
@@ -87,17 +87,17 @@ statuses = iter(["IDLE", "TRAINING", "REFUSED", "TRAINING"])
 for name, make, kind in (("nginx", nginx, "nginx"), ("Caddy", caddy, "caddyfile")):
     at = started(f"{name}, for the page,", make, example("page.md", kind))
     for place in ("/", "/api/v1/status", "/metrics", "/api/v1/stream"):
-        claim(f"{name}: {place} takes the token", ask(at, place) == 401, ask(at, place))
+        claim(f"{name}: {place} requires the token", ask(at, place) == 401, ask(at, place))
     claim(f"{name}: with it the page is shown", ask(at, "/", headers=EVERY) == 200)
     # A login of a browser, with its `Origin`.
     origin = EVERY | {"Origin": f"https://{NAME}", "Sec-Fetch-Site": "same-origin"}
     status = ask(at, "/api/v1/channels/ops/test", "POST", headers=origin)
     claim(f"{name}: a button works", status == 200, status)
     status = ask(at, "/api/v1/channels/ops/test", "POST", headers=EVERY | {"Origin": "https://evil.example"})
-    claim(f"{name}: … and not for a foreign page", status == 403, status)
+    claim(f"{name}: … and not from another origin", status == 403, status)
     for dropped in ("X-Forwarded-For", "X-Forwarded-For, X-Forwarded-Host, X-Forwarded-Proto, Via, Host"):
         status = ask(at, "/", headers={"Connection": dropped})
-        claim(f"{name}: `Connection: {dropped}` opens nothing", status in (400, 401), status)
+        claim(f"{name}: `Connection: {dropped}` gives no access", status in (400, 401), status)
     connection = Through(at)
     connection.request("GET", "/api/v1/stream", headers=EVERY)
     answer = connection.getresponse()
@@ -106,12 +106,12 @@ for name, make, kind in (("nginx", nginx, "nginx"), ("Caddy", caddy, "caddyfile"
     stage.turn("a1", wanted)
     while f'"{wanted}"'.encode() not in seen and time.monotonic() < begun + LIMIT_S:
         seen += answer.read1(4096)
-    claim(f"{name}: an event comes at once", time.monotonic() < begun + 5, seen)
+    claim(f"{name}: an event arrives at once", time.monotonic() < begun + 5, seen)
 
     at = started(f"{name}, for hints,", make, example("hints.md", kind))
     body = json.dumps({"event": "AVATAR_TRAINING_SUCCESS", "data": {"avatarId": "a1"}})
     status = ask(at, f"/hints/argil/{HINT_TOKEN}", "POST", body)
-    claim(f"{name}: a hint is taken", status == 202, status)
+    claim(f"{name}: a hint is accepted", status == 202, status)
     for place in (
         "/", "/metrics", "/api/v1/status", "/healthz", "/hints/", "/hints/argil/../../metrics",
         "/hints/argil/%2e%2e/%2e%2e/metrics", "/hints/argil/..%2f..%2fmetrics", "//metrics",
@@ -120,5 +120,5 @@ for name, make, kind in (("nginx", nginx, "nginx"), ("Caddy", caddy, "caddyfile"
         connection.request("GET", place, headers=EVERY)
         answer = connection.getresponse()
         shown = answer.read()
-        claim(f"{name}: hints are no way to {place}", b"avatar" not in shown.replace(b"avatar-watch", b""), (answer.status, shown[:300]))
+        claim(f"{name}: the proxy for hints does not forward {place}", b"avatar" not in shown.replace(b"avatar-watch", b""), (answer.status, shown[:300]))
 end()

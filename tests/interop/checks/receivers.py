@@ -1,6 +1,6 @@
-"""The receivers of docs/receivers, run against the program, and killed in the middle of its news.
+"""The receivers of docs/receivers, run against the program and killed during its messages.
 
-What came is written to `receivers.json` in the folder of the first argument.
+The messages are written to `receivers.json` in the folder of the first argument.
 """
 
 import http.client
@@ -31,12 +31,12 @@ SCRIPT = ["TRAINING", "IDLE", "NOT_TRAINED", "TRAINING", "REFUSED", "TRAINING", 
 AVATARS = [f"avatar-{number}" for number in range(6)]
 KILLS = 5
 PATH = "/hooks/avatars"
-# The ids of messages that the check makes itself.
+# The ids of messages that the check itself sends.
 MANUAL = "evt_manual"
 
 
 class Argil(ThreadingHTTPServer):
-    """The API: every avatar goes through the script, once it is let, one step every second poll."""
+    """The API: after the start, every avatar goes through the script, one step every second poll."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), ArgilHandler)
@@ -96,8 +96,8 @@ class Receiver:
     def post(self, body, headers, timeout=20):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         with closing(connection):
-            # A receiver may refuse a large body before it has read it all, and close. Its answer
-            # has then arrived, although the rest of the body could not be sent.
+            # A receiver may reject a large body before it has read it all, and close. Its response has
+            # then arrived, although the rest of the body could not be sent.
             with suppress(BrokenPipeError, ConnectionResetError):
                 connection.request(
                     "POST", PATH, body, headers | {"content-type": "application/json"})
@@ -105,7 +105,7 @@ class Receiver:
 
 
 class Front(ThreadingHTTPServer):
-    """Stands before a receiver: keeps what passes, and keeps the first 204 from the sender."""
+    """A proxy before a receiver: records requests, and drops the first 204."""
 
     def __init__(self, receiver):
         super().__init__(("127.0.0.1", 0), FrontHandler)
@@ -129,7 +129,7 @@ class FrontHandler(Quiet):
         self.answer(500 if loses else code or 502)
 
     def pass_on(self, body, headers):
-        """What the receiver answered; None when it was killed over it. Waits while it is down."""
+        """The response of the receiver; None if it was killed. Waits while it is down."""
         signed = {name: value for name, value in headers.items() if name.startswith("webhook-")}
         until = time.monotonic() + LIMIT_S / 2
         while time.monotonic() < until:
@@ -168,7 +168,7 @@ def signed(secret, id, body, time=None):
 
 
 def check_refusals(receiver, secret, stranger):
-    """What is not genuine is answered 401 and leaves no trace; what is, 204 and one row."""
+    """A forged message gets 401 and leaves no row, a genuine one 204 and one row."""
     name = receiver.name
     body = json.dumps({"type": "order.lost", "timestamp": "…", "data": {"added": ["later", "é"]}})
     good = signed(secret, MANUAL, body)
@@ -177,7 +177,7 @@ def check_refusals(receiver, secret, stranger):
 
     def refused(what, body, headers, code=401):
         answered = receiver.post(body.encode(), headers)
-        claim(f"{name}: {what} is answered {code}", answered == code, answered)
+        claim(f"{name}: {what} gets {code}", answered == code, answered)
 
     refused("another secret", body, signed(stranger, "evt_a", body))
     refused("a changed body", body.replace("lost", "kept"), good)
@@ -198,13 +198,13 @@ def check_refusals(receiver, secret, stranger):
 
     again = [receiver.post(body.encode(), headers) for headers in (
         good, good, signed(secret, MANUAL, body, now - timedelta(seconds=200)))]
-    claim(f"{name}: a message and its repeats are answered 204", again == [204] * 3, again)
+    claim(f"{name}: a message and its repeats get 204", again == [204] * 3, again)
     claim(f"{name}: they are one row", receiver.inbox() == [(MANUAL, body)], receiver.inbox())
-    claim(f"{name}: an event of an unknown type is done with", wait_for(receiver.is_done))
+    claim(f"{name}: an event of an unknown type is finished", wait_for(receiver.is_done))
 
 
 def check_failing_work(receiver, secret):
-    """While the work cannot be done, its message is kept and not called done."""
+    """While processing fails, the message is kept and not finished."""
     name = receiver.name
 
     def delivered_rows(id, kind, status):
@@ -216,12 +216,12 @@ def check_failing_work(receiver, secret):
     receiver.rows("ALTER TABLE avatars RENAME TO hidden")
     answered = delivered_rows("1", "avatar.ready", "IDLE")
     failed = wait_for(lambda: b"will try again" in receiver.log.read_bytes())
-    claim(f"{name}: a message that fails to process is answered 204, and stays",
+    claim(f"{name}: a message gets 204 and stays while its processing fails",
           failed and answered == 204 and receiver.rows(undone) == [(f"{MANUAL}_1",)],
           f"{answered} {receiver.rows(undone)}")
     receiver.rows("ALTER TABLE hidden RENAME TO avatars")
     delivered_rows("2", "order.lost", "")
-    claim(f"{name}: … and is done when the work can be done", wait_for(receiver.is_done))
+    claim(f"{name}: … and is finished when the processing succeeds", wait_for(receiver.is_done))
     rows = receiver.rows("SELECT status, changes FROM avatars WHERE id = 'manual'")
     claim(f"{name}: … once", rows == [("IDLE", 1)], rows)
 
@@ -229,7 +229,7 @@ def check_failing_work(receiver, secret):
 def kill_now_and_then(receiver, dice, is_over):
     while receiver.kills < KILLS:
         time.sleep(dice.uniform(0.0, 0.4))
-        # The news may all be there sooner; then the rest of the kills falls into the work.
+        # All messages may arrive sooner; then the remaining kills happen during the processing.
         receiver.interrupted += not is_over()
         receiver.kill()
         receiver.start()
@@ -263,7 +263,7 @@ ground = work_folder()
 old, new, stranger = (command("secret").stdout.strip() for _ in range(3))
 rust = built()
 node = os.environ["INTEROP_NODE_BIN"]
-# Midway through a rotation: one still has the old secret, one the new one, one has both.
+# During a rotation: one has the old secret, one the new one, one has both.
 receivers = [
     Receiver("python", [sys.executable, RECEIVERS / "python" / "receiver.py"], ground, [old]),
     Receiver("node", [node, node_script(ground)], ground, [new]),
@@ -281,7 +281,7 @@ fronts = [serve(Front(receiver)) for receiver in receivers]
 argil = serve(Argil())
 daemon = Daemon(ground, config(argil, fronts), NEW_SECRET=new, OLD_SECRET=old)
 first = "SELECT count(*) FROM watches WHERE status = 'TRAINING'"
-claim("all avatars are seen in training", wait_for(lambda: daemon.rows(first) == [(len(AVATARS),)]),
+claim("all avatars are observed in training", wait_for(lambda: daemon.rows(first) == [(len(AVATARS),)]),
       daemon.said())
 wanted = len(AVATARS) * (len(SCRIPT) - 1)
 seed = random.SystemRandom().randrange(1 << 32)
@@ -303,14 +303,14 @@ ids = lambda: {id for (id,) in daemon.rows("SELECT id FROM events WHERE avatar_s
 for receiver, front in zip(receivers, fronts):
     name = receiver.name
     delivered = wait_for(lambda: daemon.rows(delivered_rows, name) == [(wanted,)], limit_s=60)
-    claim(f"{name}: all {wanted} pieces of news are delivered", delivered,
+    claim(f"{name}: all {wanted} events are delivered", delivered,
           f"{daemon.rows(delivered_rows, name)}\n{daemon.said()[-3000:]}")
     claim(f"{name}: it was killed {KILLS} times, and during events at least once",
           receiver.kills == KILLS and receiver.interrupted > 0, (receiver.kills, receiver.interrupted))
-    claim(f"{name}: all is done", wait_for(receiver.is_done))
+    claim(f"{name}: all messages are finished", wait_for(receiver.is_done))
     inbox = [(id, json.loads(body)) for id, body in receiver.inbox() if not id.startswith(MANUAL)]
     once = len(inbox) == wanted and {id for id, _ in inbox} == ids()
-    claim(f"{name}: every event is there, once", once, len(inbox))
+    claim(f"{name}: every event was received once", once, len(inbox))
     order = {id: [] for id in AVATARS}
     for _, event in inbox:
         order[event["data"]["avatar"]["id"]].append(event["data"]["sequence"])
@@ -318,27 +318,27 @@ for receiver, front in zip(receivers, fronts):
     claim(f"{name}: in order for each avatar", all(it == straight for it in order.values()), order)
     changes = receiver.rows("SELECT id, status, sequence, changes FROM avatars ORDER BY id")
     expected = [(id, SCRIPT[-1], len(SCRIPT), len(SCRIPT) - 1) for id in AVATARS]
-    claim(f"{name}: the work was done once for each", changes == expected, changes)
+    claim(f"{name}: each was processed once", changes == expected, changes)
 
     came = {}
     for kept in front.kept:
         came.setdefault(kept["headers"]["webhook-id"], []).append(kept)
     lost = front.lost
     repeats = came[lost["headers"]["webhook-id"]]
-    claim(f"{name}: the message with a lost response came again, and was answered 204 both times",
+    claim(f"{name}: the message with a lost response arrived again, and got 204 both times",
           lost["answered"] == 204 and len(repeats) >= 2 and repeats[-1]["answered"] == 204,
           [kept["answered"] for kept in repeats])
     claim(f"{name}: repeats have the same bytes",
           all(len({kept["body"] for kept in group}) == 1 for group in came.values()))
     answers = {kept["answered"] for kept in front.kept} - {None}
-    claim(f"{name}: nothing was answered but 204", answers == {204}, answers)
+    claim(f"{name}: every response was 204", answers == {204}, answers)
 
 for receiver in receivers:
     tried = command("test", receiver.name, "--config", daemon.config, NEW_SECRET=new, OLD_SECRET=old)
-    claim(f"{receiver.name}: `avatar-watch test` says that it works", tried.returncode == 0,
+    claim(f"{receiver.name}: `avatar-watch test` succeeds", tried.returncode == 0,
           tried.stdout + tried.stderr)
     kinds = [json.loads(body)["type"] for _, body in receiver.inbox()]
-    claim(f"{receiver.name}: … and it took the trial", kinds[-1] == "test.ping", kinds[-3:])
+    claim(f"{receiver.name}: … and the receiver accepted the test", kinds[-1] == "test.ping", kinds[-3:])
 for receiver in receivers:
     check_failing_work(receiver, receiver.secrets[0])
 claim("SIGTERM ends the daemon with 0", daemon.stop() == 0, daemon.said())

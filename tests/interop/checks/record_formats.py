@@ -1,7 +1,7 @@
-"""Every format, as it goes over the wire: news of every status about avatars with hostile names.
+"""Every format, as it is sent: messages about every status and avatars with hostile names.
 
-The daemon finds each avatar in training and then otherwise, and notifies one channel of each format.
-What arrives is kept in the folder of the first argument, for the checks that come after.
+The daemon observes each avatar in training and then in another status, and notifies one channel of
+each format. The messages are kept in the folder of the first argument, for later checks.
 """
 
 import json
@@ -37,7 +37,7 @@ class Argil(Quiet):
 
 
 class Receiver(Quiet):
-    """Answers as the target of each format does."""
+    """Responds as the service of each format does."""
 
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"])).decode()
@@ -91,9 +91,9 @@ missing = "100ms"
 channels = "".join(channel(name, receiver.server_port) for name in FORMATS)
 daemon = Daemon(work_folder(), text + channels, OPS_WEBHOOK_SECRET=secret)
 training = "SELECT count(*) FROM watches WHERE status = 'TRAINING'"
-claim("all are seen in training", wait_for(lambda: daemon.rows(training) == [(5,)]), daemon.said())
+claim("all are observed in training", wait_for(lambda: daemon.rows(training) == [(5,)]), daemon.said())
 argil.ended = True
-# One is missing, and one comes to an unknown status.
+# One is missing, and one gets an unknown status.
 messages = len(AVATARS) + 2
 count = len(FORMATS) * messages
 delivered = "SELECT count(*) FROM deliveries WHERE state = 'delivered'"

@@ -1,9 +1,8 @@
-"""Three trainings end, each in its own way: what the daemon sends, as it went over the wire.
+"""Three trainings end, each with another status: what the daemon sends.
 
-A simulated API lets three avatars leave TRAINING; a receiver and aiosmtpd keep what arrives, in
-the folder of the first argument, where the checks that come after read it. One message is sent
-away once, so that a repeat is among them. A fourth avatar is unknown to the API, which operators
-are reported.
+A simulated API lets three avatars leave TRAINING. A receiver and aiosmtpd keep the messages in the
+folder of the first argument, for later checks. One message is rejected once, so that there is a
+repeat. A fourth avatar is unknown to the API, which is reported to operators.
 """
 
 import asyncio
@@ -59,7 +58,7 @@ class ArgilHandler(Quiet):
 
 
 class Receiver(ThreadingHTTPServer):
-    """A consumer: keeps every request, and sends one avatar's first message away."""
+    """A consumer: keeps every request, and rejects the first message about one avatar."""
 
     def __init__(self):
         super().__init__(("127.0.0.1", 0), ReceiverHandler)
@@ -82,7 +81,7 @@ class ReceiverHandler(Quiet):
 
 
 class Mailboxes:
-    """A mail server that wants STARTTLS and a login; keeps every mail."""
+    """A mail server that requires STARTTLS and a login; keeps every mail."""
 
     def __init__(self, context):
         self.kept = []
@@ -120,7 +119,7 @@ class Mailboxes:
 
 
 def mail_server_identity(folder):
-    """A certificate for `localhost` from an authority of our own, which goes to a file."""
+    """A certificate for `localhost` from an authority of its own, which is written to a file."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(folder / "mail-ca.pem")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -174,7 +173,7 @@ secret = {{ env = "OPS_WEBHOOK_SECRET" }}
 events = []
 operator = true
 {watch}
-# The same server, but nothing makes its certificate trusted.
+# The same server, without a `ca_file` that makes its certificate trusted.
 {untrusting}
 """
 
@@ -185,12 +184,12 @@ def polled_again(argil, times=3):
     return wait_for(lambda: all(argil.polls[id] >= before[id] + times for id in ENDINGS))
 
 
-# Handshakes are broken off on purpose here, which aiosmtpd would log at length.
+# Handshakes fail on purpose here, which aiosmtpd would log at length.
 logging.getLogger("mail.log").setLevel(logging.CRITICAL)
 record, ground = Path(sys.argv[1]), work_folder()
 argil, receiver = serve(Argil()), serve(Receiver())
 mailboxes = Mailboxes(mail_server_identity(ground))
-# The receiver's secret is being exchanged: for a while, both sign.
+# The secret of the receiver is being rotated: both sign.
 secret, old_secret = (command("secret").stdout.strip() for _ in range(2))
 daemon = Daemon(
     ground,
@@ -201,7 +200,7 @@ daemon = Daemon(
 )
 
 training = "SELECT count(*) FROM watches WHERE status = 'TRAINING'"
-claim("all three are seen in training", wait_for(lambda: daemon.rows(training) == [(3,)]), daemon.said())
+claim("all three are observed in training", wait_for(lambda: daemon.rows(training) == [(3,)]), daemon.said())
 claim("… and no message is sent", not receiver.requests and not mailboxes.kept)
 argil.ended = True
 delivered = """SELECT count(*) FROM deliveries d JOIN events e ON e.id = d.event_id
@@ -209,11 +208,11 @@ delivered = """SELECT count(*) FROM deliveries d JOIN events e ON e.id = d.event
 delivered_all = wait_for(lambda: daemon.rows(delivered) == [(8,)], limit_s=60)
 claim("eight deliveries are delivered: four webhooks, four mails", delivered_all, daemon.said())
 distrusted = "SELECT state, attempts, last_class FROM deliveries WHERE channel_id = 'untrusting'"
-# The oldest is tried more often: it probes whether the channel is well again.
+# The oldest is attempted more often: it is the probe of the channel.
 tried = wait_for(lambda: [(state, attempts > 0, last) for state, attempts, last in daemon.rows(distrusted)]
                  == [("pending", True, "retryable")] * 3)
-claim("a mail server that is not trusted is tried, and again later", tried, daemon.rows(distrusted))
-claim("… and sent nothing", not any(STRANGER in mail["to"] for mail in mailboxes.kept))
+claim("deliveries to an untrusted mail server are retried", tried, daemon.rows(distrusted))
+claim("… and it gets no mail", not any(STRANGER in mail["to"] for mail in mailboxes.kept))
 
 claim("the avatars are polled again", polled_again(argil))
 claim("SIGTERM ends it with 0", daemon.stop() == 0, daemon.said())
@@ -222,8 +221,8 @@ claim("after a restart they are polled again", polled_again(argil))
 claim("SIGTERM ends it with 0 again", daemon.stop() == 0, daemon.said())
 
 answers = sorted(kept["answered"] for kept in receiver.requests)
-claim("the receiver took three messages and sent one away", answers == [204, 204, 204, 503], answers)
-claim("the mail server took three mails", len(mailboxes.kept) == 3, len(mailboxes.kept))
+claim("the receiver accepted three messages and rejected one", answers == [204, 204, 204, 503], answers)
+claim("the mail server accepted three mails", len(mailboxes.kept) == 3, len(mailboxes.kept))
 
 
 def reported(kind):

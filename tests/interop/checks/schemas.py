@@ -1,4 +1,4 @@
-"""What was really sent, and configs, validated against `avatar-watch schema` by jsonschema from PyPI.
+"""Sent bodies and configs, validated against `avatar-watch schema` by jsonschema from PyPI.
 
 The folder of the first argument is the one that `record_news.py` and `receivers.py` wrote to.
 """
@@ -27,7 +27,7 @@ def validator(*arguments):
 
 
 def mutants(body):
-    """The body with each of its fields taken away, and made a list."""
+    """Variants of the body: each field removed, and each replaced by a list."""
     places = [(body, name) for name in body]
     places += [(body["data"], name) for name in body["data"]]
     if "avatar" in body["data"]:
@@ -51,13 +51,13 @@ def check_config():
 
     example = (HERE.parent.parent / "config.example.toml").read_text("utf-8")
     found = problems(tomllib.loads(example))
-    claim("config.example.toml is as `schema config` says", not found, found)
+    claim("config.example.toml is valid by `schema config`", not found, found)
     good, bad = (tomllib.loads((HERE / "fixtures" / f"{name}.toml").read_text("utf-8"))
                  for name in ("good", "ten-mistakes"))
-    claim("… and so is the good config", not problems(good), problems(good))
+    claim("… and so is the valid config", not problems(good), problems(good))
     found = "\n".join(problems(bad))
     seen = all(word in found for word in ("apikey", "timeout", "nevr", "TRAINNG", "avatar.redy"))
-    claim("… and it sees the mistakes that one file shows", seen, found)
+    claim("… and it finds the mistakes that a schema can find", seen, found)
 
 
 record = Path(sys.argv[1])
@@ -73,14 +73,14 @@ for body in bodies:
 expected = {"avatar.ready", "avatar.training_failed", "avatar.refused", "avatar.status_changed",
             "avatar.missing", "test.ping"}
 check_config()
-claim("each kind of event that was to come was sent", set(kinds) == expected, sorted(kinds))
+claim("each expected type of event was sent", set(kinds) == expected, sorted(kinds))
 for kind, sent in sorted(kinds.items()):
     problems = [f"{error.json_path}: {error.message}" for body in sent
                 for error in each[kind].iter_errors(body)]
-    claim(f"all {len(sent)} bodies of {kind} are as its schema says", not problems, problems[:5])
-    claim("… and as the schema of all says", all(whole.is_valid(body) for body in sent))
+    claim(f"all {len(sent)} bodies of {kind} are valid by its schema", not problems, problems[:5])
+    claim("… and by the schema of all types", all(whole.is_valid(body) for body in sent))
     strangers = [name for name in names if name != kind and each[name].is_valid(sent[0])]
-    claim("… and as no other says", not strangers, strangers)
+    claim("… and by no other", not strangers, strangers)
     passed = [name for name, mutant in mutants(sent[0]) if each[kind].is_valid(mutant)]
-    claim("… and a field less, or of another type, is noticed", not passed, passed)
+    claim("… and a missing field or another type is found", not passed, passed)
 end()

@@ -1,4 +1,4 @@
-"""What systemd would hear from the daemon, at a socket of our own (sd_notify(3))."""
+"""The messages of the daemon to systemd, received at a socket of the check (sd_notify(3))."""
 
 import os
 import signal
@@ -30,7 +30,7 @@ class Manager:
         self.heard = []
 
     def hears(self, wanted):
-        """The next datagram that has `wanted` in it, as a table; empty when none comes."""
+        """The next datagram with `wanted`, as a table; empty if there is none."""
         while True:
             try:
                 datagram = self.socket.recv(4096).decode()
@@ -47,40 +47,40 @@ manager = Manager(folder / "notify")
 watched = {"NOTIFY_SOCKET": str(folder / "notify"), "WATCHDOG_USEC": "1500000"}
 daemon = Daemon(folder, CONFIG, **watched)
 ready = manager.hears("READY=1")
-claim("READY=1 comes, though the API cannot be reached", ready, daemon.said())
-claim("… with a STATUS of words", ready.get("STATUS", "").startswith("1 avatar, "), ready)
+claim("READY=1 is sent, though the API is unreachable", ready, daemon.said())
+claim("… with a STATUS", ready.get("STATUS", "").startswith("1 avatar, "), ready)
 alive = [manager.hears("WATCHDOG=1") for _ in range(3)]
-claim("WATCHDOG=1 comes, and again", all(alive), daemon.said())
+claim("WATCHDOG=1 is sent repeatedly", all(alive), daemon.said())
 
 before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
 os.kill(daemon.process.pid, signal.SIGHUP)
 reloading = manager.hears("RELOADING=1")
 after = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-claim("SIGHUP brings RELOADING=1", reloading, daemon.said())
+claim("SIGHUP causes RELOADING=1", reloading, daemon.said())
 time_us = int(reloading.get("MONOTONIC_USEC", "-1"))
 claim("… with the time, in the same datagram", before <= time_us <= after, (before, time_us, after))
 claim("… and READY=1 after it", manager.hears("READY=1"), daemon.said())
 
 daemon.config.write_text(CONFIG.replace("base_url", "base_ulr"), "utf-8")
 os.kill(daemon.process.pid, signal.SIGHUP)
-claim("a bad config brings RELOADING=1 too", manager.hears("RELOADING=1"), daemon.said())
-claim("… and READY=1 after it: the old one stays", manager.hears("READY=1"), daemon.said())
-claim("… and the log says what is wrong", wait_for(lambda: "base_ulr" in daemon.said()), daemon.said())
+claim("an invalid config causes RELOADING=1, too", manager.hears("RELOADING=1"), daemon.said())
+claim("… and READY=1 after it: the previous config stays active", manager.hears("READY=1"), daemon.said())
+claim("… and the log names the problem", wait_for(lambda: "base_ulr" in daemon.said()), daemon.said())
 
 daemon.process.send_signal(signal.SIGTERM)
 stopping = manager.hears("STOPPING=1")
-claim("SIGTERM brings STOPPING=1", stopping, daemon.said())
-# It may come in the same datagram.
+claim("SIGTERM causes STOPPING=1", stopping, daemon.said())
+# It may be in the same datagram.
 more = stopping if "EXTEND_TIMEOUT_USEC" in stopping else manager.hears("STATUS=stopping")
-claim("… and asks for the time that it takes", int(more.get("EXTEND_TIMEOUT_USEC", "0")) > 10**6, more)
+claim("… and extends the timeout", int(more.get("EXTEND_TIMEOUT_USEC", "0")) > 10**6, more)
 claim("… and the exit status is 0", daemon.stop() == 0, daemon.said())
 
-# Another process's watchdog is none of our business.
+# The watchdog of another process is ignored.
 manager.heard.clear()
 daemon = Daemon(folder, CONFIG, **watched, WATCHDOG_PID="1")
 manager.hears("READY=1")
 daemon.process.send_signal(signal.SIGTERM)
 ended = manager.hears("STOPPING=1")
-claim("the watchdog of another process hears nothing", ended and "WATCHDOG=1" not in manager.heard)
+claim("the watchdog of another process gets no keep-alive", ended and "WATCHDOG=1" not in manager.heard)
 daemon.stop()
 end()

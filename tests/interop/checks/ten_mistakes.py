@@ -1,4 +1,4 @@
-"""A config with ten mistakes: `check` names all ten, each with its line, in one go."""
+"""A config with ten mistakes: one `check` names all ten, each with its line."""
 
 import re
 import sys
@@ -22,5 +22,5 @@ claim("… and counts them", "10 problems" in said, said)
 claim("… and exits with 2", checked.returncode == 2, checked.returncode)
 
 fixed = command("check", "--config", HERE / "fixtures" / "good.toml")
-claim("a good config exits with 0", fixed.returncode == 0, fixed.stdout + fixed.stderr)
+claim("a valid config exits with 0", fixed.returncode == 0, fixed.stdout + fixed.stderr)
 end()

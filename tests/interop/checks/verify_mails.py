@@ -32,15 +32,15 @@ for id, wanted in news["expected"].items():
     mail, kind = about[0], wanted["type"]
     raw = mail["data"].encode("latin-1")
     message = email.message_from_bytes(raw, policy=email.policy.default)
-    claim(f"{kind}: it came over TLS, with the login", mail["tls"] and mail["login"] == news["login"])
+    claim(f"{kind}: it was sent over TLS, with the login", mail["tls"] and mail["login"] == news["login"])
     envelope = (mail["from"], mail["to"])
     claim(f"{kind}: the envelope is right", envelope == (news["login"], [news["mailbox"]]), envelope)
     found = defects(message)
     claim(f"{kind}: the parser finds no defect", not found, found)
     addresses = (message["from"].addresses[0].addr_spec, message["to"].addresses[0].addr_spec)
-    claim(f"{kind}: its headers name writer and reader", addresses == (news["login"], news["mailbox"]))
+    claim(f"{kind}: its headers name sender and recipient", addresses == (news["login"], news["mailbox"]))
     claim(f"{kind}: it has a date", message["date"].datetime is not None)
-    claim(f"{kind}: it is marked as written by a machine",
+    claim(f"{kind}: it is marked as automatic",
           message["auto-submitted"] == "auto-generated", message["auto-submitted"])
     subject, plain, html = message["subject"], text_of(message, "plain"), text_of(message, "html")
     claim(f"{kind}: the subject names the avatar, undamaged", names[id] in subject, subject)
@@ -52,7 +52,7 @@ for id, wanted in news["expected"].items():
     longest = max(len(line) for line in raw.split(b"\r\n"))
     claim(f"{kind}: no line is longer than 998 bytes", longest <= 998, longest)
     claim(f"{kind}: every line ends in CRLF", raw.count(b"\n") == raw.count(b"\r\n") == raw.count(b"\r"))
-    claim(f"{kind}: it goes over the wire as ASCII", raw.isascii())
+    claim(f"{kind}: it is sent as ASCII", raw.isascii())
 
 for mail in news["conditions"]["mails"]:
     raw = mail["data"].encode("latin-1")
@@ -64,7 +64,7 @@ for mail in news["conditions"]["mails"]:
     claim("… and the condition", state == ("avatar.missing", "firing"), state)
     plain, html = text_of(message, "plain"), text_of(message, "html")
     claim("… and says what to do", "What to do" in plain and "What to do" in html, plain)
-    claim("… in lines that every server takes",
+    claim("… in lines that every server accepts",
           max(len(line) for line in raw.split(b"\r\n")) <= 998 and raw.isascii())
 
 ids = [email.message_from_string(mail["data"])["message-id"] for mail in mails]

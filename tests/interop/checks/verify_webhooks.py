@@ -40,7 +40,7 @@ for number, request in enumerate(requests, start=1):
           rejected(webhook, body, headers | {"webhook-id": "evt_0"}))
     stranger = Webhook("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
     claim(f"request {number}: another secret is rejected", rejected(stranger, body, headers))
-    claim(f"request {number} says that it is JSON",
+    claim(f"request {number} is declared as JSON",
           headers["content-type"].split(";")[0] == "application/json")
 
 for id, wanted in expected.items():
@@ -57,17 +57,17 @@ for id, wanted in expected.items():
 sent_away = [kept for kept in requests if news["sent_away"] in kept["body"]]
 ids = {kept["headers"]["webhook-id"] for kept in sent_away}
 bodies = {kept["body"] for kept in sent_away}
-claim("the message that was sent away came a second time", len(sent_away) == 2, len(sent_away))
+claim("the rejected message was sent again", len(sent_away) == 2, len(sent_away))
 claim("… under the same id", len(ids) == 1, ids)
 claim("… with the same bytes", len(bodies) == 1, bodies)
 ids = {kept["headers"]["webhook-id"] for kept in requests}
-claim("the three pieces of news have three ids", len(ids) == 3, ids)
+claim("the three events have three ids", len(ids) == 3, ids)
 
 for request in news["conditions"]["requests"]:
     event = webhook.verify(request["body"], request["headers"])
-    claim("a condition is signed too, and says its kind", event["type"] == "avatar.missing", event)
+    claim("a condition is signed, too, and has its type", event["type"] == "avatar.missing", event)
     data = event["data"]
-    claim("… that it begins, and for which avatar",
+    claim("… its state, and its avatar",
           (data["state"], data["avatar"]["id"]) == ("firing", news["gone"]), data)
     claim("… with an id of its own", request["headers"]["webhook-id"] not in ids)
 end()

@@ -1,7 +1,7 @@
-"""Logging in with a token: aiosmtpd, taught XOAUTH2 as its published description has it.
+"""Login with a token: aiosmtpd, with XOAUTH2 after its published description.
 
-The server wants STARTTLS first. A wrong token is answered as large providers do: with the reason
-as a challenge, and the refusal after the client's empty line.
+The server requires STARTTLS. It rejects a wrong token as large providers do: it sends the reason as a
+challenge, and the rejection after the empty line of the client.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ USER, TOKEN = "avatar-watch@example.com", "t0ken-from-a-program"
 
 
 class Provider:
-    """A mail server that takes a token and nothing else."""
+    """A mail server that accepts only a token."""
 
     def __init__(self, context):
         self.mails, self.attempts, self.answers = [], [], []
@@ -83,11 +83,11 @@ config.write_text(
 good = command("test", "good", "--config", config)
 claim("a token from a program logs in", good.returncode == 0, good.stdout + good.stderr)
 claim("… inside TLS", provider.attempts == [(f"user={USER}\x01auth=Bearer {TOKEN}\x01\x01", True)], provider.attempts)
-claim("… and the mail is taken", wait_for(lambda: provider.mails == [(True, ["studio@example.com"])]))
+claim("… and the mail is accepted", wait_for(lambda: provider.mails == [(True, ["studio@example.com"])]))
 bad = command("test", "bad", "--config", config)
 said = bad.stdout + bad.stderr
-claim("a wrong token is a refused login", bad.returncode == 1 and "at `auth` (535)" in said, said)
-claim("… after an empty answer to the reason", provider.answers == [b""], provider.answers)
+claim("a wrong token is a rejected login", bad.returncode == 1 and "at `auth` (535)" in said, said)
+claim("… after an empty reply to the reason", provider.answers == [b""], provider.answers)
 claim("… and no token is shown", "another-token" not in said and TOKEN not in good.stdout + good.stderr)
 claim("… and nothing was sent", len(provider.mails) == 1)
 end()

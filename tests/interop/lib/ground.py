@@ -1,7 +1,7 @@
-"""The ground that the checks stand on: claims, waits, and the daemon as a child process.
+"""The base of the checks: claims, waits, and the daemon as a child process.
 
-A claim is one line, `ok …` or `FAIL …`; `run` counts them. Nothing here sleeps and hopes: a
-wait polls for a fact until a limit, and a fact that does not come is a failed claim.
+A claim is one line, `ok …` or `FAIL …`; `run` counts them. A wait polls for a fact until a limit; a
+fact that does not become true is a failed claim.
 """
 
 import atexit
@@ -26,7 +26,7 @@ _folders = []
 
 
 def claim(text, holds, detail=""):
-    """Prints whether what `text` says is so; `detail` explains a failure."""
+    """Prints whether the claim `text` holds; `detail` explains a failure."""
     global _failed
     if holds:
         print(f"ok   {text}", flush=True)
@@ -44,7 +44,7 @@ def end():
 
 
 def wait_for(fact, limit_s=LIMIT_S):
-    """Asks until `fact()` is true, and gives what it gave last."""
+    """Calls `fact` until it is true, and returns its last result."""
     until = time.monotonic() + limit_s
     while not (found := fact()) and time.monotonic() < until:
         time.sleep(0.02)
@@ -52,7 +52,7 @@ def wait_for(fact, limit_s=LIMIT_S):
 
 
 def work_folder():
-    """A fresh folder that is gone when the check ends."""
+    """A new folder that is removed when the check ends."""
     folder = tempfile.TemporaryDirectory(prefix="avatar-watch-", ignore_cleanup_errors=True)
     _folders.append(folder)
     return Path(folder.name)
@@ -70,18 +70,18 @@ def _clean_up():
         if process.poll() is None:
             process.kill()
             process.wait()
-    # Only now, since they write there.
+    # After the processes, which write there.
     for folder in _folders:
         folder.cleanup()
 
 
 atexit.register(_clean_up)
-# Without this a SIGTERM would skip what was registered above.
+# Without this, SIGTERM would skip the clean-up.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
-def surroundings(**extra):
-    """Our environment, without what would steer the daemon elsewhere."""
+def environment(**extra):
+    """The environment, without variables that change the settings of the daemon."""
     steering = ("AVATAR_WATCH_", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "NOTIFY_SOCKET", "WATCHDOG_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(steering)}
     return kept | {"ARGIL_API_KEY": KEY, "NO_COLOR": "1"} | extra
@@ -91,7 +91,7 @@ def command(*arguments, **extra):
     """Runs the program to its end."""
     return subprocess.run(
         [BINARY, *map(str, arguments)],
-        env=surroundings(**extra),
+        env=environment(**extra),
         capture_output=True,
         text=True,
         timeout=LIMIT_S,
@@ -100,7 +100,7 @@ def command(*arguments, **extra):
 
 
 class Daemon:
-    """`avatar-watch run` in a folder, with the config that is given."""
+    """`avatar-watch run` in a folder, with a config."""
 
     def __init__(self, folder, config, **extra):
         self.folder = folder
@@ -115,7 +115,7 @@ class Daemon:
         with self.log.open("ab") as log:
             self.process = child(
                 [BINARY, "run", "--config", str(self.config)],
-                env=surroundings(**self.extra),
+                env=environment(**self.extra),
                 stderr=log,
                 stdout=log,
             )
@@ -124,19 +124,19 @@ class Daemon:
         return self.log.read_text(encoding="utf-8")
 
     def runs(self):
-        """Whether it got as far as its loops."""
+        """Whether its loops run."""
         return wait_for(lambda: "watching " in self.said() or self.process.poll() is not None) and (
             self.process.poll() is None
         )
 
     def stop(self):
-        """Asks it to stop; gives its exit status."""
+        """Stops it; returns its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout=LIMIT_S)
 
     def rows(self, query, *values):
-        """Asks its database, with a SQLite that is not its own."""
+        """Queries its database, with the SQLite of Python."""
         if not self.database.exists():
             return []
         try:
@@ -146,11 +146,11 @@ class Daemon:
             finally:
                 database.close()
         except sqlite3.OperationalError:
-            # The daemon is still making its tables.
+            # The daemon is still creating its tables.
             return []
 
     def status(self):
-        """What `status --json` says: each avatar by its id."""
+        """The avatars of `status --json`, by their ids."""
         shown = command("status", "--json", "--config", self.config)
         if shown.returncode != 0:
             return {}

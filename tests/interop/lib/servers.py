@@ -1,4 +1,4 @@
-"""The small HTTP servers that the checks bring: they answer, and print nothing of it."""
+"""Small HTTP servers for the checks, which log nothing."""
 
 import json
 import threading
@@ -27,6 +27,6 @@ class Quiet(BaseHTTPRequestHandler):
 
 
 def serve(server):
-    """Lets it serve beside the check, until the check ends."""
+    """Serves in a thread until the check ends."""
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server

@@ -1,4 +1,4 @@
-"""A stage for the page and the API: a fake Argil, a receiver, and a daemon between them."""
+"""The scene for the page and the API: a fake Argil, a receiver, and a daemon between them."""
 
 import threading
 from http.server import ThreadingHTTPServer
@@ -12,8 +12,8 @@ SECRET = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 
 
 class Stage:
-    """Avatars in the statuses given; the receiver takes everything, until `refuses` is set.
-    `web` is more of `[web]`, `extra` is more of the config."""
+    """Avatars with their statuses; the receiver accepts everything until `refuses` is set. `web` is
+    added to `[web]`, `extra` to the config."""
 
     def __init__(self, avatars, extra="", web=""):
         self.avatars = dict(avatars)
@@ -71,7 +71,7 @@ retry_schedule = ["0s", "100ms"]
         self.url = self.daemon.said().split(said)[1].split("`")[0].rstrip("/")
 
     def turn(self, avatar, status):
-        """Argil shows that status from now on."""
+        """Sets the status that the fake Argil returns."""
         self.avatars[avatar] = (self.avatars[avatar][0], status)
 
     def delivered(self, state, count=1):
