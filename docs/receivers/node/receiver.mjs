@@ -1,8 +1,8 @@
-// Receives the webhooks of avatar-watch: verifies, stores and answers messages, then processes them.
+// Receives the webhooks of avatar-watch: verifies, stores, answers, and processes afterwards.
 //
 // A message gets 204 once it is in the table `inbox`. Its id is unique there, so a repeat gets 204
-// and no second row. Messages are processed afterwards, from the table, each in one transaction that
-// also sets `done_at`. Whenever this program is killed, no message is lost, and none is processed
+// and no second row. Messages are processed afterwards, from the table, each in one transaction
+// that also sets `done_at`. Whenever this program is killed, no message is lost, and none is processed
 // twice.
 //
 // Environment: WEBHOOK_SECRETS (`whsec_…`; several, separated by blanks, during a rotation),

@@ -1,4 +1,4 @@
-"""Receives the webhooks of avatar-watch: verifies, stores and answers messages, then processes them.
+"""Receives the webhooks of avatar-watch: verifies, stores, answers, and processes afterwards.
 
 A message gets 204 once it is in the table `inbox`. Its id is unique there, so a repeat gets 204 and
 no second row. Messages are processed afterwards, from the table, each in one transaction that also
