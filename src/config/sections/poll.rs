@@ -76,12 +76,12 @@ fn settled_step(field: &Field<'_>) -> Option<SettledStep> {
     step.check_keys(&SETTLED_STEP);
     let every = step.required("every", "write the interval, such as `every = \"15s\"`", wait);
     let help = "write how long this step applies, such as `for = \"10m\"`; only the last step \
-        applies for ever";
+        has none";
     let lasts = step.required("for", help, wait);
     Some(SettledStep { every: every?, lasts: lasts? })
 }
 
-/// The last step, which applies for ever.
+/// The last step, which has no end.
 fn last_step(field: &Field<'_>) -> Option<Option<Duration>> {
     let step = field.table()?;
     step.check_keys(&SETTLED_STEP);
@@ -89,7 +89,7 @@ fn last_step(field: &Field<'_>) -> Option<Option<Duration>> {
     let every = step.required("every", help, wait_or_never);
     if let Some(lasts) = step.field("for") {
         return lasts.invalid(
-            "is set in the last step, which applies for ever",
+            "is set in the last step, which has none",
             "remove it, or add a step such as `{ every = \"1h\" }`",
         );
     }
