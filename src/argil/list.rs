@@ -25,9 +25,9 @@ pub struct AvatarList {
     /// The avatars, in the order of the list; no id twice.
     pub avatars: Vec<Avatar>,
     /// The ids of those that cannot be used, as far as they have one; none twice.
-    pub unclear: Vec<AvatarId>,
+    pub unreadable_ids: Vec<AvatarId>,
     /// How many elements cannot be used.
-    pub unusable: usize,
+    pub unreadable: usize,
 }
 
 /// Parses the body of a 200 as a list of avatars while it is received. Elements without an id or a
@@ -46,14 +46,14 @@ pub fn read_list(body: impl Read, mask: &Mask) -> Result<AvatarList, DecodeError
     let ListEntries { listed, count, .. } = read.map_err(|error| {
         too_large.take().unwrap_or_else(|| unusable(error, DecodeError::NotAList))
     })?;
-    let (mut avatars, mut unclear) = (Vec::new(), Vec::new());
+    let (mut avatars, mut unreadable_ids) = (Vec::new(), Vec::new());
     for listed in listed {
         match listed {
             ListEntry::Usable(avatar) => avatars.push(*avatar),
-            ListEntry::Unclear(id) => unclear.push(id),
+            ListEntry::Unclear(id) => unreadable_ids.push(id),
         }
     }
-    Ok(AvatarList { unusable: count - avatars.len(), avatars, unclear })
+    Ok(AvatarList { unreadable: count - avatars.len(), avatars, unreadable_ids })
 }
 
 /// An element of a list that has an id.
@@ -220,9 +220,9 @@ mod tests {
             prop_assert_eq!(&found, &read_list(slowly, &Mask::default()));
             let whole = serde_json::from_slice::<Vec<Value>>(&body);
             match (found, whole) {
-                (Ok(AvatarList { avatars, unclear, unusable }), Ok(whole)) => {
-                    prop_assert_eq!(avatars.len() + unusable, whole.len());
-                    prop_assert!(unclear.len() <= unusable);
+                (Ok(AvatarList { avatars, unreadable_ids, unreadable }), Ok(whole)) => {
+                    prop_assert_eq!(avatars.len() + unreadable, whole.len());
+                    prop_assert!(unreadable_ids.len() <= unreadable);
                     for avatar in avatars {
                         let id = avatar.id.as_str();
                         let same = |it: &&Value| it["id"].as_str() == Some(id);
@@ -275,12 +275,12 @@ mod tests {
         let piecemeal = read_list(BufReader::with_capacity(1, body.as_bytes()), &Mask::default());
         assert_eq!(whole, piecemeal, "for {body:.60}");
         let ids = |ids: Vec<AvatarId>| ids.iter().map(AvatarId::to_string).collect::<Vec<_>>();
-        let found = whole.map(|AvatarList { avatars, unclear, unusable }| {
-            (ids(avatars.into_iter().map(|it| it.id).collect()), ids(unclear), unusable)
+        let found = whole.map(|AvatarList { avatars, unreadable_ids, unreadable }| {
+            (ids(avatars.into_iter().map(|it| it.id).collect()), ids(unreadable_ids), unreadable)
         });
-        let expected = expected.map(|(avatars, unclear, unusable)| {
+        let expected = expected.map(|(avatars, unreadable_ids, unreadable)| {
             let texts = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
-            (texts(avatars), texts(unclear), unusable)
+            (texts(avatars), texts(unreadable_ids), unreadable)
         });
         assert_eq!(found, expected, "for {body:.60}");
     }

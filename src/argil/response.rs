@@ -81,9 +81,9 @@ pub fn classify_list(
         });
     }
     match list.unwrap_or(Err(DecodeError::Empty)) {
-        Ok(AvatarList { avatars, unclear, unusable }) => {
-            let page = page(answer, avatars.len() + unusable, mask);
-            ListObservation::Listed { avatars, unclear, unusable, page }
+        Ok(AvatarList { avatars, unreadable_ids, unreadable }) => {
+            let page = page(answer, avatars.len() + unreadable, mask);
+            ListObservation::Listed { avatars, unreadable_ids, unreadable, page }
         }
         Err(unusable) => {
             let reason = unusable.to_string();

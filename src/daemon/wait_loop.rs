@@ -22,7 +22,7 @@ use crate::daemon::runtime_config::AccountRuntime;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
-use crate::domain::polling::circuit_breaker::{ApiSignal, BreakerBackoff};
+use crate::domain::polling::circuit_breaker::{BreakerBackoff, KeySignal};
 use crate::domain::polling::connectivity::AccountConnectivity;
 use crate::domain::polling::interval::PollIntervals;
 use crate::domain::polling::observation::Observation;
@@ -147,10 +147,10 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
     /// earlier.
     fn launch(&mut self) -> Option<Monotonic> {
         let now = self.clock.monotonic();
-        for id in self.schedule.take(now) {
-            self.queue.ready(id, Priority::High, now);
+        for id in self.schedule.take_due(now) {
+            self.queue.enqueue(id, Priority::High, now);
         }
-        let next = self.schedule.next();
+        let next = self.schedule.next_due_at();
         self.queue.charge_reconnects(self.request.runtime.source.reconnects());
         loop {
             match self.queue.next_action(now, self.request.runtime.max_concurrency) {
@@ -173,10 +173,10 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
         self.queue.in_flight = self.queue.in_flight.saturating_sub(1);
         let (now, monotonic, random) =
             (self.clock.now(), self.clock.monotonic(), self.rng.next_bits());
-        let api_signal = ApiSignal::from(&seen);
+        let key_signal = KeySignal::from(&seen);
         let breaker = std::mem::take(&mut self.queue.breaker);
         self.queue.breaker =
-            breaker.observe(api_signal, monotonic, &self.request.breaker_backoff, random);
+            breaker.observe(key_signal, monotonic, &self.request.breaker_backoff, random);
         let Some(avatar_wait) = self.waits.get_mut(id) else { return };
         let reason = seen.reason().map(str::to_owned);
         let intervals = &self.request.intervals;
@@ -190,7 +190,7 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
         let verdict = match avatar_wait.observe(seen, now, &policy, random) {
             Ok(verdict) => Some(verdict),
             Err(wait) => {
-                let begin = if api_signal == ApiSignal::Success { asked_at } else { monotonic };
+                let begin = if key_signal == KeySignal::Success { asked_at } else { monotonic };
                 self.schedule.set(id.clone(), begin, wait);
                 None
             }
@@ -202,7 +202,7 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
         if self.reported.insert(id.clone(), report.clone()).as_ref() != Some(&report) {
             self.send(report).await;
         }
-        if let (ApiSignal::Unauthorized, Some(verdict)) = (api_signal, verdict) {
+        if let (KeySignal::Unauthorized, Some(verdict)) = (key_signal, verdict) {
             // The key is refused, so the other avatars need no poll.
             let others: BTreeMap<AvatarId, AvatarWait> = self.waits.drain().collect();
             for avatar_wait in others.into_values() {

@@ -89,7 +89,7 @@ fn last_step(field: &Field<'_>) -> Option<Option<Duration>> {
     let every = step.required("every", help, wait_or_never);
     if let Some(lasts) = step.field("for") {
         return lasts.invalid(
-            "is set in the last step, which has none",
+            "is not allowed in the last step",
             "remove it, or add a step such as `{ every = \"1h\" }`",
         );
     }

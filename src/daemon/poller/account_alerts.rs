@@ -14,15 +14,15 @@ use crate::domain::account::AccountName;
 use crate::domain::condition::{Condition, ConditionSubject, Phase};
 use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::id::EventId;
-use crate::domain::polling::circuit_breaker::ApiSignal;
-use crate::domain::polling::connectivity::{ConnectivityChange, PollSignal};
+use crate::domain::polling::circuit_breaker::KeySignal;
+use crate::domain::polling::connectivity::{AccountSignal, ConnectivityChange};
 use crate::domain::time::monotonic::Monotonic;
 use crate::store::error::{Recovery, StoreError};
 
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// Publishes one event for each account that became unavailable or recovered, regardless of how
     /// many avatars it has.
-    pub(in crate::daemon) async fn report_connectivity(&mut self) -> Result<(), StoreError> {
+    pub(in crate::daemon) async fn publish_account_events(&mut self) -> Result<(), StoreError> {
         let monotonic = self.context.clock.monotonic();
         let changes: Vec<(AccountName, ConnectivityChange)> = self
             .queues
@@ -31,7 +31,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 let unavailable_after = self.config.accounts.get(name)?.unavailable_after;
                 let change = queue.connectivity.evaluate(
                     monotonic,
-                    queue.breaker.is_unauthorized(),
+                    queue.breaker.is_refused(),
                     unavailable_after,
                 )?;
                 Some((name.clone(), change))
@@ -39,12 +39,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             .collect();
         for (name, change) in changes {
             self.tick();
-            self.report_account(&name, change).await?;
+            self.publish_account_event(&name, change).await?;
         }
         Ok(())
     }
 
-    async fn report_account(
+    async fn publish_account_event(
         &mut self,
         account: &AccountName,
         change: ConnectivityChange,
@@ -76,7 +76,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 if has_deliveries {
                     self.context.wakeup.notify();
                 }
-                self.report();
+                self.update_gauges();
                 Ok(())
             }
             Err(failure) if failure.next_step() == Recovery::Retry => {
@@ -89,66 +89,50 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
 }
 
 impl<C: Clock> AccountQueue<C> {
-    /// Logs how a response changed the circuit breaker.
+    /// Logs what a response changed about the circuit breaker, which it was applied to before.
     pub(in crate::daemon) fn log_breaker(
         &self,
         throttle: &LogThrottle,
         account: &AccountName,
-        poll_signal: &PollSignal,
+        signal: &AccountSignal,
         now: Monotonic,
     ) {
-        let kind = match poll_signal.signal {
-            ApiSignal::Unauthorized | ApiSignal::Forbidden { .. }
-                if self.breaker.is_unauthorized() =>
-            {
-                "refused"
+        let key = Key::Account(account.clone());
+        let (kind, problem) = match signal.key {
+            KeySignal::Unauthorized | KeySignal::Forbidden { .. } if self.breaker.is_refused() => {
+                ("refused", "refuses the key".to_owned())
             }
-            ApiSignal::WrongEndpoint => "misconfigured",
-            ApiSignal::Throttled { .. } => "throttled",
-            // A reload resets the breaker, so a recovery is logged even if the breaker was not
-            // half-open.
-            ApiSignal::Success if !self.breaker.is_half_open() => {
-                if let Resolution::Logged(emission) =
-                    throttle.resolve(&Key::Account(account.clone()), now)
-                {
+            KeySignal::WrongEndpoint => {
+                let reason = signal.outage.as_ref().map(|(_, reason)| reason.as_str());
+                let reason = reason.unwrap_or_default();
+                let text =
+                    format!("is not at `base_url` (redirect or invalid certificate: {reason})");
+                ("misconfigured", text)
+            }
+            KeySignal::Throttled { .. } => ("throttled", "limits the request rate".to_owned()),
+            // A reload resets the breaker, so this may be its first response and still a recovery.
+            KeySignal::Success if !self.breaker.is_tripped() => {
+                if let Resolution::Logged(emission) = throttle.resolve(&key, now) {
                     info!(
                         account = %account, suppressed = emission.suppressed(),
                         "API accepts the key of account `{account}` again {emission}");
                 }
                 return;
             }
-            ApiSignal::Success
-            | ApiSignal::Unauthorized
-            | ApiSignal::Forbidden { .. }
-            | ApiSignal::NoResponse => return,
+            KeySignal::Success
+            | KeySignal::Unauthorized
+            | KeySignal::Forbidden { .. }
+            | KeySignal::NoResponse => return,
         };
-        let key = Key::Account(account.clone());
         let Some(emission) = throttle.record(key, kind, now) else { return };
-        let suppressed = emission.suppressed();
         let blocked_for = self.breaker.retry_at().map(|until| until.since(now)).unwrap_or_default();
         let wait = humantime::format_duration(Duration::from_secs(blocked_for.as_secs()));
-        match poll_signal.signal {
-            ApiSignal::WrongEndpoint => {
-                let reason = poll_signal.outage.as_ref().map(|(_, reason)| reason.as_str());
-                let reason = reason.unwrap_or_default();
-                warn!(account = %account, suppressed, "API endpoint for account `{account}` is \
-                    misconfigured (redirect or invalid certificate); check `base_url`; next poll \
-                    in {wait}: {reason}");
-            }
-            ApiSignal::Throttled { .. } => {
-                warn!(account = %account, suppressed, "API limits the request rate of account \
-                    `{account}`; polling is paused for {wait}");
-            }
-            ApiSignal::Unauthorized
-            | ApiSignal::Forbidden { .. }
-            | ApiSignal::Success
-            | ApiSignal::NoResponse => {
-                warn!(account = %account, suppressed, "API refuses the key of account `{account}`; \
-                    polling is paused, next poll in {wait}");
-            }
-        }
+        warn!(
+            account = %account, suppressed = emission.suppressed(),
+            "API {problem}; polling with account `{account}` is paused for {wait}"
+        );
     }
 }
 
-/// Name of these events in the log.
+/// Name of the events `account.unavailable` in the log.
 const CONNECTIVITY: &str = "account events";

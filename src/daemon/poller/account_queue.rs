@@ -17,7 +17,7 @@ use crate::domain::polling::circuit_breaker::CircuitBreaker;
 use crate::domain::polling::connectivity::AccountConnectivity;
 use crate::domain::time::monotonic::Monotonic;
 
-/// State of the queue.
+/// The poll queue of one account.
 #[derive(Debug)]
 pub struct AccountQueue<C: Clock> {
     /// Blocks polling while the API refuses the key or limits the rate.
@@ -33,12 +33,13 @@ pub struct AccountQueue<C: Clock> {
     settled_limiter: RateLimiter<C>,
     settled_permit: bool,
     max_per_second: NonZeroU32,
-    deferred_tokens: u64,
+    /// Requests that were sent without a permit, and are still to be charged.
+    owed_tokens: u64,
     reconnects: u64,
     ready: Queue,
     settled: Queue,
     hinted: Queue,
-    served_hint: bool,
+    last_was_hint: bool,
     for_list: HashSet<AvatarId>,
 }
 
@@ -94,12 +95,12 @@ impl<C: Clock> AccountQueue<C> {
             settled_limiter: RateLimiter::new(settled_share(max_per_second), clock),
             settled_permit: false,
             max_per_second,
-            deferred_tokens: 0,
+            owed_tokens: 0,
             reconnects: 0,
             ready: Queue::default(),
             settled: Queue::default(),
             hinted: Queue::default(),
-            served_hint: false,
+            last_was_hint: false,
             for_list: HashSet::new(),
         }
     }
@@ -115,17 +116,17 @@ impl<C: Clock> AccountQueue<C> {
         }
     }
 
-    /// Charges the rate limiter for repeated requests; `reconnects` is the client's total.
-    pub fn charge_reconnects(&mut self, repeats: u64) {
+    /// Charges the rate limiter for repeated requests; `reconnects` is the total of the client.
+    pub fn charge_reconnects(&mut self, reconnects: u64) {
         // A new client counts from zero.
-        self.deferred_tokens += repeats.checked_sub(self.reconnects).unwrap_or(repeats);
-        self.reconnects = repeats;
+        self.owed_tokens += reconnects.checked_sub(self.reconnects).unwrap_or(reconnects);
+        self.reconnects = reconnects;
     }
 
     /// Enqueues an avatar for a poll of its own. A higher priority goes first, but does not starve
-    /// the others: each has a handicap, and whoever waited longer than that goes first. Among
+    /// the others: each priority has a handicap, which is added to the time that it is due. Among
     /// settled avatars, the younger outcome has the smaller handicap.
-    pub fn ready(&mut self, id: AvatarId, priority: Priority, now: Monotonic) {
+    pub fn enqueue(&mut self, id: AvatarId, priority: Priority, now: Monotonic) {
         self.for_list.remove(&id);
         match priority {
             Priority::High => self.ready.add(id, now),
@@ -139,12 +140,12 @@ impl<C: Clock> AccountQueue<C> {
 
     /// Enqueues an avatar because of a hint, in addition to its scheduled polls. Hints alternate
     /// with scheduled polls, so a flood of hints delays no avatar for long.
-    pub fn hint(&mut self, id: AvatarId, now: Monotonic) {
+    pub fn enqueue_hinted(&mut self, id: AvatarId, now: Monotonic) {
         self.hinted.add(id, now);
     }
 
     /// Enqueues an avatar for the next list poll.
-    pub fn ready_for_list(&mut self, id: AvatarId) {
+    pub fn enqueue_for_list(&mut self, id: AvatarId) {
         if !self.ready.holds(&id) && !self.settled.holds(&id) {
             self.for_list.insert(id);
         }
@@ -163,7 +164,7 @@ impl<C: Clock> AccountQueue<C> {
         std::mem::take(&mut self.for_list)
     }
 
-    /// Removes and returns all avatars that are ready.
+    /// Empties the queue. Returns the avatars that were due; hints are dropped.
     pub fn take_all(&mut self) -> Vec<AvatarId> {
         self.hinted = Queue::default();
         let [ready, settled] = [&mut self.ready, &mut self.settled].map(std::mem::take);
@@ -175,25 +176,24 @@ impl<C: Clock> AccountQueue<C> {
             .collect()
     }
 
-    /// Returns the next step at `now`. A returned poll counts as in flight from then on.
+    /// Returns the next step at `now`. A returned request counts as in flight from then on.
     pub fn next_action(&mut self, now: Monotonic, max_concurrency: usize) -> NextAction {
         let wants_list = self.list.wants(now, !self.for_list.is_empty());
         let settled_at = self.acquire_for_settled(now);
         if !wants_list && self.first_due().is_none() && self.hinted.first().is_none() {
             return NextAction::Wait(self.list.next_at().into_iter().chain(settled_at).min());
         }
-        if self.in_flight >= max_concurrency || (self.breaker.is_half_open() && self.in_flight > 0)
-        {
+        if self.in_flight >= max_concurrency || (self.breaker.is_tripped() && self.in_flight > 0) {
             return NextAction::Wait(None);
         }
         if !self.breaker.allows(now) {
             return NextAction::Wait(self.breaker.retry_at());
         }
-        while self.deferred_tokens > 0 {
+        while self.owed_tokens > 0 {
             if let Err(wait) = self.rate_limiter.try_acquire() {
                 return NextAction::Wait(Some(now.plus(wait)));
             }
-            self.deferred_tokens -= 1;
+            self.owed_tokens -= 1;
         }
         if let Err(wait) = self.rate_limiter.try_acquire() {
             return NextAction::Wait(Some(now.plus(wait)));
@@ -203,7 +203,7 @@ impl<C: Clock> AccountQueue<C> {
             self.list.begin();
             return NextAction::List;
         }
-        match self.next() {
+        match self.choose() {
             Some(id) => {
                 if self.settled.holds(&id) {
                     self.settled_permit = false;
@@ -217,16 +217,16 @@ impl<C: Clock> AccountQueue<C> {
 
     /// The next avatar to poll: the first scheduled or the first hinted one, depending on which has
     /// waited longer, but never two hints in a row while a scheduled one waits.
-    fn next(&mut self) -> Option<AvatarId> {
+    fn choose(&mut self) -> Option<AvatarId> {
         let (due, hinted) = (self.first_due(), self.hinted.first());
         let takes_hint = match (due, hinted) {
-            (Some((due, _)), Some((hinted, _))) => !self.served_hint && hinted <= due,
+            (Some((due, _)), Some((hinted, _))) => !self.last_was_hint && hinted <= due,
             (None, Some(_)) => true,
             (Some(_) | None, None) => false,
         };
         let chosen = if takes_hint { hinted } else { due };
         let chosen = chosen.map(|(_, id)| id.clone());
-        self.served_hint = takes_hint;
+        self.last_was_hint = takes_hint;
         chosen
     }
 

@@ -20,7 +20,7 @@ use crate::store::tables::watches::Checkpoint;
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// Stores the due times for the next start. Called after a commit, when the disk is awake
     /// anyway, and at most once per [`CHECKPOINT_EVERY`].
-    pub(in crate::daemon) fn note_checkpoint(&mut self, now: Monotonic) {
+    pub(in crate::daemon) fn checkpoint_if_due(&mut self, now: Monotonic) {
         if now.since(self.checkpoint_at) < CHECKPOINT_EVERY {
             return;
         }

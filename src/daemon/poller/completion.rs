@@ -16,15 +16,16 @@ use crate::daemon::poller::task::{DoneTask, TaskInfo, TaskResult};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::polling::circuit_breaker::ApiSignal;
-use crate::domain::polling::connectivity::PollSignal;
+use crate::domain::polling::circuit_breaker::KeySignal;
+use crate::domain::polling::connectivity::AccountSignal;
 use crate::domain::polling::poll_failure::FailureKind;
 use crate::domain::polling::watch::Watch;
 use crate::domain::time::monotonic::Monotonic;
 use crate::store::error::{Recovery, StoreError};
 
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
-    pub(in crate::daemon) fn release(&mut self, account: &AccountName) {
+    /// Ends a request in flight of an account.
+    pub(in crate::daemon) fn release_slot(&mut self, account: &AccountName) {
         if let Some(queue) = self.queues.get_mut(account) {
             queue.in_flight = queue.in_flight.saturating_sub(1);
         }
@@ -46,7 +47,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     ) -> Result<(), StoreError> {
         let TaskInfo { avatar, account, stale, .. } = info;
         if let Some(account) = &account {
-            self.release(account);
+            self.release_slot(account);
         }
         match (result, avatar, account) {
             (Ok(TaskResult::Polled(polled)), _, account) => {
@@ -54,8 +55,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             }
             (Ok(TaskResult::Listed(..)), _, Some(account)) if stale.load(Ordering::Relaxed) => {
                 // The list is discarded; the avatars wait for the next one.
-                let now = self.context.clock.monotonic();
-                self.queues.get_mut(&account).into_iter().for_each(|queue| queue.list.end(now));
+                self.end_list(&account);
                 Ok(())
             }
             (Ok(TaskResult::Listed(listing, asked_at)), _, Some(account)) => {
@@ -70,36 +70,43 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             (Ok(TaskResult::Reloaded(Err(failure))), Some(id), _)
                 if failure.next_step() == Recovery::Retry =>
             {
-                self.reload(id);
+                self.reload_watch(id);
                 Ok(())
             }
             (Ok(TaskResult::Reloaded(Err(failure))), ..) => Err(failure),
             (Ok(TaskResult::Listed(..) | TaskResult::Cancelled), ..) => Ok(()),
             (Err(_), Some(id), _) => {
                 error!(avatar.id = %id, "polling avatar `{id}` panicked: this is a bug");
-                self.reload(id);
+                self.reload_watch(id);
                 Ok(())
             }
             (Err(_), None, account) => {
                 error!("a list poll panicked: this is a bug");
-                let now = self.context.clock.monotonic();
-                let queue = account.and_then(|account| self.queues.get_mut(&account));
-                queue.into_iter().for_each(|queue| queue.list.end(now));
+                if let Some(account) = account {
+                    self.end_list(&account);
+                }
                 Ok(())
             }
         }
     }
 
-    /// Applies the result of a poll or of a retried write.
+    fn end_list(&mut self, account: &AccountName) {
+        let now = self.context.clock.monotonic();
+        if let Some(queue) = self.queues.get_mut(account) {
+            queue.list.end(now);
+        }
+    }
+
+    /// Applies the result of a poll or of a write.
     pub(in crate::daemon) async fn on_poll_result(
         &mut self,
         polled: PollResult,
         account: Option<&AccountName>,
     ) -> Result<(), StoreError> {
         let now = self.context.clock.monotonic();
-        let answered = polled.signal.as_ref().is_none_or(|it| it.signal == ApiSignal::Success);
-        if let (Some(poll_signal), Some(account)) = (&polled.signal, account) {
-            self.record_signal(account, poll_signal);
+        let answered = polled.signal.as_ref().is_none_or(|it| it.key == KeySignal::Success);
+        if let (Some(account_signal), Some(account)) = (&polled.signal, account) {
+            self.record_signal(account, account_signal);
         }
         if let Some((pending, failure)) = polled.pending_write {
             if failure.next_step() == Recovery::Fail {
@@ -117,8 +124,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let begin = if answered { polled.asked_at } else { now };
         self.reschedule(polled.watch, begin, polled.next_poll_in);
         if polled.changed {
-            self.report();
-            self.note_checkpoint(now);
+            self.update_gauges();
+            self.checkpoint_if_due(now);
         }
         Ok(())
     }
@@ -127,21 +134,21 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     pub(in crate::daemon) fn record_signal(
         &mut self,
         account: &AccountName,
-        poll_signal: &PollSignal,
+        account_signal: &AccountSignal,
     ) {
         let (now, monotonic) = (self.context.clock.now(), self.context.clock.monotonic());
         let random = self.context.rng.next_bits();
         let Some(queue) = self.queues.get_mut(account) else { return };
-        let was_closed = !queue.breaker.is_half_open();
+        let was_tripped = queue.breaker.is_tripped();
         let breaker = std::mem::take(&mut queue.breaker);
         queue.breaker =
-            breaker.observe(poll_signal.signal, monotonic, &self.config.breaker_backoff, random);
-        queue.connectivity.record(poll_signal, now, monotonic);
-        if poll_signal.outage.is_none() {
+            breaker.observe(account_signal.key, monotonic, &self.config.breaker_backoff, random);
+        queue.connectivity.record(account_signal, now, monotonic);
+        if account_signal.outage.is_none() {
             self.context.last_seen.record_success(account, now, monotonic);
         }
-        let recovered = !was_closed && !queue.breaker.is_half_open();
-        queue.log_breaker(&self.context.throttle, account, poll_signal, monotonic);
+        let recovered = was_tripped && !queue.breaker.is_tripped();
+        queue.log_breaker(&self.context.throttle, account, account_signal, monotonic);
         if recovered {
             self.expedite_denied(account, monotonic);
         }
@@ -184,7 +191,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
 
     /// Reloads an avatar from the store after a task panicked. Delayed by [`PANIC_DELAY`], so that
     /// repeated panics cannot form a busy loop.
-    fn reload(&mut self, id: AvatarId) {
+    fn reload_watch(&mut self, id: AvatarId) {
         let task_info = TaskInfo { avatar: Some(id.clone()), ..TaskInfo::default() };
         let (store, clock) = (self.context.store.clone(), self.context.clock.clone());
         let cancel = self.cancel.clone();

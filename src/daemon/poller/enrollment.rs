@@ -24,13 +24,13 @@ use crate::store::tables::accounts::AccountState;
 
 /// What the store contains about the accounts and avatars of a config.
 #[derive(Debug)]
-pub(in crate::daemon) struct StartupState {
+pub(in crate::daemon) struct StoredState {
     /// State of each account.
     pub(in crate::daemon) account_states: BTreeMap<AccountName, AccountState>,
     /// All avatars to watch, including discovered ones.
     pub(in crate::daemon) watched: HashMap<AvatarId, Arc<WatchedAvatar>>,
     /// The watches of avatars that the poller does not hold yet.
-    pub(in crate::daemon) unknown: Vec<Watch>,
+    pub(in crate::daemon) unloaded: Vec<Watch>,
 }
 
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
@@ -41,7 +41,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     pub(in crate::daemon) async fn load_state(
         &self,
         config: &RuntimeConfig<S, N>,
-    ) -> Result<StartupState, StoreError> {
+    ) -> Result<StoredState, StoreError> {
         let mut account_states = BTreeMap::new();
         let mut watched = config.avatars.clone();
         for name in config.accounts.keys() {
@@ -58,10 +58,10 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let in_flight: HashSet<&AvatarId> =
             self.tasks.infos().filter_map(|task_info| task_info.avatar.as_ref()).collect();
         let known = |id: &AvatarId| self.idle.contains(id) || in_flight.contains(id);
-        let mut unknown: Vec<AvatarId> = watched.keys().filter(|id| !known(id)).cloned().collect();
-        unknown.sort();
-        let unknown = self.context.store.watches(unknown).await?;
-        Ok(StartupState { account_states, watched, unknown })
+        let mut ids: Vec<AvatarId> = watched.keys().filter(|id| !known(id)).cloned().collect();
+        ids.sort();
+        let unloaded = self.context.store.watches(ids).await?;
+        Ok(StoredState { account_states, watched, unloaded })
     }
 
     /// Creates a queue for each account of the config, and removes the others.
@@ -91,7 +91,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     }
 
     /// Schedules every watched avatar for when it is due.
-    pub(in crate::daemon) async fn enqueue_initial(
+    pub(in crate::daemon) async fn schedule_initial(
         &mut self,
         watches: Vec<Watch>,
     ) -> Result<(), StoreError> {
@@ -111,7 +111,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         for (account, watches) in due_now {
             self.spread(&account, watches, now, monotonic);
         }
-        self.report();
+        self.update_gauges();
         Ok(())
     }
 
@@ -147,8 +147,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let Some(account) = self.config.accounts.get(account) else { return };
         let per_second = u64::from(account.max_per_second.get());
         let rank = |watch: &Watch| {
-            let usual = Priority::of(self.watched.status_and_age(watch, now)) != Priority::High;
-            (usual, watch.observed.as_ref().map(|observed| observed.last_seen_at), watch.id.clone())
+            let is_urgent = Priority::of(self.watched.status_and_age(watch, now)) == Priority::High;
+            (
+                !is_urgent,
+                watch.observed.as_ref().map(|observed| observed.last_seen_at),
+                watch.id.clone(),
+            )
         };
         watches.sort_by_cached_key(rank);
         for (number, watch) in (0u64..).zip(watches) {
@@ -166,14 +170,14 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         &mut self,
         config: Arc<RuntimeConfig<S, N>>,
     ) -> Result<(), StoreError> {
-        let StartupState { account_states, watched, unknown } = self.load_state(&config).await?;
-        let asked_by = std::mem::replace(&mut self.config, config);
+        let StoredState { account_states, watched, unloaded } = self.load_state(&config).await?;
+        let old_config = std::mem::replace(&mut self.config, config);
         let (now, monotonic) = (self.context.clock.now(), self.context.clock.monotonic());
         let ready: HashSet<AvatarId> =
             self.queues.values_mut().flat_map(AccountQueue::take_all).collect();
         let before = self.watched.replace(watched);
         self.create_queues(account_states);
-        self.unwatch(&asked_by);
+        self.mark_stale_requests(&old_config);
         for id in before.keys() {
             if !self.watched.contains(id) && self.idle.get(id).is_some() {
                 self.forget(id);
@@ -182,32 +186,32 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let idle: Vec<AvatarId> = self.idle.watches().map(|watch| watch.id.clone()).collect();
         for id in idle {
             let Some(watch) = self.idle.get(&id) else { continue };
-            let well = watch.failure.is_none() && watch.streak.polls == 0;
             let moved = before.get(&id).map(|old| &old.account)
                 != self.watched.get(&id).map(|new| &new.account);
-            let wait = if ready.contains(&id) || moved || !well || watch.observed.is_none() {
-                Some(Duration::ZERO)
-            } else {
-                self.usual_delay(watch, now)
-            };
+            let wait =
+                if ready.contains(&id) || moved || watch.is_failing() || watch.observed.is_none() {
+                    Some(Duration::ZERO)
+                } else {
+                    self.usual_delay(watch, now)
+                };
             match wait {
                 Some(wait) => self.idle.expedite(&id, monotonic, wait),
                 None => self.idle.unschedule(&id),
             }
         }
-        for watch in unknown {
+        for watch in unloaded {
             self.reschedule(watch, monotonic, Some(Duration::ZERO));
         }
-        self.report();
+        self.update_gauges();
         Ok(())
     }
 
     /// Marks requests in flight as stale if they use a key that their account no longer has, or if
     /// their avatar moved to another account.
-    fn unwatch(&self, asked_by: &RuntimeConfig<S, N>) {
+    fn mark_stale_requests(&self, old_config: &RuntimeConfig<S, N>) {
         for task_info in self.tasks.infos() {
             let Some(name) = &task_info.account else { continue };
-            let (old, new) = (asked_by.accounts.get(name), self.config.accounts.get(name));
+            let (old, new) = (old_config.accounts.get(name), self.config.accounts.get(name));
             let same_key = match (old, new) {
                 (Some(old), Some(new)) => Arc::ptr_eq(&old.source, &new.source),
                 (Some(_) | None, _) => false,

@@ -9,12 +9,11 @@ use crate::daemon::poller::schedule::Schedule;
 use crate::domain::avatar::AvatarId;
 use crate::domain::time::monotonic::Monotonic;
 
-/// Hints that were not followed by a poll yet.
+/// Hints that were not followed by a poll yet, and when each avatar was last polled singly.
 #[derive(Debug, Default)]
 pub(in crate::daemon) struct HintedAvatars {
     pending: HashSet<AvatarId>,
     schedule: Schedule,
-    /// When each avatar was last polled singly.
     polled_at: HashMap<AvatarId, Monotonic>,
 }
 
@@ -35,13 +34,13 @@ impl HintedAvatars {
     }
 
     /// Removes and returns the avatars that are due.
-    pub(in crate::daemon) fn take(&mut self, now: Monotonic) -> Vec<AvatarId> {
-        self.schedule.take(now)
+    pub(in crate::daemon) fn take_due(&mut self, now: Monotonic) -> Vec<AvatarId> {
+        self.schedule.take_due(now)
     }
 
     /// When the first avatar is due.
-    pub(in crate::daemon) fn next(&self) -> Option<Monotonic> {
-        self.schedule.next()
+    pub(in crate::daemon) fn next_due_at(&self) -> Option<Monotonic> {
+        self.schedule.next_due_at()
     }
 
     /// Records the start of a poll, which satisfies the hints so far.

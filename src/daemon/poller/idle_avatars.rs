@@ -61,8 +61,9 @@ impl IdleAvatars {
         self.add(watch, now, Some(wait));
     }
 
-    /// What to do with an avatar that is due; `None` if it is not idle.
-    pub(in crate::daemon) fn due(&mut self, id: &AvatarId) -> Option<DueAvatar<'_>> {
+    /// What to do with an avatar that is due; `None` if it is not idle. A pending write is removed
+    /// together with its avatar.
+    pub(in crate::daemon) fn take_action(&mut self, id: &AvatarId) -> Option<DueAvatar<'_>> {
         if let Some(pending) = self.pending_writes.remove(id) {
             self.remove_watch(id);
             return Some(DueAvatar::Write(pending));
@@ -93,9 +94,14 @@ impl IdleAvatars {
         self.watches.get(id).filter(|_| !self.pending_writes.contains_key(id))
     }
 
-    /// Whether no task works on the avatar.
+    /// Whether no task works on the avatar, with a pending write or without.
     pub(in crate::daemon) fn contains(&self, id: &AvatarId) -> bool {
         self.watches.contains_key(id)
+    }
+
+    /// Whether an observation of the avatar is to be written again.
+    pub(in crate::daemon) fn has_pending_write(&self, id: &AvatarId) -> bool {
+        self.pending_writes.contains_key(id)
     }
 
     /// The watches of all idle avatars.
@@ -105,17 +111,17 @@ impl IdleAvatars {
 
     /// When an avatar is due.
     pub(in crate::daemon) fn due_at(&self, id: &AvatarId) -> Option<Monotonic> {
-        self.schedule.at(id)
+        self.schedule.due_at(id)
     }
 
     /// When the first avatar is due.
     pub(in crate::daemon) fn next_due_at(&self) -> Option<Monotonic> {
-        self.schedule.next()
+        self.schedule.next_due_at()
     }
 
     /// Removes from the schedule, and returns, the avatars that are due at `now`.
     pub(in crate::daemon) fn take_due(&mut self, now: Monotonic) -> Vec<AvatarId> {
-        self.schedule.take(now)
+        self.schedule.take_due(now)
     }
 
     /// Makes an avatar due no later than `wait` after `now`.
@@ -129,12 +135,12 @@ impl IdleAvatars {
     }
 
     /// Number of idle avatars in training.
-    pub(in crate::daemon) fn training(&self) -> usize {
+    pub(in crate::daemon) fn training_count(&self) -> usize {
         self.training
     }
 
-    /// Number of idle avatars that the last poll could not read.
-    pub(in crate::daemon) fn failing(&self) -> usize {
+    /// Number of idle avatars with a failure.
+    pub(in crate::daemon) fn failing_count(&self) -> usize {
         self.failing
     }
 

@@ -13,8 +13,8 @@ use crate::daemon::poller::Poller;
 use crate::daemon::poller::account_queue::Priority;
 use crate::daemon::poller::list_state::Completeness;
 use crate::daemon::poller::poll::{
-    Evaluation, PendingWrite, PollInput, PollResult, enroll, evaluate, log_write_failed,
-    log_write_recovered, write, write_baseline,
+    Evaluation, PendingWrite, PollInput, enroll, evaluate, log_write_failed, log_write_recovered,
+    write, write_baseline,
 };
 use crate::daemon::poller::task::{TaskInfo, TaskResult};
 use crate::daemon::poller::watch_list::normalized_id;
@@ -22,8 +22,8 @@ use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::daemon::runtime_config::{Strategy, WatchedAvatar};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::{Avatar, AvatarId};
-use crate::domain::polling::circuit_breaker::ApiSignal;
-use crate::domain::polling::connectivity::PollSignal;
+use crate::domain::polling::circuit_breaker::KeySignal;
+use crate::domain::polling::connectivity::AccountSignal;
 use crate::domain::polling::list_observation::ListObservation;
 use crate::domain::polling::observation::{Denial, Observation, PollError};
 use crate::domain::polling::watch::Watch;
@@ -41,12 +41,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let now = self.context.clock.monotonic();
         let Some(queue) = self.queues.get_mut(account) else { return Ok(()) };
         queue.list.end(now);
-        let whole = matches!(listing, ListObservation::Listed { .. });
-        self.context.metrics.record_list(account, whole, now.since(asked_at));
+        let succeeded = matches!(listing, ListObservation::Listed { .. });
+        self.context.metrics.record_list(account, succeeded, now.since(asked_at));
         let waiting = queue.take_for_list();
         match listing {
             ListObservation::Failed(seen) => {
-                self.record_signal(account, &PollSignal::from(&seen));
+                self.record_signal(account, &AccountSignal::from(&seen));
                 if is_about_the_list(&seen) {
                     self.suspend_list(account, &seen, waiting, now);
                     return Ok(());
@@ -57,18 +57,23 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 }
                 Ok(())
             }
-            ListObservation::Listed { avatars, unclear, unusable, page } => {
+            ListObservation::Listed { avatars, unreadable_ids, unreadable, page } => {
                 self.record_signal(
                     account,
-                    &PollSignal { signal: ApiSignal::Success, outage: None },
+                    &AccountSignal { key: KeySignal::Success, outage: None },
                 );
-                self.log_unusable(account, unusable);
-                let completeness = self.measure(account, &avatars, page);
-                let (unknown, seen) = self.process_list(account, avatars, asked_at);
-                let unconfirmed = waiting.iter().filter(|id| !seen.contains(*id));
+                self.log_unreadable(account, unreadable);
+                let completeness = self.record_completeness(account, &avatars, page);
+                let (avatars, handled) = self.process_list(account, avatars, asked_at);
+                let unconfirmed = waiting.iter().filter(|id| !handled.contains(*id));
                 unconfirmed.for_each(|id| self.poll_singly(id, Priority::Normal));
-                self.discover(account, Discovered { unknown, unclear }, &completeness, asked_at)
-                    .await
+                self.discover(
+                    account,
+                    Unwatched { avatars, unreadable_ids },
+                    &completeness,
+                    asked_at,
+                )
+                .await
             }
         }
     }
@@ -93,10 +98,10 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         waiting.iter().for_each(|id| self.poll_singly(id, Priority::Normal));
     }
 
-    fn log_unusable(&mut self, account: &AccountName, unusable: usize) {
+    fn log_unreadable(&mut self, account: &AccountName, unreadable: usize) {
         let Some(queue) = self.queues.get_mut(account) else { return };
-        if queue.list.note_unusable(unusable) && unusable > 0 {
-            warn!(account = %account, "list of account `{account}` has {unusable} unreadable \
+        if queue.list.note_unreadable(unreadable) && unreadable > 0 {
+            warn!(account = %account, "list of account `{account}` has {unreadable} unreadable \
                 elements; watched avatars among them are polled singly");
         }
     }
@@ -110,12 +115,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let now = self.context.clock.monotonic();
         if let Some(queue) = self.queues.get_mut(&watched_avatar.account) {
             self.idle.unschedule(id);
-            queue.ready(id.clone(), priority, now);
+            queue.enqueue(id.clone(), priority, now);
         }
     }
 
     /// Records the length of the list and the avatars absent from it; returns its completeness.
-    fn measure(
+    fn record_completeness(
         &mut self,
         account: &AccountName,
         avatars: &[Avatar],
@@ -134,7 +139,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             queue.list.expedite(now.plus(RELIST));
         }
         let completeness = queue.list.record(avatars.len(), page, absent);
-        if let Some(doubt) = queue.list.doubt(&completeness) {
+        if let Some(doubt) = queue.list.take_unlogged_doubt(&completeness) {
             warn!(account = %account, "list of account `{account}` is treated as one page of a \
                 longer one ({doubt}); absent avatars are polled singly");
         }
@@ -150,21 +155,20 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         avatars: Vec<Avatar>,
         asked_at: Monotonic,
     ) -> (Vec<Avatar>, HashSet<AvatarId>) {
-        let (mut unknown, mut seen) = (Vec::new(), HashSet::new());
+        let (mut unwatched, mut handled) = (Vec::new(), HashSet::new());
         for avatar in avatars {
             let Some(id) = self.watched.resolve(&avatar.id).cloned() else {
-                unknown.push(avatar);
+                unwatched.push(avatar);
                 continue;
             };
             let ours = self.watched.get(&id).is_some_and(|it| it.account == *account);
             let (true, Some(watch)) = (ours, self.idle.get(&id)) else { continue };
-            let asked_since = self.hinted.polled_since(&id, asked_at);
-            let unsure = watch.failure.is_some() || watch.streak.polls > 0;
-            if asked_since || unsure {
-                // The last single poll is newer, or about to be confirmed.
+            let polled_since = self.hinted.polled_since(&id, asked_at);
+            if polled_since || watch.is_failing() {
+                // The last single poll is newer, or its failure is about to be confirmed.
                 continue;
             }
-            seen.insert(id.clone());
+            handled.insert(id.clone());
             if self.is_unchanged(&id, watch, &avatar) {
                 let avatar = Avatar { id: id.clone(), ..avatar };
                 self.observe(&id, Observation::Seen(Box::new(avatar)), asked_at);
@@ -172,7 +176,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 self.poll_singly(&id, Priority::High);
             }
         }
-        (unknown, seen)
+        (unwatched, handled)
     }
 
     /// Whether the listed status equals the known one.
@@ -211,101 +215,113 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     async fn discover(
         &mut self,
         account: &AccountName,
-        found: Discovered,
+        found: Unwatched,
         completeness: &Completeness,
         asked_at: Monotonic,
     ) -> Result<(), StoreError> {
-        let Some(watched_avatar) = self.config.discovered(account) else { return Ok(()) };
-        let Some(queue) = self.queues.get(account) else { return Ok(()) };
-        let known = queue.list.is_known();
-        let is_new = match completeness {
-            Completeness::Complete => known,
-            Completeness::Partial(_) => false,
-            // The next list shows whether they are new.
-            Completeness::Shrunk(_) => return Ok(()),
-        };
-        let first = *completeness == Completeness::Complete && !known;
-        let watched_avatar = Arc::new(watched_avatar);
-        // The first list also enrolls avatars with unreadable elements, since they exist.
-        let unclear = if first { found.unclear } else { Vec::new() };
-        let unclear = unclear.into_iter().filter(|id| self.watched.resolve(id).is_none());
-        let unclear: Vec<AvatarId> = unclear.collect();
-        let (unknown, unclear) = self.within_bounds(account, found.unknown, unclear, first);
-        let evaluated =
-            self.evaluate_discovered(unknown, unclear, &watched_avatar, is_new, asked_at);
-        let found = match evaluated.await {
-            Ok(found) => found,
-            Err(failure) if failure.next_step() == Recovery::Retry => {
-                log_write_failed(&self.context, LISTS, &failure);
-                return Ok(());
-            }
-            Err(failure) => return Err(failure),
-        };
-        if !first {
-            for (id, pending) in found {
-                info!(avatar.id = %id, "discovered avatar `{id}` in the list of account \
-                    `{account}`; watching it");
-                self.watched.discover(&id, &watched_avatar);
-                self.spawn_write(id, pending, asked_at);
-            }
+        let Some(watched_avatar) = self.config.discovered(account).map(Arc::new) else {
             return Ok(());
-        }
-        let ids: Vec<AvatarId> = found.keys().cloned().collect();
-        let baseline = found.into_values().collect();
-        match write_baseline(&self.context, baseline, account, asked_at).await {
-            Ok(polls) => {
-                let count = ids.len();
-                log_write_recovered(&self.context, LISTS);
-                info!(account = %account, "discovered {count} avatars in the first list of account \
-                    `{account}`; watching them");
-                ids.iter().for_each(|id| self.watched.discover(id, &watched_avatar));
-                if let Some(queue) = self.queues.get_mut(account) {
-                    queue.list.know();
-                }
-                for polled in polls {
-                    let PollResult { watch, next_poll_in, .. } = polled;
-                    self.reschedule(watch, asked_at, next_poll_in);
-                }
-                self.report();
-                Ok(())
+        };
+        let Some(was_listed) = self.queues.get(account).map(|queue| queue.list.was_listed()) else {
+            return Ok(());
+        };
+        let done = match completeness {
+            Completeness::Complete if !was_listed => {
+                self.enroll_baseline(account, found, watched_avatar, asked_at).await
             }
+            Completeness::Complete | Completeness::Partial(_) => {
+                let is_new = *completeness == Completeness::Complete;
+                self.enroll_later(account, found.avatars, watched_avatar, is_new, asked_at).await
+            }
+            // The next list shows whether they are new.
+            Completeness::Shrunk(_) => Ok(()),
+        };
+        match done {
             Err(failure) if failure.next_step() == Recovery::Retry => {
-                log_write_failed(&self.context, LISTS, &failure);
+                log_write_failed(&self.context, DISCOVERED, &failure);
                 Ok(())
             }
-            Err(failure) => Err(failure),
+            done => done,
         }
     }
 
-    /// Limits how many avatars are enrolled: [`DISCOVERED_MAX`] in all, [`DISCOVERED_AT_ONCE`] for
-    /// each list after the first. A list is untrusted input, and every watched avatar uses memory.
-    fn within_bounds(
-        &self,
+    /// Enrolls the avatars of the first complete list, all or none. Those with an unreadable element
+    /// are among them, since they exist.
+    async fn enroll_baseline(
+        &mut self,
         account: &AccountName,
-        mut unknown: Vec<Avatar>,
-        mut unclear: Vec<AvatarId>,
-        first: bool,
-    ) -> (Vec<Avatar>, Vec<AvatarId>) {
-        let discovered = self.watched.discovered_len();
+        found: Unwatched,
+        watched_avatar: Arc<WatchedAvatar>,
+        asked_at: Monotonic,
+    ) -> Result<(), StoreError> {
+        let Unwatched { mut avatars, mut unreadable_ids } = found;
+        unreadable_ids.retain(|id| self.watched.resolve(id).is_none());
+        let room = self.room_for_discovered(account, avatars.len() + unreadable_ids.len());
+        avatars.truncate(room);
+        unreadable_ids.truncate(room - avatars.len());
+        let found = self
+            .evaluate_discovered(avatars, unreadable_ids, &watched_avatar, false, asked_at)
+            .await?;
+        let ids: Vec<AvatarId> = found.keys().cloned().collect();
+        let baseline = found.into_values().collect();
+        let polls = write_baseline(&self.context, baseline, account, asked_at).await?;
+        let count = ids.len();
+        log_write_recovered(&self.context, DISCOVERED);
+        info!(account = %account, "discovered {count} avatars in the first list of account \
+            `{account}`; watching them");
+        ids.iter().for_each(|id| self.watched.discover(id, &watched_avatar));
+        if let Some(queue) = self.queues.get_mut(account) {
+            queue.list.mark_listed();
+        }
+        for polled in polls {
+            self.reschedule(polled.watch, asked_at, polled.next_poll_in);
+        }
+        self.update_gauges();
+        Ok(())
+    }
+
+    /// Enrolls the avatars of a later list, or of one page of a list.
+    async fn enroll_later(
+        &mut self,
+        account: &AccountName,
+        mut avatars: Vec<Avatar>,
+        watched_avatar: Arc<WatchedAvatar>,
+        is_new: bool,
+        asked_at: Monotonic,
+    ) -> Result<(), StoreError> {
+        let room = self.room_for_discovered(account, avatars.len());
+        avatars.truncate(room.min(DISCOVERED_AT_ONCE));
+        let found = self
+            .evaluate_discovered(avatars, Vec::new(), &watched_avatar, is_new, asked_at)
+            .await?;
+        for (id, pending) in found {
+            info!(avatar.id = %id, "discovered avatar `{id}` in the list of account `{account}`; \
+                watching it");
+            self.watched.discover(&id, &watched_avatar);
+            self.spawn_write(id, pending, asked_at);
+        }
+        Ok(())
+    }
+
+    /// How many more avatars may be discovered; `wanted` are listed. A list is untrusted input, and
+    /// every watched avatar uses memory.
+    fn room_for_discovered(&self, account: &AccountName, wanted: usize) -> usize {
+        let discovered = self.watched.discovered_count();
         let room = DISCOVERED_MAX.saturating_sub(discovered);
-        let number = unknown.len() + unclear.len();
-        if number > room {
-            warn!(account = %account, "list of account `{account}` has {number} avatars that the \
+        if wanted > room {
+            warn!(account = %account, "list of account `{account}` has {wanted} avatars that the \
                 config does not name, and {discovered} discovered avatars are watched already; the \
                 limit is {DISCOVERED_MAX}; name the others in the config");
         }
-        let taken = if first { room } else { room.min(DISCOVERED_AT_ONCE) };
-        unknown.truncate(taken);
-        unclear.truncate(taken - unknown.len());
-        (unknown, unclear)
+        room
     }
 
     /// Prepares the writes for discovered avatars: the listed status, or only a watch if an earlier
     /// status is stored or the element is unreadable.
     async fn evaluate_discovered(
         &mut self,
-        unknown: Vec<Avatar>,
-        unclear: Vec<AvatarId>,
+        avatars: Vec<Avatar>,
+        unreadable_ids: Vec<AvatarId>,
         watched_avatar: &Arc<WatchedAvatar>,
         is_new: bool,
         asked_at: Monotonic,
@@ -314,12 +330,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             watched_avatar: Arc::clone(watched_avatar),
             is_new,
             discovered: true,
-            account_ok_at: None,
+            account_last_success_at: None,
             forecast: None,
         };
-        let ids = unknown.iter().map(|avatar| &avatar.id).chain(&unclear).cloned().collect();
+        let ids = avatars.iter().map(|avatar| &avatar.id).chain(&unreadable_ids).cloned().collect();
         let mut shown: HashMap<AvatarId, Avatar> =
-            unknown.into_iter().map(|avatar| (avatar.id.clone(), avatar)).collect();
+            avatars.into_iter().map(|avatar| (avatar.id.clone(), avatar)).collect();
         let mut found = HashMap::new();
         for watch in self.context.store.watches(ids).await? {
             let id = watch.id.clone();
@@ -339,10 +355,10 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     }
 }
 
-/// Listed avatars that are not watched.
-struct Discovered {
-    unknown: Vec<Avatar>,
-    unclear: Vec<AvatarId>,
+/// Listed avatars that are not watched yet.
+struct Unwatched {
+    avatars: Vec<Avatar>,
+    unreadable_ids: Vec<AvatarId>,
 }
 
 /// Whether the failure concerns the list endpoint only.
@@ -363,7 +379,7 @@ fn is_about_the_list(seen: &Observation) -> bool {
 }
 
 /// Name of discovered avatars in the log.
-const LISTS: &str = "discovered avatars";
+const DISCOVERED: &str = "discovered avatars";
 /// Maximum number of discovered avatars, over all accounts.
 const DISCOVERED_MAX: usize = 10_000;
 /// Maximum number of avatars that one list after the first adds.

@@ -17,13 +17,13 @@ pub struct ListState {
     every: Option<Duration>,
     due_at: Option<Monotonic>,
     in_flight: bool,
-    known: bool,
-    longest: usize,
+    was_listed: bool,
+    expected_length: usize,
     absent: HashSet<AvatarId>,
-    is_paged: bool,
+    doubt_logged: bool,
     failures: u32,
     suspended_until: Option<Monotonic>,
-    unusable: usize,
+    unreadable: usize,
 }
 
 /// Completeness of a list.
@@ -38,10 +38,10 @@ pub enum Completeness {
 }
 
 impl ListState {
-    /// Creates the state of an account that is listed every `every`; `None` for never. `known`
-    /// whether a complete list was stored before.
-    pub fn new(every: Option<Duration>, known: bool, now: Monotonic) -> Self {
-        Self { every, due_at: every.map(|_| now), known, ..Self::default() }
+    /// Creates the state of an account that is listed every `every`; `None` for never.
+    /// `was_listed`: whether a complete list was stored before.
+    pub fn new(every: Option<Duration>, was_listed: bool, now: Monotonic) -> Self {
+        Self { every, due_at: every.map(|_| now), was_listed, ..Self::default() }
     }
 
     /// Applies a new config.
@@ -69,7 +69,7 @@ impl ListState {
         self.suspended_until.is_none_or(|until| until <= now)
     }
 
-    /// Suspends list polls after an unusable response, for a delay that grows with each failure.
+    /// Suspends list polls after an unreadable response, for a delay that grows with each failure.
     /// Returns the delay.
     pub fn suspend(&mut self, now: Monotonic, backoff: &Backoff, random: RandomBits) -> Duration {
         self.failures = self.failures.saturating_add(1);
@@ -83,9 +83,9 @@ impl ListState {
         self.due_at = Some(self.due_at.map_or(at, |due_at| due_at.min(at)));
     }
 
-    /// Records the number of unusable elements; returns whether it changed.
-    pub fn note_unusable(&mut self, count: usize) -> bool {
-        std::mem::replace(&mut self.unusable, count) != count
+    /// Records the number of unreadable elements; returns whether it changed.
+    pub fn note_unreadable(&mut self, count: usize) -> bool {
+        std::mem::replace(&mut self.unreadable, count) != count
     }
 
     /// Marks a list poll as in flight.
@@ -110,26 +110,26 @@ impl ListState {
     ) -> Completeness {
         self.absent = absent;
         (self.failures, self.suspended_until) = (0, None);
-        let longest = self.longest;
-        self.longest = longest.max(length);
+        let expected = self.expected_length;
+        self.expected_length = expected.max(length);
         match page {
             Some(reason) => Completeness::Partial(reason),
-            None if length < longest => {
+            None if length < expected => {
                 // Avatars do get deleted: the next lists are compared with this length.
-                self.longest = length;
-                Completeness::Shrunk(format!("{length} avatars, {longest} before"))
+                self.expected_length = length;
+                Completeness::Shrunk(format!("{length} avatars, {expected} before"))
             }
             None => Completeness::Complete,
         }
     }
 
     /// Why the list counts as incomplete, unless that was already logged for the list before.
-    pub fn doubt<'a>(&mut self, completeness: &'a Completeness) -> Option<&'a str> {
+    pub fn take_unlogged_doubt<'a>(&mut self, completeness: &'a Completeness) -> Option<&'a str> {
         let reason = match completeness {
             Completeness::Complete => None,
             Completeness::Shrunk(reason) | Completeness::Partial(reason) => Some(reason.as_str()),
         };
-        let was_logged = std::mem::replace(&mut self.is_paged, reason.is_some());
+        let was_logged = std::mem::replace(&mut self.doubt_logged, reason.is_some());
         reason.filter(|_| !was_logged)
     }
 
@@ -139,13 +139,13 @@ impl ListState {
     }
 
     /// Whether a complete list was seen before, so that unknown avatars are new.
-    pub fn is_known(&self) -> bool {
-        self.known
+    pub fn was_listed(&self) -> bool {
+        self.was_listed
     }
 
     /// Records that a complete list was seen.
-    pub fn know(&mut self) {
-        self.known = true;
+    pub fn mark_listed(&mut self) {
+        self.was_listed = true;
     }
 }
 
@@ -177,7 +177,11 @@ mod tests {
         let mut check = |length, page: Option<&str>, whole: bool, worth_saying: bool| {
             let completeness = list.record(length, page.map(str::to_owned), HashSet::new());
             assert_eq!(completeness == Completeness::Complete, whole, "with {length}");
-            assert_eq!(list.doubt(&completeness).is_some(), worth_saying, "with {length}");
+            assert_eq!(
+                list.take_unlogged_doubt(&completeness).is_some(),
+                worth_saying,
+                "with {length}"
+            );
         };
         check(30, None, true, false);
         check(31, None, true, false);

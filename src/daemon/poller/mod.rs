@@ -101,7 +101,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let state = poller.load_state(&Arc::clone(&poller.config)).await?;
         poller.watched.replace(state.watched);
         poller.create_queues(state.account_states);
-        poller.enqueue_initial(state.unknown).await?;
+        poller.schedule_initial(state.unloaded).await?;
         Ok(poller)
     }
 
@@ -147,7 +147,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 self.tick();
                 self.on_task_done(done).await?;
             }
-            self.report_connectivity().await?;
+            self.publish_account_events().await?;
         }
     }
 
@@ -182,12 +182,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         for id in self.idle.take_due(now) {
             self.enqueue(id, now);
         }
-        for id in self.hinted.take(now) {
-            self.follow_hint(id, now);
+        for id in self.hinted.take_due(now) {
+            self.enqueue_hinted(id, now);
         }
-        let mut wake_at = earliest(self.idle.next_due_at(), self.hinted.next());
+        let mut wake_at = earliest(self.idle.next_due_at(), self.hinted.next_due_at());
         self.stats.next_poll_at.set(wake_at);
-        self.report_accounts();
+        self.update_account_gauges();
         let accounts: Vec<AccountName> = self.queues.keys().cloned().collect();
         for name in accounts {
             let queue_at = self.launch_queue(&name, now);
@@ -206,7 +206,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
 
     /// Enqueues an avatar that is due: for a pending write, a poll or the list.
     pub(super) fn enqueue(&mut self, id: AvatarId, now: Monotonic) {
-        let watch = match self.idle.due(&id) {
+        let watch = match self.idle.take_action(&id) {
             None => return,
             Some(DueAvatar::Write(pending)) => return self.spawn_retry_write(id, pending),
             Some(DueAvatar::Poll(watch)) => watch,
@@ -216,13 +216,14 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let singly =
             watch.streak.polls > 0 || queue.list.is_absent(&id) || !queue.list.is_open(now);
         if self.config.strategy == Strategy::List && !singly {
-            queue.ready_for_list(id);
+            queue.enqueue_for_list(id);
         } else {
             let wall = self.context.clock.now();
-            queue.ready(id, Priority::of(self.watched.status_and_age(watch, wall)), now);
+            queue.enqueue(id, Priority::of(self.watched.status_and_age(watch, wall)), now);
         }
     }
 
+    /// Starts the requests of one account. Returns when to call it again.
     fn launch_queue(&mut self, name: &AccountName, now: Monotonic) -> Option<Monotonic> {
         loop {
             let account = self.config.accounts.get(name)?;
@@ -232,48 +233,51 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             queue.charge_reconnects(source.reconnects());
             match queue.next_action(now, account.max_concurrency) {
                 NextAction::Wait(until) => return earliest(until, evaluate_at),
-                NextAction::List => {
-                    let clock = self.context.clock.clone();
-                    let request = self.context.requests.next();
-                    let span = error_span!("list", account = %name, request.id = request);
-                    let account = Some(name.clone());
-                    let task_info = TaskInfo { account, span, ..TaskInfo::default() };
-                    let cancel = self.cancel.clone();
-                    self.tasks.spawn(task_info, async move {
-                        let asked_at = clock.monotonic();
-                        select! {
-                            biased;
-                            listing = source.list(clock.now()) => {
-                                TaskResult::Listed(listing, asked_at)
-                            }
-                            () = cancel.cancelled() => TaskResult::Cancelled,
-                        }
-                    });
-                }
-                NextAction::Poll(id) => {
-                    let (Some(watch), Some(input)) = (self.idle.take(&id), self.poll_input(&id))
-                    else {
-                        // Unreachable, since a ready avatar is idle; the queue must not count it as
-                        // in flight.
-                        self.release(name);
-                        continue;
-                    };
-                    self.hinted.on_poll(&id, now);
-                    let (context, config) = (self.context.clone(), Arc::clone(&self.config));
-                    let input = PollInput { forecast: self.forecast(&watch), ..input };
-                    let stale = Arc::<AtomicBool>::default();
-                    let (known, cancel) = (Arc::clone(&stale), self.cancel.clone());
-                    let task = poll_avatar(context, config, source, input, watch, known, cancel);
-                    let request = self.context.requests.next();
-                    let span = error_span!(
-                        "poll", avatar.id = %id, account = %name, request.id = request
-                    );
-                    let account = Some(name.clone());
-                    let task_info = TaskInfo { avatar: Some(id), account, stale, span };
-                    self.tasks.spawn(task_info, async { TaskResult::Polled(Box::new(task.await)) });
-                }
+                NextAction::List => self.spawn_list_poll(name, source),
+                NextAction::Poll(id) => self.spawn_poll(id, name, source, now),
             }
         }
+    }
+
+    fn spawn_list_poll(&mut self, account: &AccountName, source: Arc<S>) {
+        let (clock, cancel) = (self.context.clock.clone(), self.cancel.clone());
+        let request_id = self.context.requests.next();
+        let span = error_span!("list", account = %account, request.id = request_id);
+        let task_info = TaskInfo { account: Some(account.clone()), span, ..TaskInfo::default() };
+        self.tasks.spawn(task_info, async move {
+            let asked_at = clock.monotonic();
+            select! {
+                biased;
+                listing = source.list(clock.now()) => TaskResult::Listed(listing, asked_at),
+                () = cancel.cancelled() => TaskResult::Cancelled,
+            }
+        });
+    }
+
+    fn spawn_poll(&mut self, id: AvatarId, account: &AccountName, source: Arc<S>, now: Monotonic) {
+        let (Some(watch), Some(input)) = (self.idle.take(&id), self.poll_input(&id)) else {
+            // Unreachable, since a ready avatar is idle; the queue must not count it as in flight.
+            self.release_slot(account);
+            return;
+        };
+        self.hinted.on_poll(&id, now);
+        let input = PollInput { forecast: self.forecast(&watch), ..input };
+        let stale = Arc::<AtomicBool>::default();
+        let task = poll_avatar(
+            self.context.clone(),
+            Arc::clone(&self.config),
+            source,
+            input,
+            watch,
+            Arc::clone(&stale),
+            self.cancel.clone(),
+        );
+        let request_id = self.context.requests.next();
+        let span = error_span!(
+            "poll", avatar.id = %id, account = %account, request.id = request_id
+        );
+        let task_info = TaskInfo { avatar: Some(id), account: Some(account.clone()), stale, span };
+        self.tasks.spawn(task_info, async { TaskResult::Polled(Box::new(task.await)) });
     }
 
     fn spawn_retry_write(&mut self, id: AvatarId, pending: Box<PendingWrite>) {
@@ -286,24 +290,23 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     /// Makes a hinted avatar due now, unless its last observation is not written yet.
     fn on_hint(&mut self, id: &AvatarId) {
         let Some(id) = self.watched.resolve(id).cloned() else { return };
-        let idle = self.idle.get(&id).is_some();
-        if !idle && self.idle.contains(&id) {
+        if self.idle.has_pending_write(&id) {
             return;
         }
         self.hinted.add(id.clone());
-        if idle {
+        if self.idle.contains(&id) {
             self.hinted.expedite(&id, self.context.clock.monotonic());
         }
     }
 
     /// Enqueues a hinted avatar, in addition to its scheduled polls.
-    fn follow_hint(&mut self, id: AvatarId, now: Monotonic) {
+    fn enqueue_hinted(&mut self, id: AvatarId, now: Monotonic) {
         let Some(watched_avatar) = self.watched.get(&id) else { return };
         if self.idle.get(&id).is_none() {
             return;
         }
         if let Some(queue) = self.queues.get_mut(&watched_avatar.account) {
-            queue.hint(id, now);
+            queue.enqueue_hinted(id, now);
         }
     }
 
@@ -315,7 +318,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             watched_avatar,
             is_new: false,
             discovered: false,
-            account_ok_at: queue.connectivity.answered_at(),
+            account_last_success_at: queue.connectivity.last_success_at(),
             forecast: None,
         })
     }
@@ -324,23 +327,23 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.forecasts.forecast(watch.model.as_ref(), self.config.intervals.training)
     }
 
-    pub(super) fn report(&self) {
+    pub(super) fn update_gauges(&self) {
         self.stats.avatars.set(self.watched.len());
-        self.stats.training.set(self.idle.training());
-        self.stats.failing.set(self.idle.failing());
+        self.stats.training.set(self.idle.training_count());
+        self.stats.failing.set(self.idle.failing_count());
         self.stats.accounts.set(self.queues.len());
         self.stats
             .accounts_unavailable
             .set(self.queues.values().filter(|queue| queue.connectivity.is_reported()).count());
     }
 
-    fn report_accounts(&self) {
+    fn update_account_gauges(&self) {
         let count = |test: fn(&AccountConnectivity) -> bool| {
             self.queues.values().filter(|queue| test(&queue.connectivity)).count()
         };
         self.stats.accounts_failing.set(count(AccountConnectivity::is_failing));
         self.stats.accounts_ok.set(count(|connectivity| {
-            connectivity.answered_at().is_some() && !connectivity.is_failing()
+            connectivity.last_success_at().is_some() && !connectivity.is_failing()
         }));
     }
 }

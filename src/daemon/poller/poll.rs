@@ -21,7 +21,7 @@ use crate::domain::avatar::training::Training;
 use crate::domain::avatar::transition::{Previous, Transition};
 use crate::domain::condition::Phase;
 use crate::domain::event::{Event, EventKind, Subject};
-use crate::domain::polling::connectivity::PollSignal;
+use crate::domain::polling::connectivity::AccountSignal;
 use crate::domain::polling::forecast::Forecast;
 use crate::domain::polling::observation::Observation;
 use crate::domain::polling::watch::{Decision, Origin, Policy, Watch};
@@ -43,7 +43,7 @@ pub struct PollInput {
     /// Whether it was discovered and is not stored yet.
     pub discovered: bool,
     /// When a poll with its account last succeeded.
-    pub account_ok_at: Option<Timestamp>,
+    pub account_last_success_at: Option<Timestamp>,
     /// Forecast for trainings of its model.
     pub forecast: Option<Arc<Forecast>>,
 }
@@ -54,7 +54,7 @@ pub struct PollResult {
     /// The watch after the poll.
     pub watch: Watch,
     /// What the response says about the account; `None` without a request of its own.
-    pub signal: Option<PollSignal>,
+    pub signal: Option<AccountSignal>,
     /// When the request was sent.
     pub asked_at: Monotonic,
     /// Whether the watch changed.
@@ -115,14 +115,14 @@ where
     if stale.load(Ordering::Relaxed) {
         return PollResult::unchanged(watch, asked_at, Some(Duration::ZERO));
     }
-    let poll_signal = Some(PollSignal::of(&observation, &watch));
+    let account_signal = Some(AccountSignal::of(&observation, &watch));
     let polled = match evaluate(&context, &config, &input, watch, observation, asked_at) {
         Evaluation::Unchanged(watch, next_poll_in) => {
             PollResult::unchanged(*watch, asked_at, next_poll_in)
         }
         Evaluation::Changed(pending) => write(&context, pending, asked_at).await,
     };
-    PollResult { signal: poll_signal, ..polled }
+    PollResult { signal: account_signal, ..polled }
 }
 
 /// Evaluates an observation of `watch` that was requested at `asked_at`.
@@ -267,7 +267,7 @@ fn policy<'a, S, N>(
         account: &watched_avatar.account,
         location: watched_avatar.location.as_deref(),
         overdue_after: watched_avatar.overdue_after,
-        account_ok_at: input.account_ok_at,
+        account_last_success_at: input.account_last_success_at,
         forecast: input.forecast.as_deref(),
     }
 }

@@ -47,23 +47,23 @@ impl Schedule {
     }
 
     /// When an avatar is due.
-    pub fn at(&self, id: &AvatarId) -> Option<Monotonic> {
+    pub fn due_at(&self, id: &AvatarId) -> Option<Monotonic> {
         self.entries.get(id).map(|entry| entry.due_at)
     }
 
     /// When the first avatar is due.
-    pub fn next(&self) -> Option<Monotonic> {
+    pub fn next_due_at(&self) -> Option<Monotonic> {
         self.order.first().map(|(due_at, _)| *due_at)
     }
 
     /// Removes and returns the avatars that are due at `now` and, if there are any, those nearly
     /// due; earliest first.
-    pub fn take(&mut self, now: Monotonic) -> Vec<AvatarId> {
-        if self.next().is_none_or(|due_at| due_at > now) {
+    pub fn take_due(&mut self, now: Monotonic) -> Vec<AvatarId> {
+        if self.next_due_at().is_none_or(|due_at| due_at > now) {
             return Vec::new();
         }
         let horizon = now.plus(SLACK_MAX);
-        let schedule: Vec<AvatarId> = self
+        let due: Vec<AvatarId> = self
             .order
             .iter()
             .take_while(|(due_at, _)| *due_at <= horizon)
@@ -73,8 +73,8 @@ impl Schedule {
             })
             .map(|(_, id)| id.clone())
             .collect();
-        schedule.iter().for_each(|id| self.remove(id));
-        schedule
+        due.iter().for_each(|id| self.remove(id));
+        due
     }
 }
 
@@ -107,9 +107,12 @@ mod tests {
         for (name, wait_ms) in [("a", 5_000), ("b", 5_200), ("c", 5_300), ("d", 60_000)] {
             schedule.set(id(name), START, Duration::from_millis(wait_ms));
         }
-        assert!(schedule.take(after(4_999)).is_empty(), "nothing is due, so nothing goes early");
-        assert_eq!(names(&schedule.take(after(5_000))), ["a", "b"]);
-        assert_eq!(schedule.next(), Some(after(5_300)));
+        assert!(
+            schedule.take_due(after(4_999)).is_empty(),
+            "nothing is due, so nothing goes early"
+        );
+        assert_eq!(names(&schedule.take_due(after(5_000))), ["a", "b"]);
+        assert_eq!(schedule.next_due_at(), Some(after(5_300)));
     }
 
     #[test]
@@ -118,7 +121,7 @@ mod tests {
         schedule.set(id("a"), START, Duration::from_millis(100));
         schedule.set(id("b"), START, Duration::from_millis(111));
         schedule.set(id("c"), START, Duration::from_millis(120));
-        assert_eq!(names(&schedule.take(after(100))), ["a", "b"]);
+        assert_eq!(names(&schedule.take_due(after(100))), ["a", "b"]);
     }
 
     #[test]
@@ -126,14 +129,14 @@ mod tests {
         let mut schedule = Schedule::default();
         schedule.set(id("a"), START, Duration::from_secs(5));
         schedule.set(id("a"), START, Duration::from_secs(9));
-        assert_eq!(schedule.next(), Some(after(9_000)));
+        assert_eq!(schedule.next_due_at(), Some(after(9_000)));
         schedule.expedite(&id("a"), START, Duration::from_secs(20));
-        assert_eq!(schedule.next(), Some(after(9_000)));
+        assert_eq!(schedule.next_due_at(), Some(after(9_000)));
         schedule.expedite(&id("a"), START, Duration::from_secs(1));
-        assert_eq!(names(&schedule.take(after(1_000))), ["a"]);
-        assert_eq!(schedule.next(), None);
+        assert_eq!(names(&schedule.take_due(after(1_000))), ["a"]);
+        assert_eq!(schedule.next_due_at(), None);
         schedule.expedite(&id("a"), START, Duration::ZERO);
         schedule.remove(&id("a"));
-        assert!(schedule.take(after(99_000)).is_empty());
+        assert!(schedule.take_due(after(99_000)).is_empty());
     }
 }

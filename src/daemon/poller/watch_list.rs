@@ -85,9 +85,9 @@ impl WatchList {
         self.discovered.iter().filter(move |(_, it)| *it == account).map(|(id, _)| id)
     }
 
-    /// Number of avatars that were discovered since the start.
-    pub(in crate::daemon) fn discovered_len(&self) -> usize {
-        self.discovered.len()
+    /// Number of watched avatars that the config does not name.
+    pub(in crate::daemon) fn discovered_count(&self) -> usize {
+        self.avatars.values().filter(|it| it.location.is_none()).count()
     }
 }
 

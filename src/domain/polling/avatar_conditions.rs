@@ -55,7 +55,7 @@ pub struct FailureContext<'a> {
     /// Its location in the config, for people.
     pub location: Option<&'a str>,
     /// When the key last showed any avatar.
-    pub account_ok_at: Option<Timestamp>,
+    pub account_last_success_at: Option<Timestamp>,
 }
 
 impl ActiveConditions {
@@ -65,7 +65,8 @@ impl ActiveConditions {
         context: FailureContext<'_>,
         now: Timestamp,
     ) -> Option<ConditionChange> {
-        let FailureContext { kind, reason, streak, was_seen, location, account_ok_at } = context;
+        let FailureContext { kind, reason, streak, was_seen, location, account_last_success_at } =
+            context;
         let since = streak.since?;
         let long = now.since(since) >= REPORTED_AFTER;
         if kind == FailureKind::Missing && self.missing.is_none() {
@@ -82,7 +83,7 @@ impl ActiveConditions {
                 return Some(started(EventKind::AvatarMissing, since, Some(reason)));
             }
         }
-        let key_works = account_ok_at.is_some_and(|at| at > since);
+        let key_works = account_last_success_at.is_some_and(|at| at > since);
         let unreported = self.unreachable.is_none() && self.missing.is_none();
         let confirmed = streak.polls >= CONFIRMED_AFTER && long;
         if kind != FailureKind::Missing && key_works && confirmed && unreported {

@@ -13,9 +13,9 @@ use crate::domain::polling::watch::Watch;
 use crate::domain::random::RandomBits;
 use crate::domain::time::monotonic::Monotonic;
 
-/// What one observation says about its key.
+/// What one observation says about the API key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ApiSignal {
+pub enum KeySignal {
     /// The API responded about the avatar.
     Success,
     /// The API refused the key.
@@ -23,7 +23,7 @@ pub enum ApiSignal {
     /// The API refused this poll.
     Forbidden {
         /// Whether the key showed that avatar before, so that this may be about the key.
-        shown: bool,
+        shown_before: bool,
     },
     /// The API limits the rate.
     Throttled {
@@ -36,25 +36,28 @@ pub enum ApiSignal {
     NoResponse,
 }
 
-impl ApiSignal {
+impl KeySignal {
     /// The signal of an observation of an avatar; `before` is its watch before it.
-    pub fn of(seen: &Observation, before: &Watch) -> Self {
+    pub fn of(observation: &Observation, before: &Watch) -> Self {
         let denied = |failure: &PollFailure| failure.kind == FailureKind::Denied;
-        match Self::from(seen) {
+        match Self::from(observation) {
             Self::Forbidden { .. } => Self::Forbidden {
-                shown: before.observed.is_some() && !before.failure.as_ref().is_some_and(denied),
+                shown_before: before.observed.is_some()
+                    && !before.failure.as_ref().is_some_and(denied),
             },
             signal => signal,
         }
     }
 }
 
-impl From<&Observation> for ApiSignal {
-    fn from(seen: &Observation) -> Self {
-        match seen {
+impl From<&Observation> for KeySignal {
+    fn from(observation: &Observation) -> Self {
+        match observation {
             Observation::Seen(_) | Observation::Missing { .. } => Self::Success,
             Observation::Denied { denial: Denial::Key, .. } => Self::Unauthorized,
-            Observation::Denied { denial: Denial::Avatar, .. } => Self::Forbidden { shown: false },
+            Observation::Denied { denial: Denial::Avatar, .. } => {
+                Self::Forbidden { shown_before: false }
+            }
             Observation::Throttled { retry_after, .. } => {
                 Self::Throttled { retry_after: *retry_after }
             }
@@ -64,17 +67,16 @@ impl From<&Observation> for ApiSignal {
                     PollError::Unresolved
                     | PollError::Unreachable
                     | PollError::InvalidResponse
-                    | PollError::UnknownEncoding,
+                    | PollError::UnknownEncoding
+                    | PollError::RequestRejected
+                    | PollError::Local,
                 ..
-            }
-            | Observation::Failed {
-                fault: PollError::RequestRejected | PollError::Local, ..
             } => Self::NoResponse,
         }
     }
 }
 
-/// The state of a key. A new breaker allows polling.
+/// Decides when an API key may be used. A new breaker allows polling.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CircuitBreaker {
     blocked_until: Option<Monotonic>,
@@ -85,41 +87,42 @@ pub struct CircuitBreaker {
 
 impl CircuitBreaker {
     /// Applies one observation. A response about an avatar resets it. A refusal blocks the key for
-    /// a growing delay, as do several consecutive forbidden polls that succeeded before. A rate
-    /// limit blocks it as long as requested, or for a growing delay. Other failures change nothing.
+    /// a growing delay, as do several consecutive forbidden polls of avatars that the key showed
+    /// before. A rate limit blocks it as long as requested, or for a growing delay. Other failures
+    /// change nothing.
     #[must_use]
     pub fn observe(
         mut self,
-        signal: ApiSignal,
+        signal: KeySignal,
         now: Monotonic,
         backoff: &BreakerBackoff,
         random: RandomBits,
     ) -> Self {
         match signal {
-            ApiSignal::Success => {
+            KeySignal::Success => {
                 // Polls that were in flight when it was tripped do not reset it.
                 if self.allows(now) {
                     self = Self::default();
                 }
             }
-            ApiSignal::Unauthorized | ApiSignal::WrongEndpoint => self.trip(now, backoff, random),
-            ApiSignal::Forbidden { shown } => {
+            KeySignal::Unauthorized | KeySignal::WrongEndpoint => self.trip(now, backoff, random),
+            KeySignal::Forbidden { shown_before } => {
                 // Avatars that the key never showed may belong to others, however many.
-                if shown || self.refusals > 0 {
+                if shown_before || self.refusals > 0 {
                     self.forbidden = self.forbidden.saturating_add(1);
                     if self.forbidden >= FORBIDDEN_IN_A_ROW {
                         self.trip(now, backoff, random);
                     }
                 }
             }
-            ApiSignal::Throttled { retry_after } => {
+            KeySignal::Throttled { retry_after } => {
                 if self.allows(now) {
                     self.throttles = self.throttles.saturating_add(1);
                 }
                 let own = backoff.throttled.delay(self.throttles, random);
                 self.block(now.plus(own.max(retry_after.unwrap_or_default())));
             }
-            ApiSignal::NoResponse => {}
+            KeySignal::NoResponse => {}
         }
         self
     }
@@ -135,12 +138,13 @@ impl CircuitBreaker {
     }
 
     /// Whether the key is refused, or the endpoint is misconfigured.
-    pub fn is_unauthorized(&self) -> bool {
+    pub fn is_refused(&self) -> bool {
         self.refusals > 0
     }
 
-    /// Whether a single poll must succeed before others.
-    pub fn is_half_open(&self) -> bool {
+    /// Whether a refusal or a rate limit was not followed by a success: one poll must succeed before
+    /// others.
+    pub fn is_tripped(&self) -> bool {
         self.refusals > 0 || self.throttles > 0
     }
 
@@ -159,14 +163,14 @@ impl CircuitBreaker {
 /// The growing delays of a breaker.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BreakerBackoff {
-    /// After a refusal of the key, which lasts longer than seconds.
+    /// After a refusal of the key. Somebody must act, so it takes minutes or longer.
     pub denied: Backoff,
     /// After a rate limit without a requested delay.
     pub throttled: Backoff,
 }
 
-/// The number of consecutive forbidden polls, allowed before, that are taken as a refusal of the
-/// key.
+/// The number of consecutive forbidden polls of avatars that the key showed before; together they
+/// count as a refusal of the key.
 const FORBIDDEN_IN_A_ROW: u32 = 3;
 
 #[cfg(test)]
@@ -174,7 +178,7 @@ mod tests {
     use super::*;
 
     const HALF: RandomBits = RandomBits::new(1 << 127);
-    const FORBIDDEN: ApiSignal = ApiSignal::Forbidden { shown: true };
+    const FORBIDDEN: KeySignal = KeySignal::Forbidden { shown_before: true };
 
     fn backoff() -> BreakerBackoff {
         let backoff = |initial, max| {
@@ -183,8 +187,8 @@ mod tests {
         BreakerBackoff { denied: backoff(60, 3600), throttled: backoff(2, 300) }
     }
 
-    fn throttled(retry_after_s: Option<u64>) -> ApiSignal {
-        ApiSignal::Throttled { retry_after: retry_after_s.map(Duration::from_secs) }
+    fn throttled(retry_after_s: Option<u64>) -> KeySignal {
+        KeySignal::Throttled { retry_after: retry_after_s.map(Duration::from_secs) }
     }
 
     fn at(seconds: u64) -> Monotonic {
@@ -197,12 +201,12 @@ mod tests {
         let mut now = at(0);
         let mut delays_s = Vec::new();
         for _ in 0..8 {
-            breaker = breaker.observe(ApiSignal::Unauthorized, now, &backoff(), HALF);
+            breaker = breaker.observe(KeySignal::Unauthorized, now, &backoff(), HALF);
             let retry_at = breaker.retry_at().unwrap();
             delays_s.push(retry_at.since(now).as_secs());
             assert!(!breaker.allows(now));
             now = retry_at;
-            assert!(breaker.allows(now) && breaker.is_half_open());
+            assert!(breaker.allows(now) && breaker.is_tripped());
         }
         assert_eq!(delays_s, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
     }
@@ -210,18 +214,18 @@ mod tests {
     #[test]
     fn many_refusals_at_once_count_as_one() {
         let breaker = (0..100).fold(CircuitBreaker::default(), |breaker, _| {
-            breaker.observe(ApiSignal::Unauthorized, at(1), &backoff(), HALF)
+            breaker.observe(KeySignal::Unauthorized, at(1), &backoff(), HALF)
         });
         assert_eq!(breaker.retry_at(), Some(at(61)));
     }
 
     #[test]
     fn a_success_resets_the_breaker_but_a_late_one_does_not() {
-        let closed =
-            CircuitBreaker::default().observe(ApiSignal::Unauthorized, at(0), &backoff(), HALF);
-        let late = closed.clone().observe(ApiSignal::Success, at(1), &backoff(), HALF);
-        assert_eq!(late, closed);
-        let probed = closed.observe(ApiSignal::Success, at(60), &backoff(), HALF);
+        let tripped =
+            CircuitBreaker::default().observe(KeySignal::Unauthorized, at(0), &backoff(), HALF);
+        let late = tripped.clone().observe(KeySignal::Success, at(1), &backoff(), HALF);
+        assert_eq!(late, tripped);
+        let probed = tripped.observe(KeySignal::Success, at(60), &backoff(), HALF);
         assert_eq!(probed, CircuitBreaker::default());
     }
 
@@ -244,8 +248,8 @@ mod tests {
         let mut breaker = CircuitBreaker::default();
         for _ in 0..10 {
             breaker = poll(poll(breaker, FORBIDDEN), FORBIDDEN);
-            assert!(breaker.allows(at(0)) && !breaker.is_half_open());
-            breaker = poll(breaker, ApiSignal::Success);
+            assert!(breaker.allows(at(0)) && !breaker.is_tripped());
+            breaker = poll(breaker, KeySignal::Success);
         }
         for _ in 0..3 {
             breaker = poll(breaker, FORBIDDEN);
@@ -253,21 +257,22 @@ mod tests {
         assert_eq!(breaker.retry_at(), Some(at(60)));
         // From now on all are refused, and one poll after the other keeps it tripped.
         let probed =
-            breaker.observe(ApiSignal::Forbidden { shown: false }, at(60), &backoff(), HALF);
+            breaker.observe(KeySignal::Forbidden { shown_before: false }, at(60), &backoff(), HALF);
         assert_eq!(probed.retry_at(), Some(at(180)));
     }
 
     #[test]
     fn avatars_that_the_key_never_showed_say_nothing_about_it() {
-        let strange = ApiSignal::Forbidden { shown: false };
-        let poll = |breaker: CircuitBreaker, _| breaker.observe(strange, at(0), &backoff(), HALF);
+        let never_shown = KeySignal::Forbidden { shown_before: false };
+        let poll =
+            |breaker: CircuitBreaker, _| breaker.observe(never_shown, at(0), &backoff(), HALF);
         assert_eq!((0..10).fold(CircuitBreaker::default(), poll), CircuitBreaker::default());
     }
 
     #[test]
-    fn no_answer_says_nothing_about_the_key() {
+    fn no_response_says_nothing_about_the_key() {
         let breaker =
-            CircuitBreaker::default().observe(ApiSignal::NoResponse, at(0), &backoff(), HALF);
+            CircuitBreaker::default().observe(KeySignal::NoResponse, at(0), &backoff(), HALF);
         assert_eq!(breaker, CircuitBreaker::default());
     }
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::domain::condition::OutageCause;
-use crate::domain::polling::circuit_breaker::ApiSignal;
+use crate::domain::polling::circuit_breaker::KeySignal;
 use crate::domain::polling::observation::{Observation, PollError};
 use crate::domain::polling::watch::Watch;
 use crate::domain::time::monotonic::Monotonic;
@@ -15,29 +15,29 @@ use crate::domain::time::timestamp::Timestamp;
 
 /// What one observation says about the key and the connection, independent of the avatar.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PollSignal {
+pub struct AccountSignal {
     /// What it says about the key.
-    pub signal: ApiSignal,
+    pub key: KeySignal,
     /// Why the poll failed; `None` when the API responded about the avatar.
     pub outage: Option<(OutageCause, String)>,
 }
 
-impl PollSignal {
+impl AccountSignal {
     /// The signal of an observation of an avatar; `before` is its watch before it.
-    pub fn of(seen: &Observation, before: &Watch) -> Self {
-        Self { signal: ApiSignal::of(seen, before), ..Self::from(seen) }
+    pub fn of(observation: &Observation, before: &Watch) -> Self {
+        Self { key: KeySignal::of(observation, before), ..Self::from(observation) }
     }
 }
 
-impl From<&Observation> for PollSignal {
-    fn from(seen: &Observation) -> Self {
-        let outage = match seen {
+impl From<&Observation> for AccountSignal {
+    fn from(observation: &Observation) -> Self {
+        let outage = match observation {
             Observation::Seen(_) | Observation::Missing { .. } => None,
             Observation::Denied { reason, .. } => Some((OutageCause::KeyRejected, reason.clone())),
             Observation::Throttled { reason, .. } => Some((OutageCause::Throttled, reason.clone())),
             Observation::Failed { fault, reason } => Some((cause(*fault), reason.clone())),
         };
-        Self { signal: ApiSignal::from(seen), outage }
+        Self { key: KeySignal::from(observation), outage }
     }
 }
 
@@ -82,7 +82,7 @@ impl AccountConnectivity {
     }
 
     /// When the last poll succeeded, since the start.
-    pub fn answered_at(&self) -> Option<Timestamp> {
+    pub fn last_success_at(&self) -> Option<Timestamp> {
         self.last_success_at
     }
 
@@ -97,23 +97,24 @@ impl AccountConnectivity {
     }
 
     /// Applies one observation.
-    pub fn record(&mut self, signal: &PollSignal, now: Timestamp, monotonic: Monotonic) {
+    pub fn record(&mut self, signal: &AccountSignal, now: Timestamp, monotonic: Monotonic) {
         let Some((cause, reason)) = &signal.outage else {
             self.last_success_at = Some(now);
             self.failing = None;
             return;
         };
-        let fresh = Failing {
+        let new = Failing {
             started_at: monotonic,
             outage: Outage { since: now, cause: *cause, reason: reason.clone() },
         };
-        let failing = self.failing.get_or_insert(fresh);
+        let failing = self.failing.get_or_insert(new);
         failing.outage.cause = *cause;
         failing.outage.reason.clone_from(reason);
     }
 
-    /// The change to report at `monotonic`. `refused` is whether the key is known to be refused,
-    /// which is reported at once; other failures must last for `unavailable_after`.
+    /// The change to report at `monotonic`. `refused` is whether the circuit breaker holds the
+    /// key for refused, which is reported at once; other failures must last for
+    /// `unavailable_after`.
     pub fn evaluate(
         &self,
         monotonic: Monotonic,
@@ -124,10 +125,10 @@ impl AccountConnectivity {
             (Some(reported), None) if self.last_success_at.is_some() => {
                 Some(ConnectivityChange::Restored(reported.clone()))
             }
-            (None, Some(outage))
-                if refused || monotonic.since(outage.started_at) >= unavailable_after =>
+            (None, Some(failing))
+                if refused || monotonic.since(failing.started_at) >= unavailable_after =>
             {
-                Some(ConnectivityChange::Lost(outage.outage.clone()))
+                Some(ConnectivityChange::Lost(failing.outage.clone()))
             }
             (Some(_) | None, _) => None,
         }
@@ -135,8 +136,8 @@ impl AccountConnectivity {
 
     /// When to evaluate again, if there are no observations.
     pub fn evaluate_at(&self, unavailable_after: Duration) -> Option<Monotonic> {
-        let outage = self.failing.as_ref().filter(|_| self.reported.is_none())?;
-        Some(outage.started_at.plus(unavailable_after))
+        let failing = self.failing.as_ref().filter(|_| self.reported.is_none())?;
+        Some(failing.started_at.plus(unavailable_after))
     }
 
     /// Records that it was reported.
@@ -173,7 +174,7 @@ mod tests {
 
     fn note(connectivity: &mut AccountConnectivity, seen: &Observation, seconds: u64) {
         let (now, monotonic) = at(seconds);
-        connectivity.record(&PollSignal::from(seen), now, monotonic);
+        connectivity.record(&AccountSignal::from(seen), now, monotonic);
     }
 
     fn failed() -> Observation {

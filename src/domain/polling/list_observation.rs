@@ -15,9 +15,9 @@ pub enum ListObservation {
         /// The valid avatars, in the order of the list; no id twice.
         avatars: Vec<Avatar>,
         /// The ids of invalid elements.
-        unclear: Vec<AvatarId>,
+        unreadable_ids: Vec<AvatarId>,
         /// The number of invalid elements, with or without an id.
-        unusable: usize,
+        unreadable: usize,
         /// Why the list seems to be one page of a longer one, if so.
         page: Option<String>,
     },

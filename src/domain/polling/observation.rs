@@ -25,7 +25,7 @@ pub enum PollError {
     /// The API endpoint is misconfigured: its certificate is not trusted, or it redirects. It
     /// affects every avatar, and lasts longer than seconds.
     Misrouted,
-    /// An unusable response, such as a web page or a server error. Transient.
+    /// An unreadable response, such as a web page or a server error. Transient.
     InvalidResponse,
     /// A response in an unknown content coding, so that its content is unknown. Probably transient.
     UnknownEncoding,

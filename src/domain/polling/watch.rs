@@ -74,7 +74,7 @@ pub struct Policy<'a> {
     pub intervals: &'a PollIntervals,
     /// Whether a settled avatar is an event if its training was not observed.
     pub infer_missed_training: bool,
-    /// When the request was sent: the response may be as old.
+    /// When the request was sent: the response may show the state of that time.
     pub asked_at: Timestamp,
     /// What is known of it before its first poll.
     pub origin: Origin<'a>,
@@ -86,8 +86,8 @@ pub struct Policy<'a> {
     pub location: Option<&'a str>,
     /// The maximum duration of a training; `None` is unlimited.
     pub overdue_after: Option<Duration>,
-    /// When the key last showed any avatar.
-    pub account_ok_at: Option<Timestamp>,
+    /// When a poll with the account last succeeded.
+    pub account_last_success_at: Option<Timestamp>,
     /// The forecast from past trainings of the model.
     pub forecast: Option<&'a Forecast>,
 }
@@ -136,7 +136,7 @@ impl<'a> Policy<'a> {
             account,
             location: None,
             overdue_after: None,
-            account_ok_at: None,
+            account_last_success_at: None,
             forecast: None,
         }
     }
@@ -160,26 +160,26 @@ impl Watch {
         }
     }
 
-    /// Applies `seen`, observed at `now`, under `policy`. `random` gives the jitter and the ids of
-    /// events.
+    /// Applies an observation made at `now` under `policy`. `random` gives the jitter and the ids
+    /// of events.
     pub fn observe(
         self,
-        seen: Observation,
+        observation: Observation,
         now: Timestamp,
         policy: &Policy<'_>,
         random: RandomBits,
     ) -> Decision {
         let context = ObservationContext { now, policy, random };
         let intervals = policy.intervals;
-        match seen {
+        match observation {
             Observation::Seen(avatar) => self.on_seen(*avatar, &context),
             Observation::Missing { reason } => {
                 let unknown = self.observed.is_none();
                 let decision = self.on_failure(FailureKind::Missing, AT_ONCE, reason, &context);
                 let polls = decision.watch.streak.missing;
-                let soon =
-                    if unknown && polls < CONFIRMED_AFTER { NEW_DELAY } else { Duration::MAX };
-                Decision { next_poll_in: Some(intervals.missing.min(soon)), ..decision }
+                let soon = (unknown && polls < CONFIRMED_AFTER).then_some(NEW_DELAY);
+                let wait = soon.map_or(intervals.missing, |soon| soon.min(intervals.missing));
+                Decision { next_poll_in: Some(wait), ..decision }
             }
             Observation::Denied { denial, reason } => {
                 let floor = match denial {
@@ -214,7 +214,7 @@ impl Watch {
         let ObservationContext { now, policy, .. } = *context;
         let transition = self.transition_to(&avatar, context);
         let renamed = avatar.name.is_some() && avatar.name != self.name;
-        let remodelled = avatar.model.is_some() && avatar.model != self.model;
+        let model_changed = avatar.model.is_some() && avatar.model != self.model;
         let was_failing = self.failure.is_some();
         let training = transition.as_ref().and_then(|next| self.ended_training(next, &avatar));
         let since = match (&transition, &self.observed) {
@@ -244,22 +244,26 @@ impl Watch {
         if renamed {
             self.name.clone_from(&avatar.name);
         }
-        if remodelled {
+        if model_changed {
             self.model.clone_from(&avatar.model);
         }
         let next_poll_in = self.next_delay(&observed, context);
         let resolved: Vec<ConditionChange> = self.conditions.on_success().collect();
         let training_since = self.open_since(&observed);
-        let mut later: Vec<ConditionChange> = self
+        let mut conditions_after: Vec<ConditionChange> = self
             .conditions
             .overdue(training_since, now, policy.overdue_after)
             .into_iter()
             .collect();
         let changed = transition.is_some();
-        later.extend(self.conditions.unrecognized(&observed.status, observed.since, changed));
+        conditions_after.extend(self.conditions.unrecognized(
+            &observed.status,
+            observed.since,
+            changed,
+        ));
         self.observed = Some(observed);
         let mut events: Vec<Event> =
-            resolved.into_iter().map(|change| self.condition(change, context)).collect();
+            resolved.into_iter().map(|change| self.condition_event(change, context)).collect();
         let kind = transition.as_ref().and_then(|t| EventKind::of(t, policy.infer_missed_training));
         if let (Some(kind), Some(transition)) = (kind, &transition) {
             events.push(Event {
@@ -274,9 +278,11 @@ impl Watch {
             });
         }
         // The transition precedes the conditions that follow from it.
-        events.extend(later.into_iter().map(|change| self.condition(change, context)));
+        events.extend(
+            conditions_after.into_iter().map(|change| self.condition_event(change, context)),
+        );
         let changed =
-            transition.is_some() || renamed || remodelled || was_failing || !events.is_empty();
+            transition.is_some() || renamed || model_changed || was_failing || !events.is_empty();
         Decision { watch: self, transition, events, training, changed, next_poll_in }
     }
 
@@ -316,6 +322,11 @@ impl Watch {
         }
     }
 
+    /// Whether the last poll failed.
+    pub fn is_failing(&self) -> bool {
+        self.failure.is_some() || self.streak.polls > 0
+    }
+
     /// The start of the training, if it is in training; an unrecognized status does not end one.
     pub fn training_since(&self) -> Option<Timestamp> {
         self.open_since(self.observed.as_ref()?)
@@ -345,8 +356,8 @@ impl Watch {
             (None, Origin::New) => Previous::Absent,
             (None, Origin::Assumed(_) | Origin::Unknown) => Previous::Unknown,
         };
-        let straight = previous.status() == Some(&Status::Training);
-        let earlier = self.open_training.filter(|_| avatar.status.is_settled() && !straight);
+        let was_training = previous.status() == Some(&Status::Training);
+        let earlier = self.open_training.filter(|_| avatar.status.is_settled() && !was_training);
         Some(Transition {
             avatar_id: self.id.clone(),
             sequence: self.sequence + 1,
@@ -375,8 +386,8 @@ impl Watch {
     }
 
     /// Applies a failed poll. The failure starts with the consecutive poll number `polls_min`, and
-    /// again when its kind changes: at once when the response is subject this avatar, this key or
-    /// this request, later when it may be transient.
+    /// again when its kind changes: at once when the response is about this avatar, this key or this
+    /// request, later when it may be transient.
     fn on_failure(
         mut self,
         kind: FailureKind,
@@ -392,11 +403,11 @@ impl Watch {
             streak: &self.streak,
             was_seen: self.observed.is_some(),
             location: context.policy.location,
-            account_ok_at: context.policy.account_ok_at,
+            account_last_success_at: context.policy.account_last_success_at,
         };
         let change = self.conditions.on_failure(failure, context.now);
         let events: Vec<Event> =
-            change.map(|change| self.condition(change, context)).into_iter().collect();
+            change.map(|change| self.condition_event(change, context)).into_iter().collect();
         let begins = !same && self.streak.polls >= polls_min;
         if begins {
             self.failure = Some(PollFailure { kind, since: context.now, reason });
@@ -411,9 +422,10 @@ impl Watch {
             next_poll_in: None,
         }
     }
-    fn condition(&self, change: ConditionChange, context: &ObservationContext<'_>) -> Event {
+
+    fn condition_event(&self, change: ConditionChange, context: &ObservationContext<'_>) -> Event {
         let ConditionChange { kind, phase, started_at: since, reason } = change;
-        let ends = u64::from(phase == Phase::Resolved);
+        let is_resolved = u64::from(phase == Phase::Resolved);
         let subject = ConditionSubject::Avatar {
             id: self.id.clone(),
             name: context.policy.label.map(str::to_owned).or_else(|| self.name.clone()),
@@ -423,7 +435,7 @@ impl Watch {
         Event {
             id: EventId::mint(
                 context.now,
-                context.random.derive(CONDITIONS + 2 * kind as u64 + ends),
+                context.random.derive(CONDITIONS + 2 * kind as u64 + is_resolved),
             ),
             kind,
             occurred_at: context.now,
@@ -463,8 +475,8 @@ fn with_label(avatar: Avatar, label: Option<&str>) -> Avatar {
 
 /// The number of consecutive polls that confirm an unambiguous failure.
 const AT_ONCE: u32 = 1;
-/// The delay before a new avatar is polled again, for the first polls: it may have just been
-/// created.
+/// The delay before an avatar that is missing and was never observed is polled again, for the first
+/// polls: it may be about to be created.
 const NEW_DELAY: Duration = Duration::from_secs(3 * 60);
 /// Salts for separate random bits within one observation.
 const INTERVAL_BITS: u64 = 1;

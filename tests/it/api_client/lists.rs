@@ -12,11 +12,11 @@ async fn list(api: &FakeArgil) -> ListObservation {
 }
 
 fn shown(listing: ListObservation) -> (Vec<String>, usize, Option<String>) {
-    let ListObservation::Listed { avatars, unusable, page, .. } = listing else {
+    let ListObservation::Listed { avatars, unreadable, page, .. } = listing else {
         panic!("{listing:?}")
     };
     let avatars = avatars.iter().map(|it| format!("{} {}", it.id, it.status)).collect();
-    (avatars, unusable, page)
+    (avatars, unreadable, page)
 }
 
 #[tokio::test]
@@ -33,11 +33,11 @@ async fn a_list_shows_every_avatar_with_its_status() {
 
 #[tokio::test]
 async fn an_element_that_cannot_be_read_spoils_no_other() {
-    let check = async |body: &str, expected: &[&str], unusable: usize| {
+    let check = async |body: &str, expected: &[&str], unreadable: usize| {
         let api = FakeArgil::start();
         api.answer_list_next(Answer::status(200, body));
         let expected: Vec<String> = expected.iter().map(|it| (*it).to_owned()).collect();
-        assert_eq!(shown(list(&api).await), (expected, unusable, None), "for {body}");
+        assert_eq!(shown(list(&api).await), (expected, unreadable, None), "for {body}");
     };
     let good = r#"{"id":"a","status":"IDLE"}"#;
     check("[]", &[], 0).await;

@@ -180,8 +180,8 @@ impl AvatarSource for Gallery {
         });
         ListObservation::Listed {
             avatars: avatars.collect(),
-            unclear: Vec::new(),
-            unusable: 0,
+            unreadable_ids: Vec::new(),
+            unreadable: 0,
             page: None,
         }
     }

@@ -67,7 +67,8 @@ pub(crate) fn with_avatar<S, N>(
     avatar: &str,
     assume: Option<Status>,
 ) -> RuntimeConfig<S, N> {
-    let registration = WatchedAvatar { assume, ..WatchedAvatar::default() };
+    let location = Some("avatars".to_owned());
+    let registration = WatchedAvatar { assume, location, ..WatchedAvatar::default() };
     plan.avatars.insert(id(avatar), Arc::new(registration));
     plan
 }

@@ -145,6 +145,12 @@ async fn no_more_than_ten_thousand_avatars_are_discovered() {
     bench.world.live(seconds(301)).await;
     assert_eq!(bench.api.lists(), 2);
     assert_eq!(bench.world.reader().watches().unwrap().len(), 10_000);
+    bench.world.crash().await;
+    bench.api.answer_list_next(list(0..10_700));
+    bench.world.start(discovering(bench.plan(&[]))).await;
+    bench.world.quiet().await;
+    bench.world.live(seconds(301)).await;
+    assert_eq!(bench.world.reader().watches().unwrap().len(), 10_000, "a start changes nothing");
 }
 
 /// Takes the store's lock timeout in real time.

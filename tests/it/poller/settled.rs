@@ -1,7 +1,9 @@
 //! Polls of avatars with an outcome: frequent at first, within half of the account's rate limit.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
+use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::polling::interval::{SettledIntervals, SettledStep};
 
 use super::Bench;
@@ -46,7 +48,10 @@ async fn settled_avatars_take_half_of_the_rate_and_recent_outcomes_go_first() {
     avatars.extend(["young", "trains"]);
     let mut plan = bench.plan(&avatars);
     the_account(&mut plan).max_per_second = NonZeroU32::new(10).unwrap();
-    // The discovered 200 would be polled every second: 200 requests a second.
+    // The 200 are discovered, so their outcomes are old: they would be polled every second.
+    for id in &old {
+        plan.avatars.insert(AvatarId::parse(id).unwrap(), Arc::default());
+    }
     plan.intervals.settled = SettledIntervals::new(
         vec![SettledStep { every: seconds(15), lasts: seconds(600) }],
         Some(seconds(1)),

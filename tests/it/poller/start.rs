@@ -134,7 +134,7 @@ fn reconnects_are_charged_to_the_rate_limit() {
     let (five, now) = (NonZeroU32::new(5).unwrap(), clock.reading());
     let list = ListState::new(None, false, now);
     let mut queue = AccountQueue::new(five, AccountConnectivity::default(), list, clock.clone());
-    ["a", "b", "c"].iter().for_each(|it| queue.ready(id(it), Priority::Normal, now));
+    ["a", "b", "c"].iter().for_each(|it| queue.enqueue(id(it), Priority::Normal, now));
     assert_eq!(queue.next_action(now, 16), NextAction::Poll(id("a")));
     queue.charge_reconnects(2);
     queue.charge_reconnects(2);
