@@ -245,8 +245,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         }
     }
 
-    /// Enrolls the avatars of the first complete list, all or none. Those with an unreadable element
-    /// are among them, since they exist.
+    /// Enrolls the avatars of the first complete list, all or none. Those with an unreadable
+    /// element are among them, since they exist.
     async fn enroll_baseline(
         &mut self,
         account: &AccountName,

@@ -142,8 +142,8 @@ impl CircuitBreaker {
         self.refusals > 0
     }
 
-    /// Whether a refusal or a rate limit was not followed by a success: one poll must succeed before
-    /// others.
+    /// Whether a refusal or a rate limit was not followed by a success: one poll must succeed
+    /// before others.
     pub fn is_tripped(&self) -> bool {
         self.refusals > 0 || self.throttles > 0
     }

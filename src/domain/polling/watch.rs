@@ -386,8 +386,8 @@ impl Watch {
     }
 
     /// Applies a failed poll. The failure starts with the consecutive poll number `polls_min`, and
-    /// again when its kind changes: at once when the response is about this avatar, this key or this
-    /// request, later when it may be transient.
+    /// again when its kind changes: at once when the response is about this avatar, this key or
+    /// this request, later when it may be transient.
     fn on_failure(
         mut self,
         kind: FailureKind,
