@@ -171,5 +171,5 @@ const TOP: [&str; 16] = [
     "tests/bench",
     "tests/it",
     "tests/memory",
-    "tests/pacing",
+    "tests/polling",
 ];

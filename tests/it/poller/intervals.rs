@@ -6,11 +6,11 @@ use std::path::Path;
 use std::sync::LazyLock;
 
 use simulated::retraining::{self, RetrainingTable};
+use simulated::rule::{ADAPTIVE, BY_AGE};
+use simulated::scenario;
 use simulated::table::{Row, Table};
-use simulated::way::{BY_AGE, LEARNED};
-use simulated::world;
 
-#[path = "../../pacing/mod.rs"]
+#[path = "../../polling/mod.rs"]
 mod simulated;
 
 static TABLES: LazyLock<Vec<Table>> = LazyLock::new(simulated::tables);
@@ -26,11 +26,11 @@ fn the_tables_of_the_docs_are_what_the_simulation_prints() {
     let first = printed.lines().next().unwrap();
     let docs = docs.find(first).map(|place| &docs[place..]).unwrap_or_default();
     let (docs, printed) = (words(docs), words(&printed));
-    assert_eq!(docs.len(), printed.len(), "`cargo bench --bench pacing` prints other tables");
+    assert_eq!(docs.len(), printed.len(), "`cargo bench --bench polling` prints other tables");
     for (written, computed) in docs.iter().zip(&printed) {
         assert!(
             agree(written, computed),
-            "docs/polling.md has `{written}` where `cargo bench --bench pacing` prints `{computed}`"
+            "docs/polling.md has `{written}` where `cargo bench --bench polling` prints `{computed}`"
         );
     }
 }
@@ -40,7 +40,7 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 /// Whether two words are equal, or nearly equal numbers: logarithms may differ in their last digit
-/// between machines, and a slightly later poll changes a figure a little.
+/// uniform machines, and a slightly later poll changes a figure a little.
 fn agree(written: &str, computed: &str) -> bool {
     match (written.parse::<f64>(), computed.parse::<f64>()) {
         (Ok(one), Ok(other)) => (one - other).abs() <= one.abs().max(other.abs()) * LAST_DIGITS,
@@ -51,15 +51,15 @@ fn agree(written: &str, computed: &str) -> bool {
 #[test]
 fn the_forecast_is_nowhere_worse_than_the_age() {
     for table in TABLES.iter() {
-        let (by_age, learned) = both(table, "all");
+        let (by_age, adaptive) = both(table, "all");
         let name = table.name;
         assert!(
-            learned.requests <= by_age.requests * REQUESTS_TOLERANCE,
-            "{name}: {learned:?} against {by_age:?}"
+            adaptive.requests <= by_age.requests * REQUESTS_TOLERANCE,
+            "{name}: {adaptive:?} against {by_age:?}"
         );
         assert!(
-            learned.delay_s <= by_age.delay_s * DELAY_TOLERANCE,
-            "{name}: {learned:?} against {by_age:?}"
+            adaptive.delay_s <= by_age.delay_s * DELAY_TOLERANCE,
+            "{name}: {adaptive:?} against {by_age:?}"
         );
     }
 }
@@ -68,28 +68,28 @@ fn the_forecast_is_nowhere_worse_than_the_age() {
 fn the_forecast_wins_where_lengths_are_predictable() {
     let check = |name: &str, part: &str, factor: f64| {
         let table = TABLES.iter().find(|table| table.name == name).unwrap();
-        let (by_age, learned) = both(table, part);
+        let (by_age, adaptive) = both(table, part);
         assert!(
-            learned.delay_s <= by_age.delay_s * factor,
-            "{name}, {part}: {learned:?} against {by_age:?}"
+            adaptive.delay_s <= by_age.delay_s * factor,
+            "{name}, {part}: {adaptive:?} against {by_age:?}"
         );
     };
-    check(world::IMAGES, "all", 0.8);
-    check(world::HABIT, "all", 0.6);
-    check(world::WIDE, "all", 0.25);
-    check(world::MIXTURE, "image, ready", 0.8);
-    check(world::CHANGE, "all", 0.2);
+    check(scenario::IMAGES, "all", 0.8);
+    check(scenario::HABIT, "all", 0.6);
+    check(scenario::WIDE, "all", 0.25);
+    check(scenario::MIXTURE, "image, ready", 0.8);
+    check(scenario::CHANGE, "all", 0.2);
 }
 
 #[test]
 fn the_age_decides_where_lengths_are_not_predictable() {
     let check = |name: &str| {
         let table = TABLES.iter().find(|table| table.name == name).unwrap();
-        let (_, learned) = both(table, "all");
-        assert!(learned.by_forecast < 0.5, "{name}: {learned:?}");
+        let (_, adaptive) = both(table, "all");
+        assert!(adaptive.by_forecast < 0.5, "{name}: {adaptive:?}");
     };
-    check(world::LATE);
-    check(world::ANYTHING);
+    check(scenario::LATE);
+    check(scenario::ANYTHING);
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_retraining_soon_after_an_outcome_is_notified() {
     let row = |settled| {
         let mut rows = RETRAININGS.0.iter();
         let row = rows.find(|it| it.begins == retraining::FIRST && it.settled == settled).unwrap();
-        assert_eq!(row.lasts.as_secs(), 20);
+        assert_eq!(row.duration.as_secs(), 20);
         row.notified
     };
     assert!(row(retraining::DEFAULT) >= 0.95, "{}", row(retraining::DEFAULT));
@@ -106,13 +106,13 @@ fn a_retraining_soon_after_an_outcome_is_notified() {
 
 /// The rows of a part for age and forecast.
 fn both<'a>(table: &'a Table, part: &str) -> (&'a Row, &'a Row) {
-    let row = |way| table.rows.iter().find(|row| row.part == part && row.way == way).unwrap();
-    (row(BY_AGE), row(LEARNED))
+    let row = |rule| table.rows.iter().find(|row| row.part == part && row.rule == rule).unwrap();
+    (row(BY_AGE), row(ADAPTIVE))
 }
 
-/// Tolerance for differences between machines.
+/// Tolerance for differences uniform machines.
 const LAST_DIGITS: f64 = 0.03;
 /// How much the forecast may exceed the request budget: the future is not the past.
 const REQUESTS_TOLERANCE: f64 = 1.03;
-/// How much its mean delay may exceed that of the age: where both are equal, they differ by chance.
+/// How much its mean delay may exceed that of the age: where both are equal, they differ by rng.
 const DELAY_TOLERANCE: f64 = 1.02;

@@ -1,5 +1,5 @@
-//! The polling rules that are compared: a plain loop with a fixed interval, and the product's
-//! own pace, by age and learned.
+//! The polling rules that are compared: a loop with a fixed interval, and the product's own
+//! intervals, by age and adaptive.
 
 use std::fs;
 use std::time::Duration;
@@ -10,37 +10,45 @@ use avatar_watch::config::location::ConfigFile;
 use avatar_watch::domain::polling::interval::{PollIntervals, TrainingInterval};
 
 /// A polling rule.
-pub(crate) struct Way {
+pub(crate) struct PollingRule {
     pub(crate) name: &'static str,
-    pub(crate) pace: Pace,
+    pub(crate) intervals: Intervals,
 }
 
-/// What decides about the waits.
-pub(crate) enum Pace {
-    /// What people write: ask, sleep, ask again.
+/// The intervals of a rule.
+pub(crate) enum Intervals {
+    /// One interval, as in a simple script.
     Fixed(Duration),
-    /// The product.
-    Ours(Box<PollIntervals>),
+    /// The product's.
+    Configured(Box<PollIntervals>),
 }
 
-impl Way {
-    /// All of them; ours never waits longer than `max` or, without one, than the default.
+impl PollingRule {
+    /// All rules; `max` replaces the maximum of the product's intervals.
     pub(crate) fn all(max: Option<Duration>) -> [Self; 4] {
         let fixed = |name, seconds| {
             let interval = Duration::from_secs(seconds);
-            Self { name, pace: Pace::Fixed(interval) }
+            Self { name, intervals: Intervals::Fixed(interval) }
         };
-        let ours = |name, learn| {
+        let ours = |name, adaptive| {
             let defaults = defaults();
             let max = max.unwrap_or(defaults.training.max);
-            let training = TrainingInterval { max, adaptive: learn, ..defaults.training };
-            Self { name, pace: Pace::Ours(Box::new(PollIntervals { training, ..defaults })) }
+            let training = TrainingInterval { max, adaptive: adaptive, ..defaults.training };
+            Self {
+                name,
+                intervals: Intervals::Configured(Box::new(PollIntervals { training, ..defaults })),
+            }
         };
-        [fixed("every 10 s", 10), fixed("every 60 s", 60), ours(BY_AGE, false), ours(LEARNED, true)]
+        [
+            fixed("every 10 s", 10),
+            fixed("every 60 s", 60),
+            ours(BY_AGE, false),
+            ours(ADAPTIVE, true),
+        ]
     }
 }
 
-/// The pace of a config that says nothing about it.
+/// The default intervals of the config.
 pub(crate) fn defaults() -> PollIntervals {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("avatar-watch.toml");
@@ -51,4 +59,4 @@ pub(crate) fn defaults() -> PollIntervals {
 }
 
 pub(crate) const BY_AGE: &str = "by age";
-pub(crate) const LEARNED: &str = "adaptive";
+pub(crate) const ADAPTIVE: &str = "adaptive";

@@ -1,5 +1,5 @@
 //! One watch after another, from the poll that first shows a training to the one that shows its
-//! end: `Watch::observe` says how long to wait, `Experience` learns.
+//! end: `Watch::observe` gives the delay, `ForecastCache` the forecast.
 //!
 //! The trainings follow each other, so that each is polled with the forecasts from all before.
 
@@ -16,12 +16,12 @@ use avatar_watch::domain::polling::observation::Observation;
 use avatar_watch::domain::polling::watch::{Policy, Watch};
 use avatar_watch::domain::time::timestamp::Timestamp;
 
-use super::dice::Training;
-use super::way::{Pace, Way};
+use super::random_trainings::Training;
+use super::rule::{Intervals, PollingRule};
 
-/// What was seen of one training.
+/// How one training was observed.
 #[derive(Clone, Copy)]
-pub(crate) struct Poll {
+pub(crate) struct SimulatedTraining {
     /// From its end to the poll that showed the end.
     pub(crate) delay: Duration,
     /// The polls after the one that first showed it, to the one that showed its end.
@@ -31,31 +31,31 @@ pub(crate) struct Poll {
 }
 
 /// Polls all trainings by that rule, one after another.
-pub(crate) fn live(trainings: &[Training], way: &Way) -> Vec<Poll> {
-    match &way.pace {
-        Pace::Fixed(interval) => trainings.iter().map(|it| repeat(it, *interval)).collect(),
-        Pace::Ours(intervals) => watch_all(trainings, intervals),
+pub(crate) fn simulate(trainings: &[Training], rule: &PollingRule) -> Vec<SimulatedTraining> {
+    match &rule.intervals {
+        Intervals::Fixed(interval) => trainings.iter().map(|it| repeat(it, *interval)).collect(),
+        Intervals::Configured(intervals) => watch_all(trainings, intervals),
     }
 }
 
-/// The polls of a plain loop.
-fn repeat(training: &Training, interval: Duration) -> Poll {
-    let (mut now, mut requests) = (training.found_after, 0);
-    while now < training.lasts {
+/// Polls in a loop with a fixed interval.
+fn repeat(training: &Training, interval: Duration) -> SimulatedTraining {
+    let (mut now, mut requests) = (training.observed_after, 0);
+    while now < training.duration {
         now += interval;
         requests += 1;
     }
-    Poll { delay: now.saturating_sub(training.lasts), requests, by_forecast: false }
+    SimulatedTraining { delay: now.saturating_sub(training.duration), requests, by_forecast: false }
 }
 
-fn watch_all(trainings: &[Training], intervals: &PollIntervals) -> Vec<Poll> {
-    let mut experience = ForecastCache::default();
+fn watch_all(trainings: &[Training], intervals: &PollIntervals) -> Vec<SimulatedTraining> {
+    let mut forecasts = ForecastCache::default();
     let mut begins_at = Timestamp::from_millis(0);
     let mut polls = Vec::with_capacity(trainings.len());
     for (number, training) in (0..).zip(trainings) {
-        // Chance of its own for each, so that the ways differ in nothing but their decisions.
-        let chance = Rng::seeded(number);
-        let (poll, seen_at) = watch(training, begins_at, intervals, &mut experience, &chance);
+        // Each training has its own seed, so that the rules differ only in their decisions.
+        let rng = Rng::seeded(number);
+        let (poll, seen_at) = watch(training, begins_at, intervals, &mut forecasts, &rng);
         polls.push(poll);
         begins_at = seen_at.plus(PAUSE);
     }
@@ -67,9 +67,9 @@ fn watch(
     training: &Training,
     begins_at: Timestamp,
     intervals: &PollIntervals,
-    experience: &mut ForecastCache,
-    chance: &Rng,
-) -> (Poll, Timestamp) {
+    forecasts: &mut ForecastCache,
+    rng: &Rng,
+) -> (SimulatedTraining, Timestamp) {
     let account = AccountName::default();
     let mut avatar = Avatar {
         id: AvatarId::parse("a1").unwrap(),
@@ -81,21 +81,21 @@ fn watch(
         extras: BTreeMap::new(),
         updated_at: None,
     };
-    let ends_at = begins_at.plus(training.lasts);
-    let mut now = begins_at.plus(training.found_after);
-    let mut poll = Poll { delay: Duration::ZERO, requests: 0, by_forecast: false };
+    let ends_at = begins_at.plus(training.duration);
+    let mut now = begins_at.plus(training.observed_after);
+    let mut poll = SimulatedTraining { delay: Duration::ZERO, requests: 0, by_forecast: false };
     let mut watch = Watch::new(avatar.id.clone());
     loop {
         if now >= ends_at {
-            avatar.status = training.becomes.clone();
+            avatar.status = training.outcome.clone();
         }
-        let forecast = experience.forecast(watch.model.as_ref(), intervals.training);
+        let forecast = forecasts.forecast(watch.model.as_ref(), intervals.training);
         let policy =
             Policy { forecast: forecast.as_deref(), ..Policy::new(intervals, &account, now) };
         let seen = Observation::Seen(Box::new(avatar.clone()));
-        let decision = watch.observe(seen, now, &policy, chance.next_bits());
+        let decision = watch.observe(seen, now, &policy, rng.next_bits());
         if let Some(ended) = &decision.training {
-            experience.add(ended);
+            forecasts.add(ended);
         }
         if avatar.status.is_settled() {
             poll.delay = now.since(ends_at);

@@ -16,8 +16,8 @@ use avatar_watch::domain::polling::observation::Observation;
 use avatar_watch::domain::polling::watch::{Policy, Watch};
 use avatar_watch::domain::time::timestamp::Timestamp;
 
+use super::rule;
 use super::table::short;
-use super::way;
 
 /// The result for all retrainings.
 pub(crate) struct RetrainingTable(pub(crate) Vec<RetrainingRow>);
@@ -25,7 +25,7 @@ pub(crate) struct RetrainingTable(pub(crate) Vec<RetrainingRow>);
 /// The result for retrainings of one kind.
 pub(crate) struct RetrainingRow {
     pub(crate) begins: &'static str,
-    pub(crate) lasts: Duration,
+    pub(crate) duration: Duration,
     pub(crate) settled: &'static str,
     /// The fraction that was notified.
     pub(crate) notified: f64,
@@ -37,13 +37,14 @@ pub(crate) struct RetrainingRow {
 
 /// Simulates retrainings of every kind, with the default of `settled` and with one interval.
 pub(crate) fn table() -> RetrainingTable {
-    let defaults = way::defaults();
+    let defaults = rule::defaults();
     let hourly = SettledIntervals::always(Some(HOUR));
     let hourly = PollIntervals { settled: hourly, ..defaults.clone() };
-    let kinds = BEGINS.iter().flat_map(|begins| begins.2.iter().map(move |lasts| (begins, *lasts)));
-    let rows = kinds.flat_map(|((begins, within, _), lasts)| {
+    let kinds =
+        BEGINS.iter().flat_map(|begins| begins.2.iter().map(move |duration| (begins, *duration)));
+    let rows = kinds.flat_map(|((begins, within, _), duration)| {
         [(DEFAULT, &defaults), ("1h", &hourly)]
-            .map(|(settled, intervals)| row(begins, *within, lasts, settled, intervals))
+            .map(|(settled, intervals)| row(begins, *within, duration, settled, intervals))
     });
     RetrainingTable(rows.collect())
 }
@@ -51,7 +52,7 @@ pub(crate) fn table() -> RetrainingTable {
 fn row(
     begins: &'static str,
     (earliest, latest): (Duration, Duration),
-    lasts: Duration,
+    duration: Duration,
     settled: &'static str,
     intervals: &PollIntervals,
 ) -> RetrainingRow {
@@ -60,7 +61,7 @@ fn row(
     for run in 0..RUNS {
         let rng = Rng::seeded(run);
         let begins_after = earliest + (latest - earliest).mul_f64(rng.next_bits().fraction());
-        let (delay, polls) = retrain(begins_after, lasts, intervals, &rng);
+        let (delay, polls) = retrain(begins_after, duration, intervals, &rng);
         delays.extend(delay);
         requests += polls;
     }
@@ -71,7 +72,7 @@ fn row(
     let p99 = rank.checked_sub(1).and_then(|index| delays.get(index));
     RetrainingRow {
         begins,
-        lasts,
+        duration,
         settled,
         notified: delays.len() as f64 / runs,
         delays_s: p99.map(|p99| (mean, p99.as_secs_f64())),
@@ -83,14 +84,14 @@ fn row(
 /// notified, if it was, and how many polls preceded it.
 fn retrain(
     begins_after: Duration,
-    lasts: Duration,
+    duration: Duration,
     intervals: &PollIntervals,
     rng: &Rng,
 ) -> (Option<Duration>, u32) {
     let account = AccountName::default();
     let outcome_at = Timestamp::from_millis(0);
     let begins_at = outcome_at.plus(begins_after);
-    let ends_at = begins_at.plus(lasts);
+    let ends_at = begins_at.plus(duration);
     let observe = |watch: Watch, status, now| {
         let policy = Policy { location: Some("config"), ..Policy::new(intervals, &account, now) };
         let avatar = Avatar {
@@ -127,12 +128,12 @@ impl fmt::Display for RetrainingTable {
         writeln!(f, "### {NAME}\n\n{TEXT}\n")?;
         writeln!(
             f,
-            "| begins | lasts | `settled` | notified | delay, mean | delay, p99 | requests |\n\
+            "| begins | duration | `settled` | notified | delay, mean | delay, p99 | requests |\n\
              | --- | --- | --- | ---: | ---: | ---: | ---: |"
         )?;
         for row in &self.0 {
             let RetrainingRow { begins, settled, notified, requests, .. } = row;
-            let lasts = humantime::format_duration(row.lasts);
+            let duration = humantime::format_duration(row.duration);
             let (share, requests) = (notified * 100.0, short(*requests));
             let [mean, p99] = match row.delays_s {
                 Some((mean, p99)) => [mean, p99].map(|it| format!("{} s", short(it))),
@@ -140,7 +141,7 @@ impl fmt::Display for RetrainingTable {
             };
             writeln!(
                 f,
-                "| {begins} | {lasts} | {settled} | {share:.0} % | {mean} | {p99} | {requests} |"
+                "| {begins} | {duration} | {settled} | {share:.0} % | {mean} | {p99} | {requests} |"
             )?;
         }
         Ok(())
@@ -153,7 +154,7 @@ const NAME: &str = "Retrainings";
 const TEXT: &str = "\
 1,000 retrainings in each row, which begin at a random time after an outcome and end as the training
 before. *Notified* is the share that a poll fell into; the others leave no trace. *Requests* are the
-polls between the outcome and the begin of the retraining.";
+polls uniform the outcome and the begin of the retraining.";
 
 /// When retrainings begin after the outcome, and how long they last.
 const BEGINS: [(&str, (Duration, Duration), &[Duration]); 4] = [

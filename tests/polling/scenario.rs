@@ -1,58 +1,60 @@
-//! The worlds: what is trained in each, how often, and what its table says about it.
+//! The scenarios: their trainings, and the text of their tables.
 
 use std::time::Duration;
 
-use super::dice::{Dice, IMAGE, Training, VIDEO};
+use super::random_trainings::{IMAGE, Training, TrainingGenerator, VIDEO};
 
 /// Trainings that follow each other.
-pub(crate) struct World {
+pub(crate) struct Scenario {
     /// The heading of its table.
     pub(crate) name: &'static str,
-    /// What is drawn, as Markdown.
-    pub(crate) says: &'static str,
+    /// Its description, as Markdown.
+    pub(crate) text: &'static str,
     pub(crate) trainings: Vec<Training>,
-    /// The longest wait of the ways with an age, where it is not the default.
+    /// The maximum interval of the product's rules, if it is not the default.
     pub(crate) max: Option<Duration>,
-    /// What has rows of its own in the table.
+    /// The groups of rows in the table.
     pub(crate) parts: &'static [Part],
 }
 
-/// The trainings that belong to a row: by their number and themselves.
+/// A group of trainings, chosen by number and training.
 pub(crate) struct Part {
     pub(crate) name: &'static str,
     pub(crate) holds: fn(usize, &Training) -> bool,
 }
 
-impl World {
-    /// All of them.
+impl Scenario {
+    /// All scenarios.
     pub(crate) fn all() -> [Self; 8] {
         [
-            Self::of(IMAGES, IMAGES_SAY, &[ALL], 1_000, |dice, _| dice.image(SOON)),
-            Self::of(LATE, LATE_SAYS, &[ALL], 1_000, |dice, _| dice.image(MINUTE)),
-            Self::of(VIDEOS, VIDEOS_SAY, &[ALL], 200, |dice, _| dice.video()),
-            Self::of(HABIT, HABIT_SAYS, &[ALL, PRACTISED], 200, |dice, _| dice.habit()),
+            Self::of(IMAGES, IMAGES_SAY, &[ALL], 1_000, |generator, _| generator.image(SOON)),
+            Self::of(LATE, LATE_SAYS, &[ALL], 1_000, |generator, _| generator.image(MINUTE)),
+            Self::of(VIDEOS, VIDEOS_SAY, &[ALL], 200, |generator, _| generator.video()),
+            Self::of(HABIT, HABIT_SAYS, &[ALL, PRACTISED], 200, |generator, _| generator.habit()),
             Self {
                 max: Some(10 * MINUTE),
-                ..Self::of(WIDE, WIDE_SAYS, &[ALL, PRACTISED], 200, |dice, _| dice.habit())
+                ..Self::of(WIDE, WIDE_SAYS, &[ALL, PRACTISED], 200, |generator, _| {
+                    generator.habit()
+                })
             },
-            Self::of(MIXTURE, MIXTURE_SAYS, &MIXED, 800, |dice, _| dice.mixed()),
-            Self::of(CHANGE, CHANGE_SAYS, &CHANGING, 3 * TURN, |dice, number| {
-                dice.around(if number / TURN == 1 { 9 * MINUTE } else { 5 * MINUTE })
+            Self::of(MIXTURE, MIXTURE_SAYS, &MIXED, 800, |generator, _| generator.mixed()),
+            Self::of(CHANGE, CHANGE_SAYS, &CHANGING, 3 * TURN, |generator, number| {
+                generator.around(if number / TURN == 1 { 9 * MINUTE } else { 5 * MINUTE })
             }),
-            Self::of(ANYTHING, ANYTHING_SAYS, &[ALL], 200, |dice, _| dice.anything()),
+            Self::of(ANYTHING, ANYTHING_SAYS, &[ALL], 200, |generator, _| generator.anything()),
         ]
     }
 
     fn of(
         name: &'static str,
-        says: &'static str,
+        text: &'static str,
         parts: &'static [Part],
         count: usize,
-        draw: impl Fn(&Dice, usize) -> Training,
+        draw: impl Fn(&TrainingGenerator, usize) -> Training,
     ) -> Self {
-        let dice = Dice::new(SEED);
-        let trainings = (0..count).map(|number| draw(&dice, number)).collect();
-        Self { name, says, trainings, max: None, parts }
+        let generator = TrainingGenerator::new(SEED);
+        let trainings = (0..count).map(|number| draw(&generator, number)).collect();
+        Self { name, text, trainings, max: None, parts }
     }
 }
 
@@ -116,6 +118,6 @@ const ANYTHING_SAYS: &str = "\
 
 const SOON: Duration = Duration::from_secs(5);
 const MINUTE: Duration = Duration::from_secs(60);
-/// Trainings between two changes of the habit.
+/// Trainings between two changes of the duration.
 const TURN: usize = 200;
 const SEED: u64 = 30;
