@@ -10,17 +10,11 @@ use std::path::Path;
 use rustix::fs::OFlags;
 
 /// Opens a regular file for reading; follows links.
-///
-/// # Errors
-/// When it cannot be opened, or is not a regular file.
 pub fn open_for_reading(path: &Path) -> io::Result<File> {
     open_regular(path, OpenOptions::new().read(true), OFlags::empty())
 }
 
 /// Opens a regular file with these additional flags.
-///
-/// # Errors
-/// When it cannot be opened, or is not a regular file.
 pub fn open_regular(path: &Path, options: &mut OpenOptions, flags: OFlags) -> io::Result<File> {
     let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
     // `open` takes an `int`; these flags are its low bits.

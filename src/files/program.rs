@@ -27,9 +27,6 @@ impl Program {
 
     /// Checks that no other user can have written the program. A missing program passes: starting
     /// it reports that.
-    ///
-    /// # Errors
-    /// When another user can have written it.
     pub fn check(&self) -> Result<(), Distrust> {
         self.trust.check_program(Path::new(self.name())).strict()
     }

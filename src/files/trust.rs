@@ -63,9 +63,6 @@ pub struct Distrust {
 
 impl Ownership {
     /// Accepts trusted and doubtful files.
-    ///
-    /// # Errors
-    /// When the file is not trusted.
     pub fn lenient(self) -> Result<(), Distrust> {
         match self {
             Self::Trusted | Self::Doubtful(_) => Ok(()),
@@ -74,9 +71,6 @@ impl Ownership {
     }
 
     /// Accepts trusted files only, for programs.
-    ///
-    /// # Errors
-    /// When the file is not trusted, or doubtful.
     pub fn strict(self) -> Result<(), Distrust> {
         match self {
             Self::Trusted => Ok(()),
@@ -94,9 +88,6 @@ impl Facts {
     }
 
     /// Of the file or folder at a path; follows links.
-    ///
-    /// # Errors
-    /// When it does not exist, or cannot be accessed.
     pub fn at(path: &Path) -> io::Result<Self> {
         let flags = statvfs(path).map(|it| it.f_flag);
         let acl = getxattr(path, ACL, &mut [0; 0]);
@@ -210,9 +201,6 @@ impl Trust {
     }
 
     /// Checks that no other user can replace a file through a folder or link of its path.
-    ///
-    /// # Errors
-    /// With the folder or link that another user can replace.
     pub fn check_path(&self, path: &Path) -> Result<(), (PathBuf, Distrust)> {
         let paths = resolved_paths(path);
         let steps = || paths.iter().flat_map(|it| it.ancestors().skip(1));
@@ -232,9 +220,6 @@ impl Trust {
     }
 
     /// Checks that only these users can create files in a folder.
-    ///
-    /// # Errors
-    /// When other users can.
     pub fn check_folder(&self, folder: &Path) -> Result<(), Distrust> {
         let facts = Facts::at(folder).map_err(|error| Distrust {
             what: format!("cannot be accessed: {error}"),
@@ -245,9 +230,6 @@ impl Trust {
 
     /// Checks that no other user can rename or replace the files of these users in a folder. In a
     /// sticky folder, such as `/tmp`, none can.
-    ///
-    /// # Errors
-    /// When another user can.
     pub fn check_entries(&self, folder: &Path) -> Result<(), Distrust> {
         match Facts::at(folder) {
             Ok(facts) if facts.mode & STICKY != 0 && self.accepts(facts.uid) => Ok(()),

@@ -36,9 +36,6 @@ pub fn create(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
 }
 
 /// Checks that a file can be created in a folder; leaves none behind.
-///
-/// # Errors
-/// When it cannot.
 pub fn probe(folder: &Path) -> io::Result<()> {
     draft(folder, PRIVATE)?.close()
 }
@@ -62,9 +59,6 @@ fn draft(folder: &Path, mode: u32) -> io::Result<NamedTempFile> {
 }
 
 /// Syncs the folder of a file.
-///
-/// # Errors
-/// When the folder cannot be opened or synced.
 pub fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(parent_dir(path))?.sync_all()
 }

@@ -46,21 +46,11 @@ pub enum StoreError {
         known: i64,
     },
     /// The file is damaged.
-    #[error("`{}` is damaged: {what}", .path.display())]
-    Damaged {
-        /// The database.
-        path: PathBuf,
-        /// What was found.
-        what: String,
-    },
+    #[error("`{}` is damaged: {}", .0.display(), .1)]
+    Damaged(PathBuf, String),
     /// The file belongs to another program.
-    #[error("`{}` is not a database of avatar-watch, and is not changed: {what}", .path.display())]
-    ForeignFile {
-        /// The file.
-        path: PathBuf,
-        /// What was found.
-        what: String,
-    },
+    #[error("`{}` is not a database of avatar-watch, and is not changed: {}", .0.display(), .1)]
+    ForeignFile(PathBuf, String),
     /// The schema differs from the one that this program creates.
     #[error("the schema of `{}` was altered: {}", .path.display(), listed(.differences))]
     Altered {
@@ -70,29 +60,17 @@ pub enum StoreError {
         differences: Vec<String>,
     },
     /// There is no database to read.
-    #[error("there is no database at `{}`", .path.display())]
-    NotFound {
-        /// The path.
-        path: PathBuf,
-    },
+    #[error("there is no database at `{}`", .0.display())]
+    NotFound(PathBuf),
     /// The file is empty.
-    #[error("`{}` is empty: no database was written to it yet", .path.display())]
-    Empty {
-        /// The file.
-        path: PathBuf,
-    },
+    #[error("`{}` is empty: no database was written to it yet", .0.display())]
+    Empty(PathBuf),
     /// A new file would overwrite another one.
-    #[error("`{}` exists, and is not overwritten", .path.display())]
-    AlreadyExists {
-        /// The path.
-        path: PathBuf,
-    },
+    #[error("`{}` exists, and is not overwritten", .0.display())]
+    AlreadyExists(PathBuf),
     /// The file was removed or replaced while it was in use.
-    #[error("`{}` was removed or replaced while it was in use", .path.display())]
-    FileReplaced {
-        /// The database.
-        path: PathBuf,
-    },
+    #[error("`{}` was removed or replaced while it was in use", .0.display())]
+    FileReplaced(PathBuf),
     /// A file or folder of the database does not permit the access, or is not trusted.
     #[error("`{}` {what}", .path.display())]
     Blocked {
@@ -104,46 +82,26 @@ pub enum StoreError {
         help: String,
     },
     /// The file system lacks what a database needs.
-    #[error("the file system of `{}` cannot hold a database: {what}", .folder.display())]
-    UnsupportedFileSystem {
-        /// The folder.
-        folder: PathBuf,
-        /// What it does not support.
-        what: String,
-    },
+    #[error("the file system of `{}` cannot hold a database: {}", .0.display(), .1)]
+    UnsupportedFileSystem(PathBuf, String),
     /// The disk is full.
-    #[error("no space left for the database while {doing}")]
-    NoSpace {
-        /// What was being done.
-        doing: &'static str,
-    },
+    #[error("no space left for the database while {0}")]
+    NoSpace(&'static str),
     /// Another process locked the database for too long.
-    #[error("the database was locked by another process while {doing}")]
-    Busy {
-        /// What was being done.
-        doing: &'static str,
-    },
+    #[error("the database was locked by another process while {0}")]
+    Busy(&'static str),
     /// A statement exceeded its time limit, and was interrupted.
-    #[error("the database took too long while {doing}, and was interrupted")]
-    TooLong {
-        /// What was being done.
-        doing: &'static str,
-    },
+    #[error("the database took too long while {0}, and was interrupted")]
+    TooLong(&'static str),
     /// The shutdown had interrupted a statement before.
-    #[error("the shutdown interrupted the database before {doing}")]
-    Interrupted {
-        /// What was not started.
-        doing: &'static str,
-    },
+    #[error("the shutdown interrupted the database before {0}")]
+    Interrupted(&'static str),
     /// A file of the database could not be opened, most likely for lack of file handles.
     #[error(
-        "a file of the database could not be opened while {doing}: may this user open it, and \
+        "a file of the database could not be opened while {0}: may this user open it, and \
          are there file handles left?"
     )]
-    NoHandles {
-        /// What was being done.
-        doing: &'static str,
-    },
+    NoHandles(&'static str),
     /// The disk or the file system failed; this connection must not be used again.
     #[error("{doing} `{}` failed", .path.display())]
     Disk {
@@ -165,11 +123,8 @@ pub enum StoreError {
         source: Arc<rusqlite::Error>,
     },
     /// A group of writes was rolled back because one of them failed.
-    #[error("the database rolled back a group of writes while {doing}")]
-    RolledBack {
-        /// What was being done.
-        doing: &'static str,
-    },
+    #[error("the database rolled back a group of writes while {0}")]
+    RolledBack(&'static str),
     /// The thread of the writer has ended.
     #[error("the database's writer has stopped")]
     Stopped,
@@ -189,11 +144,11 @@ impl StoreError {
     pub(super) fn sqlite(doing: &'static str, source: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
         match source.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::NoSpace { doing },
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy { doing },
-            Some(ErrorCode::OperationInterrupted) => Self::TooLong { doing },
-            Some(ErrorCode::CannotOpen) => Self::NoHandles { doing },
-            _ if is_shm_size(&source) => Self::NoSpace { doing },
+            Some(ErrorCode::DiskFull) => Self::NoSpace(doing),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy(doing),
+            Some(ErrorCode::OperationInterrupted) => Self::TooLong(doing),
+            Some(ErrorCode::CannotOpen) => Self::NoHandles(doing),
+            _ if is_shm_size(&source) => Self::NoSpace(doing),
             _ => Self::Sqlite { doing, source: Arc::new(source) },
         }
     }
@@ -229,15 +184,15 @@ impl StoreError {
     /// The failure as reported for the other writes of the same group.
     pub(super) fn shared(&self, doing: &'static str) -> Self {
         match self {
-            Self::NoSpace { .. } => Self::NoSpace { doing },
-            Self::Busy { .. } => Self::Busy { doing },
-            Self::TooLong { .. } => Self::TooLong { doing },
-            Self::Interrupted { .. } => Self::Interrupted { doing },
+            Self::NoSpace { .. } => Self::NoSpace(doing),
+            Self::Busy { .. } => Self::Busy(doing),
+            Self::TooLong { .. } => Self::TooLong(doing),
+            Self::Interrupted { .. } => Self::Interrupted(doing),
             Self::Altered { path, differences } => {
                 Self::Altered { path: path.clone(), differences: differences.clone() }
             }
-            Self::NoHandles { .. } => Self::NoHandles { doing },
-            Self::FileReplaced { path } => Self::FileReplaced { path: path.clone() },
+            Self::NoHandles { .. } => Self::NoHandles(doing),
+            Self::FileReplaced(path) => Self::FileReplaced(path.clone()),
             Self::Sqlite { source, .. } => Self::Sqlite { doing, source: Arc::clone(source) },
             Self::Locked { .. }
             | Self::Newer { .. }
@@ -251,7 +206,7 @@ impl StoreError {
             | Self::UnsupportedFileSystem { .. }
             | Self::Disk { .. }
             | Self::RolledBack { .. }
-            | Self::Stopped => Self::RolledBack { doing },
+            | Self::Stopped => Self::RolledBack(doing),
         }
     }
 }
@@ -279,12 +234,21 @@ fn is_shm_size(error: &rusqlite::Error) -> bool {
     }
 }
 
+/// Adds the action and the file to an I/O error.
+pub(super) fn disk(
+    doing: &'static str,
+    path: &Path,
+) -> impl FnOnce(std::io::Error) -> StoreError + use<> {
+    let path = path.to_owned();
+    move |source| StoreError::Disk { doing, path, source }
+}
+
 /// Maps errors of a corrupt file to [`StoreError::Damaged`].
 pub(super) fn damaged(path: &Path, doing: &'static str, source: rusqlite::Error) -> StoreError {
     use rusqlite::ErrorCode;
     match source.sqlite_error_code() {
         Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
-            StoreError::Damaged { path: path.to_owned(), what: source.to_string() }
+            StoreError::Damaged(path.to_owned(), source.to_string())
         }
         _ => StoreError::sqlite(doing, source),
     }

@@ -1,8 +1,9 @@
 //! The handle of the store: every write goes to one thread, which combines the queued writes into
 //! one commit.
 //!
-//! Invariants: a call returns only after the commit is on disk; a write that fails does not affect
-//! the others of its group, unless SQLite rolled back all of them, and then all return an error.
+//! Invariants: a call returns only after the commit is on disk; a write that fails changes no row,
+//! and does not affect the others of its group, unless SQLite rolled back all of them, and then all
+//! return an error.
 //! The handle can be cloned; when the last one is dropped, the thread ends.
 
 use std::collections::HashMap;
@@ -23,7 +24,7 @@ use crate::domain::event::Event;
 use crate::domain::polling::watch::Watch;
 use crate::domain::retention::Cutoffs;
 use crate::domain::time::timestamp::Timestamp;
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, disk};
 use crate::store::files::location;
 use crate::store::files::obstacle::{self, OpenFor, SQLITE_ENDS};
 use crate::store::files::ownership::FsUserGuard;
@@ -90,9 +91,6 @@ pub struct Store {
 impl Store {
     /// Takes the lock, opens the database and starts its writer. `boot_id` identifies the claims of
     /// this process.
-    ///
-    /// # Errors
-    /// When another daemon has the lock, or the database cannot be opened, is damaged or newer.
     pub fn open(path: &Path, boot_id: String) -> Result<(Self, Writer), StoreError> {
         permissions::check(path, OpenFor::Write)?;
         location::create_folder(path)?;
@@ -106,28 +104,16 @@ impl Store {
         let mut lock = DatabaseLock::acquire(path).map_err(explained)?;
         let (database, check) = database::open_for_writing(path).map_err(explained)?;
         let file = FileIdentity::at(path)?;
-        lock.record_file(&file).map_err(|source| StoreError::Disk {
-            doing: "writing the lock file of",
-            path: path.to_owned(),
-            source,
-        })?;
+        lock.record_file(&file).map_err(disk("writing the lock file of", path))?;
         drop(fs_user);
-        let failed = |source| StoreError::Disk {
-            doing: "starting the writer of",
-            path: path.to_owned(),
-            source,
-        };
         let writes = Arc::new(AtomicBool::new(true));
         let limit = database.time_limit().clone();
-        let (jobs, writer) =
-            Writer::start(database, file, lock, boot_id, check, &writes).map_err(failed)?;
+        let (jobs, writer) = Writer::start(database, file, lock, boot_id, check, &writes)
+            .map_err(disk("starting the writer of", path))?;
         Ok((Self { jobs, writes, limit }, writer))
     }
 
     /// The watches of these avatars; new ones for avatars without a row. Writes nothing.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub async fn watches(&self, ids: Vec<AvatarId>) -> Result<Vec<Watch>, StoreError> {
         self.read("reading the watches", move |connection, _| {
             ids.into_iter()
@@ -138,17 +124,11 @@ impl Store {
     }
 
     /// Writes the changes of one observation.
-    ///
-    /// # Errors
-    /// When it could not be written; then no row is changed.
     pub async fn commit(&self, change: ObservationCommit) -> Result<(), StoreError> {
         self.run("recording a change", move |connection, _| record(connection, &change)).await
     }
 
     /// Writes the avatars of the first complete list of an account, and that it was seen.
-    ///
-    /// # Errors
-    /// When it could not be written; then no row is changed.
     pub async fn commit_first_list(
         &self,
         changes: Vec<ObservationCommit>,
@@ -163,9 +143,6 @@ impl Store {
     }
 
     /// Publishes an event about the daemon itself.
-    ///
-    /// # Errors
-    /// When it could not be written; then no row is changed.
     pub async fn publish(
         &self,
         announcements: Vec<NewEvent>,
@@ -178,9 +155,6 @@ impl Store {
     }
 
     /// Since when `config.rejected` has been firing, if it is.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub async fn config_rejected(&self) -> Result<Option<Timestamp>, StoreError> {
         self.read("reading the condition of the config", |connection, _| {
             conditions::config_rejected(connection)
@@ -189,9 +163,6 @@ impl Store {
     }
 
     /// Updates the reason of `config.rejected`, if it is firing.
-    ///
-    /// # Errors
-    /// When it could not be written.
     pub async fn set_rejected_reason(&self, reason: String) -> Result<(), StoreError> {
         self.run("recording why the config is rejected", move |connection, _| {
             conditions::set_rejected_reason(connection, &reason)
@@ -200,18 +171,12 @@ impl Store {
     }
 
     /// The state of an account.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub async fn account(&self, account: AccountName) -> Result<AccountState, StoreError> {
         self.read("reading an account", move |connection, _| accounts::find(connection, &account))
             .await
     }
 
     /// The durations of past trainings by model, oldest first; at most `most` of each.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub async fn training_samples(
         &self,
         most: usize,
@@ -223,9 +188,6 @@ impl Store {
     }
 
     /// Saves the active config, with which `check` compares another one.
-    ///
-    /// # Errors
-    /// When it could not be written.
     pub async fn save_active_config(&self, text: String) -> Result<(), StoreError> {
         self.run("recording the active config", move |connection, _| {
             let sql = "INSERT INTO config(id, active) VALUES(1, ?1)
@@ -237,9 +199,6 @@ impl Store {
     }
 
     /// Saves when avatars were last seen with an unchanged status, and when they are due.
-    ///
-    /// # Errors
-    /// When it could not be written.
     pub async fn checkpoint(&self, checkpoints: Vec<Checkpoint>) -> Result<(), StoreError> {
         self.run("recording a checkpoint", move |connection, _| {
             checkpoints.iter().try_for_each(|checkpoint| watches::note(connection, checkpoint))
@@ -248,9 +207,6 @@ impl Store {
     }
 
     /// When the next polls of these avatars were due at the last checkpoint.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub async fn next_polls(
         &self,
         ids: Vec<AvatarId>,
@@ -268,9 +224,6 @@ impl Store {
     }
 
     /// Registers the channels of the config. Other channels keep their rows and deliveries.
-    ///
-    /// # Errors
-    /// When it could not be written.
     pub async fn register_channels(
         &self,
         channels: Vec<ChannelTarget>,
@@ -283,9 +236,6 @@ impl Store {
     }
 
     /// The alerts about channels and dead letters that were not reported yet.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub async fn pending_alerts(&self) -> Result<PendingAlerts, StoreError> {
         self.read("reading pending alerts", |connection, _| pending_alerts::find(connection)).await
     }
@@ -293,9 +243,6 @@ impl Store {
     /// Ends the attempts that an earlier process left open, for channels with a known policy, and
     /// returns their number. Register the channels first, which extends the expiry of deliveries to
     /// channels that were not in the config.
-    ///
-    /// # Errors
-    /// When it could not be written.
     pub async fn recover(&self, recovery: CrashRecovery) -> Result<usize, StoreError> {
         self.run("recovering open attempts", move |connection, boot_id| {
             recovery::recover(connection, &recovery, boot_id)
@@ -305,9 +252,6 @@ impl Store {
 
     /// Makes rows due that were scheduled before the wall clock was set back, and returns their
     /// number.
-    ///
-    /// # Errors
-    /// When it could not be written.
     pub async fn reschedule_after_clock_step(&self, now: Timestamp) -> Result<usize, StoreError> {
         self.run("rescheduling after a clock step", move |connection, _| {
             recovery::reschedule_after_clock_step(connection, now)
@@ -316,9 +260,6 @@ impl Store {
     }
 
     /// Claims due deliveries for the channels that have capacity.
-    ///
-    /// # Errors
-    /// When it could not be written; then none is claimed.
     pub async fn claim(&self, claim: Claim) -> Result<Claims, StoreError> {
         self.run("claiming deliveries", move |connection, boot_id| {
             outbox::claim(connection, &claim, boot_id)
@@ -327,18 +268,12 @@ impl Store {
     }
 
     /// The numbers of pending deliveries.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub async fn pending_counts(&self) -> Result<usize, StoreError> {
         self.read("counting pending deliveries", |connection, _| outbox::pending_counts(connection))
             .await
     }
 
     /// Records the result of an attempt.
-    ///
-    /// # Errors
-    /// When it could not be written; then it can be repeated.
     pub async fn record_result(
         &self,
         settlement: AttemptResult,
@@ -350,9 +285,6 @@ impl Store {
     }
 
     /// Removes some old rows; the next step starts at the returned position.
-    ///
-    /// # Errors
-    /// When it could not be written; then no row is removed.
     pub async fn prune(&self, cutoffs: Cutoffs, cursor: PruneCursor) -> Result<Pruned, StoreError> {
         self.ask("removing old rows", Kind::Prune, move |connection, _| {
             retention::step(connection, cutoffs, cursor, retention::ROWS_MAX)

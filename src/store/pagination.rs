@@ -19,17 +19,14 @@ pub type WithSeq = (i64, Transition);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct History {
     /// The random id, different in each copy of a database.
-    pub id: u64,
+    pub(crate) id: u64,
     /// The last sequence number that the retention has removed; zero if none.
-    pub pruned_up_to: i64,
+    pub(crate) pruned_up_to: i64,
 }
 
 impl Reader {
     /// At most `limit` transitions of one avatar, or of all, newest first, with a sequence number
     /// below `before`.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub fn transitions_before(
         &self,
         avatar: Option<&AvatarId>,
@@ -48,9 +45,6 @@ impl Reader {
 
     /// At most `limit` transitions of all avatars, oldest first, with a sequence number above
     /// `after`.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub fn transitions_after(&self, after: i64, limit: u32) -> Result<Vec<WithSeq>, StoreError> {
         let sql = format!(
             "SELECT {columns}, seq FROM transitions WHERE seq > ?1 ORDER BY seq LIMIT ?2",
@@ -60,9 +54,6 @@ impl Reader {
     }
 
     /// The id of the history, and how far the retention has removed it.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub fn history(&self) -> Result<History, StoreError> {
         let sql = "SELECT history_id, pruned_up_to FROM history";
         let read = |row: &Row<'_>| {
@@ -74,9 +65,6 @@ impl Reader {
     }
 
     /// The sequence number of the last transition; zero when there is none.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub fn last_seq(&self) -> Result<i64, StoreError> {
         // An expression around `max` would make SQLite read all rows.
         let sql = "SELECT max(seq) FROM transitions";
@@ -85,9 +73,6 @@ impl Reader {
     }
 
     /// Deliveries older than the delivery `before`, newest first.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub fn deliveries_before(
         &self,
         filter: &DeliveryFilter,

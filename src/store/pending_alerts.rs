@@ -16,27 +16,21 @@ use crate::domain::time::timestamp::Timestamp;
 /// Alerts to report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PendingAlerts {
-    /// Conditions of channels that started or were resolved.
-    pub channel_changes: Vec<ChannelChange>,
+    pub(crate) channel_changes: Vec<ChannelChange>,
     /// Dead letters, oldest first, at most 64.
-    pub dead_letters: Vec<DeadLetter>,
+    pub(crate) dead_letters: Vec<DeadLetter>,
 }
 
 /// A condition of a channel that started or was resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ChannelChange {
-    /// The channel.
-    pub channel: ChannelName,
+    pub(crate) channel: ChannelName,
     /// The recipient, if the condition concerns only one.
-    pub recipient: Option<String>,
-    /// The kind of condition.
-    pub kind: EventKind,
-    /// Whether it started or was resolved.
-    pub phase: Phase,
-    /// When it started.
-    pub since: Timestamp,
-    /// The description of the failure.
-    pub reason: Option<String>,
+    pub(crate) recipient: Option<String>,
+    pub(crate) kind: EventKind,
+    pub(crate) phase: Phase,
+    pub(crate) since: Timestamp,
+    pub(crate) reason: Option<String>,
 }
 
 /// Whether there is an alert to report.

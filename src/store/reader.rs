@@ -181,10 +181,9 @@ pub struct DeliveryFilter {
 /// The numbers of deliveries of an avatar that are in flight and that failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryCounts {
-    /// Pending or being sent.
-    pub in_flight: u64,
+    pub(crate) in_flight: u64,
     /// The number of dead letters that were not sent again.
-    pub failed: u64,
+    pub(crate) failed: u64,
 }
 
 impl Reader {
@@ -205,9 +204,6 @@ impl Reader {
     }
 
     /// Opens the database at `path` in the process that writes it.
-    ///
-    /// # Errors
-    /// When there is none, or it is damaged, newer, or belongs to another program.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let database = database::open_for_reading(path)?;
         Ok(Self { database, file: FileIdentity::at(path)? })
@@ -220,26 +216,17 @@ impl Reader {
 
     /// A number that changes when another connection has written to the database
     /// (<https://www.sqlite.org/pragma.html#pragma_data_version>).
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub fn version(&self) -> Result<i64, StoreError> {
         self.database.data_version().doing("reading the data version")
     }
 
     /// All watches, by id.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub fn watches(&self) -> Result<Vec<Watch>, StoreError> {
         let sql = format!("SELECT {} FROM watches ORDER BY avatar_id", watches::COLUMNS);
         self.rows("reading the watches", &sql, (), watches::read)
     }
 
     /// The transitions of one avatar, or of all, oldest first; at most `limit`, the newest.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub fn transitions(
         &self,
         avatar: Option<&AvatarId>,
@@ -250,9 +237,6 @@ impl Reader {
     }
 
     /// Deliveries, oldest first.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub fn deliveries(&self, filter: &DeliveryFilter) -> Result<Vec<DeliveryRow>, StoreError> {
         let mut rows = self.deliveries_before(filter, None)?;
         rows.reverse();
@@ -260,9 +244,6 @@ impl Reader {
     }
 
     /// One delivery, by its own id or that of its event; the newest when there are several.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub fn delivery(&self, id: &str) -> Result<Option<DeliveryRow>, StoreError> {
         let sql = format!(
             "SELECT {DELIVERY_COLUMNS} FROM deliveries d JOIN events e ON e.id = d.event_id
@@ -272,9 +253,6 @@ impl Reader {
     }
 
     /// The attempts of a delivery, in order.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub fn attempts(&self, id: &DeliveryId) -> Result<Vec<AttemptRow>, StoreError> {
         let sql = "SELECT no, trigger, started_at, finished_at, outcome, phase, code, latency_ms,
                           error, response_snippet
@@ -296,18 +274,12 @@ impl Reader {
     }
 
     /// The body of a delivery.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub fn body(&self, id: &DeliveryId) -> Result<Option<Vec<u8>>, StoreError> {
         let sql = "SELECT body FROM deliveries WHERE id = ?1";
         Ok(self.rows("reading a message", sql, [id], |row| row.get(0))?.pop())
     }
 
     /// The numbers of deliveries by avatar, for avatars with deliveries.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub fn delivery_counts(&self) -> Result<BTreeMap<AvatarId, DeliveryCounts>, StoreError> {
         let sql = format!(
             "SELECT avatar_id,
@@ -326,9 +298,6 @@ impl Reader {
     }
 
     /// All channels that were ever registered, by name.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub fn channels(&self) -> Result<Vec<ChannelRow>, StoreError> {
         let sql = format!(
             "SELECT c.id, c.unconfigured,
@@ -373,9 +342,6 @@ impl Reader {
     }
 
     /// The discovered avatars, each with its account.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub fn discovered(&self) -> Result<BTreeMap<AvatarId, AccountName>, StoreError> {
         let sql = "SELECT avatar_id, account FROM discovered";
         let rows =
@@ -384,9 +350,6 @@ impl Reader {
     }
 
     /// The conditions that are firing, oldest first.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub fn conditions(&self) -> Result<Vec<ConditionRow>, StoreError> {
         let sql = "SELECT kind, subject, since, cause, reason FROM conditions
                    ORDER BY since, kind, subject";
@@ -402,18 +365,12 @@ impl Reader {
     }
 
     /// The active config, as saved by the daemon.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub fn active_config(&self) -> Result<Option<String>, StoreError> {
         let sql = "SELECT active FROM config";
         Ok(self.rows("reading the active config", sql, (), |row| row.get(0))?.pop())
     }
 
     /// The durations of past trainings by model, oldest first; at most `most` of each.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub fn training_samples(
         &self,
         most: usize,

@@ -33,15 +33,11 @@ enum PrunedTable {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pruned {
     /// The position of the next step; `None` at the end of the run.
-    pub next: Option<PruneCursor>,
-    /// The number of removed events.
-    pub events: usize,
-    /// The number of removed deliveries.
-    pub deliveries: usize,
-    /// The number of removed attempts.
-    pub attempts: usize,
-    /// The number of removed transitions.
-    pub transitions: usize,
+    pub(crate) next: Option<PruneCursor>,
+    pub(crate) events: usize,
+    pub(crate) deliveries: usize,
+    pub(crate) attempts: usize,
+    pub(crate) transitions: usize,
 }
 
 impl Pruned {

@@ -219,7 +219,7 @@ fn write_group(
         if let [only] = group {
             return match only.work(transaction, boot_id) {
                 true => Ok(()),
-                false => Err(StoreError::RolledBack { doing: DOING }),
+                false => Err(StoreError::RolledBack(DOING)),
             };
         }
         group.iter_mut().try_for_each(|job| run_in_savepoint(transaction, job.as_mut(), boot_id))
@@ -254,7 +254,7 @@ fn run_in_savepoint(
     let good = job.work(transaction, boot_id);
     if transaction.is_autocommit() {
         // SQLite rolled back the whole transaction, as it does when the disk is full.
-        return Err(StoreError::RolledBack { doing: DOING });
+        return Err(StoreError::RolledBack(DOING));
     }
     if !good {
         transaction.execute_batch("ROLLBACK TO job").doing(DOING)?;
@@ -397,7 +397,7 @@ mod tests {
         database.set_limits(TimeLimits { usual, ..TimeLimits::default() });
         let running = Running::start(&path, database);
         let failure = running.ask(ENDLESS).unwrap_err();
-        assert!(matches!(failure, StoreError::TooLong { doing: "testing" }), "{failure}");
+        assert!(matches!(failure, StoreError::TooLong("testing")), "{failure}");
         assert_eq!(failure.next_step(), Recovery::Retry);
         assert!(!running.writes.load(Ordering::Relaxed), "it is reported as not writing");
         running.ask("INSERT INTO accounts VALUES('a', 1)").unwrap();

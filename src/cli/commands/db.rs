@@ -91,9 +91,7 @@ fn backup(
         None => backup::to_file(&database, path),
     };
     let made = match made {
-        Err(StoreError::AlreadyExists { path: existing })
-            if keep.is_none() && existing.is_dir() =>
-        {
+        Err(StoreError::AlreadyExists(existing)) if keep.is_none() && existing.is_dir() => {
             print_error(&format!(
                 "avatar-watch: `{}` is a folder\n  help: name a file in it, or use `--keep 7` for \
                  dated copies in it",

@@ -25,9 +25,6 @@ pub enum ChannelAdminResult {
 
 impl DeliveryAdmin {
     /// Suspends a channel until it is resumed; its deliveries stay pending.
-    ///
-    /// # Errors
-    /// When it could not be written; then no row is changed.
     pub fn pause(
         &mut self,
         name: &ChannelName,
@@ -41,9 +38,6 @@ impl DeliveryAdmin {
     }
 
     /// Resumes a paused channel.
-    ///
-    /// # Errors
-    /// When it could not be written; then no row is changed.
     pub fn resume(
         &mut self,
         name: &ChannelName,
@@ -57,9 +51,6 @@ impl DeliveryAdmin {
     }
 
     /// Enables a channel that was disabled or fails, and makes its pending deliveries due.
-    ///
-    /// # Errors
-    /// When it could not be written; then no row is changed.
     pub fn enable(
         &mut self,
         name: &ChannelName,

@@ -38,10 +38,8 @@ pub struct DeliveryAdmin {
 /// Selects failed deliveries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FailedFilter {
-    /// Only those that failed at or after this time.
-    pub since: Option<Timestamp>,
-    /// Only those to this channel.
-    pub channel: Option<ChannelName>,
+    pub(crate) since: Option<Timestamp>,
+    pub(crate) channel: Option<ChannelName>,
 }
 
 /// The result of an operation on a delivery.
@@ -57,9 +55,6 @@ pub enum AdminResult {
 
 impl DeliveryAdmin {
     /// Opens the database at `path`.
-    ///
-    /// # Errors
-    /// When there is none, or it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         snapshot::read(path, |database| database::refuse_older(path, database.schema()))?;
         // Otherwise SQLite would create a log beside a database that this user cannot write.
@@ -87,9 +82,6 @@ impl DeliveryAdmin {
 
     /// Sends a failed, cancelled or delivered delivery again: inserts a new row with the same
     /// bytes, due now. A pending one is made due now, if it keeps its event id.
-    ///
-    /// # Errors
-    /// When it could not be written; then no row is changed.
     pub fn retry(
         &mut self,
         id: &DeliveryId,
@@ -123,9 +115,6 @@ impl DeliveryAdmin {
     }
 
     /// The failed deliveries that were not sent again since, oldest first.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub fn failed(&self, filter: &FailedFilter) -> Result<Vec<DeliveryId>, StoreError> {
         const DOING: &str = "reading failed deliveries";
         self.database.read(DOING, Work::Normal, |connection| {
@@ -140,9 +129,6 @@ impl DeliveryAdmin {
     }
 
     /// Cancels a pending delivery, or discards a dead letter.
-    ///
-    /// # Errors
-    /// When it could not be written; then no row is changed.
     pub fn cancel(&mut self, id: &DeliveryId, now: Timestamp) -> Result<AdminResult, StoreError> {
         const DOING: &str = "cancelling a delivery";
         self.write(DOING, |transaction| {

@@ -13,7 +13,7 @@ use rustix::fs::statvfs;
 use rustix::io::Errno;
 
 use crate::files::paths::{parent_dir, resolve_symlinks, with_suffix};
-use crate::store::error::{ErrorContext as _, StoreError};
+use crate::store::error::{ErrorContext as _, StoreError, disk};
 use crate::store::files::obstacle::{self, OpenFor, SQLITE_ENDS};
 use crate::store::files::ownership::FsUserGuard;
 use crate::store::files::permissions;
@@ -21,9 +21,6 @@ use crate::store::files::temp_copy;
 use crate::store::sqlite::connection;
 
 /// Checks that a daemon can create or use a database at this path.
-///
-/// # Errors
-/// With the cause: a file, a folder, or what the file system does not support.
 pub fn check_location(database: &Path) -> Result<(), StoreError> {
     let file = resolve_symlinks(database);
     let folder = parent_dir(&file);
@@ -68,8 +65,7 @@ fn try_parent(folder: &Path) -> Result<(), StoreError> {
     if let Some(found) = obstacle::writable(parent, parent) {
         return Err(found);
     }
-    let disk = |source| StoreError::Disk { doing: DOING, path: parent.to_owned(), source };
-    let test_folder = tempfile::tempdir_in(parent).map_err(disk)?;
+    let test_folder = tempfile::tempdir_in(parent).map_err(disk(DOING, parent))?;
     try_folder(test_folder.path())
 }
 
@@ -84,8 +80,7 @@ pub(in crate::store) fn create_folder(database: &Path) -> Result<(), StoreError>
     let _fs_user = FsUserGuard::for_database(folder)?;
     match DirBuilder::new().mode(PRIVATE_MODE).create(folder) {
         Err(source) if source.kind() == ErrorKind::PermissionDenied => {
-            let (doing, path) = ("creating the folder", folder.to_owned());
-            Err(StoreError::Disk { doing, path, source })
+            Err(disk("creating the folder", folder)(source))
         }
         // Any other obstacle is reported when the database is opened.
         Ok(()) | Err(_) => Ok(()),
@@ -107,7 +102,7 @@ fn try_folder(folder: &Path) -> Result<(), StoreError> {
     let _fs_user = FsUserGuard::for_database(&folder.join("a.db"))?;
     temp_copy::remove_stale(folder);
     let file = temp_copy::create(folder).map_err(|failure| match failure.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::NoSpace { doing: DOING },
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::NoSpace(DOING),
         _ => unfit(folder, cannot_create(&failure)),
     })?;
     // Closed before it is removed: some file systems rename an open file instead.
@@ -118,7 +113,7 @@ fn try_folder(folder: &Path) -> Result<(), StoreError> {
     }
     result.map_err(|failure| match &failure {
         StoreError::Sqlite { .. } | StoreError::NoHandles { .. } if is_full_of_files(folder) => {
-            StoreError::NoSpace { doing: DOING }
+            StoreError::NoSpace(DOING)
         }
         StoreError::Sqlite { source, .. } => unfit(folder, missing_feature(source)),
         StoreError::NoHandles { .. } => unfit(folder, failure.to_string()),
@@ -176,7 +171,7 @@ fn missing_feature(failure: &rusqlite::Error) -> String {
 }
 
 fn unfit(folder: &Path, what: String) -> StoreError {
-    StoreError::UnsupportedFileSystem { folder: folder.to_owned(), what }
+    StoreError::UnsupportedFileSystem(folder.to_owned(), what)
 }
 
 const DOING: &str = "testing its folder";

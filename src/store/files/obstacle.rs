@@ -13,7 +13,7 @@ use rustix::process::geteuid;
 
 use crate::files::paths::{parent_dir, resolve_symlinks, with_suffix};
 use crate::files::users::{bare, user};
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, disk};
 use crate::store::files::ownership::FsUserGuard;
 
 /// The suffixes of the files that SQLite keeps beside a database.
@@ -47,14 +47,8 @@ pub(in crate::store) fn explain(
 /// Why a database cannot be found: it does not exist, or a folder of its path cannot be entered.
 pub(in crate::store) fn missing(database: &Path, failure: io::Error) -> StoreError {
     match failure.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => {
-            StoreError::NotFound { path: database.to_owned() }
-        }
-        _ => closed_folder(database).unwrap_or(StoreError::Disk {
-            doing: "accessing",
-            path: database.to_owned(),
-            source: failure,
-        }),
+        ErrorKind::NotFound | ErrorKind::NotADirectory => StoreError::NotFound(database.to_owned()),
+        _ => closed_folder(database).unwrap_or_else(|| disk("accessing", database)(failure)),
     }
 }
 
@@ -78,11 +72,7 @@ pub(in crate::store) fn find(database: &Path, wanted: OpenFor) -> Option<StoreEr
 
 /// Explains why a file beside a database cannot be read.
 pub(in crate::store) fn unreadable(path: &Path, failure: io::Error) -> StoreError {
-    openable(path, OpenFor::Read, path).unwrap_or(StoreError::Disk {
-        doing: "accessing",
-        path: path.to_owned(),
-        source: failure,
-    })
+    openable(path, OpenFor::Read, path).unwrap_or_else(|| disk("accessing", path)(failure))
 }
 
 /// A folder of the path that this user may not enter.
@@ -120,9 +110,6 @@ fn irregular(path: &Path) -> Option<StoreError> {
 
 /// Refuses a database if a path with one of these suffixes is not a regular file. Called before the
 /// file is opened, since opening a FIFO blocks.
-///
-/// # Errors
-/// [`StoreError::Blocked`] with the first such path.
 pub(in crate::store) fn refuse_irregular(database: &Path, ends: &[&str]) -> Result<(), StoreError> {
     let file = resolve_symlinks(database);
     match ends.iter().find_map(|end| irregular(&with_suffix(&file, end))) {

@@ -86,26 +86,17 @@ pub(in crate::store) struct FsUserGuard {
 impl FsUserGuard {
     /// Switches to the owner of a database's folder, when this process is root and that is another
     /// user.
-    ///
-    /// # Errors
-    /// [`StoreError::Blocked`] when the kernel does not permit it.
     pub(in crate::store) fn for_database(database: &Path) -> Result<Self, StoreError> {
         Self::switch_to(Owner::fs_user(database), database)
     }
 
     /// As [`Self::for_database`], for a file in `folder`, if the database has the same owner.
-    ///
-    /// # Errors
-    /// As [`Self::for_database`].
     pub(in crate::store) fn for_copy(database: &Path, folder: &Path) -> Result<Self, StoreError> {
         let is_same = |it: &Owner| Owner::of_file(database).is_ok_and(|db| db.uid == it.uid);
         Self::switch_to(Owner::fs_user(&folder.join("a.db")).filter(is_same), folder)
     }
 
     /// Switches to that owner, if any.
-    ///
-    /// # Errors
-    /// As [`Self::for_database`].
     pub(in crate::store) fn switch_to(
         owner: Option<Owner>,
         database: &Path,

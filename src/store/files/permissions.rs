@@ -43,9 +43,6 @@ pub(in crate::store) fn check(database: &Path, wanted: OpenFor) -> Result<(), St
 }
 
 /// Refuses a folder that other users can write to, sticky or not; a missing one is accepted.
-///
-/// # Errors
-/// As [`check`].
 pub(in crate::store) fn check_folder(folder: &Path, trust: &Trust) -> Result<(), StoreError> {
     let Ok(facts) = Facts::at(folder) else { return Ok(()) };
     let Err(Distrust { what, help }) = trust.check_folder(folder) else { return Ok(()) };
@@ -68,9 +65,6 @@ pub(in crate::store) fn check_folder(folder: &Path, trust: &Trust) -> Result<(),
 }
 
 /// Refuses a path with a folder or link that other users can replace.
-///
-/// # Errors
-/// As [`check`].
 pub(in crate::store) fn check_path(path: &Path, trust: &Trust) -> Result<(), StoreError> {
     trust.check_path(path).map_err(|(above, Distrust { what, help }): (PathBuf, _)| {
         let what = format!("{what}: other users could replace the database below it");

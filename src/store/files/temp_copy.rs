@@ -18,9 +18,6 @@ use crate::files::paths::with_suffix;
 use crate::files::trust::Trust;
 
 /// Creates and locks an empty file in the folder, with mode 0600.
-///
-/// # Errors
-/// When the folder cannot be written, or the file system does not support locks.
 pub(in crate::store) fn create(folder: &Path) -> io::Result<NamedTempFile> {
     for _ in 0..ATTEMPTS_MAX {
         let made =

@@ -12,7 +12,7 @@ use std::path::Path;
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use rusqlite::{Connection, OpenFlags};
 
-use crate::store::error::{ErrorContext as _, StoreError, damaged, listed};
+use crate::store::error::{ErrorContext as _, StoreError, damaged, disk, listed};
 use crate::store::migrations::{APPLICATION_ID, newest};
 use crate::store::sqlite::connection;
 use crate::store::sqlite::schema_check;
@@ -20,9 +20,6 @@ use crate::store::sqlite::time_limit::{TimeLimit, TimeLimits, Work};
 
 /// Refuses a file of another program before a file is opened for writing, locked or created beside
 /// it. What the file alone does not show is left to [`schema_of`].
-///
-/// # Errors
-/// When the file is another program's, or newer than this program.
 pub(in crate::store) fn check_application_id(path: &Path) -> Result<(), StoreError> {
     match fs::metadata(path) {
         Ok(found) if !found.is_file() => return Err(not_a_file(path)),
@@ -68,9 +65,6 @@ pub(in crate::store) fn identify(
 }
 
 /// `PRAGMA schema_version` (<https://www.sqlite.org/pragma.html#pragma_schema_version>).
-///
-/// # Errors
-/// When the file cannot be read.
 pub(in crate::store) fn schema_version(connection: &Connection) -> rusqlite::Result<i64> {
     connection.prepare_cached("PRAGMA schema_version")?.query_row([], |row| row.get(0))
 }
@@ -89,46 +83,39 @@ pub(in crate::store) fn schema_of(connection: &Connection, path: &Path) -> Resul
             Err(StoreError::Newer { path: path.to_owned(), found, known })
         }
         (APPLICATION_ID, found) if found > 0 => Ok(found),
-        (APPLICATION_ID, found) => Err(StoreError::Damaged {
-            path: path.to_owned(),
-            what: format!("schema version {found} does not exist"),
-        }),
+        (APPLICATION_ID, found) => Err(StoreError::Damaged(
+            path.to_owned(),
+            format!("schema version {found} does not exist"),
+        )),
         (application, version) => {
             let tables = tables(connection).map_err(|e| damaged(path, "reading", e))?;
             if (application, version, tables.len()) == (0, 0, 0) {
                 return Ok(0);
             }
-            Err(StoreError::ForeignFile {
-                path: path.to_owned(),
-                what: format!(
+            Err(StoreError::ForeignFile(
+                path.to_owned(),
+                format!(
                     "it has application id {application}, version {version} and {}",
                     listed(&tables)
                 ),
-            })
+            ))
         }
     }
 }
 
 /// The error for a path that is not a regular file. Opening a FIFO would block.
 pub(in crate::store) fn not_a_file(path: &Path) -> StoreError {
-    StoreError::ForeignFile { path: path.to_owned(), what: "not a regular file".to_owned() }
+    StoreError::ForeignFile(path.to_owned(), "not a regular file".to_owned())
 }
 
 /// Opens the file without a lock and without its log, so that no file is created beside it.
 fn open_immutable(path: &Path) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let uri = uri(path, "immutable=1").map_err(|source| StoreError::Disk {
-        doing: IDENTIFYING,
-        path: path.to_owned(),
-        source,
-    })?;
+    let uri = uri(path, "immutable=1").map_err(disk(IDENTIFYING, path))?;
     connection::open(Path::new(&uri), flags)
 }
 
 /// The URI of an existing file for SQLite, with these options (<https://www.sqlite.org/uri.html>).
-///
-/// # Errors
-/// When the file does not exist.
 pub(in crate::store) fn uri(path: &Path, options: &str) -> io::Result<String> {
     let whole = fs::canonicalize(path)?;
     let name = percent_encode(whole.as_os_str().as_bytes(), NON_ALPHANUMERIC);

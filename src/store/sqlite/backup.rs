@@ -16,7 +16,7 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::files::paths::{parent_dir, with_suffix};
 use crate::files::trust::Trust;
 use crate::files::write;
-use crate::store::error::{ErrorContext as _, StoreError, damaged};
+use crate::store::error::{ErrorContext as _, StoreError, damaged, disk};
 use crate::store::files::obstacle::OpenFor;
 use crate::store::files::ownership::FsUserGuard;
 use crate::store::files::permissions;
@@ -33,14 +33,10 @@ use crate::store::sqlite::verify::verify;
 /// A completed backup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Backup {
-    /// Its path.
-    pub file: PathBuf,
-    /// Its size.
-    pub bytes: u64,
-    /// The result of its verification.
-    pub report: IntegrityReport,
-    /// Older backups that the rotation removed.
-    pub removed: Vec<PathBuf>,
+    pub(crate) file: PathBuf,
+    pub(crate) bytes: u64,
+    pub(crate) report: IntegrityReport,
+    pub(crate) removed: Vec<PathBuf>,
 }
 
 /// Copies the database into a new file.
@@ -49,7 +45,7 @@ pub struct Backup {
 /// When the file exists, the database cannot be read, or the disk fails; then no file is created.
 pub fn to_file(database: &Path, file: &Path) -> Result<Backup, StoreError> {
     if file.symlink_metadata().is_ok() {
-        return Err(StoreError::AlreadyExists { path: file.to_owned() });
+        return Err(StoreError::AlreadyExists(file.to_owned()));
     }
     let (copy, report) = copy(database, parent_dir(file))?;
     let bytes = fs::metadata(&copy).map_err(disk("reading", copy.path()))?.size();
@@ -59,9 +55,6 @@ pub fn to_file(database: &Path, file: &Path) -> Result<Backup, StoreError> {
 
 /// Copies the database into a new file of a folder, named after `now`, and keeps the newest `keep`
 /// of those. If the verification finds a problem, no older backup is removed.
-///
-/// # Errors
-/// As [`to_file`]; when the folder cannot be created or read.
 pub fn to_folder(
     database: &Path,
     folder: &Path,
@@ -130,7 +123,7 @@ fn copy_from(
     };
     // A user who can write to the folder may have replaced it.
     if !temp_copy::is_at(copy.as_file(), copy.path()) {
-        return Err(StoreError::FileReplaced { path: copy.path().to_owned() });
+        return Err(StoreError::FileReplaced(copy.path().to_owned()));
     }
     copy.as_file().sync_all().map_err(disk("writing", copy.path()))?;
     Ok((copy, report))
@@ -149,10 +142,10 @@ fn vacuum_into(source: Database, database: &Path, file: &Path) -> Result<(), Sto
         // SQLite leaves it when the disk is full.
         drop(fs::remove_file(with_suffix(file, "-journal")));
         match damaged(database, DOING, failure) {
-            StoreError::TooLong { .. } => StoreError::Damaged {
-                path: database.to_owned(),
-                what: format!("its copy has more than {bytes_max} bytes and keeps growing"),
-            },
+            StoreError::TooLong { .. } => StoreError::Damaged(
+                database.to_owned(),
+                format!("its copy has more than {bytes_max} bytes and keeps growing"),
+            ),
             failure => failure,
         }
     })?;
@@ -174,7 +167,7 @@ fn set_history_id(copy: &Path) -> Result<(), StoreError> {
 /// Renames a finished copy, unless the name is taken.
 fn place(copy: NamedTempFile, file: &Path) -> Result<(), StoreError> {
     copy.persist_noclobber(file).map_err(|failure| match failure.error.kind() {
-        io::ErrorKind::AlreadyExists => StoreError::AlreadyExists { path: file.to_owned() },
+        io::ErrorKind::AlreadyExists => StoreError::AlreadyExists(file.to_owned()),
         _ => disk("naming", file)(failure.error),
     })?;
     sync_folder(file)
@@ -244,15 +237,6 @@ fn is_compact(text: &str) -> bool {
 /// A timestamp as a sortable part of file names: `20261123T111522.123Z`.
 pub(in crate::store) fn compact(at: Timestamp) -> String {
     at.to_string().chars().filter(|it| !['-', ':'].contains(it)).collect()
-}
-
-/// Adds the action and the file to an I/O error.
-pub(in crate::store) fn disk(
-    doing: &'static str,
-    path: &Path,
-) -> impl FnOnce(io::Error) -> StoreError + use<> {
-    let path = path.to_owned();
-    move |source| StoreError::Disk { doing, path, source }
 }
 
 const DOING: &str = "copying the database";

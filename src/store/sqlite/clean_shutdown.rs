@@ -50,9 +50,6 @@ fn note(database: &mut Database, ended: bool) -> Result<(), StoreError> {
 }
 
 /// Checks the structure, rows and history of the file, for no longer than `limit`.
-///
-/// # Errors
-/// When it is damaged.
 pub(in crate::store) fn check_structure(
     connection: &mut Connection,
     path: &Path,
@@ -66,7 +63,7 @@ pub(in crate::store) fn check_structure(
     drop(limited);
     match verdict {
         Ok(None) => Ok(StartCheck::Passed),
-        Ok(Some(what)) => Err(StoreError::Damaged { path: path.to_owned(), what }),
+        Ok(Some(what)) => Err(StoreError::Damaged(path.to_owned(), what)),
         Err(failure) if failure.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
             Ok(StartCheck::TimedOut)
         }

@@ -13,9 +13,6 @@ use rusqlite::{Connection, OpenFlags};
 use crate::store::error::{ErrorContext as _, StoreError};
 
 /// Opens a file by its path or URI. Its content is not checked.
-///
-/// # Errors
-/// When it cannot be opened.
 pub(in crate::store) fn open(path: &Path, access: OpenFlags) -> Result<Connection, StoreError> {
     let flags = access | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     // Links are resolved here, and SQLite follows none, neither one that is planted meanwhile nor

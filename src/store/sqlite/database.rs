@@ -11,7 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi};
 
 use crate::files::paths::resolve_symlinks;
-use crate::store::error::{ErrorContext as _, StoreError, damaged};
+use crate::store::error::{ErrorContext as _, StoreError, damaged, disk};
 use crate::store::files::obstacle::OpenFor;
 use crate::store::files::ownership::{FsUserGuard, Owner, open_or_create};
 use crate::store::files::permissions;
@@ -24,10 +24,6 @@ use crate::store::sqlite::transaction::Database;
 
 /// Opens the database for writing: creates it if it does not exist, checks it if the last run did
 /// not end cleanly, migrates it to the newest schema, and records that a run has started.
-///
-/// # Errors
-/// When the file cannot be created or opened, is damaged, belongs to another program, or is newer
-/// than this program.
 pub(in crate::store) fn open_for_writing(
     path: &Path,
 ) -> Result<(Database, StartCheck), StoreError> {
@@ -78,7 +74,7 @@ pub(in crate::store) fn open_for_reading(path: &Path) -> Result<Database, StoreE
 pub(in crate::store) fn open_any_version(path: &Path) -> Result<Database, StoreError> {
     let _fs_user = FsUserGuard::for_database(path)?;
     if !path.exists() {
-        return Err(StoreError::NotFound { path: path.to_owned() });
+        return Err(StoreError::NotFound(path.to_owned()));
     }
     if !path.is_file() {
         return Err(application_id::not_a_file(path));
@@ -95,7 +91,7 @@ pub(in crate::store) fn open_any_version(path: &Path) -> Result<Database, StoreE
         read => read?,
     };
     if database.schema() == 0 {
-        return Err(StoreError::Empty { path: path.to_owned() });
+        return Err(StoreError::Empty(path.to_owned()));
     }
     Ok(database)
 }
@@ -125,7 +121,7 @@ pub(in crate::store) struct FileIdentity {
 impl FileIdentity {
     /// The file that is at `path` now.
     pub(in crate::store) fn at(path: &Path) -> Result<Self, StoreError> {
-        let gone = |_| StoreError::FileReplaced { path: path.to_owned() };
+        let gone = |_| StoreError::FileReplaced(path.to_owned());
         let metadata = fs::metadata(path).map_err(gone)?;
         Ok(Self { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
     }
@@ -144,16 +140,13 @@ impl FileIdentity {
     pub(in crate::store) fn check(&self) -> Result<(), StoreError> {
         let now = Self::at(&self.path)?;
         if (now.device, now.inode) != (self.device, self.inode) {
-            return Err(StoreError::FileReplaced { path: self.path.clone() });
+            return Err(StoreError::FileReplaced(self.path.clone()));
         }
         Ok(())
     }
 }
 
 /// Opens the database for short writes beside the daemon.
-///
-/// # Errors
-/// When this user may not write it; otherwise as [`open_for_reading`].
 pub(in crate::store) fn open_admin(path: &Path) -> Result<Database, StoreError> {
     permissions::check(path, OpenFor::Write)?;
     let _fs_user = FsUserGuard::for_database(path)?;
@@ -181,8 +174,7 @@ pub(in crate::store) fn refuse_older(path: &Path, found: i64) -> Result<(), Stor
 fn create_private(path: &Path) -> Result<(), StoreError> {
     let file = resolve_symlinks(path);
     let made = Owner::of(&file).and_then(|owner| open_or_create(&file, PRIVATE_MODE, owner));
-    let doing = "opening the database";
-    made.map(drop).map_err(|source| StoreError::Disk { doing, path: path.to_owned(), source })
+    made.map(drop).map_err(disk("opening the database", path))
 }
 
 /// Applies the pending migrations, each in a transaction with its version, after comparing the

@@ -14,18 +14,15 @@ use crate::domain::time::timestamp::Timestamp;
 /// The result of the checks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IntegrityReport {
-    /// The schema version.
-    pub schema: i64,
-    /// The number of transitions.
-    pub transitions: u64,
+    pub(crate) schema: i64,
+    pub(crate) transitions: u64,
     /// The number of transitions that the retention removed.
-    pub removed: u64,
-    /// The number of deliveries.
-    pub deliveries: u64,
+    pub(crate) removed: u64,
+    pub(crate) deliveries: u64,
     /// The number of deliveries that are pending or being sent.
-    pub in_flight: u64,
+    pub(crate) in_flight: u64,
     /// When the newest transition was detected.
-    pub newest_at: Option<Timestamp>,
+    pub(crate) newest_at: Option<Timestamp>,
     /// All problems.
     pub findings: Vec<IntegrityFinding>,
 }
@@ -33,10 +30,8 @@ pub struct IntegrityReport {
 /// One problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IntegrityFinding {
-    /// The check that found it.
-    pub part: IntegrityCheck,
-    /// Its description.
-    pub what: String,
+    pub(crate) part: IntegrityCheck,
+    pub(crate) what: String,
 }
 
 /// The kinds of checks.

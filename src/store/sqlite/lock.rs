@@ -15,7 +15,7 @@ use rustix::fs::OFlags;
 
 use crate::files::open::open_regular;
 use crate::files::paths::{resolve_symlinks, with_suffix};
-use crate::store::error::StoreError;
+use crate::store::error::{StoreError, disk};
 use crate::store::files::obstacle::{self, LOCK_END, OpenFor};
 use crate::store::files::ownership::{FsUserGuard, Owner, open_or_create};
 use crate::store::files::permissions;
@@ -35,11 +35,7 @@ impl DatabaseLock {
     /// not a regular file, [`StoreError::Disk`] when the lock file cannot be created.
     pub fn acquire(database: &Path) -> Result<Self, StoreError> {
         let path = lock_path(database);
-        let disk = |source| StoreError::Disk {
-            doing: "creating the lock file",
-            path: path.clone(),
-            source,
-        };
+        let disk = |source| disk("creating the lock file", &path)(source);
         let _fs_user = FsUserGuard::for_database(database)?;
         obstacle::refuse_irregular(database, &[LOCK_END])?;
         let owner = Owner::of(&resolve_symlinks(database)).map_err(disk)?;
@@ -57,18 +53,12 @@ impl DatabaseLock {
     }
 
     /// Records which database file the holder has open.
-    ///
-    /// # Errors
-    /// When the disk fails.
     pub(in crate::store) fn record_file(&mut self, file: &FileIdentity) -> io::Result<()> {
         writeln!(self.file, "{}", file.to_text())
     }
 
     /// Refuses a file that has replaced the one that a daemon has open: the log beside it belongs
     /// to that one. A user who may not read the lock may still read the database.
-    ///
-    /// # Errors
-    /// [`StoreError::FileReplaced`].
     pub(in crate::store) fn refuse_replaced(file: &FileIdentity) -> Result<(), StoreError> {
         file.check()?;
         let _fs_user = FsUserGuard::for_database(file.path())?;
@@ -79,7 +69,7 @@ impl DatabaseLock {
         }
         match read_lines(&mut lock).get(1) {
             Some(held) if *held != file.to_text() => {
-                Err(StoreError::FileReplaced { path: file.path().to_owned() })
+                Err(StoreError::FileReplaced(file.path().to_owned()))
             }
             Some(_) | None => Ok(()),
         }

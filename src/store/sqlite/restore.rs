@@ -12,12 +12,12 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::domain::time::timestamp::Timestamp;
 use crate::files::paths::{parent_dir, resolve_symlinks, with_suffix};
-use crate::store::error::{ErrorContext as _, StoreError, damaged};
+use crate::store::error::{ErrorContext as _, StoreError, damaged, disk};
 use crate::store::files::obstacle::OpenFor;
 use crate::store::files::ownership::{FsUserGuard, Owner};
 use crate::store::files::permissions;
 use crate::store::sqlite::application_id;
-use crate::store::sqlite::backup::{compact, copy, disk, sync_folder};
+use crate::store::sqlite::backup::{compact, copy, sync_folder};
 use crate::store::sqlite::connection;
 use crate::store::sqlite::integrity::IntegrityReport;
 use crate::store::sqlite::lock::DatabaseLock;
@@ -37,23 +37,20 @@ pub enum Restore {
 /// A completed restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restored {
-    /// The result of verifying the backup.
-    pub report: IntegrityReport,
+    pub(crate) report: IntegrityReport,
     /// The path where the old database is kept, if there was one.
-    pub kept: Option<PathBuf>,
+    pub(crate) kept: Option<PathBuf>,
     /// The rows that only the old database had; `None` when it could not be read.
-    pub lost: Option<Lost>,
+    pub(crate) lost: Option<Lost>,
 }
 
 /// The rows that a database had in addition to its backup.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Lost {
-    /// Newer transitions.
-    pub transitions: u64,
-    /// Newer deliveries.
-    pub deliveries: u64,
+    pub(crate) transitions: u64,
+    pub(crate) deliveries: u64,
     /// Deliveries that are pending in the backup, and have ended since.
-    pub sent_again: u64,
+    pub(crate) sent_again: u64,
 }
 
 /// Replaces `database` with a copy of the backup `file`.

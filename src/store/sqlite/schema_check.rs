@@ -28,12 +28,11 @@ pub(in crate::store) fn check(
         // A select from `sqlite_schema` fails like this only for its content: a text or a number of
         // objects that is too large, or invalid SQL.
         Some(ErrorCode::Unknown | ErrorCode::TooBig | ErrorCode::OperationAborted) => {
-            StoreError::Damaged { path: path.to_owned(), what: source.to_string() }
+            StoreError::Damaged(path.to_owned(), source.to_string())
         }
-        Some(ErrorCode::OperationInterrupted) => StoreError::Damaged {
-            path: path.to_owned(),
-            what: "reading its schema took too long".to_owned(),
-        },
+        Some(ErrorCode::OperationInterrupted) => {
+            StoreError::Damaged(path.to_owned(), "reading its schema took too long".to_owned())
+        }
         _ => damaged(path, DOING, source),
     };
     let found = objects(connection).map_err(unreadable)?;

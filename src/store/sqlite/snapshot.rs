@@ -21,7 +21,7 @@ use rustix::fs::MemfdFlags;
 
 use crate::files::open::open_for_reading;
 use crate::files::paths::with_suffix;
-use crate::store::error::{ErrorContext as _, StoreError};
+use crate::store::error::{ErrorContext as _, StoreError, disk};
 use crate::store::files::obstacle::{self, OpenFor, SQLITE_ENDS};
 use crate::store::files::ownership::FsUserGuard;
 use crate::store::files::permissions;
@@ -43,7 +43,7 @@ pub(in crate::store) fn read<T>(
     mut read: impl FnMut(Database) -> Result<T, StoreError>,
 ) -> Result<T, StoreError> {
     let mut index = Index::Wanted;
-    let mut last = StoreError::Busy { doing: DOING };
+    let mut last = StoreError::Busy(DOING);
     for attempt in 0..ATTEMPTS_MAX {
         thread::sleep(PAUSE * attempt);
         let files = Files::hold(path, index)?;
@@ -134,11 +134,7 @@ impl Files {
             OpenMode::Alone => "mode=ro&immutable=1",
         };
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-        let uri = application_id::uri(&self.path, options).map_err(|source| StoreError::Disk {
-            doing: DOING,
-            path: self.path.clone(),
-            source,
-        })?;
+        let uri = application_id::uri(&self.path, options).map_err(disk(DOING, &self.path))?;
         let connection = connection::open(Path::new(&uri), flags)?;
         if self.mode == OpenMode::WithLog {
             // In this mode SQLite needs no index on disk.
@@ -148,7 +144,7 @@ impl Files {
         }
         let database = Database::new(connection, &self.path, OpenFor::Read)?;
         match database.schema() {
-            0 => Err(StoreError::Empty { path: self.path.clone() }),
+            0 => Err(StoreError::Empty(self.path.clone())),
             _ => Ok(database),
         }
     }
@@ -162,9 +158,8 @@ impl Files {
 }
 
 fn open_file(path: &Path) -> Result<File, StoreError> {
-    let failed = |source| StoreError::Disk { doing: DOING, path: path.to_owned(), source };
     open_for_reading(path)
-        .map_err(failed)
+        .map_err(disk(DOING, path))
         .map_err(|failure| obstacle::explain(path, OpenFor::Read, failure))
 }
 
@@ -184,7 +179,7 @@ fn share(database: &File) -> Result<(), StoreError> {
             Ok(_) | Err(_) => return Ok(()),
         }
     }
-    Err(StoreError::Busy { doing: DOING })
+    Err(StoreError::Busy(DOING))
 }
 
 /// The states of the database and its log, taken so late that a later write changes the timestamp.

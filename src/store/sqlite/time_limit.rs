@@ -88,16 +88,13 @@ impl TimeLimit {
     }
 
     /// Starts the limit of a transaction.
-    ///
-    /// # Errors
-    /// [`StoreError::Interrupted`] when a statement was interrupted by the shutdown.
     pub(in crate::store) fn begin(
         &self,
         doing: &'static str,
         work: Work,
     ) -> Result<Limited, StoreError> {
         if self.0.is_interrupted_by_stop.load(Ordering::Relaxed) {
-            return Err(StoreError::Interrupted { doing });
+            return Err(StoreError::Interrupted(doing));
         }
         let limit = match work {
             Work::Normal => self.0.limits.usual,
@@ -226,6 +223,6 @@ mod tests {
         assert!(is_interrupted(&run(&connection, ENDLESS)));
         drop(limited);
         let refused = limit.begin("testing", Work::Normal).unwrap_err();
-        assert!(matches!(refused, StoreError::Interrupted { doing: "testing" }), "{refused}");
+        assert!(matches!(refused, StoreError::Interrupted("testing")), "{refused}");
     }
 }

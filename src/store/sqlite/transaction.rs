@@ -36,9 +36,6 @@ pub(in crate::store) struct Database {
 impl Database {
     /// Compares the schema of the database at `path`, of this or an older version, and checks the
     /// owner and mode of its files again, which could have been replaced before they were opened.
-    ///
-    /// # Errors
-    /// As [`application_id::identify`] and [`permissions::check`].
     pub(in crate::store) fn new(
         mut connection: Connection,
         path: &Path,
@@ -64,9 +61,6 @@ impl Database {
     }
 
     /// Reads one state within the time limit of that kind of work.
-    ///
-    /// # Errors
-    /// When the schema was altered; the error of `work`.
     pub(in crate::store) fn read<T>(
         &self,
         doing: &'static str,
@@ -78,9 +72,6 @@ impl Database {
     }
 
     /// As [`Self::read`], without a time limit.
-    ///
-    /// # Errors
-    /// As [`Self::read`].
     pub(in crate::store) fn read_unlimited<T>(
         &self,
         doing: &'static str,
@@ -98,9 +89,6 @@ impl Database {
 
     /// Writes in an `IMMEDIATE` transaction within the time limit of that kind of work; commits
     /// unless `work` fails.
-    ///
-    /// # Errors
-    /// When the schema was altered; the error of `work`, or of the commit.
     pub(in crate::store) fn write<T>(
         &mut self,
         doing: &'static str,
@@ -111,9 +99,6 @@ impl Database {
     }
 
     /// As [`Self::write`], for work that returns its own errors.
-    ///
-    /// # Errors
-    /// As [`Self::write`].
     pub(in crate::store) fn transact<T>(
         &mut self,
         doing: &'static str,
@@ -133,9 +118,6 @@ impl Database {
     }
 
     /// Runs a statement outside of a transaction, such as a checkpoint. It must not name a table.
-    ///
-    /// # Errors
-    /// When SQLite fails.
     pub(in crate::store) fn execute(
         &self,
         doing: &'static str,
@@ -159,9 +141,6 @@ impl Database {
 
     /// Opens the log, so that SQLite opens no file of the database by name during a copy, which
     /// root makes with its own ids.
-    ///
-    /// # Errors
-    /// As [`Self::read`].
     pub(in crate::store) fn pin_open_files(&self) -> Result<(), StoreError> {
         const DOING: &str = "reading the database";
         if self.owner.is_none() {
@@ -173,9 +152,6 @@ impl Database {
 
     /// Copies the database into the empty file at `path`, unless the copy becomes larger than
     /// `bytes_max`: damaged pages can form a cycle.
-    ///
-    /// # Errors
-    /// When SQLite fails, or the copy becomes too large.
     pub(in crate::store) fn copy_into(
         mut self,
         path: &str,
@@ -198,9 +174,6 @@ impl Database {
 
     /// A number that changes when another connection has written to the database
     /// (<https://www.sqlite.org/pragma.html#pragma_data_version>).
-    ///
-    /// # Errors
-    /// When the database cannot be read.
     pub(in crate::store) fn data_version(&self) -> rusqlite::Result<i64> {
         self.connection.pragma_query_value(None, "data_version", |row| row.get(0))
     }
@@ -216,7 +189,7 @@ impl Database {
             let altered = schema_check::check(transaction, &self.path, self.schema);
             altered.map_err(|failure| match self.limit.is_stopping() {
                 // The shutdown does not wait until it is restored.
-                true => StoreError::Interrupted { doing },
+                true => StoreError::Interrupted(doing),
                 false => failure,
             })?;
             self.compared_at.set(now);

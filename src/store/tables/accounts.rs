@@ -12,11 +12,10 @@ use crate::store::tables::conditions;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccountState {
     /// When its first complete list was received.
-    pub listed_at: Option<Timestamp>,
-    /// Its discovered avatars.
-    pub discovered: Vec<AvatarId>,
+    pub(crate) listed_at: Option<Timestamp>,
+    pub(crate) discovered: Vec<AvatarId>,
     /// The outage, if `account.unavailable` is firing.
-    pub outage: Option<Outage>,
+    pub(crate) outage: Option<Outage>,
 }
 
 pub(in crate::store) fn find(

@@ -25,9 +25,9 @@ pub struct ChannelTarget {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChannelChanges {
     /// Channels that were disabled, and are active again since their target changed.
-    pub enabled: Vec<ChannelName>,
+    pub(crate) enabled: Vec<ChannelName>,
     /// Channels that are not in the config, with the number of their pending deliveries.
-    pub unconfigured: Vec<(ChannelName, u64)>,
+    pub(crate) unconfigured: Vec<(ChannelName, u64)>,
 }
 
 /// Registers the channels of the config.

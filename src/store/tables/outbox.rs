@@ -38,69 +38,54 @@ pub struct NewDelivery {
 /// A delivery that is claimed for one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claimed {
-    /// Its id.
-    pub id: DeliveryId,
-    /// Its event.
-    pub event_id: EventId,
-    /// Its channel.
-    pub channel: ChannelName,
-    /// The recipient.
-    pub recipient: String,
+    pub(crate) id: DeliveryId,
+    pub(crate) event_id: EventId,
+    pub(crate) channel: ChannelName,
+    pub(crate) recipient: String,
     /// The avatar of the event; empty if there is none.
-    pub avatar_id: String,
-    /// The media type of `body`.
-    pub content_type: String,
-    /// The bytes to send.
-    pub body: Vec<u8>,
+    pub(crate) avatar_id: String,
+    pub(crate) content_type: String,
+    pub(crate) body: Vec<u8>,
     /// The number of this attempt, from one.
-    pub attempt: u32,
+    pub(crate) attempt: u32,
     /// Its state before the claim.
-    pub delivery: Delivery,
+    pub(crate) delivery: Delivery,
     /// When it is due, if it is sent earlier as a probe of the channel.
-    pub probe_of: Option<Timestamp>,
+    pub(crate) probe_of: Option<Timestamp>,
     /// Whether its recipient has accepted another message since the first attempt.
-    pub was_overtaken: bool,
+    pub(crate) was_overtaken: bool,
 }
 
 /// The request of a claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
     /// The number of free slots of each channel.
-    pub slots: Vec<(ChannelName, usize)>,
-    /// The current time.
-    pub now: Timestamp,
+    pub(crate) slots: Vec<(ChannelName, usize)>,
+    pub(crate) now: Timestamp,
 }
 
 /// The result of a claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
-    /// The claimed deliveries.
-    pub claimed: Vec<Claimed>,
+    pub(crate) claimed: Vec<Claimed>,
     /// When the next delivery of these channels becomes due.
-    pub next_due_at: Option<Timestamp>,
-    /// Whether there are alerts to report to operators.
-    pub has_pending_alerts: bool,
+    pub(crate) next_due_at: Option<Timestamp>,
+    pub(crate) has_pending_alerts: bool,
 }
 
 /// The result of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AttemptResult {
-    /// The delivery.
-    pub id: DeliveryId,
-    /// The number of the attempt.
-    pub attempt: u32,
+    pub(crate) id: DeliveryId,
+    pub(crate) attempt: u32,
     /// The fingerprint of the target; `None` when it is unknown.
-    pub target: Option<String>,
-    /// The new state of the delivery.
-    pub delivery: Delivery,
-    /// The outcome.
-    pub outcome: Outcome,
-    /// When it ended.
-    pub finished_at: Timestamp,
-    /// Its duration in milliseconds.
-    pub latency_ms: u64,
+    pub(crate) target: Option<String>,
+    pub(crate) delivery: Delivery,
+    pub(crate) outcome: Outcome,
+    pub(crate) finished_at: Timestamp,
+    pub(crate) latency_ms: u64,
     /// Random bits for the delays of the channel.
-    pub random: RandomBits,
+    pub(crate) random: RandomBits,
 }
 
 /// How the result of an attempt was recorded.

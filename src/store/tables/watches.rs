@@ -66,12 +66,11 @@ pub(in crate::store) fn save(connection: &Connection, watch: &Watch) -> rusqlite
 /// The state of a watch that is saved from time to time, for the next start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// The avatar.
-    pub id: AvatarId,
+    pub(crate) id: AvatarId,
     /// When it was last seen with the status of its row.
-    pub last_seen_at: Option<Timestamp>,
+    pub(crate) last_seen_at: Option<Timestamp>,
     /// When its next poll is due; `None` for never.
-    pub next_poll_at: Option<Timestamp>,
+    pub(crate) next_poll_at: Option<Timestamp>,
 }
 
 /// Saves a checkpoint; never moves `last_seen_at` back.
