@@ -12,6 +12,7 @@ use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::dead_letter::DeadLetter;
 use crate::domain::event::EventKind;
 use crate::domain::time::timestamp::Timestamp;
+use crate::store::sqlite::statement::rows;
 
 /// Alerts to report.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,10 +51,8 @@ pub(super) fn find(connection: &Connection) -> rusqlite::Result<PendingAlerts> {
 
 /// Marks a dead letter as reported.
 pub(super) fn mark_reported(connection: &Connection, letter: &DeadLetter) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("UPDATE deliveries SET reported = 1 WHERE id = ?1")?
-        .execute([&letter.delivery])
-        .map(drop)
+    let sql = "UPDATE deliveries SET reported = 1 WHERE id = ?1";
+    connection.prepare_cached(sql)?.execute([&letter.delivery]).map(drop)
 }
 
 /// Marks a dead letter that is not reported: its event is about a channel, and two failing channels
@@ -90,34 +89,29 @@ fn channel_changes(connection: &Connection) -> rusqlite::Result<Vec<ChannelChang
                  ON k.kind = :failing AND k.subject = 'channel ' || c.id || ' to ' || r.recipient
                WHERE c.unconfigured = 0 AND (r.failing_since IS NULL) <> (k.since IS NULL)";
     let (failing, disabled) = (EventKind::ChannelFailing, EventKind::ChannelDisabled);
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(
-        named_params! {":failing": failing.name(), ":disabled": disabled.name()},
-        |row| {
-            let kind: String = row.get(1)?;
-            let (started_at, reported_at): (Option<Timestamp>, Option<Timestamp>) =
-                (row.get(2)?, row.get(3)?);
-            let phase = if reported_at.is_some() { Phase::Resolved } else { Phase::Started };
-            Ok(ChannelChange {
-                channel: row.get(0)?,
-                recipient: row.get(5)?,
-                kind: if kind == failing.name() { failing } else { disabled },
-                phase,
-                since: reported_at.or(started_at).unwrap_or(Timestamp::from_millis(0)),
-                reason: row.get::<_, Option<String>>(4)?.filter(|_| phase == Phase::Started),
-            })
-        },
-    )?;
-    rows.collect()
+    let parameters = named_params! {":failing": failing.name(), ":disabled": disabled.name()};
+    rows(connection, sql, parameters, |row| {
+        let kind: String = row.get(1)?;
+        let (started_at, reported_at): (Option<Timestamp>, Option<Timestamp>) =
+            (row.get(2)?, row.get(3)?);
+        let phase = if reported_at.is_some() { Phase::Resolved } else { Phase::Started };
+        Ok(ChannelChange {
+            channel: row.get(0)?,
+            recipient: row.get(5)?,
+            kind: if kind == failing.name() { failing } else { disabled },
+            phase,
+            since: reported_at.or(started_at).unwrap_or(Timestamp::from_millis(0)),
+            reason: row.get::<_, Option<String>>(4)?.filter(|_| phase == Phase::Started),
+        })
+    })
 }
 
 fn dead_letters(connection: &Connection) -> rusqlite::Result<Vec<DeadLetter>> {
     let sql = "SELECT d.channel_id, d.id, d.event_id, e.type, e.avatar_id, d.attempts,
                       d.final_reason
                FROM deliveries d JOIN events e ON e.id = d.event_id
-               WHERE d.state = 'failed' AND d.reported = 0 ORDER BY d.seq LIMIT :most";
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map(named_params! {":most": DEAD_LETTERS_AT_ONCE}, |row| {
+               WHERE d.state = 'failed' AND d.reported = 0 ORDER BY d.seq LIMIT ?1";
+    rows(connection, sql, [DEAD_LETTERS_AT_ONCE], |row| {
         Ok(DeadLetter {
             channel: row.get(0)?,
             delivery: row.get(1)?,
@@ -127,8 +121,7 @@ fn dead_letters(connection: &Connection) -> rusqlite::Result<Vec<DeadLetter>> {
             attempts: row.get(5)?,
             reason: row.get::<_, Option<String>>(6)?.unwrap_or_default(),
         })
-    })?;
-    rows.collect()
+    })
 }
 
 /// The others follow in the next round.

@@ -21,6 +21,7 @@ use crate::store::admin::deliveries::NOT_SENT_AGAIN;
 use crate::store::error::{ErrorContext as _, StoreError};
 use crate::store::sqlite::database::{self, FileIdentity};
 use crate::store::sqlite::snapshot;
+use crate::store::sqlite::statement::rows;
 use crate::store::sqlite::time_limit::Work;
 use crate::store::sqlite::transaction::Database;
 use crate::store::tables::channels;
@@ -291,8 +292,7 @@ impl Reader {
                    GROUP BY avatar_id"
         );
         let counts = self.rows("counting deliveries", &sql, (), |row| {
-            let count = |column| row.get(column).map(|n: i64| u64::try_from(n).unwrap_or(0));
-            Ok((row.get(0)?, DeliveryCounts { in_flight: count(1)?, failed: count(2)? }))
+            Ok((row.get(0)?, DeliveryCounts { in_flight: row.get(1)?, failed: row.get(2)? }))
         })?;
         Ok(counts.into_iter().collect())
     }
@@ -312,17 +312,14 @@ impl Reader {
                c.suspended_since
              FROM channels c ORDER BY c.id"
         );
-        let count = |row: &Row<'_>, column| {
-            row.get(column).map(|count: i64| u64::try_from(count).unwrap_or(0))
-        };
         let read = |connection: &Connection, row: &Row<'_>| {
             let name: ChannelName = row.get(0)?;
             Ok(ChannelRow {
                 configured: !row.get::<_, bool>(1)?,
                 health: channels::find(connection, &name)?,
-                in_flight: count(row, 2)?,
+                in_flight: row.get(2)?,
                 oldest_at: row.get(3)?,
-                failed: count(row, 4)?,
+                failed: row.get(4)?,
                 delivered_at: row.get(5)?,
                 suspended_since: row.get(6)?,
                 recipients: recipients::failing(connection, &name)?
@@ -336,8 +333,7 @@ impl Reader {
             })
         };
         self.read("reading the channels", |connection| {
-            let mut statement = connection.prepare_cached(&sql)?;
-            statement.query_map((), |row| read(connection, row))?.collect()
+            rows(connection, &sql, [], |row| read(connection, row))
         })
     }
 
@@ -385,9 +381,7 @@ impl Reader {
         parameters: impl rusqlite::Params,
         read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<Vec<T>, StoreError> {
-        self.read(doing, |connection| {
-            connection.prepare_cached(sql)?.query_map(parameters, read)?.collect()
-        })
+        self.read(doing, |connection| rows(connection, sql, parameters, read))
     }
 
     fn read<T>(

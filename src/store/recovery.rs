@@ -10,6 +10,7 @@ use crate::domain::delivery::retry_policy::DeliveryPolicy;
 use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome, OutcomeClass};
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
+use crate::store::sqlite::statement::rows;
 use crate::store::tables::outbox::{AttemptResult, record_result};
 
 /// The input of the recovery of open attempts.
@@ -31,12 +32,10 @@ pub(super) fn recover(
     recovery: &CrashRecovery,
     boot_id: &str,
 ) -> rusqlite::Result<usize> {
-    let mut statement = connection.prepare_cached(
-        "SELECT id, attempts, lease_owner, budget_used, free_attempts, unknowns, expires_at,
-                channel_id, probe_of
-         FROM deliveries WHERE state = 'sending' AND lease_owner <> ?1",
-    )?;
-    let rows = statement.query_map([boot_id], |row| {
+    let sql = "SELECT id, attempts, lease_owner, budget_used, free_attempts, unknowns, expires_at,
+                      channel_id, probe_of
+               FROM deliveries WHERE state = 'sending' AND lease_owner <> ?1";
+    let open = rows(connection, sql, [boot_id], |row| {
         let delivery = Delivery {
             state: DeliveryState::Sending,
             attempts_used: row.get(3)?,
@@ -48,7 +47,6 @@ pub(super) fn recover(
         let (owner, channel): (String, ChannelName) = (row.get(2)?, row.get(7)?);
         Ok((channel, (id, attempt, owner, delivery, row.get(8)?)))
     })?;
-    let open = rows.collect::<rusqlite::Result<Vec<_>>>()?;
     let known = open.into_iter().filter_map(|(channel, row)| {
         let policy = recovery.policies.get(&channel)?;
         Some((policy, row))
@@ -87,28 +85,20 @@ pub(super) fn reschedule_after_clock_step(
     connection: &Connection,
     now: Timestamp,
 ) -> rusqlite::Result<usize> {
-    connection
-        .prepare_cached(
-            "UPDATE channels SET not_before = min(not_before, :now), probe_at = min(probe_at, :now),
-               failure_since = min(failure_since, :now),
-               first_failure_at = min(first_failure_at, :now),
-               misconfigured_since = min(misconfigured_since, :now),
-               failing_since = min(failing_since, :now),
-               suspended_since = min(suspended_since, :now), updated_at = :now
-             WHERE updated_at > :now OR suspended_since > :now",
-        )?
-        .execute(named_params! {":now": now})?;
-    connection
-        .prepare_cached(
-            "UPDATE recipients SET accepted_at = min(accepted_at, :now),
-               failure_since = min(failure_since, :now), failing_since = min(failing_since, :now)
-             WHERE accepted_at > :now OR failure_since > :now OR failing_since > :now",
-        )?
-        .execute(named_params! {":now": now})?;
-    connection
-        .prepare_cached(
-            "UPDATE deliveries SET next_attempt_at = :now, updated_at = :now
-             WHERE state = 'pending' AND next_attempt_at > :now AND updated_at > :now",
-        )?
-        .execute(named_params! {":now": now})
+    let sql =
+        "UPDATE channels SET not_before = min(not_before, :now), probe_at = min(probe_at, :now),
+                 failure_since = min(failure_since, :now),
+                 first_failure_at = min(first_failure_at, :now),
+                 misconfigured_since = min(misconfigured_since, :now),
+                 failing_since = min(failing_since, :now),
+                 suspended_since = min(suspended_since, :now), updated_at = :now
+               WHERE updated_at > :now OR suspended_since > :now";
+    connection.prepare_cached(sql)?.execute(named_params! {":now": now})?;
+    let sql = "UPDATE recipients SET accepted_at = min(accepted_at, :now),
+                 failure_since = min(failure_since, :now), failing_since = min(failing_since, :now)
+               WHERE accepted_at > :now OR failure_since > :now OR failing_since > :now";
+    connection.prepare_cached(sql)?.execute(named_params! {":now": now})?;
+    let sql = "UPDATE deliveries SET next_attempt_at = :now, updated_at = :now
+               WHERE state = 'pending' AND next_attempt_at > :now AND updated_at > :now";
+    connection.prepare_cached(sql)?.execute(named_params! {":now": now})
 }

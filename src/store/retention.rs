@@ -13,6 +13,7 @@ use rusqlite::{Connection, named_params};
 use crate::domain::retention::Cutoffs;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::admin::deliveries::NOT_SENT_AGAIN;
+use crate::store::sqlite::statement::{column, rows};
 
 /// The position of a run of the retention; by default its start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,18 +97,11 @@ fn prune_events(
 ) -> rusqlite::Result<Batch> {
     let mut pruned = Pruned::default();
     let Some(before) = before else { return Ok((None, pruned)) };
-    let held: HashSet<String> = connection
-        .prepare_cached("SELECT event_id FROM conditions")?
-        .query_map([], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
-    let events: Vec<(i64, String, bool)> = connection
-        .prepare_cached(
-            "SELECT seq, id, occurred_at < ?2 FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?3",
-        )?
-        .query_map((after, before, ROWS_READ_MAX), |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?
-        .collect::<rusqlite::Result<_>>()?;
+    let sql = "SELECT event_id FROM conditions";
+    let held: HashSet<String> = column(connection, sql, [])?.into_iter().collect();
+    let sql = "SELECT seq, id, occurred_at < ?2 FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?3";
+    let events: Vec<(i64, String, bool)> =
+        rows(connection, sql, (after, before, ROWS_READ_MAX), |row| row.try_into())?;
     let (count, mut last, mut any_old) = (events.len(), after, false);
     for (seq, id, is_old) in events {
         any_old |= is_old;
@@ -120,7 +114,7 @@ fn prune_events(
         }
         last = seq;
     }
-    let goes_on = any_old && count == usize::try_from(ROWS_READ_MAX).unwrap_or(usize::MAX);
+    let goes_on = any_old && count == ROWS_READ_MAX;
     Ok((goes_on.then_some(last), pruned))
 }
 
@@ -146,25 +140,19 @@ fn remove_event(
     rows_max: usize,
     pruned: &mut Pruned,
 ) -> rusqlite::Result<()> {
-    let mut of_event = connection
-        .prepare_cached("SELECT id FROM deliveries WHERE event_id = ?1 ORDER BY seq LIMIT ?2")?;
-    let most = i64::try_from(rows_max).unwrap_or(i64::MAX);
-    let deliveries: Vec<String> =
-        of_event.query_map((event, most), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
-    for delivery in deliveries {
-        let room = i64::try_from(rows_max.saturating_sub(pruned.rows())).unwrap_or(i64::MAX);
+    let sql = "SELECT id FROM deliveries WHERE event_id = ?1 ORDER BY seq LIMIT ?2";
+    for delivery in column::<String>(connection, sql, (event, rows_max))? {
+        let room = rows_max.saturating_sub(pruned.rows());
+        let sql = "DELETE FROM attempts WHERE delivery_id = :id AND no IN (
+                     SELECT no FROM attempts WHERE delivery_id = :id ORDER BY no LIMIT :room)";
         pruned.attempts += connection
-            .prepare_cached(
-                "DELETE FROM attempts WHERE delivery_id = :id AND no IN (
-                   SELECT no FROM attempts WHERE delivery_id = :id ORDER BY no LIMIT :room)",
-            )?
+            .prepare_cached(sql)?
             .execute(named_params! {":id": delivery, ":room": room})?;
         if pruned.rows() >= rows_max {
             return Ok(());
         }
-        pruned.deliveries += connection
-            .prepare_cached("DELETE FROM deliveries WHERE id = ?1")?
-            .execute([delivery])?;
+        let sql = "DELETE FROM deliveries WHERE id = ?1";
+        pruned.deliveries += connection.prepare_cached(sql)?.execute([delivery])?;
         if pruned.rows() >= rows_max {
             return Ok(());
         }
@@ -182,19 +170,14 @@ fn prune_transitions(
 ) -> rusqlite::Result<Batch> {
     let mut pruned = Pruned::default();
     let Some(before) = before else { return Ok((None, pruned)) };
-    let transitions: Vec<(i64, bool, bool)> = connection
-        .prepare_cached(
-            "SELECT seq, detected_at < ?2,
-                    EXISTS(SELECT 1 FROM transitions n WHERE n.avatar_id = t.avatar_id
-                           AND n.avatar_seq > t.avatar_seq)
-                    AND NOT EXISTS(SELECT 1 FROM events e WHERE e.avatar_id = t.avatar_id
-                                   AND e.avatar_seq = t.avatar_seq)
-             FROM transitions t WHERE seq > ?1 ORDER BY seq LIMIT ?3",
-        )?
-        .query_map((after, before, ROWS_READ_MAX), |row| {
-            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-        })?
-        .collect::<rusqlite::Result<_>>()?;
+    let sql = "SELECT seq, detected_at < ?2,
+                      EXISTS(SELECT 1 FROM transitions n WHERE n.avatar_id = t.avatar_id
+                             AND n.avatar_seq > t.avatar_seq)
+                      AND NOT EXISTS(SELECT 1 FROM events e WHERE e.avatar_id = t.avatar_id
+                                     AND e.avatar_seq = t.avatar_seq)
+               FROM transitions t WHERE seq > ?1 ORDER BY seq LIMIT ?3";
+    let transitions: Vec<(i64, bool, bool)> =
+        rows(connection, sql, (after, before, ROWS_READ_MAX), |row| row.try_into())?;
     let (count, mut last, mut any_old) = (transitions.len(), after, false);
     let mut remove = connection.prepare_cached("DELETE FROM transitions WHERE seq = ?1")?;
     let mut last_removed = None;
@@ -210,20 +193,19 @@ fn prune_transitions(
         }
     }
     if let Some(seq) = last_removed {
-        let removed = i64::try_from(pruned.transitions).unwrap_or(i64::MAX);
         let sql = "UPDATE history SET pruned_count = pruned_count + ?1,
                                       pruned_up_to = max(pruned_up_to, ?2)";
-        connection.prepare_cached(sql)?.execute((removed, seq))?;
+        connection.prepare_cached(sql)?.execute((pruned.transitions, seq))?;
     }
     if pruned.rows() >= rows_max {
         return Ok((Some(last), pruned));
     }
-    let goes_on = any_old && count == usize::try_from(ROWS_READ_MAX).unwrap_or(usize::MAX);
+    let goes_on = any_old && count == ROWS_READ_MAX;
     Ok((goes_on.then_some(last), pruned))
 }
 
 /// The most rows of the table that a step reads.
-const ROWS_READ_MAX: i64 = 500;
+const ROWS_READ_MAX: usize = 500;
 /// The most rows that a step removes, which takes the writer a few milliseconds.
 pub(super) const ROWS_MAX: usize = 500;
 

@@ -6,7 +6,6 @@ use crate::domain::avatar::status::Status;
 use crate::domain::avatar::transition::{Previous, Transition};
 use crate::domain::retention::Retention;
 use crate::store::migrations::reference_schema;
-use crate::store::sqlite::integrity;
 use crate::store::tables::transitions;
 
 const DAY_MS: i64 = 86_400_000;
@@ -125,11 +124,11 @@ fn deliveries(db: &Connection) -> Vec<Row> {
     let sql =
         "SELECT id, event_id, channel_id, replay, state, reported, updated_at FROM deliveries";
     let read = |row: &rusqlite::Row<'_>| row.try_into();
-    integrity::rows(db, sql, read).unwrap()
+    rows(db, sql, (), read).unwrap()
 }
 
 fn texts(db: &Connection, sql: &str) -> BTreeSet<String> {
-    integrity::rows(db, sql, |row| row.get(0)).unwrap().into_iter().collect()
+    column(db, sql, []).unwrap().into_iter().collect()
 }
 
 const EVENTS: &str = "SELECT id FROM events";

@@ -25,57 +25,36 @@ impl FromSql for Timestamp {
     }
 }
 
-impl ToSql for Status {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::from(self.name()))
-    }
-}
-
-impl FromSql for Status {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        value.as_str().map(Self::from_name)
-    }
-}
-
-impl ToSql for FailureKind {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::from(self.name()))
-    }
-}
-
-impl FromSql for FailureKind {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        Self::from_name(value.as_str()?).ok_or(FromSqlError::InvalidType)
-    }
-}
-
-impl ToSql for Earlier {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::from(self.name()))
-    }
-}
-
-impl FromSql for Earlier {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        Self::from_name(value.as_str()?).ok_or(FromSqlError::InvalidType)
-    }
-}
-
-/// Conversions of ids, which are stored as text.
+/// Conversions of values that are stored as text, by the methods that write and read it.
 macro_rules! text_column {
-    ($($name:ty),*) => {$(
+    ($text:ident, $parse:expr, $($name:ty),*) => {$(
         impl ToSql for $name {
             fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-                Ok(ToSqlOutput::from(self.as_str()))
+                Ok(ToSqlOutput::from(self.$text()))
             }
         }
 
         impl FromSql for $name {
             fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-                Self::parse(value.as_str()?).map_err(FromSqlError::other)
+                value.as_str().and_then($parse)
             }
         }
     )*};
 }
 
-text_column!(AccountName, AvatarId, ChannelName, DeliveryId, EventId);
+text_column!(name, |text| Ok(Self::from_name(text)), Status);
+text_column!(
+    name,
+    |text| Self::from_name(text).ok_or(FromSqlError::InvalidType),
+    FailureKind,
+    Earlier
+);
+text_column!(
+    as_str,
+    |text| Self::parse(text).map_err(FromSqlError::other),
+    AccountName,
+    AvatarId,
+    ChannelName,
+    DeliveryId,
+    EventId
+);

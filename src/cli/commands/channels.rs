@@ -12,7 +12,7 @@ use crate::daemon::ports::Clock as _;
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::channel_health::ChannelState;
 use crate::domain::time::timestamp::Timestamp;
-use crate::store::admin::channels::ChannelAdminResult;
+use crate::store::admin::channels::{ChannelAdminResult, ChannelSwitch};
 use crate::store::admin::deliveries::DeliveryAdmin;
 use crate::store::error::StoreError;
 use crate::store::reader::{ChannelRow, Reader};
@@ -23,19 +23,11 @@ pub fn channels(config: Option<&Path>, args: &ChannelsArgs) -> Exit {
     let done = match &args.action {
         None => list(config, &args.database),
         Some(ChannelsAction::List { database }) => list(config, database),
-        Some(ChannelsAction::Pause(args)) => switch(config, args, Switch::Pause),
-        Some(ChannelsAction::Resume(args)) => switch(config, args, Switch::Resume),
-        Some(ChannelsAction::Enable(args)) => switch(config, args, Switch::Enable),
+        Some(ChannelsAction::Pause(args)) => switch(config, args, ChannelSwitch::Pause),
+        Some(ChannelsAction::Resume(args)) => switch(config, args, ChannelSwitch::Resume),
+        Some(ChannelsAction::Enable(args)) => switch(config, args, ChannelSwitch::Enable),
     };
     done.unwrap_or_else(|error| print_store_error(&error))
-}
-
-/// Operations on a channel.
-#[derive(Clone, Copy)]
-enum Switch {
-    Pause,
-    Resume,
-    Enable,
 }
 
 fn list(config: Option<&Path>, database: &DatabaseArgs) -> Result<Exit, StoreError> {
@@ -53,16 +45,21 @@ fn list(config: Option<&Path>, database: &DatabaseArgs) -> Result<Exit, StoreErr
     Ok(Exit::Ok)
 }
 
-fn switch(config: Option<&Path>, args: &SwitchArgs, switch: Switch) -> Result<Exit, StoreError> {
+fn switch(
+    config: Option<&Path>,
+    args: &SwitchArgs,
+    switch: ChannelSwitch,
+) -> Result<Exit, StoreError> {
     let Ok(name) = ChannelName::parse(&args.channel).map_err(|error| print_failure(&error)) else {
         return Ok(Exit::Problems);
     };
     let path = locations(config, args.database.database.as_deref()).database;
     let (mut admin, now) = (DeliveryAdmin::open(&path)?, SystemClock.now());
-    let (result, done, already) = match switch {
-        Switch::Pause => (admin.pause(&name, now)?, "paused", "already paused"),
-        Switch::Resume => (admin.resume(&name, now)?, "resumed", "not paused"),
-        Switch::Enable => (admin.enable(&name, now)?, "enabled", "already enabled, not failing"),
+    let result = admin.switch(switch, &name, now)?;
+    let (done, already) = match switch {
+        ChannelSwitch::Pause => ("paused", "already paused"),
+        ChannelSwitch::Resume => ("resumed", "not paused"),
+        ChannelSwitch::Enable => ("enabled", "already enabled, not failing"),
     };
     drop(admin);
     match result {

@@ -10,6 +10,17 @@ use crate::store::admin::deliveries::DeliveryAdmin;
 use crate::store::error::StoreError;
 use crate::store::tables::channels;
 
+/// An operation on a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelSwitch {
+    /// Suspends it until it is resumed; its deliveries stay pending.
+    Pause,
+    /// Resumes it after a pause.
+    Resume,
+    /// Enables it if it was disabled or fails, and makes its pending deliveries due.
+    Enable,
+}
+
 /// The result of an operation on a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelAdminResult {
@@ -24,63 +35,25 @@ pub enum ChannelAdminResult {
 }
 
 impl DeliveryAdmin {
-    /// Suspends a channel until it is resumed; its deliveries stay pending.
-    pub fn pause(
+    /// Pauses, resumes or enables a channel. When this fails, no row is changed.
+    pub fn switch(
         &mut self,
+        switch: ChannelSwitch,
         name: &ChannelName,
         now: Timestamp,
     ) -> Result<ChannelAdminResult, StoreError> {
-        self.switch("pausing a channel", name, now, |health| match health.state {
-            ChannelState::Active => Ok(ChannelHealth { state: ChannelState::Paused, ..health }),
-            ChannelState::Paused => Err(ChannelAdminResult::Already),
-            ChannelState::Disabled => Err(ChannelAdminResult::InvalidState(ChannelState::Disabled)),
-        })
-    }
-
-    /// Resumes a paused channel.
-    pub fn resume(
-        &mut self,
-        name: &ChannelName,
-        now: Timestamp,
-    ) -> Result<ChannelAdminResult, StoreError> {
-        self.switch("resuming a channel", name, now, |health| match health.state {
-            ChannelState::Paused => Ok(ChannelHealth { state: ChannelState::Active, ..health }),
-            ChannelState::Active => Err(ChannelAdminResult::Already),
-            ChannelState::Disabled => Err(ChannelAdminResult::InvalidState(ChannelState::Disabled)),
-        })
-    }
-
-    /// Enables a channel that was disabled or fails, and makes its pending deliveries due.
-    pub fn enable(
-        &mut self,
-        name: &ChannelName,
-        now: Timestamp,
-    ) -> Result<ChannelAdminResult, StoreError> {
-        self.switch("enabling a channel", name, now, |health| match health.state {
-            ChannelState::Active
-                if health.failure_since.is_none() && !health.is_limited_to_probe() =>
-            {
-                Err(ChannelAdminResult::Already)
-            }
-            ChannelState::Active | ChannelState::Disabled => Ok(health.enabled()),
-            ChannelState::Paused => Err(ChannelAdminResult::InvalidState(ChannelState::Paused)),
-        })
-    }
-
-    fn switch(
-        &mut self,
-        doing: &'static str,
-        name: &ChannelName,
-        now: Timestamp,
-        decide: impl FnOnce(ChannelHealth) -> Result<ChannelHealth, ChannelAdminResult>,
-    ) -> Result<ChannelAdminResult, StoreError> {
+        let doing = match switch {
+            ChannelSwitch::Pause => "pausing a channel",
+            ChannelSwitch::Resume => "resuming a channel",
+            ChannelSwitch::Enable => "enabling a channel",
+        };
         self.write(doing, |transaction| {
             if !channels::is_known(transaction, name)? {
                 return Ok(ChannelAdminResult::NotFound);
             }
             let before = channels::find(transaction, name)?;
             let enables = before.state == ChannelState::Disabled || before.failure_since.is_some();
-            let after = match decide(before.clone()) {
+            let after = match decide(switch, before.clone()) {
                 Ok(after) => after,
                 Err(result) => return Ok(result),
             };
@@ -90,5 +63,24 @@ impl DeliveryAdmin {
             }
             Ok(ChannelAdminResult::Done)
         })
+    }
+}
+
+fn decide(
+    switch: ChannelSwitch,
+    health: ChannelHealth,
+) -> Result<ChannelHealth, ChannelAdminResult> {
+    use ChannelState::{Active, Disabled, Paused};
+    use ChannelSwitch::{Enable, Pause, Resume};
+    let is_well = health.failure_since.is_none() && !health.is_limited_to_probe();
+    match (switch, health.state) {
+        (Pause, Active) => Ok(ChannelHealth { state: Paused, ..health }),
+        (Resume, Paused) => Ok(ChannelHealth { state: Active, ..health }),
+        (Pause, Paused) | (Resume, Active) => Err(ChannelAdminResult::Already),
+        (Enable, Active) if is_well => Err(ChannelAdminResult::Already),
+        (Enable, Active | Disabled) => Ok(health.enabled()),
+        (Pause | Resume, Disabled) | (Enable, Paused) => {
+            Err(ChannelAdminResult::InvalidState(health.state))
+        }
     }
 }

@@ -16,6 +16,7 @@ use crate::store::files::obstacle::{self, OpenFor};
 use crate::store::sqlite::database::{self, FileIdentity};
 use crate::store::sqlite::lock::DatabaseLock;
 use crate::store::sqlite::snapshot;
+use crate::store::sqlite::statement::column;
 use crate::store::sqlite::time_limit::Work;
 use crate::store::sqlite::transaction::Database;
 
@@ -118,13 +119,13 @@ impl DeliveryAdmin {
     pub fn failed(&self, filter: &FailedFilter) -> Result<Vec<DeliveryId>, StoreError> {
         const DOING: &str = "reading failed deliveries";
         self.database.read(DOING, Work::Normal, |connection| {
-            let mut statement = connection.prepare(&format!(
+            let sql = format!(
                 "SELECT id FROM deliveries d WHERE state = 'failed' AND updated_at >= ?1
                    AND (?2 IS NULL OR channel_id = ?2) AND {NOT_SENT_AGAIN}
                  ORDER BY seq"
-            ))?;
+            );
             let since = filter.since.unwrap_or(Timestamp::from_millis(i64::MIN));
-            statement.query_map((since, &filter.channel), |row| row.get(0))?.collect()
+            column(connection, &sql, (since, &filter.channel))
         })
     }
 
@@ -149,9 +150,7 @@ impl DeliveryAdmin {
 }
 
 fn state(connection: &Connection, id: &DeliveryId) -> rusqlite::Result<Option<String>> {
-    let sql = "SELECT state FROM deliveries WHERE id = ?1";
-    let mut statement = connection.prepare_cached(sql)?;
-    statement.query_map([id], |row| row.get(0))?.next().transpose()
+    Ok(column(connection, "SELECT state FROM deliveries WHERE id = ?1", [id])?.pop())
 }
 
 /// Inserts the new row of a delivery that is sent again; `None` when one is still in flight.

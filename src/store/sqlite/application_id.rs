@@ -16,6 +16,7 @@ use crate::store::error::{ErrorContext as _, StoreError, damaged, disk, listed};
 use crate::store::migrations::{APPLICATION_ID, newest};
 use crate::store::sqlite::connection;
 use crate::store::sqlite::schema_check;
+use crate::store::sqlite::statement::column;
 use crate::store::sqlite::time_limit::{TimeLimit, TimeLimits, Work};
 
 /// Refuses a file of another program before a file is opened for writing, locked or created beside
@@ -124,8 +125,7 @@ pub(in crate::store) fn uri(path: &Path, options: &str) -> io::Result<String> {
 
 fn tables(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let sql = "SELECT type || ' `' || name || '`' FROM sqlite_schema ORDER BY rowid";
-    let mut statement = connection.prepare(sql)?;
-    statement.query_map([], |row| row.get(0))?.collect()
+    column(connection, sql, [])
 }
 
 const IDENTIFYING: &str = "identifying the database";

@@ -3,13 +3,14 @@
 //! The checks change nothing. They continue after a finding, except that no row is read if pages
 //! are damaged.
 
-use rusqlite::{Connection, Row};
+use rusqlite::Connection;
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::id::EventId;
 use crate::domain::time::timestamp::Timestamp;
+use crate::store::sqlite::statement::{column, rows};
 
 /// The result of the checks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -125,7 +126,7 @@ fn structure(connection: &Connection) -> rusqlite::Result<(Vec<String>, bool)> {
 
 /// Checks that referenced rows exist.
 fn references(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    rows(connection, "PRAGMA foreign_key_check", |row| {
+    rows(connection, "PRAGMA foreign_key_check", [], |row| {
         let (table, number): (String, Option<i64>) = (row.get(0)?, row.get(1)?);
         let parent: String = row.get(2)?;
         let number = number.map(|number| format!(" {number}")).unwrap_or_default();
@@ -143,11 +144,11 @@ fn names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
         ("channels", "id", |text| ChannelName::parse(text).is_ok()),
         ("deliveries", "id", |text| DeliveryId::parse(text).is_ok()),
     ];
-    for (table, column, is_good) in columns {
-        let sql = format!("SELECT {column} FROM {table}");
-        let texts = rows(connection, &sql, |row| row.get::<_, String>(0))?;
+    for (table, name, is_good) in columns {
+        let sql = format!("SELECT {name} FROM {table}");
+        let texts: Vec<String> = column(connection, &sql, [])?;
         let bad = texts.into_iter().filter(|text| !is_good(text));
-        found.extend(bad.map(|text| format!("`{text}` in `{table}` is not a valid `{column}`")));
+        found.extend(bad.map(|text| format!("`{text}` in `{table}` is not a valid `{name}`")));
     }
     Ok(found)
 }
@@ -163,7 +164,7 @@ fn attempts(connection: &Connection) -> rusqlite::Result<Vec<String>> {
                       || '` has an open attempt, and is not being sent'
                FROM attempts a JOIN deliveries d ON d.id = a.delivery_id
                WHERE a.finished_at IS NULL AND NOT (d.state = 'sending' AND d.attempts = a.no)";
-    rows(connection, sql, |row| row.get(0))
+    column(connection, sql, [])
 }
 
 /// Checks that each watch has the status and sequence of its newest transition.
@@ -179,7 +180,7 @@ fn watches(connection: &Connection) -> rusqlite::Result<Vec<String>> {
                SELECT 'the history of avatar `' || avatar_id || '` is missing'
                FROM watches w WHERE sequence > 0 AND NOT EXISTS(
                  SELECT 1 FROM transitions t WHERE t.avatar_id = w.avatar_id)";
-    rows(connection, sql, |row| row.get(0))
+    column(connection, sql, [])
 }
 
 /// Checks that as many transitions are present as were written, less those that the retention
@@ -194,13 +195,11 @@ fn history(connection: &Connection) -> rusqlite::Result<Vec<String>> {
                WHERE written <> pruned + found
                UNION ALL
                SELECT 'the history has no id' WHERE NOT EXISTS(SELECT 1 FROM history)";
-    rows(connection, sql, |row| row.get(0))
+    column(connection, sql, [])
 }
 
 fn count(connection: &Connection, report: &mut IntegrityReport) -> rusqlite::Result<()> {
-    let number = |sql: &str| {
-        connection.query_row(sql, [], |row| row.get(0)).map(|n: i64| u64::try_from(n).unwrap_or(0))
-    };
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get(0));
     report.transitions = number("SELECT count(*) FROM transitions")?;
     report.deliveries = number("SELECT count(*) FROM deliveries")?;
     report.in_flight =
@@ -209,15 +208,6 @@ fn count(connection: &Connection, report: &mut IntegrityReport) -> rusqlite::Res
     report.newest_at = connection.query_row(newest, [], |row| row.get(0))?;
     report.removed = number("SELECT pruned_count FROM history")?;
     Ok(())
-}
-
-pub(in crate::store) fn rows<T>(
-    connection: &Connection,
-    sql: &str,
-    read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
-) -> rusqlite::Result<Vec<T>> {
-    let mut statement = connection.prepare(sql)?;
-    statement.query_map([], read)?.collect()
 }
 
 /// The number of findings at which the check of the structure ends.

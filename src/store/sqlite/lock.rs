@@ -170,6 +170,7 @@ mod tests {
     use super::*;
     use crate::domain::delivery::channel::ChannelName;
     use crate::domain::time::timestamp::Timestamp;
+    use crate::store::admin::channels::ChannelSwitch;
     use crate::store::admin::deliveries::DeliveryAdmin;
     use crate::store::handle::Store;
 
@@ -244,7 +245,7 @@ mod tests {
         let (store, writer) = Store::open(&at("a.db"), "boot".to_owned()).unwrap();
         let mut early = DeliveryAdmin::open(&at("a.db")).unwrap();
         let ops = ChannelName::parse("ops").unwrap();
-        let mut pause = || early.pause(&ops, Timestamp::from_millis(1));
+        let mut pause = || early.switch(ChannelSwitch::Pause, &ops, Timestamp::from_millis(1));
         pause().unwrap();
         std::fs::rename(at("a.db"), at("old.db")).unwrap();
         std::fs::rename(at("b.db"), at("a.db")).unwrap();

@@ -11,6 +11,7 @@ pub mod restore;
 pub mod clean_shutdown;
 pub mod schema_check;
 pub mod snapshot;
+pub mod statement;
 pub mod time_limit;
 pub mod transaction;
 pub mod verify;

@@ -162,10 +162,7 @@ fn lost(database: &Path, fresh: &Path) -> Result<Lost, StoreError> {
     old.execute(DOING, "ATTACH ?1 AS fresh", [name])?;
     // Limited, since reading a damaged database may not end.
     old.read(DOING, Work::Normal, |connection| {
-        let number = |sql: &str| {
-            let counted = connection.query_row(sql, [], |row| row.get::<_, i64>(0));
-            counted.map(|counted| u64::try_from(counted).unwrap_or(0))
-        };
+        let number = |sql: &str| connection.query_row(sql, [], |row| row.get(0));
         Ok(Lost {
             transitions: number(
                 "SELECT count(*) FROM main.transitions

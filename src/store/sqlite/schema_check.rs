@@ -12,6 +12,7 @@ use rusqlite::{Connection, ErrorCode, Row};
 
 use crate::store::error::{StoreError, damaged};
 use crate::store::migrations::{newest, reference_schema};
+use crate::store::sqlite::statement::rows;
 use crate::text::sanitize::sanitize_line;
 
 /// Compares the schema with that of version `schema`; zero is an empty database.
@@ -93,9 +94,7 @@ impl Object {
 
 fn objects(connection: &Connection) -> rusqlite::Result<Vec<Object>> {
     let sql = "SELECT type, name, tbl_name, sql FROM sqlite_schema";
-    let mut statement = connection.prepare(sql)?;
-    let mut objects: Vec<Object> =
-        statement.query_map([], Object::read)?.collect::<rusqlite::Result<_>>()?;
+    let mut objects = rows(connection, sql, [], Object::read)?;
     objects.sort();
     Ok(objects)
 }

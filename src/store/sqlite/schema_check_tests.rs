@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::domain::time::timestamp::Timestamp;
+use crate::store::admin::channels::ChannelSwitch;
 use crate::store::admin::deliveries::DeliveryAdmin;
 use crate::store::handle::Store;
 use crate::store::migrations::{APPLICATION_ID, MIGRATIONS};
@@ -166,7 +167,7 @@ async fn an_object_planted_in_a_live_file_stops_writes_and_reads_until_it_is_rem
         check(reader.channels().unwrap_err());
         check(admin.failed(&Default::default()).unwrap_err());
         let name = crate::domain::delivery::channel::ChannelName::parse("x").unwrap();
-        check(admin.pause(&name, Timestamp::from_millis(0)).unwrap_err());
+        check(admin.switch(ChannelSwitch::Pause, &name, Timestamp::from_millis(0)).unwrap_err());
 
         let made = beside.query_row(
             "SELECT 'DROP ' || type || ' \"' || name || '\"' FROM sqlite_schema ORDER BY rowid DESC

@@ -6,6 +6,7 @@ use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::polling::connectivity::Outage;
 use crate::domain::time::timestamp::Timestamp;
+use crate::store::sqlite::statement::column;
 use crate::store::tables::conditions;
 
 /// The stored state of an account.
@@ -22,16 +23,13 @@ pub(in crate::store) fn find(
     connection: &Connection,
     account: &AccountName,
 ) -> rusqlite::Result<AccountState> {
-    let listed_at = connection
-        .prepare_cached("SELECT listed_at FROM accounts WHERE name = ?1")?
-        .query_row([account], |row| row.get(0))
-        .optional()?;
-    let mut statement = connection
-        .prepare_cached("SELECT avatar_id FROM discovered WHERE account = ?1 ORDER BY avatar_id")?;
-    let discovered = statement.query_map([account], |row| row.get(0))?;
+    let sql = "SELECT listed_at FROM accounts WHERE name = ?1";
+    let listed_at =
+        connection.prepare_cached(sql)?.query_row([account], |row| row.get(0)).optional()?;
+    let sql = "SELECT avatar_id FROM discovered WHERE account = ?1 ORDER BY avatar_id";
     Ok(AccountState {
         listed_at,
-        discovered: discovered.collect::<rusqlite::Result<_>>()?,
+        discovered: column(connection, sql, [account])?,
         outage: conditions::account_outage(connection, account)?,
     })
 }
@@ -42,12 +40,8 @@ pub(in crate::store) fn listed(
     account: &AccountName,
     at: Timestamp,
 ) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO accounts(name, listed_at) VALUES(?1, ?2) ON CONFLICT(name) DO NOTHING",
-        )?
-        .execute((account, at))
-        .map(drop)
+    let sql = "INSERT INTO accounts(name, listed_at) VALUES(?1, ?2) ON CONFLICT(name) DO NOTHING";
+    connection.prepare_cached(sql)?.execute((account, at)).map(drop)
 }
 
 /// Records a discovered avatar.
@@ -57,11 +51,7 @@ pub(in crate::store) fn discovered(
     id: &AvatarId,
     at: Timestamp,
 ) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO discovered(avatar_id, account, discovered_at) VALUES(?1, ?2, ?3)
-             ON CONFLICT(avatar_id) DO UPDATE SET account = excluded.account",
-        )?
-        .execute((id, account, at))
-        .map(drop)
+    let sql = "INSERT INTO discovered(avatar_id, account, discovered_at) VALUES(?1, ?2, ?3)
+               ON CONFLICT(avatar_id) DO UPDATE SET account = excluded.account";
+    connection.prepare_cached(sql)?.execute((id, account, at)).map(drop)
 }

@@ -10,6 +10,7 @@ use rusqlite::{Connection, Row, named_params};
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::channel_health::{ChannelHealth, ChannelState};
 use crate::domain::time::timestamp::Timestamp;
+use crate::store::sqlite::statement::{column, rows};
 use crate::store::tables::recipients;
 
 /// A channel of the config, as registered in the store.
@@ -39,26 +40,21 @@ pub(in crate::store) fn register(
 ) -> rusqlite::Result<ChannelChanges> {
     let mut registration = ChannelChanges::default();
     for ChannelTarget { name, fingerprint } in channels {
-        let known = connection
-            .prepare_cached("SELECT target_fp, unconfigured FROM channels WHERE id = ?1")?
-            .query_map([name], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)))?
-            .next()
-            .transpose()?;
+        let sql = "SELECT target_fp, unconfigured FROM channels WHERE id = ?1";
+        let known: Option<(String, bool)> =
+            rows(connection, sql, [name], |row| row.try_into())?.pop();
         let Some((before, was_absent)) = known else {
-            connection
-                .prepare_cached("INSERT INTO channels(id, target_fp) VALUES(?1, ?2)")?
-                .execute((name, fingerprint))?;
+            let sql = "INSERT INTO channels(id, target_fp) VALUES(?1, ?2)";
+            connection.prepare_cached(sql)?.execute((name, fingerprint))?;
             continue;
         };
         if was_absent {
-            connection
-                .prepare_cached("UPDATE channels SET unconfigured = 0 WHERE id = ?1")?
-                .execute([name])?;
+            let sql = "UPDATE channels SET unconfigured = 0 WHERE id = ?1";
+            connection.prepare_cached(sql)?.execute([name])?;
         }
         if before != *fingerprint {
-            connection
-                .prepare_cached("UPDATE channels SET target_fp = ?2 WHERE id = ?1")?
-                .execute((name, fingerprint))?;
+            let sql = "UPDATE channels SET target_fp = ?2 WHERE id = ?1";
+            connection.prepare_cached(sql)?.execute((name, fingerprint))?;
             // Failures of the old target do not concern the new one.
             let health = find(connection, name)?;
             let well =
@@ -77,25 +73,18 @@ pub(in crate::store) fn register(
         extend_expiry_for_pause(connection, name, now)?;
     }
     let known: BTreeSet<&ChannelName> = channels.iter().map(|channel| &channel.name).collect();
-    let rows: Vec<ChannelName> = connection
-        .prepare_cached("SELECT id FROM channels ORDER BY id")?
-        .query_map([], |row| row.get(0))?
-        .collect::<rusqlite::Result<_>>()?;
+    let sql = "SELECT id FROM channels ORDER BY id";
+    let rows: Vec<ChannelName> = column(connection, sql, [])?;
     for name in rows.into_iter().filter(|name| !known.contains(name)) {
-        connection
-            .prepare_cached(
-                "UPDATE channels SET unconfigured = 1 WHERE id = ?1 AND unconfigured = 0",
-            )?
-            .execute([&name])?;
+        let sql = "UPDATE channels SET unconfigured = 1 WHERE id = ?1 AND unconfigured = 0";
+        connection.prepare_cached(sql)?.execute([&name])?;
         extend_expiry_for_pause(connection, &name, now)?;
-        let waiting: i64 = connection
-            .prepare_cached(
-                "SELECT count(*) FROM deliveries WHERE channel_id = ?1
-                   AND (state = 'pending' OR (state = 'sending' AND lease_owner <> ?2))",
-            )?
-            .query_row((&name, boot_id), |row| row.get(0))?;
+        let sql = "SELECT count(*) FROM deliveries WHERE channel_id = ?1
+                     AND (state = 'pending' OR (state = 'sending' AND lease_owner <> ?2))";
+        let waiting =
+            connection.prepare_cached(sql)?.query_row((&name, boot_id), |row| row.get(0))?;
         if waiting > 0 {
-            registration.unconfigured.push((name, u64::try_from(waiting).unwrap_or(0)));
+            registration.unconfigured.push((name, waiting));
         }
     }
     Ok(registration)
@@ -106,9 +95,8 @@ pub(in crate::store) fn is_known(
     connection: &Connection,
     name: &ChannelName,
 ) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached("SELECT EXISTS(SELECT 1 FROM channels WHERE id = ?1)")?
-        .query_row([name], |row| row.get(0))
+    let sql = "SELECT EXISTS(SELECT 1 FROM channels WHERE id = ?1)";
+    connection.prepare_cached(sql)?.query_row([name], |row| row.get(0))
 }
 
 /// The health of a channel; healthy without a row.
@@ -120,8 +108,7 @@ pub(in crate::store) fn find(
         "SELECT state, reason, not_before, probe_at, half_open, failure_run, consecutive_failures,
                       failure_since, first_failure_at, misconfigured_since, failing_since
                FROM channels WHERE id = ?1";
-    let mut statement = connection.prepare_cached(sql)?;
-    statement.query_map([name], read)?.next().unwrap_or_else(|| Ok(ChannelHealth::default()))
+    Ok(rows(connection, sql, [name], read)?.pop().unwrap_or_default())
 }
 
 /// Writes the health of a channel, if it changed.
@@ -135,30 +122,27 @@ pub(in crate::store) fn save(
     if before == health {
         return Ok(());
     }
-    connection
-        .prepare_cached(
-            "UPDATE channels SET state = :state, reason = :reason, not_before = :not_before,
-               probe_at = :probe_at, half_open = :half_open, failure_run = :failure_run,
-               consecutive_failures = :failing, failure_since = :failure_since,
-               first_failure_at = :first_failure_at, misconfigured_since = :misconfigured_since,
-               failing_since = :failing_since, updated_at = :now
-             WHERE id = :id",
-        )?
-        .execute(named_params! {
-            ":id": name,
-            ":state": health.state.name(),
-            ":reason": health.reason,
-            ":not_before": health.not_before,
-            ":probe_at": health.probe_at,
-            ":half_open": health.half_open,
-            ":failure_run": i64::try_from(health.failure_run).unwrap_or(i64::MAX),
-            ":failing": health.failing,
-            ":failure_since": health.failure_since,
-            ":first_failure_at": health.first_failure_at,
-            ":misconfigured_since": health.misconfigured_since,
-            ":failing_since": health.failing_since,
-            ":now": now,
-        })?;
+    let sql = "UPDATE channels SET state = :state, reason = :reason, not_before = :not_before,
+                 probe_at = :probe_at, half_open = :half_open, failure_run = :failure_run,
+                 consecutive_failures = :failing, failure_since = :failure_since,
+                 first_failure_at = :first_failure_at, misconfigured_since = :misconfigured_since,
+                 failing_since = :failing_since, updated_at = :now
+               WHERE id = :id";
+    connection.prepare_cached(sql)?.execute(named_params! {
+        ":id": name,
+        ":state": health.state.name(),
+        ":reason": health.reason,
+        ":not_before": health.not_before,
+        ":probe_at": health.probe_at,
+        ":half_open": health.half_open,
+        ":failure_run": i64::try_from(health.failure_run).unwrap_or(i64::MAX),
+        ":failing": health.failing,
+        ":failure_since": health.failure_since,
+        ":first_failure_at": health.first_failure_at,
+        ":misconfigured_since": health.misconfigured_since,
+        ":failing_since": health.failing_since,
+        ":now": now,
+    })?;
     if before.state == health.state {
         return Ok(());
     }
@@ -171,14 +155,10 @@ pub(in crate::store) fn reschedule_pending(
     name: &ChannelName,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "UPDATE deliveries SET next_attempt_at = :now, updated_at = :now
-             WHERE channel_id = :channel AND state = 'pending' AND next_attempt_at > :now
-               AND attempts > 0",
-        )?
-        .execute(named_params! {":channel": name, ":now": now})
-        .map(drop)
+    let sql = "UPDATE deliveries SET next_attempt_at = :now, updated_at = :now
+               WHERE channel_id = :channel AND state = 'pending' AND next_attempt_at > :now
+                 AND attempts > 0";
+    connection.prepare_cached(sql)?.execute(named_params! {":channel": name, ":now": now}).map(drop)
 }
 
 /// Records since when a channel is suspended; at the end of that, extends the expiry of its pending

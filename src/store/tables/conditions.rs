@@ -22,24 +22,25 @@ pub(in crate::store) fn record(
         record_unrecognized(connection, event.occurred_at, &condition.subject)?;
     }
     match condition.phase {
-        Phase::Started => connection
-            .prepare_cached(
-                "INSERT INTO conditions(kind, subject, since, cause, reason, event_id)
-                 VALUES(:kind, :subject, :since, :cause, :reason, :event)
-                 ON CONFLICT(kind, subject) DO UPDATE SET since = excluded.since,
-                   cause = excluded.cause, reason = excluded.reason, event_id = excluded.event_id",
-            )?
-            .execute(named_params! {
+        Phase::Started => {
+            let sql = "INSERT INTO conditions(kind, subject, since, cause, reason, event_id)
+                       VALUES(:kind, :subject, :since, :cause, :reason, :event)
+                       ON CONFLICT(kind, subject) DO UPDATE SET since = excluded.since,
+                         cause = excluded.cause, reason = excluded.reason,
+                         event_id = excluded.event_id";
+            connection.prepare_cached(sql)?.execute(named_params! {
                 ":kind": kind,
                 ":subject": subject,
                 ":since": condition.started_at,
                 ":cause": cause(&condition.subject).map(OutageCause::name),
                 ":reason": condition.reason,
                 ":event": event.id,
-            }),
-        Phase::Resolved => connection
-            .prepare_cached("DELETE FROM conditions WHERE kind = ?1 AND subject = ?2")?
-            .execute((kind, subject)),
+            })
+        }
+        Phase::Resolved => {
+            let sql = "DELETE FROM conditions WHERE kind = ?1 AND subject = ?2";
+            connection.prepare_cached(sql)?.execute((kind, subject))
+        }
     }
     .map(drop)
 }
@@ -51,20 +52,13 @@ fn record_unrecognized(
     about: &ConditionSubject,
 ) -> rusqlite::Result<()> {
     let ConditionSubject::Avatar { id, status: Some(status), .. } = about else { return Ok(()) };
-    connection
-        .prepare_cached(
-            "INSERT INTO unrecognized(avatar_id, status, reported_at) VALUES(?1, ?2, ?3)
-             ON CONFLICT DO UPDATE SET reported_at = excluded.reported_at",
-        )?
-        .execute((id, status, reported_at))?;
-    connection
-        .prepare_cached(
-            "DELETE FROM unrecognized WHERE avatar_id = ?1 AND status NOT IN (
-               SELECT status FROM unrecognized WHERE avatar_id = ?1
-               ORDER BY reported_at DESC, status DESC LIMIT ?2)",
-        )?
-        .execute((id, i64::try_from(REPORTED_STATUSES_MAX).unwrap_or(i64::MAX)))
-        .map(drop)
+    let sql = "INSERT INTO unrecognized(avatar_id, status, reported_at) VALUES(?1, ?2, ?3)
+               ON CONFLICT DO UPDATE SET reported_at = excluded.reported_at";
+    connection.prepare_cached(sql)?.execute((id, status, reported_at))?;
+    let sql = "DELETE FROM unrecognized WHERE avatar_id = ?1 AND status NOT IN (
+                 SELECT status FROM unrecognized WHERE avatar_id = ?1
+                 ORDER BY reported_at DESC, status DESC LIMIT ?2)";
+    connection.prepare_cached(sql)?.execute((id, REPORTED_STATUSES_MAX)).map(drop)
 }
 
 /// The unique subject of a condition; for a recipient, its full address.
@@ -88,10 +82,9 @@ pub(in crate::store) fn account_outage(
     connection: &Connection,
     account: &AccountName,
 ) -> rusqlite::Result<Option<Outage>> {
+    let sql = "SELECT since, cause, reason FROM conditions WHERE kind = ?1 AND subject = ?2";
     connection
-        .prepare_cached(
-            "SELECT since, cause, reason FROM conditions WHERE kind = ?1 AND subject = ?2",
-        )?
+        .prepare_cached(sql)?
         .query_row((EventKind::AccountUnavailable.name(), format!("account {account}")), |row| {
             let cause: Option<String> = row.get(1)?;
             let reason: Option<String> = row.get(2)?;
@@ -108,8 +101,9 @@ pub(in crate::store) fn account_outage(
 pub(in crate::store) fn config_rejected(
     connection: &Connection,
 ) -> rusqlite::Result<Option<Timestamp>> {
+    let sql = "SELECT since FROM conditions WHERE kind = ?1";
     connection
-        .prepare_cached("SELECT since FROM conditions WHERE kind = ?1")?
+        .prepare_cached(sql)?
         .query_row([EventKind::ConfigRejected.name()], |row| row.get(0))
         .optional()
 }
@@ -119,10 +113,8 @@ pub(in crate::store) fn set_rejected_reason(
     connection: &Connection,
     reason: &str,
 ) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached("UPDATE conditions SET reason = ?2 WHERE kind = ?1 AND reason IS NOT ?2")?
-        .execute((EventKind::ConfigRejected.name(), reason))
-        .map(drop)
+    let sql = "UPDATE conditions SET reason = ?2 WHERE kind = ?1 AND reason IS NOT ?2";
+    connection.prepare_cached(sql)?.execute((EventKind::ConfigRejected.name(), reason)).map(drop)
 }
 
 const fn cause(about: &ConditionSubject) -> Option<OutageCause> {

@@ -18,19 +18,16 @@ pub(in crate::store) fn insert(
         Subject::Ping { .. } => return Ok(()),
     };
     let sequence = transition.map(|it| i64::try_from(it.sequence).unwrap_or(i64::MAX));
-    connection
-        .prepare_cached(
-            "INSERT INTO events(id, type, avatar_id, avatar_seq, occurred_at, body)
-             VALUES(:id, :type, :avatar, :seq, :at, :body)",
-        )?
-        .execute(named_params! {
-            ":id": event.id,
-            ":type": event.kind.name(),
-            ":avatar": event.avatar_id(),
-            ":seq": sequence,
-            ":at": event.occurred_at,
-            ":body": body,
-        })?;
+    let sql = "INSERT INTO events(id, type, avatar_id, avatar_seq, occurred_at, body)
+               VALUES(:id, :type, :avatar, :seq, :at, :body)";
+    connection.prepare_cached(sql)?.execute(named_params! {
+        ":id": event.id,
+        ":type": event.kind.name(),
+        ":avatar": event.avatar_id(),
+        ":seq": sequence,
+        ":at": event.occurred_at,
+        ":body": body,
+    })?;
     match &event.subject {
         Subject::Condition(condition) => conditions::record(connection, event, condition),
         Subject::DeadLetter(letter) => pending_alerts::mark_reported(connection, letter),

@@ -106,14 +106,13 @@ pub(in crate::store) fn insert(
     new: &NewDelivery,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, content_type,
+                                      body, fallback, state, next_attempt_at, expires_at,
+                                      created_at, updated_at)
+               VALUES(:id, :event, :avatar, :channel, :recipient, :type,
+                      :body, :fallback, :state, :next, :expires, :now, :now)";
     connection
-        .prepare_cached(
-            "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, content_type,
-                                    body, fallback, state, next_attempt_at, expires_at,
-                                    created_at, updated_at)
-             VALUES(:id, :event, :avatar, :channel, :recipient, :type,
-                    :body, :fallback, :state, :next, :expires, :now, :now)",
-        )?
+        .prepare_cached(sql)?
         .execute(named_params! {
             ":id": new.id,
             ":event": event_id,
@@ -174,16 +173,12 @@ pub(in crate::store) fn claim(
 /// The number of pending deliveries.
 pub(in crate::store) fn pending_counts(connection: &Connection) -> rusqlite::Result<usize> {
     let sql = "SELECT count(*) FROM deliveries WHERE state = 'pending'";
-    let pending: i64 = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
-    Ok(usize::try_from(pending).unwrap_or(0))
+    connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
 
 fn has_open_attempt(connection: &Connection, channel: &ChannelName) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached(
-            "SELECT EXISTS(SELECT 1 FROM deliveries WHERE channel_id = ?1 AND state = 'sending')",
-        )?
-        .query_row([channel], |row| row.get(0))
+    let sql = "SELECT EXISTS(SELECT 1 FROM deliveries WHERE channel_id = ?1 AND state = 'sending')";
+    connection.prepare_cached(sql)?.query_row([channel], |row| row.get(0))
 }
 
 fn claim_channel(
@@ -215,7 +210,7 @@ fn claim_channel(
             ":boot": boot_id,
             ":now": claim.now,
             ":channel": channel,
-            ":room": i64::try_from(room).unwrap_or(i64::MAX),
+            ":room": room,
         },
         |row| Ok((row.get::<_, i64>(12)?, read_claimed(row)?)),
     )?;
@@ -245,12 +240,10 @@ fn next_due_at(
     let held_until = health.ready_at().filter(|ready_at| *ready_at > now);
     // During the backoff of the channel, due deliveries wait as well.
     let after = if held_until.is_some() { Timestamp::from_millis(i64::MIN) } else { now };
-    let due_at: Option<Timestamp> = connection
-        .prepare_cached(
-            "SELECT min(next_attempt_at) FROM deliveries
-             WHERE channel_id = ?1 AND state = 'pending' AND next_attempt_at > ?2",
-        )?
-        .query_row((channel, after), |row| row.get(0))?;
+    let sql = "SELECT min(next_attempt_at) FROM deliveries
+               WHERE channel_id = ?1 AND state = 'pending' AND next_attempt_at > ?2";
+    let due_at: Option<Timestamp> =
+        connection.prepare_cached(sql)?.query_row((channel, after), |row| row.get(0))?;
     Ok(due_at.map(|due_at| match held_until {
         // A probe does not wait until a delivery is due.
         Some(ready_at) if health.is_tripped() => ready_at,
@@ -266,29 +259,27 @@ pub(in crate::store) fn record_result(
     boot_id: &str,
 ) -> rusqlite::Result<RecordedResult> {
     let delivery = &result.delivery;
-    let updated = connection
-        .prepare_cached(
-            "UPDATE deliveries
-             SET state = :state, next_attempt_at = :next, budget_used = :used,
-                 free_attempts = :free, unknowns = :unknowns, final_reason = :reason,
-                 last_class = :class, last_code = :code,
-                 lease_owner = NULL, updated_at = :now
-             WHERE id = :id AND state = 'sending' AND lease_owner = :boot AND attempts = :attempt",
-        )?
-        .execute(named_params! {
-            ":state": delivery.state.name(),
-            ":next": next_attempt_at(delivery),
-            ":used": delivery.attempts_used,
-            ":free": delivery.free_attempts,
-            ":unknowns": delivery.unknowns,
-            ":reason": final_reason(delivery),
-            ":class": result.outcome.class.name(),
-            ":code": result.outcome.code,
-            ":now": result.finished_at,
-            ":id": result.id,
-            ":boot": boot_id,
-            ":attempt": result.attempt,
-        })?;
+    let sql = "UPDATE deliveries
+               SET state = :state, next_attempt_at = :next, budget_used = :used,
+                   free_attempts = :free, unknowns = :unknowns, final_reason = :reason,
+                   last_class = :class, last_code = :code,
+                   lease_owner = NULL, updated_at = :now
+               WHERE id = :id AND state = 'sending' AND lease_owner = :boot
+                 AND attempts = :attempt";
+    let updated = connection.prepare_cached(sql)?.execute(named_params! {
+        ":state": delivery.state.name(),
+        ":next": next_attempt_at(delivery),
+        ":used": delivery.attempts_used,
+        ":free": delivery.free_attempts,
+        ":unknowns": delivery.unknowns,
+        ":reason": final_reason(delivery),
+        ":class": result.outcome.class.name(),
+        ":code": result.outcome.code,
+        ":now": result.finished_at,
+        ":id": result.id,
+        ":boot": boot_id,
+        ":attempt": result.attempt,
+    })?;
     if updated == 0 {
         return Ok(RecordedResult::Stale);
     }
@@ -305,26 +296,15 @@ fn update_channel_health(
     connection: &Connection,
     result: &AttemptResult,
 ) -> rusqlite::Result<RecordedResult> {
-    let (channel, recipient, counted_in, has_other_target) = connection
-        .prepare_cached(
-            "SELECT d.channel_id, d.recipient, d.counted_in_run, ifnull(c.target_fp <> ?2, 0)
-             FROM deliveries d JOIN channels c ON c.id = d.channel_id WHERE d.id = ?1",
-        )?
-        .query_row((&result.id, &result.target), |row| {
-            let recipient: String = row.get(1)?;
-            Ok((
-                row.get::<_, ChannelName>(0)?,
-                recipient,
-                row.get::<_, Option<i64>>(2)?,
-                row.get(3)?,
-            ))
-        })?;
-    if has_other_target {
+    let sql = "SELECT d.channel_id, d.recipient, d.counted_in_run, ifnull(c.target_fp <> ?2, 0)
+               FROM deliveries d JOIN channels c ON c.id = d.channel_id WHERE d.id = ?1";
+    let (channel, recipient, counted_in, has_other_target): (_, String, Option<i64>, bool) =
         connection
-            .prepare_cached(
-                "UPDATE deliveries SET next_attempt_at = ?2 WHERE id = ?1 AND state = 'pending'",
-            )?
-            .execute((&result.id, result.finished_at))?;
+            .prepare_cached(sql)?
+            .query_row((&result.id, &result.target), |row| row.try_into())?;
+    if has_other_target {
+        let sql = "UPDATE deliveries SET next_attempt_at = ?2 WHERE id = ?1 AND state = 'pending'";
+        connection.prepare_cached(sql)?.execute((&result.id, result.finished_at))?;
         return Ok(RecordedResult::TargetChanged);
     }
     let counted_in = counted_in.and_then(|run| u64::try_from(run).ok());
@@ -338,10 +318,9 @@ fn update_channel_health(
     };
     channels::save(connection, &channel, &before, &effect.health, *now)?;
     if effect.counted {
+        let sql = "UPDATE deliveries SET counted_in_run = ?2 WHERE id = ?1";
         let run = i64::try_from(effect.health.failure_run).unwrap_or(i64::MAX);
-        connection
-            .prepare_cached("UPDATE deliveries SET counted_in_run = ?2 WHERE id = ?1")?
-            .execute((&result.id, run))?;
+        connection.prepare_cached(sql)?.execute((&result.id, run))?;
     }
     if effect.reschedule_pending {
         channels::reschedule_pending(connection, &channel, *now)?;
@@ -379,20 +358,19 @@ fn update_recipient_health(
 
 fn close_attempt(connection: &Connection, result: &AttemptResult) -> rusqlite::Result<()> {
     let outcome = &result.outcome;
+    let sql = "UPDATE attempts
+               SET finished_at = :now, outcome = :class, phase = :phase, code = :code,
+                   latency_ms = :latency, retry_after_s = :after, error = :error,
+                   response_snippet = :snippet
+               WHERE delivery_id = :id AND no = :attempt";
     connection
-        .prepare_cached(
-            "UPDATE attempts
-             SET finished_at = :now, outcome = :class, phase = :phase, code = :code,
-                 latency_ms = :latency, retry_after_s = :after, error = :error,
-                 response_snippet = :snippet
-             WHERE delivery_id = :id AND no = :attempt",
-        )?
+        .prepare_cached(sql)?
         .execute(named_params! {
             ":now": result.finished_at,
             ":class": outcome.class.name(),
             ":phase": outcome.phase,
             ":code": outcome.code,
-            ":latency": i64::try_from(result.latency_ms).unwrap_or(i64::MAX),
+            ":latency": result.latency_ms,
             ":after": outcome.retry_after.map(|wait| i64::try_from(wait.as_secs()).unwrap_or(0)),
             ":error": outcome.error,
             ":snippet": outcome.snippet,

@@ -9,6 +9,7 @@ use crate::domain::delivery::DeliveryId;
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::recipient_health::RecipientHealth;
 use crate::domain::time::timestamp::Timestamp;
+use crate::store::sqlite::statement::{column, rows};
 
 /// The health of a recipient; healthy without a row.
 pub(in crate::store) fn find(
@@ -66,9 +67,7 @@ pub(in crate::store) fn on_channel_recovered(
 ) -> rusqlite::Result<()> {
     let sql = "SELECT recipient FROM recipients WHERE channel_id = ?1 AND failure_since IS NOT NULL
                  AND failing_since IS NULL";
-    let mut waiting = connection.prepare_cached(sql)?;
-    let waiting = waiting.query_map([channel], |row| row.get(0))?;
-    for recipient in waiting.collect::<rusqlite::Result<Vec<String>>>()? {
+    for recipient in column::<String>(connection, sql, [channel])? {
         let health = find(connection, channel, &recipient)?.on_channel_recovered(now);
         save(connection, channel, &recipient, &health)?;
     }
@@ -94,9 +93,7 @@ pub(in crate::store) fn failing(
     let sql = "SELECT accepted_at, failure_since, failing_since, reason, recipient FROM recipients
                WHERE channel_id = ?1 AND failing_since IS NOT NULL
                ORDER BY failing_since, recipient";
-    let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([channel], |row| Ok((row.get(4)?, read(row)?)))?;
-    rows.collect()
+    rows(connection, sql, [channel], |row| Ok((row.get(4)?, read(row)?)))
 }
 
 /// Makes the pending deliveries to this recipient due.

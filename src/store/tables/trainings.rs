@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension as _, named_params};
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::training::Training;
+use crate::store::sqlite::statement::rows;
 
 /// Records a training that ended.
 pub(in crate::store) fn append(
@@ -15,11 +16,11 @@ pub(in crate::store) fn append(
     id: &AvatarId,
     training: &Training,
 ) -> rusqlite::Result<()> {
+    let sql =
+        "INSERT INTO trainings(avatar_id, model, lasted_min_ms, lasted_max_ms, status, ended_at)
+               VALUES(:id, :model, :min, :max, :status, :ended)";
     connection
-        .prepare_cached(
-            "INSERT INTO trainings(avatar_id, model, lasted_min_ms, lasted_max_ms, status, ended_at)
-             VALUES(:id, :model, :min, :max, :status, :ended)",
-        )?
+        .prepare_cached(sql)?
         .execute(named_params! {
             ":id": id,
             ":model": training.model,
@@ -37,14 +38,11 @@ pub(in crate::store) fn samples(
     most: usize,
 ) -> rusqlite::Result<HashMap<Option<String>, Vec<Duration>>> {
     // The newest of each model by the index; a window function would read all rows.
-    let mut newest = connection.prepare_cached(
-        "SELECT model, lasted_min_ms, lasted_max_ms, status, ended_at FROM trainings
-         WHERE model IS ?1 ORDER BY seq DESC LIMIT ?2",
-    )?;
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    let sql = "SELECT model, lasted_min_ms, lasted_max_ms, status, ended_at FROM trainings
+               WHERE model IS ?1 ORDER BY seq DESC LIMIT ?2";
     let mut lessons = HashMap::new();
     for model in models(connection)? {
-        let rows = newest.query_map((&model, most), |row| {
+        let trainings = rows(connection, sql, (&model, most), |row| {
             Ok(Training {
                 model: row.get(0)?,
                 duration_min: duration(row.get(1)?),
@@ -53,7 +51,6 @@ pub(in crate::store) fn samples(
                 ended_at: row.get(4)?,
             })
         })?;
-        let trainings = rows.collect::<rusqlite::Result<Vec<_>>>()?;
         let learnt: Vec<Duration> = trainings.iter().rev().filter_map(Training::sample).collect();
         if !learnt.is_empty() {
             lessons.insert(model, learnt);

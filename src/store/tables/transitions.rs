@@ -11,13 +11,12 @@ pub(in crate::store) fn append(
     connection: &Connection,
     transition: &Transition,
 ) -> rusqlite::Result<()> {
+    let sql = "INSERT INTO transitions(avatar_id, avatar_seq, from_status, from_assumed, to_status,
+                                       last_seen_previous_at, detected_at, upstream_updated_at,
+                                       training)
+               VALUES(:id, :seq, :from, :assumed, :to, :seen, :detected, :updated, :training)";
     connection
-        .prepare_cached(
-            "INSERT INTO transitions(avatar_id, avatar_seq, from_status, from_assumed, to_status,
-                                     last_seen_previous_at, detected_at, upstream_updated_at,
-                                     training)
-             VALUES(:id, :seq, :from, :assumed, :to, :seen, :detected, :updated, :training)",
-        )?
+        .prepare_cached(sql)?
         .execute(named_params! {
             ":id": transition.avatar_id,
             ":seq": i64::try_from(transition.sequence).unwrap_or(i64::MAX),

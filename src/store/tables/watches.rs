@@ -29,22 +29,21 @@ pub(in crate::store) fn save(connection: &Connection, watch: &Watch) -> rusqlite
         Some(OpenTraining::Observed { since, last_seen_at }) => (Some(since), Some(last_seen_at)),
         Some(OpenTraining::Assumed) | None => (None, None),
     };
+    let sql = "INSERT INTO watches(avatar_id, name, model, status, status_since, last_seen_at,
+                                   sequence,
+                                   failure, failure_since, failure_reason,
+                                   training, training_since, training_seen_at)
+               VALUES(:id, :name, :model, :status, :since, :seen, :sequence,
+                      :failure, :failure_since, :reason, :training, :began, :trained)
+               ON CONFLICT(avatar_id) DO UPDATE SET name = excluded.name, model = excluded.model,
+                 status = excluded.status, status_since = excluded.status_since,
+                 last_seen_at = excluded.last_seen_at, sequence = excluded.sequence,
+                 failure = excluded.failure, failure_since = excluded.failure_since,
+                 failure_reason = excluded.failure_reason, training = excluded.training,
+                 training_since = excluded.training_since,
+                 training_seen_at = excluded.training_seen_at";
     connection
-        .prepare_cached(
-            "INSERT INTO watches(avatar_id, name, model, status, status_since, last_seen_at,
-                                 sequence,
-                                 failure, failure_since, failure_reason,
-                                 training, training_since, training_seen_at)
-             VALUES(:id, :name, :model, :status, :since, :seen, :sequence,
-                    :failure, :failure_since, :reason, :training, :began, :trained)
-             ON CONFLICT(avatar_id) DO UPDATE SET name = excluded.name, model = excluded.model,
-               status = excluded.status, status_since = excluded.status_since,
-               last_seen_at = excluded.last_seen_at, sequence = excluded.sequence,
-               failure = excluded.failure, failure_since = excluded.failure_since,
-               failure_reason = excluded.failure_reason, training = excluded.training,
-               training_since = excluded.training_since,
-               training_seen_at = excluded.training_seen_at",
-        )?
+        .prepare_cached(sql)?
         .execute(named_params! {
             ":id": watch.id,
             ":name": watch.name,
@@ -78,12 +77,11 @@ pub(in crate::store) fn note(
     connection: &Connection,
     checkpoint: &Checkpoint,
 ) -> rusqlite::Result<()> {
+    let sql = "UPDATE watches SET last_seen_at = max(last_seen_at, coalesce(?2, last_seen_at)),
+                                  next_poll_at = ?3
+               WHERE avatar_id = ?1";
     connection
-        .prepare_cached(
-            "UPDATE watches SET last_seen_at = max(last_seen_at, coalesce(?2, last_seen_at)),
-                                next_poll_at = ?3
-             WHERE avatar_id = ?1",
-        )?
+        .prepare_cached(sql)?
         .execute((&checkpoint.id, checkpoint.last_seen_at, checkpoint.next_poll_at))
         .map(drop)
 }
@@ -93,8 +91,9 @@ pub(in crate::store) fn next_poll_at(
     connection: &Connection,
     id: &AvatarId,
 ) -> rusqlite::Result<Option<Timestamp>> {
+    let sql = "SELECT next_poll_at FROM watches WHERE avatar_id = ?1";
     connection
-        .prepare_cached("SELECT next_poll_at FROM watches WHERE avatar_id = ?1")?
+        .prepare_cached(sql)?
         .query_row([id], |row| row.get(0))
         .optional()
         .map(Option::flatten)

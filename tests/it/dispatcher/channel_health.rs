@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use avatar_watch::domain::delivery::channel::ChannelName;
 use avatar_watch::domain::delivery::retry_policy::{DeliveryPolicy, OnUnknown};
-use avatar_watch::store::admin::channels::ChannelAdminResult;
+use avatar_watch::store::admin::channels::{ChannelAdminResult, ChannelSwitch};
 use avatar_watch::store::reader::ChannelRow;
 
 use super::*;
@@ -66,7 +66,9 @@ impl Watched {
     }
 
     fn enable(&self) -> ChannelAdminResult {
-        self.admin(|hands, ops| hands.enable(ops, self.bench.world.clock.wall()).unwrap())
+        self.admin(|hands, ops| {
+            hands.switch(ChannelSwitch::Enable, ops, self.bench.world.clock.wall()).unwrap()
+        })
     }
 
     /// How the deliveries to `ops` stand, by number.
@@ -319,8 +321,9 @@ async fn a_used_up_rate_limit_pauses_the_channel_after_a_success() {
 async fn a_paused_channel_continues_where_it_stopped() {
     let it = Watched::new(|_| now(OutcomeClass::Delivered)).await;
     let wall = || it.bench.world.clock.wall();
-    let pause = || it.admin(|hands, ops| hands.pause(ops, wall()).unwrap());
-    let resume = || it.admin(|hands, ops| hands.resume(ops, wall()).unwrap());
+    let pause = || it.admin(|hands, ops| hands.switch(ChannelSwitch::Pause, ops, wall()).unwrap());
+    let resume =
+        || it.admin(|hands, ops| hands.switch(ChannelSwitch::Resume, ops, wall()).unwrap());
     assert_eq!((pause(), pause()), (ChannelAdminResult::Done, ChannelAdminResult::Already));
     it.bench.settle("a", 2).await;
     it.pass(10 * DAY).await;

@@ -17,7 +17,7 @@ use avatar_watch::domain::event::EventKind;
 use avatar_watch::domain::polling::interval::SettledIntervals;
 use avatar_watch::domain::random::RandomBits;
 use avatar_watch::domain::time::monotonic::Monotonic;
-use avatar_watch::store::admin::channels::ChannelAdminResult;
+use avatar_watch::store::admin::channels::{ChannelAdminResult, ChannelSwitch};
 use avatar_watch::store::admin::deliveries::{AdminResult, DeliveryAdmin, RetryAs};
 use avatar_watch::store::reader::{DeliveryFilter, DeliveryRow};
 use tokio::task::yield_now;
@@ -180,8 +180,8 @@ impl Stage {
         let now = self.world.clock.wall();
         let mut hands = DeliveryAdmin::open(&self.world.path()).unwrap();
         match self.dice.below(4) {
-            0 => drop(hands.pause(&name(channel), now).unwrap()),
-            1 => drop(hands.resume(&name(channel), now).unwrap()),
+            0 => drop(hands.switch(ChannelSwitch::Pause, &name(channel), now).unwrap()),
+            1 => drop(hands.switch(ChannelSwitch::Resume, &name(channel), now).unwrap()),
             _ => self.enable(&mut hands, channel),
         }
         self.quiet().await;
@@ -220,14 +220,17 @@ impl Stage {
         let (mut hands, now) =
             (DeliveryAdmin::open(&self.world.path()).unwrap(), self.world.clock.wall());
         for channel in CHANNELS.iter().chain(&[OPERATOR]) {
-            if hands.resume(&name(channel), now).unwrap() != ChannelAdminResult::Already {
+            if hands.switch(ChannelSwitch::Resume, &name(channel), now).unwrap()
+                != ChannelAdminResult::Already
+            {
                 self.enable(&mut hands, channel);
             }
         }
     }
 
     fn enable(&mut self, hands: &mut DeliveryAdmin, channel: &str) {
-        let handled = hands.enable(&name(channel), self.world.clock.wall()).unwrap();
+        let handled =
+            hands.switch(ChannelSwitch::Enable, &name(channel), self.world.clock.wall()).unwrap();
         if handled == ChannelAdminResult::Done {
             self.enabled.push((channel.to_owned(), self.world.clock.reading()));
         }
