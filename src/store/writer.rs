@@ -280,12 +280,16 @@ mod tests {
 
     /// A job with this work, and its reply.
     fn job(sql: &'static str) -> (Box<dyn Job>, Answer) {
+        job_of(Kind::Write, sql)
+    }
+
+    fn job_of(kind: Kind, sql: &'static str) -> (Box<dyn Job>, Answer) {
         let (answer, answered) = oneshot::channel();
         let work = |connection: &Connection, _: &str| {
             connection.execute_batch(sql)?;
             Ok(0)
         };
-        (Box::new(Task::new("testing", Kind::Write, work, answer)), answered)
+        (Box::new(Task::new("testing", kind, work, answer)), answered)
     }
 
     /// A database in a temporary folder.
@@ -372,6 +376,29 @@ mod tests {
         let sum = "SELECT sum(listed_at) FROM accounts";
         let sum: i64 = database.raw().query_row(sum, (), |row| row.get(0)).unwrap();
         assert_eq!(sum, 3);
+    }
+
+    #[test]
+    fn a_read_does_not_fail_with_the_writes_of_its_group() {
+        let (_folder, path, database) = database();
+        let pages: i64 =
+            database.raw().pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        database.raw().pragma_update(None, "max_page_count", pages).unwrap();
+        let (jobs, waiting) = mpsc::channel(2);
+        let [mut written, mut read] = [
+            job("INSERT INTO config(id, active) VALUES(1, hex(zeroblob(1000000)))"),
+            job_of(Kind::Read, "SELECT active FROM config"),
+        ]
+        .map(|(job, answer)| {
+            jobs.try_send(job).unwrap();
+            answer
+        });
+        drop(jobs);
+        let file = FileIdentity::at(&path).unwrap();
+        write_all(database, &file, waiting, "boot", &AtomicBool::new(true));
+        let written = written.try_recv().unwrap();
+        assert!(matches!(written, Err(StoreError::NoSpace { .. })), "{written:?}");
+        read.try_recv().unwrap().unwrap();
     }
 
     #[test]
