@@ -90,7 +90,7 @@ impl<C: Clock> Daemon<C> {
         let boot_id = format!("{:032x}", boot.bits());
         let is_new = std::fs::metadata(&settings.store_path).map_or(0, |file| file.len()) == 0;
         let (store, writer) = open_store::open(&settings.store_path, boot_id).await?;
-        log_check(writer.start_check());
+        log_check(writer.check);
         if is_new {
             info!("created database `{}`", settings.store_path.display());
         }

@@ -148,7 +148,13 @@ impl StoreError {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy(doing),
             Some(ErrorCode::OperationInterrupted) => Self::TooLong(doing),
             Some(ErrorCode::CannotOpen) => Self::NoHandles(doing),
-            _ if is_shm_size(&source) => Self::NoSpace(doing),
+            // The disk is full, and the shared-memory file cannot grow.
+            _ if source
+                .sqlite_error()
+                .is_some_and(|it| it.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE) =>
+            {
+                Self::NoSpace(doing)
+            }
             _ => Self::Sqlite { doing, source: Arc::new(source) },
         }
     }
@@ -224,16 +230,6 @@ pub(super) fn listed(all: &[String]) -> String {
 /// The number of tables, indexes or differences that are named.
 const NAMED_MAX: usize = 3;
 
-/// The error of SQLite when the disk is full and the shared-memory file cannot grow.
-fn is_shm_size(error: &rusqlite::Error) -> bool {
-    match error {
-        rusqlite::Error::SqliteFailure(failure, _) => {
-            failure.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
-        }
-        _ => false,
-    }
-}
-
 /// Adds the action and the file to an I/O error.
 pub(super) fn disk(
     doing: &'static str,
@@ -254,7 +250,6 @@ pub(super) fn damaged(path: &Path, doing: &'static str, source: rusqlite::Error)
     }
 }
 
-/// Adds the operation to an error of SQLite.
 pub(super) trait ErrorContext<T> {
     fn doing(self, doing: &'static str) -> Result<T, StoreError>;
 }

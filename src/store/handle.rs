@@ -1,10 +1,7 @@
-//! The handle of the store: every write goes to one thread, which combines the queued writes into
-//! one commit.
+//! The handle of the store: every write goes to the writer's thread, which ends when the last
+//! clone of the handle is dropped.
 //!
-//! Invariants: a call returns only after the commit is on disk; a write that fails changes no row,
-//! and does not affect the others of its group, unless SQLite rolled back all of them, and then all
-//! return an error.
-//! The handle can be cloned; when the last one is dropped, the thread ends.
+//! Invariants: a call returns only after the commit is on disk; a write that fails changes no row.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
@@ -50,7 +47,7 @@ use crate::store::tables::trainings;
 use crate::store::tables::transitions;
 use crate::store::tables::watches;
 use crate::store::tables::watches::Checkpoint;
-use crate::store::writer::{Job, Kind, Task, Writer};
+use crate::store::writer::{Job, Kind, Writer, task};
 
 /// The changes of one observation, written in one transaction.
 #[derive(Clone, Debug)]
@@ -107,7 +104,7 @@ impl Store {
         lock.record_file(&file).map_err(disk("writing the lock file of", path))?;
         drop(fs_user);
         let writes = Arc::new(AtomicBool::new(true));
-        let limit = database.time_limit().clone();
+        let limit = database.limit.clone();
         let (jobs, writer) = Writer::start(database, file, lock, boot_id, check, &writes)
             .map_err(disk("starting the writer of", path))?;
         Ok((Self { jobs, writes, limit }, writer))
@@ -115,7 +112,7 @@ impl Store {
 
     /// The watches of these avatars; new ones for avatars without a row. Writes nothing.
     pub async fn watches(&self, ids: Vec<AvatarId>) -> Result<Vec<Watch>, StoreError> {
-        self.read("reading the watches", move |connection, _| {
+        self.read("reading the watches", move |connection| {
             ids.into_iter()
                 .map(|id| Ok(watches::find(connection, &id)?.unwrap_or_else(|| Watch::new(id))))
                 .collect()
@@ -156,10 +153,7 @@ impl Store {
 
     /// Since when `config.rejected` has been firing, if it is.
     pub async fn config_rejected(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read("reading the condition of the config", |connection, _| {
-            conditions::config_rejected(connection)
-        })
-        .await
+        self.read("reading the condition of the config", conditions::config_rejected).await
     }
 
     /// Updates the reason of `config.rejected`, if it is firing.
@@ -172,7 +166,7 @@ impl Store {
 
     /// The state of an account.
     pub async fn account(&self, account: AccountName) -> Result<AccountState, StoreError> {
-        self.read("reading an account", move |connection, _| accounts::find(connection, &account))
+        self.read("reading an account", move |connection| accounts::find(connection, &account))
             .await
     }
 
@@ -181,10 +175,8 @@ impl Store {
         &self,
         most: usize,
     ) -> Result<HashMap<Option<String>, Vec<Duration>>, StoreError> {
-        self.read("reading past trainings", move |connection, _| {
-            trainings::samples(connection, most)
-        })
-        .await
+        self.read("reading past trainings", move |connection| trainings::samples(connection, most))
+            .await
     }
 
     /// Saves the active config, with which `check` compares another one.
@@ -211,7 +203,7 @@ impl Store {
         &self,
         ids: Vec<AvatarId>,
     ) -> Result<HashMap<AvatarId, Timestamp>, StoreError> {
-        self.read("reading when polls are due", move |connection, _| {
+        self.read("reading when polls are due", move |connection| {
             let mut polls = HashMap::new();
             for id in ids {
                 if let Some(at) = watches::next_poll_at(connection, &id)? {
@@ -237,7 +229,7 @@ impl Store {
 
     /// The alerts about channels and dead letters that were not reported yet.
     pub async fn pending_alerts(&self) -> Result<PendingAlerts, StoreError> {
-        self.read("reading pending alerts", |connection, _| pending_alerts::find(connection)).await
+        self.read("reading pending alerts", pending_alerts::find).await
     }
 
     /// Ends the attempts that an earlier process left open, for channels with a known policy, and
@@ -269,8 +261,7 @@ impl Store {
 
     /// The numbers of pending deliveries.
     pub async fn pending_counts(&self) -> Result<usize, StoreError> {
-        self.read("counting pending deliveries", |connection, _| outbox::pending_counts(connection))
-            .await
+        self.read("counting pending deliveries", outbox::pending_counts).await
     }
 
     /// Records the result of an attempt.
@@ -303,32 +294,32 @@ impl Store {
         self.limit.stop();
     }
 
-    async fn run<T, F>(&self, doing: &'static str, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Connection, &str) -> rusqlite::Result<T> + Send + 'static,
-    {
+    async fn run<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection, &str) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
         self.ask(doing, Kind::Write, work).await
     }
 
     /// As [`Self::run`], for work that writes nothing and does not fail with the writes of its
     /// group.
-    async fn read<T, F>(&self, doing: &'static str, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Connection, &str) -> rusqlite::Result<T> + Send + 'static,
-    {
-        self.ask(doing, Kind::Read, work).await
+    async fn read<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.ask(doing, Kind::Read, move |connection, _| work(connection)).await
     }
 
-    async fn ask<T, F>(&self, doing: &'static str, kind: Kind, work: F) -> Result<T, StoreError>
-    where
-        T: Send + 'static,
-        F: FnOnce(&Connection, &str) -> rusqlite::Result<T> + Send + 'static,
-    {
-        let (answer, answered) = oneshot::channel();
-        let job = Task::new(doing, kind, work, answer);
-        self.jobs.send(Box::new(job)).await.map_err(|_| StoreError::Stopped)?;
+    async fn ask<T: Send + 'static>(
+        &self,
+        doing: &'static str,
+        kind: Kind,
+        work: impl FnOnce(&Connection, &str) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (job, answered) = task(doing, kind, work);
+        self.jobs.send(job).await.map_err(|_| StoreError::Stopped)?;
         answered.await.map_err(|_| StoreError::Stopped)?
     }
 }

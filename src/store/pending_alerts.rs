@@ -34,14 +34,12 @@ pub struct ChannelChange {
     pub(crate) reason: Option<String>,
 }
 
-/// Whether there is an alert to report.
 pub(super) fn any(connection: &Connection) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS(SELECT 1 FROM deliveries WHERE state = 'failed' AND reported = 0)";
     let letters: bool = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
     Ok(letters || !channel_changes(connection)?.is_empty())
 }
 
-/// The alerts to report.
 pub(super) fn find(connection: &Connection) -> rusqlite::Result<PendingAlerts> {
     Ok(PendingAlerts {
         channel_changes: channel_changes(connection)?,
@@ -49,7 +47,6 @@ pub(super) fn find(connection: &Connection) -> rusqlite::Result<PendingAlerts> {
     })
 }
 
-/// Marks a dead letter as reported.
 pub(super) fn mark_reported(connection: &Connection, letter: &DeadLetter) -> rusqlite::Result<()> {
     let sql = "UPDATE deliveries SET reported = 1 WHERE id = ?1";
     connection.prepare_cached(sql)?.execute([&letter.delivery]).map(drop)

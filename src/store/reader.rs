@@ -199,7 +199,7 @@ impl Reader {
         mut read: impl FnMut(&Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         snapshot::read(path, |database| {
-            database::refuse_older(path, database.schema())?;
+            database.refuse_older()?;
             read(&Self { database, file: FileIdentity::at(path)? })
         })
     }
@@ -316,7 +316,7 @@ impl Reader {
             let name: ChannelName = row.get(0)?;
             Ok(ChannelRow {
                 configured: !row.get::<_, bool>(1)?,
-                health: channels::find(connection, &name)?,
+                health: channels::find(connection, &name)?.unwrap_or_default(),
                 in_flight: row.get(2)?,
                 oldest_at: row.get(3)?,
                 failed: row.get(4)?,

@@ -53,7 +53,8 @@ pub(super) fn recover(
     });
     let mut recovered = 0;
     for (salt, (policy, (id, attempt, owner, delivery, probe_of))) in (0..).zip(known) {
-        let outcome = unknown_outcome();
+        let error = Some("the program ended before the response arrived".to_owned());
+        let outcome = Outcome { error, ..Outcome::new(OutcomeClass::Unknown, "unknown") };
         let (now, random) = (recovery.now, recovery.random.derive(salt));
         let result = AttemptResult {
             id,
@@ -69,14 +70,6 @@ pub(super) fn recover(
         recovered += 1;
     }
     Ok(recovered)
-}
-
-/// The outcome of an attempt with an unknown end.
-fn unknown_outcome() -> Outcome {
-    Outcome {
-        error: Some("the program ended before the response arrived".to_owned()),
-        ..Outcome::new(OutcomeClass::Unknown, "unknown")
-    }
 }
 
 /// Makes rows with a timestamp in the future due now, and moves start times in the future to now:

@@ -22,7 +22,8 @@ use crate::store::sqlite::transaction::Database;
 #[derive(Debug)]
 pub struct Writer {
     thread: JoinHandle<()>,
-    check: StartCheck,
+    /// The result of the check when the database was opened.
+    pub(crate) check: StartCheck,
 }
 
 impl Writer {
@@ -45,11 +46,6 @@ impl Writer {
         Ok((jobs, Self { thread, check }))
     }
 
-    /// The result of the check when the database was opened.
-    pub const fn start_check(&self) -> StartCheck {
-        self.check
-    }
-
     /// Blocks until the last handle is dropped, the last write is on disk and the database is
     /// closed.
     pub fn join(self) {
@@ -58,7 +54,6 @@ impl Writer {
     }
 }
 
-/// The kinds of jobs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Writes, or may write.
@@ -70,7 +65,6 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    /// The time limit of its transaction.
     const fn work(self) -> Work {
         match self {
             Self::Write | Self::Read => Work::Normal,
@@ -79,9 +73,7 @@ impl Kind {
     }
 }
 
-/// A job of the writer.
 pub(super) trait Job: Send {
-    /// Its kind.
     fn kind(&self) -> Kind;
     /// Runs the job within the transaction of the group; `false` when it has to be rolled back.
     fn work(&mut self, connection: &Connection, boot_id: &str) -> bool;
@@ -93,7 +85,7 @@ pub(super) trait Job: Send {
     fn undone(&mut self, error: &StoreError);
 }
 
-pub(super) struct Task<T, F> {
+struct Task<T, F> {
     doing: &'static str,
     kind: Kind,
     work: Option<F>,
@@ -101,16 +93,18 @@ pub(super) struct Task<T, F> {
     answer: Option<oneshot::Sender<Result<T, StoreError>>>,
 }
 
-impl<T, F> Task<T, F> {
-    /// A job with its description and the receiver of its reply.
-    pub(super) fn new(
-        doing: &'static str,
-        kind: Kind,
-        work: F,
-        answer: oneshot::Sender<Result<T, StoreError>>,
-    ) -> Self {
-        Self { doing, kind, work: Some(work), done: None, answer: Some(answer) }
-    }
+/// A job, and its reply.
+pub(super) fn task<T, F>(
+    doing: &'static str,
+    kind: Kind,
+    work: F,
+) -> (Box<dyn Job>, oneshot::Receiver<Result<T, StoreError>>)
+where
+    T: Send + 'static,
+    F: FnOnce(&Connection, &str) -> rusqlite::Result<T> + Send + 'static,
+{
+    let (answer, answered) = oneshot::channel();
+    (Box::new(Task { doing, kind, work: Some(work), done: None, answer: Some(answer) }), answered)
 }
 
 impl<T, F> Job for Task<T, F>
@@ -198,7 +192,7 @@ fn write_all(
     }
     if trusted {
         // When this fails, the next start makes an unnecessary check.
-        drop(clean_shutdown::mark_stopped(&mut database));
+        drop(clean_shutdown::set_ended_cleanly(&mut database, true));
     }
     // Checkpoints the log, so that a copy of the file alone is complete. When this fails, the next
     // start does it.
@@ -276,7 +270,7 @@ mod tests {
     use crate::store::sqlite::database::open_for_writing;
     use crate::store::sqlite::time_limit::TimeLimits;
 
-    type Answer = oneshot::Receiver<Result<usize, StoreError>>;
+    type Answer = oneshot::Receiver<Result<(), StoreError>>;
 
     /// A job with this work, and its reply.
     fn job(sql: &'static str) -> (Box<dyn Job>, Answer) {
@@ -284,15 +278,9 @@ mod tests {
     }
 
     fn job_of(kind: Kind, sql: &'static str) -> (Box<dyn Job>, Answer) {
-        let (answer, answered) = oneshot::channel();
-        let work = |connection: &Connection, _: &str| {
-            connection.execute_batch(sql)?;
-            Ok(0)
-        };
-        (Box::new(Task::new("testing", kind, work, answer)), answered)
+        task("testing", kind, |connection, _| connection.execute_batch(sql))
     }
 
-    /// A database in a temporary folder.
     fn database() -> (tempfile::TempDir, PathBuf, Database) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
@@ -300,7 +288,6 @@ mod tests {
         (folder, path, database)
     }
 
-    /// A running writer.
     struct Running {
         jobs: mpsc::Sender<Box<dyn Job>>,
         writes: Arc<AtomicBool>,
@@ -324,7 +311,7 @@ mod tests {
             answer
         }
 
-        fn ask(&self, sql: &'static str) -> Result<usize, StoreError> {
+        fn ask(&self, sql: &'static str) -> Result<(), StoreError> {
             self.send(sql).blocking_recv().unwrap()
         }
 
@@ -441,7 +428,7 @@ mod tests {
         let (_folder, path, mut database) = database();
         let limits = TimeLimits { after_stop: Duration::from_millis(100), ..TimeLimits::default() };
         database.set_limits(limits);
-        let limit = database.time_limit().clone();
+        let limit = database.limit.clone();
         let running = Running::start(&path, database);
         let first = running.send(ENDLESS);
         let mut others: Vec<Answer> =

@@ -18,17 +18,57 @@ use serde_json::Value;
 
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
-use crate::harness::daemon::{Bench, Running, stderr, stdout, wait_until};
+use crate::harness::daemon::{Bench, Running, stderr, stdout};
 use crate::harness::webhook::{Answer, Receiver};
+
+/// A running daemon that has polled an avatar in training.
+fn watching(configured: impl FnOnce(Config) -> Config) -> (FakeArgil, Bench, Running) {
+    let argil = FakeArgil::start();
+    argil.set_status("a1", "TRAINING");
+    let bench = Bench::new(configured(Config::new(argil.base_url()).avatar("a1")).text());
+    let daemon = bench.start();
+    daemon.wait_for_log("baseline TRAINING");
+    assert!(!daemon.log().contains("did not stop cleanly"), "{}", daemon.log());
+    (argil, bench, daemon)
+}
+
+/// Adds a channel that no receiver listens to.
+fn with_dead_channel(config: Config) -> Config {
+    config.webhook("ops", "http://127.0.0.1:9/")
+}
+
+/// Starts the daemon with a new log, and waits until it watches.
+fn start_again(bench: &Bench) -> Running {
+    fs::remove_file(bench.path("daemon.log")).unwrap();
+    let daemon = bench.start();
+    daemon.wait_for_log("watching with the database");
+    daemon
+}
+
+/// The output of a command that succeeds.
+fn run(bench: &Bench, arguments: &[&str]) -> String {
+    let done = bench.run(arguments);
+    assert_eq!(done.status.code(), Some(0), "{arguments:?}: {}", stderr(&done));
+    stdout(&done)
+}
+
+/// The messages of a command that ends with this code.
+fn fail(bench: &Bench, arguments: &[&str], code: i32) -> String {
+    let failed = bench.run(arguments);
+    assert_eq!(failed.status.code(), Some(code), "{arguments:?}: {}", stderr(&failed));
+    stderr(&failed)
+}
+
+/// Whether a text contains another one, which it is shown with if not.
+#[track_caller]
+fn check_has(text: &str, part: &str) {
+    assert!(text.contains(part), "`{part}` in {text}");
+}
 
 /// A running daemon with one avatar and one delivered transition.
 async fn settled() -> (FakeArgil, Receiver, Bench, Running) {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    argil.set_status("a1", "TRAINING");
-    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url());
-    let bench = Bench::new(config.text());
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let receiver = Receiver::start().await;
+    let (argil, bench, daemon) = watching(|config| config.webhook("ops", &receiver.url()));
     argil.set_status("a1", "IDLE");
     wait_for_delivered(&bench, 1);
     (argil, receiver, bench, daemon)
@@ -47,9 +87,7 @@ fn history(bench: &Bench) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_beside_the_daemon_is_complete_and_private_and_overwrites_no_file() {
     let (_argil, _receiver, bench, daemon) = settled().await;
-    let made = bench.run(&["db", "backup", "copy.db"]);
-    assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
-    assert!(stdout(&made).contains("copy.db: "), "{}", stdout(&made));
+    check_has(&run(&bench, &["db", "backup", "copy.db"]), "copy.db: ");
     let copy = bench.path("copy.db");
     assert_eq!(fs::metadata(&copy).unwrap().permissions().mode() & 0o777, 0o600);
     let verified = bench.json(&["db", "verify", "copy.db", "--json"]);
@@ -57,12 +95,8 @@ async fn a_backup_beside_the_daemon_is_complete_and_private_and_overwrites_no_fi
     let of_copy = bench.json(&["history", "--json", "--database", "copy.db"]);
     assert_eq!(of_copy, history(&bench));
 
-    let again = bench.run(&["db", "backup", "copy.db"]);
-    assert_eq!(again.status.code(), Some(1));
-    assert!(stderr(&again).contains("exists, and is not overwritten"), "{}", stderr(&again));
-    let folder = bench.run(&["db", "backup", "."]);
-    assert_eq!(folder.status.code(), Some(2));
-    assert!(stderr(&folder).contains("--keep"), "{}", stderr(&folder));
+    check_has(&fail(&bench, &["db", "backup", "copy.db"], 1), "exists, and is not overwritten");
+    check_has(&fail(&bench, &["db", "backup", "."], 2), "--keep");
     assert!(daemon.stop().success());
 }
 
@@ -72,39 +106,32 @@ async fn keep_limits_the_number_of_dated_backups() {
     let config = bench.config();
     let backup = ["--config", config.to_str().unwrap(), "db", "backup", "--keep", "2", "backups"];
     for _ in 0..4 {
-        let made = bench.run(&backup);
-        assert_eq!(made.status.code(), Some(0), "{}", stderr(&made));
+        run(&bench, &backup);
     }
     let folder = bench.path("backups");
     assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
     let kept: Vec<_> = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()).collect();
     assert_eq!(kept.len(), 2, "{kept:?}");
     for file in kept {
-        let verified = bench.run(&["db", "verify", file.to_str().unwrap()]);
-        assert_eq!(verified.status.code(), Some(0), "{}", stderr(&verified));
+        run(&bench, &["db", "verify", file.to_str().unwrap()]);
     }
     assert!(daemon.stop().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_outbox_is_sent_again_under_the_same_id() {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    argil.set_status("a1", "TRAINING");
-    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url());
-    let bench = Bench::new(config.text());
+    let receiver = Receiver::start().await;
     receiver.script([Answer::Hold]);
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let (argil, bench, daemon) = watching(|config| config.webhook("ops", &receiver.url()));
     argil.set_status("a1", "IDLE");
     receiver.wait_for(1).await;
-    assert!(bench.run(&["db", "backup", "copy.db"]).status.success());
+    run(&bench, &["db", "backup", "copy.db"]);
     receiver.release();
     wait_for_delivered(&bench, 1);
     argil.set_status("a1", "TRAINING");
     daemon.wait_for_log("IDLE -> TRAINING");
 
-    let refused = bench.run(&["db", "restore", "copy.db"]);
-    assert_eq!(refused.status.code(), Some(75), "{}", stderr(&refused));
+    fail(&bench, &["db", "restore", "copy.db"], 75);
     assert!(daemon.stop().success());
     let before = history(&bench);
 
@@ -131,7 +158,7 @@ async fn a_restored_outbox_is_sent_again_under_the_same_id() {
 #[tokio::test(flavor = "multi_thread")]
 async fn damage_is_reported_completely_and_ends_a_start_after_an_unclean_end() {
     let (_argil, _receiver, bench, daemon) = settled().await;
-    assert!(bench.run(&["db", "backup", "copy.db"]).status.success());
+    run(&bench, &["db", "backup", "copy.db"]);
     daemon.kill();
     let database = Connection::open(bench.database()).unwrap();
     database
@@ -146,15 +173,10 @@ async fn damage_is_reported_completely_and_ends_a_start_after_an_unclean_end() {
     let page = "SELECT rootpage FROM sqlite_schema WHERE name = 'attempts'";
     let page: i64 = database.query_row(page, [], |row| row.get(0)).unwrap();
     drop(database);
-    let verified = bench.run(&["db", "verify"]);
-    assert_eq!(verified.status.code(), Some(65));
-    for part in [
-        "rows: row 1 of `deliveries`",
-        "rows: the history of avatar `a1`",
-        "history: of 2 transitions 1",
-    ] {
-        assert!(stderr(&verified).contains(part), "{part} in {}", stderr(&verified));
-    }
+    let verified = fail(&bench, &["db", "verify"], 65);
+    check_has(&verified, "rows: row 1 of `deliveries`");
+    check_has(&verified, "rows: the history of avatar `a1`");
+    check_has(&verified, "history: of 2 transitions 1");
     let mut bytes = fs::read(bench.database()).unwrap();
     let start = usize::try_from((page - 1) * 4096).unwrap();
     bytes[start..start + 4096].fill(0xAA);
@@ -165,40 +187,26 @@ async fn damage_is_reported_completely_and_ends_a_start_after_an_unclean_end() {
         (&false.into(), &"structure".into())
     );
 
-    let started = bench.run(&["run"]);
-    assert_eq!(started.status.code(), Some(65), "{}", stderr(&started));
-    assert!(stderr(&started).contains("db restore FILE"), "{}", stderr(&started));
-    let bad = bench.run(&["db", "backup", "bad.db"]);
-    assert_eq!(bad.status.code(), Some(65), "{}", stderr(&bad));
+    check_has(&fail(&bench, &["run"], 65), "db restore FILE");
+    fail(&bench, &["db", "backup", "bad.db"], 65);
     assert!(!bench.path("bad.db").exists());
 
-    let restored = bench.run(&["db", "restore", "copy.db"]);
-    assert_eq!(restored.status.code(), Some(0), "{}", stderr(&restored));
-    assert!(stdout(&restored).contains("old database kept as"), "{}", stdout(&restored));
-    assert_eq!(bench.run(&["db", "verify"]).status.code(), Some(0));
-    let checked = "did not stop cleanly";
+    check_has(&run(&bench, &["db", "restore", "copy.db"]), "old database kept as");
+    run(&bench, &["db", "verify"]);
     for expected in [true, false] {
-        let before = fs::read_to_string(bench.path("daemon.log")).unwrap().len();
-        let daemon = bench.start();
-        wait_until("the start", || daemon.log()[before..].contains("watching with the database"));
+        let daemon = start_again(&bench);
         // The backup was made beside a daemon; the start after that follows a clean end.
-        assert_eq!(daemon.log()[before..].contains(checked), expected, "{}", daemon.log());
+        assert_eq!(daemon.log().contains("did not stop cleanly"), expected, "{}", daemon.log());
         assert!(daemon.stop().success());
     }
 }
 
 #[test]
 fn a_start_after_a_kill_refuses_a_history_that_was_edited() {
-    let argil = FakeArgil::start();
-    argil.set_status("a1", "TRAINING");
-    let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
-    let daemon = bench.start();
-    daemon.wait_for_log("avatar `a1`: baseline");
+    let (_argil, bench, daemon) = watching(|config| config);
     daemon.kill();
     let edited = Connection::open(bench.database()).unwrap();
     edited.execute("UPDATE watches SET status = 'REFUSED'", []).unwrap();
     drop(edited);
-    let output = bench.run(&["run"]);
-    assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
-    assert!(stderr(&output).contains("its watch is at 1 and REFUSED"), "{}", stderr(&output));
+    check_has(&fail(&bench, &["run"], 65), "its watch is at 1 and REFUSED");
 }

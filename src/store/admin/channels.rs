@@ -48,10 +48,9 @@ impl DeliveryAdmin {
             ChannelSwitch::Enable => "enabling a channel",
         };
         self.write(doing, |transaction| {
-            if !channels::is_known(transaction, name)? {
+            let Some(before) = channels::find(transaction, name)? else {
                 return Ok(ChannelAdminResult::NotFound);
-            }
-            let before = channels::find(transaction, name)?;
+            };
             let enables = before.state == ChannelState::Disabled || before.failure_since.is_some();
             let after = match decide(switch, before.clone()) {
                 Ok(after) => after,

@@ -57,7 +57,7 @@ pub enum AdminResult {
 impl DeliveryAdmin {
     /// Opens the database at `path`.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        snapshot::read(path, |database| database::refuse_older(path, database.schema()))?;
+        snapshot::read(path, |database| database.refuse_older())?;
         // Otherwise SQLite would create a log beside a database that this user cannot write.
         if let Some(found) = obstacle::find(path, OpenFor::Write) {
             return Err(found);
@@ -91,26 +91,26 @@ impl DeliveryAdmin {
         random: RandomBits,
     ) -> Result<AdminResult, StoreError> {
         const DOING: &str = "sending a delivery again";
+        let (event, fresh) = (EventId::mint(now, random.derive(1)), DeliveryId::mint(now, random));
         self.write(DOING, |transaction| {
-            Ok(match (state(transaction, id)?.as_deref(), retry_as) {
-                (None, _) => AdminResult::NotFound,
+            let is_inserted = match (state(transaction, id)?.as_deref(), retry_as) {
+                (None, _) => return Ok(AdminResult::NotFound),
                 (Some("sending"), RetryAs::SameId) => {
-                    AdminResult::InvalidState("sending".to_owned())
+                    return Ok(AdminResult::InvalidState("sending".to_owned()));
                 }
                 (Some("pending"), RetryAs::SameId) => {
                     let sql = "UPDATE deliveries SET next_attempt_at = ?2, updated_at = ?2,
                                  manual_attempt = attempts + 1
                                WHERE id = ?1 AND state = 'pending'";
                     transaction.execute(sql, (id, now))?;
-                    AdminResult::Done(id.clone())
+                    return Ok(AdminResult::Done(id.clone()));
                 }
-                (Some(_), RetryAs::SameId) => match replay(transaction, id, now, random)? {
-                    Some(fresh) => AdminResult::Done(fresh),
-                    None => AdminResult::InvalidState("already being sent again".to_owned()),
-                },
-                (Some(_), RetryAs::NewId) => {
-                    AdminResult::Done(replay_as_new(transaction, id, now, random)?)
-                }
+                (Some(_), RetryAs::SameId) => replay(transaction, id, &fresh, None, now)?,
+                (Some(_), RetryAs::NewId) => replay_as_new(transaction, id, &fresh, &event, now)?,
+            };
+            Ok(match is_inserted {
+                true => AdminResult::Done(fresh),
+                false => AdminResult::InvalidState("already being sent again".to_owned()),
             })
         })
     }
@@ -153,69 +153,59 @@ fn state(connection: &Connection, id: &DeliveryId) -> rusqlite::Result<Option<St
     Ok(column(connection, "SELECT state FROM deliveries WHERE id = ?1", [id])?.pop())
 }
 
-/// Inserts the new row of a delivery that is sent again; `None` when one is still in flight.
+/// Inserts the new row of a delivery that is sent again, with another event and body if given;
+/// returns whether it did: not while one is in flight.
 fn replay(
     connection: &Connection,
     id: &DeliveryId,
+    fresh: &DeliveryId,
+    new: Option<(&EventId, &[u8])>,
     now: Timestamp,
-    random: RandomBits,
-) -> rusqlite::Result<Option<DeliveryId>> {
-    let fresh = DeliveryId::mint(now, random);
+) -> rusqlite::Result<bool> {
+    let (event, body) = new.unzip();
+    let sql = "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, replay,
+                                      manual_attempt, content_type, body, fallback, state,
+                                      next_attempt_at, expires_at, created_at, updated_at)
+               SELECT :fresh, coalesce(:event, event_id), avatar_id, channel_id, recipient,
+                      (SELECT coalesce(max(replay) + 1, 0) FROM deliveries l
+                       WHERE l.event_id = coalesce(:event, d.event_id)
+                         AND l.channel_id = d.channel_id AND l.recipient = d.recipient),
+                      1, content_type, coalesce(:body, body), fallback, 'pending', :now,
+                      :now + (expires_at - created_at), :now, :now
+               FROM deliveries d WHERE id = :id
+                 AND NOT EXISTS(SELECT 1 FROM deliveries o
+                   WHERE o.event_id = coalesce(:event, d.event_id)
+                     AND o.channel_id = d.channel_id AND o.recipient = d.recipient
+                     AND o.state IN ('pending','sending'))";
     let inserted = connection.execute(
-        "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, replay,
-                                manual_attempt, content_type, body, fallback, state,
-                                next_attempt_at, expires_at, created_at, updated_at)
-         SELECT :fresh, event_id, avatar_id, channel_id, recipient,
-                (SELECT max(replay) + 1 FROM deliveries l WHERE l.event_id = d.event_id
-                   AND l.channel_id = d.channel_id AND l.recipient = d.recipient),
-                1, content_type, body, fallback, 'pending', :now,
-                :now + (expires_at - created_at), :now, :now
-         FROM deliveries d WHERE id = :id
-           AND NOT EXISTS(SELECT 1 FROM deliveries o
-             WHERE o.event_id = d.event_id AND o.channel_id = d.channel_id
-               AND o.recipient = d.recipient AND o.state IN ('pending','sending'))",
-        named_params! {
-            ":fresh": fresh,
-            ":now": now,
-            ":id": id,
-        },
+        sql,
+        named_params! {":fresh": fresh, ":event": event, ":body": body, ":now": now, ":id": id},
     )?;
-    Ok((inserted > 0).then_some(fresh))
+    Ok(inserted > 0)
 }
 
-/// Inserts the new row of a delivery that is sent under a new event id, with the same text.
+/// Sends a delivery again under a new event id, with the same text.
 fn replay_as_new(
     connection: &Connection,
     id: &DeliveryId,
+    fresh: &DeliveryId,
+    event: &EventId,
     now: Timestamp,
-    random: RandomBits,
-) -> rusqlite::Result<DeliveryId> {
-    let (event, fresh) = (EventId::mint(now, random.derive(1)), DeliveryId::mint(now, random));
+) -> rusqlite::Result<bool> {
     let sql = "SELECT event_id, content_type, body FROM deliveries WHERE id = ?1";
     let (old, content_type, body): (EventId, String, Vec<u8>) =
-        connection.query_row(sql, [id], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        connection.query_row(sql, [id], |row| row.try_into())?;
     let body = if content_type == MAIL {
-        mail_with_id(&body, (&old, id), (&event, &fresh))
+        mail_with_id(&body, (&old, id), (event, fresh))
     } else {
         replace_all(&body, old.as_str(), event.as_str())
     };
     connection.execute(
         "INSERT INTO events(id, type, avatar_id, avatar_seq, occurred_at, body, replay_of)
          SELECT ?2, type, avatar_id, avatar_seq, occurred_at, body, id FROM events WHERE id = ?1",
-        (&old, &event),
+        (&old, event),
     )?;
-    connection.execute(
-        "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, manual_attempt,
-                                content_type, body, fallback, state, next_attempt_at, expires_at,
-                                created_at, updated_at)
-         SELECT :fresh, :event, avatar_id, channel_id, recipient, 1, content_type, :body,
-                fallback, 'pending', :now, :now + (expires_at - created_at), :now, :now
-         FROM deliveries WHERE id = :id",
-        named_params! {
-            ":fresh": fresh, ":event": event, ":body": body, ":now": now, ":id": id,
-        },
-    )?;
-    Ok(fresh)
+    replay(connection, id, fresh, Some((event, &body)), now)
 }
 
 /// Replaces the ids in the header of a mail. The text, which may be encoded, keeps the id of the
@@ -233,7 +223,6 @@ fn mail_with_id(
     [replace_all(&head, event.as_str(), new_event.as_str()), words.to_vec()].concat()
 }
 
-/// Replaces every `old` by `new`.
 fn replace_all(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {
     let mut replaced = Vec::with_capacity(bytes.len());
     let mut rest = bytes;

@@ -18,13 +18,10 @@ use crate::store::files::ownership::FsUserGuard;
 
 /// The suffixes of the files that SQLite keeps beside a database.
 pub(in crate::store) const SQLITE_ENDS: [&str; 3] = ["-wal", "-shm", "-journal"];
-/// The suffix of the lock file.
 pub(in crate::store) const LOCK_END: &str = ".lock";
 
-/// The intended access to a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum OpenFor {
-    /// Read it.
     Read,
     /// Write to it and to its folder.
     Write,
@@ -60,12 +57,9 @@ pub(in crate::store) fn find(database: &Path, wanted: OpenFor) -> Option<StoreEr
     if let Some(closed) = closed_folder(&file) {
         return Some(closed);
     }
-    let ends: &[&str] = match wanted {
-        OpenFor::Read => &SQLITE_ENDS,
-        OpenFor::Write => &["-wal", "-shm", "-journal", LOCK_END],
-    };
-    let files = ends.iter().map(|end| with_suffix(&file, end));
-    let found = files.filter_map(|it| beside_it(&it, wanted, &file)).next();
+    let lock = (wanted == OpenFor::Write).then_some(LOCK_END);
+    let mut files = SQLITE_ENDS.into_iter().chain(lock).map(|end| with_suffix(&file, end));
+    let found = files.find_map(|it| irregular(&it).or_else(|| openable(&it, wanted, &file)));
     let found = openable(&file, wanted, &file).or(found);
     found.or_else(|| (wanted == OpenFor::Write).then(|| writable(folder, &file)).flatten())
 }
@@ -89,11 +83,6 @@ fn closed_folder(file: &Path) -> Option<StoreError> {
         folder.display()
     );
     Some(blocked(folder, format!("cannot be entered by {}; {}", me(), described(&found)), help))
-}
-
-/// A file beside a database that is not a regular file, or does not permit this access.
-fn beside_it(path: &Path, wanted: OpenFor, database: &Path) -> Option<StoreError> {
-    irregular(path).or_else(|| openable(path, wanted, database))
 }
 
 /// A link, folder, FIFO or device in place of a file of the database.

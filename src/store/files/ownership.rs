@@ -22,10 +22,9 @@ use crate::files::trust::{Facts, Trust};
 use crate::files::users::user;
 use crate::store::error::StoreError;
 
-/// A user and a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) struct Owner {
-    uid: u32,
+    pub(in crate::store) uid: u32,
     gid: u32,
 }
 
@@ -35,7 +34,6 @@ impl Owner {
         Self::of_file(database).or_else(|_| Self::of_file(parent_dir(database)))
     }
 
-    /// The owner of a file or folder.
     pub(in crate::store) fn of_file(path: &Path) -> io::Result<Self> {
         fs::metadata(path).map(|it| Self { uid: it.uid(), gid: it.gid() })
     }
@@ -48,11 +46,6 @@ impl Owner {
         let owner = Self::of_file(parent_dir(&resolve_symlinks(database))).ok()?;
         let is_other = owner.uid != 0 && !Trust::for_named().is_unmapped(owner.uid);
         is_other.then_some(owner)
-    }
-
-    /// The user id.
-    pub(in crate::store) const fn uid(self) -> u32 {
-        self.uid
     }
 
     /// Gives this owner a file that was just created.
@@ -96,7 +89,6 @@ impl FsUserGuard {
         Self::switch_to(Owner::fs_user(&folder.join("a.db")).filter(is_same), folder)
     }
 
-    /// Switches to that owner, if any.
     pub(in crate::store) fn switch_to(
         owner: Option<Owner>,
         database: &Path,

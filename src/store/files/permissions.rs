@@ -26,9 +26,9 @@ use crate::store::files::ownership::Owner;
 pub(in crate::store) fn check(database: &Path, wanted: OpenFor) -> Result<(), StoreError> {
     let end = resolve_symlinks(database);
     let folder = parent_dir(&end);
-    let owner = Owner::of_file(folder).ok().map(Owner::uid);
+    let owner = Owner::of_file(folder).ok().map(|it| it.uid);
     // A database that does not exist yet will belong to the owner of the folder.
-    let is_same = Owner::of(&end).ok().map(Owner::uid) == owner;
+    let is_same = Owner::of(&end).ok().map(|it| it.uid) == owner;
     let owner = owner.filter(|_| is_same && (wanted == OpenFor::Read || geteuid().is_root()));
     let trust = Trust::for_named().with_owner(owner);
     check_folder(folder, &trust)?;

@@ -132,52 +132,8 @@ const IDENTIFYING: &str = "identifying the database";
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
-    use crate::store::admin::deliveries::DeliveryAdmin;
-    use crate::store::sqlite::database::{open_for_reading, open_for_writing};
-    use crate::store::sqlite::snapshot;
-
-    fn made(folder: &Path, name: &str, sql: &str) -> PathBuf {
-        let path = folder.join(name);
-        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
-        path
-    }
-
-    #[test]
-    fn a_file_of_another_program_is_described_and_not_changed() {
-        let folder = tempfile::tempdir().unwrap();
-        let check = |name: &str, sql: &str, expected: &str| {
-            let path = made(folder.path(), name, sql);
-            let before = fs::read(&path).unwrap();
-            let writing = open_for_writing(&path).map(|(connection, _)| connection);
-            let [reading, admin] =
-                [snapshot::read(&path, Ok), DeliveryAdmin::open(&path).map(|admin| admin.database)];
-            for refused in [writing, open_for_reading(&path), reading, admin] {
-                let refused = refused.unwrap_err().to_string();
-                assert!(refused.ends_with(expected), "{name}: {refused}");
-            }
-            assert_eq!(fs::read(&path).unwrap(), before, "{name} was changed");
-        };
-        check(
-            "tables.db",
-            "CREATE TABLE a(x); CREATE INDEX b ON a(x); CREATE TABLE c(x); CREATE TABLE d(x)",
-            "it has application id 0, version 0 and table `a`, index `b`, table `c`, and 1 more",
-        );
-        check("watches.db", "CREATE TABLE watches(x)", "version 0 and table `watches`");
-        check(
-            "other.db",
-            "PRAGMA application_id = 5; CREATE TABLE a(x); DROP TABLE a",
-            "it has application id 5, version 0 and no tables",
-        );
-        check("odd 50%?#.db", "PRAGMA user_version = 5", "version 5 and no tables");
-        check(
-            "ours.db",
-            &format!("PRAGMA application_id = {APPLICATION_ID}; CREATE TABLE watches(x)"),
-            "schema version 0 does not exist",
-        );
-    }
+    use crate::store::sqlite::database::open_for_writing;
 
     #[test]
     fn the_log_of_another_program_is_not_changed() {

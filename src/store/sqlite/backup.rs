@@ -173,7 +173,6 @@ fn place(copy: NamedTempFile, file: &Path) -> Result<(), StoreError> {
     sync_folder(file)
 }
 
-/// Syncs the folder of a file.
 pub(in crate::store) fn sync_folder(file: &Path) -> Result<(), StoreError> {
     write::sync_folder(file).map_err(disk("writing", parent_dir(file)))
 }

@@ -32,17 +32,11 @@ pub(in crate::store) fn ended_cleanly(connection: &Connection) -> rusqlite::Resu
     Ok(ended.unwrap_or(false))
 }
 
-/// Records that a run has started.
-pub(in crate::store) fn mark_running(database: &mut Database) -> Result<(), StoreError> {
-    note(database, false)
-}
-
-/// Records that the run has ended, as its last write.
-pub(in crate::store) fn mark_stopped(database: &mut Database) -> Result<(), StoreError> {
-    note(database, true)
-}
-
-fn note(database: &mut Database, ended: bool) -> Result<(), StoreError> {
+/// False while a daemon runs; true as its last write.
+pub(in crate::store) fn set_ended_cleanly(
+    database: &mut Database,
+    ended: bool,
+) -> Result<(), StoreError> {
     const DOING: &str = "recording the state of the run";
     let sql = "INSERT INTO run_state(id, ended_cleanly) VALUES(1, ?1)
                ON CONFLICT(id) DO UPDATE SET ended_cleanly = excluded.ended_cleanly";
@@ -94,31 +88,6 @@ mod tests {
     use crate::domain::account::AccountName;
     use crate::store::handle::Store;
 
-    #[test]
-    fn only_a_start_after_an_unclean_end_checks() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.db");
-        let check = |expected| {
-            let (store, writer) = Store::open(&path, "boot".to_owned()).unwrap();
-            assert_eq!(writer.start_check(), expected);
-            (store, writer)
-        };
-        let (store, writer) = check(StartCheck::Skipped);
-        let killed = folder.path().join("killed.db");
-        // As after a kill, with the log.
-        for end in ["", "-wal"] {
-            let name = |path: &Path| format!("{}{end}", path.display());
-            std::fs::copy(name(&path), name(&killed)).unwrap();
-        }
-        drop(store);
-        writer.join();
-        let (store, writer) = check(StartCheck::Skipped);
-        drop(store);
-        writer.join();
-        let (_store, writer) = Store::open(&killed, "boot".to_owned()).unwrap();
-        assert_eq!(writer.start_check(), StartCheck::Passed);
-    }
-
     #[tokio::test]
     async fn a_run_with_a_permanent_failure_does_not_end_cleanly() {
         let folder = tempfile::tempdir().unwrap();
@@ -131,7 +100,7 @@ mod tests {
         drop(store);
         writer.join();
         let (_store, writer) = Store::open(&path, "boot".to_owned()).unwrap();
-        assert_eq!(writer.start_check(), StartCheck::Passed);
+        assert_eq!(writer.check, StartCheck::Passed);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::store::error::{ErrorContext as _, StoreError, damaged, disk};
 use crate::store::files::obstacle::OpenFor;
 use crate::store::files::ownership::{FsUserGuard, Owner, open_or_create};
 use crate::store::files::permissions;
-use crate::store::migrations::{APPLICATION_ID, MIGRATIONS, newest};
+use crate::store::migrations::{APPLICATION_ID, MIGRATIONS};
 use crate::store::sqlite::application_id;
 use crate::store::sqlite::clean_shutdown::{self, StartCheck};
 use crate::store::sqlite::connection;
@@ -50,8 +50,8 @@ pub(in crate::store) fn open_for_writing(
     };
     migrate(&mut connection, path, MIGRATIONS)?;
     let mut database = Database::new(connection, path, OpenFor::Write)?;
-    refuse_older(path, database.schema())?;
-    clean_shutdown::mark_running(&mut database)?;
+    database.refuse_older()?;
+    clean_shutdown::set_ended_cleanly(&mut database, false)?;
     Ok((database, check))
 }
 
@@ -62,7 +62,7 @@ pub(in crate::store) fn open_for_writing(
 pub(in crate::store) fn open_for_reading(path: &Path) -> Result<Database, StoreError> {
     permissions::check(path, OpenFor::Read)?;
     let database = open_any_version(path)?;
-    refuse_older(path, database.schema())?;
+    database.refuse_older()?;
     Ok(database)
 }
 
@@ -90,7 +90,7 @@ pub(in crate::store) fn open_any_version(path: &Path) -> Result<Database, StoreE
         }
         read => read?,
     };
-    if database.schema() == 0 {
+    if database.schema == 0 {
         return Err(StoreError::Empty(path.to_owned()));
     }
     Ok(database)
@@ -113,7 +113,7 @@ fn roll_back(path: &Path) -> Result<(), StoreError> {
 /// away.
 #[derive(Debug)]
 pub(in crate::store) struct FileIdentity {
-    path: PathBuf,
+    pub(in crate::store) path: PathBuf,
     device: u64,
     inode: u64,
 }
@@ -124,11 +124,6 @@ impl FileIdentity {
         let gone = |_| StoreError::FileReplaced(path.to_owned());
         let metadata = fs::metadata(path).map_err(gone)?;
         Ok(Self { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
-    }
-
-    /// Its path.
-    pub(in crate::store) fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Device and inode, as text.
@@ -157,17 +152,8 @@ pub(in crate::store) fn open_admin(path: &Path) -> Result<Database, StoreError> 
         .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
         .doing("opening the database")?;
     let database = Database::new(connection, path, OpenFor::Write)?;
-    refuse_older(path, database.schema())?;
+    database.refuse_older()?;
     Ok(database)
-}
-
-/// Refuses a database of an older schema.
-pub(in crate::store) fn refuse_older(path: &Path, found: i64) -> Result<(), StoreError> {
-    let known = newest();
-    match found < known {
-        true => Err(StoreError::Older { path: path.to_owned(), found, known }),
-        false => Ok(()),
-    }
 }
 
 /// Creates the file with mode 0600, before SQLite would create it with another one.
@@ -265,21 +251,6 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_schema_is_refused_and_not_changed() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.db");
-        let (connection, _) = open_for_writing(&path).unwrap();
-        connection.raw().pragma_update(None, "user_version", 99).unwrap();
-        drop(connection);
-        let before = std::fs::read(&path).unwrap();
-        let writing = open_for_writing(&path).map(|(connection, _)| connection);
-        for refused in [writing, open_for_reading(&path)] {
-            assert!(matches!(refused, Err(StoreError::Newer { found: 99, known: 1, .. })));
-        }
-        assert_eq!(std::fs::read(&path).unwrap(), before);
-    }
-
-    #[test]
     fn a_damaged_file_is_refused_and_not_changed() {
         let folder = tempfile::tempdir().unwrap();
         let check = |name: &str, content: &[u8]| {
@@ -302,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_database_is_migrated_with_its_rows() {
+    fn an_older_database_is_migrated_with_its_rows_and_a_newer_one_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
         let (database, _) = open_for_writing(&path).unwrap();
@@ -321,11 +292,14 @@ mod tests {
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
         let found: (String, i64) = connection.query_row(sql, [], row).unwrap();
         assert_eq!(found, ("TRAINING".to_owned(), 5));
-        // This program knows schema 1 only.
+        drop(connection);
+        // This program knows schema 1 only, and changes no newer one.
+        let before = fs::read(&path).unwrap();
         let refused = [open_for_writing(&path).map(|(it, _)| it), open_for_reading(&path)];
         for refused in refused {
             assert!(matches!(refused, Err(StoreError::Newer { found: 2, known: 1, .. })));
         }
+        assert_eq!(fs::read(&path).unwrap(), before);
     }
 
     #[test]

@@ -7,7 +7,7 @@
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ impl DatabaseLock {
     /// [`StoreError::Locked`] when another process has it, [`StoreError::Blocked`] when the path is
     /// not a regular file, [`StoreError::Disk`] when the lock file cannot be created.
     pub fn acquire(database: &Path) -> Result<Self, StoreError> {
-        let path = lock_path(database);
+        let path = with_suffix(database, LOCK_END);
         let disk = |source| disk("creating the lock file", &path)(source);
         let _fs_user = FsUserGuard::for_database(database)?;
         obstacle::refuse_irregular(database, &[LOCK_END])?;
@@ -61,15 +61,15 @@ impl DatabaseLock {
     /// to that one. A user who may not read the lock may still read the database.
     pub(in crate::store) fn refuse_replaced(file: &FileIdentity) -> Result<(), StoreError> {
         file.check()?;
-        let _fs_user = FsUserGuard::for_database(file.path())?;
-        let Ok(mut lock) = open_lock(&lock_path(file.path())) else { return Ok(()) };
+        let _fs_user = FsUserGuard::for_database(&file.path)?;
+        let Ok(mut lock) = open_lock(&with_suffix(&file.path, LOCK_END)) else { return Ok(()) };
         match lock.try_lock_shared() {
             Err(TryLockError::WouldBlock) => {}
             Ok(()) | Err(TryLockError::Error(_)) => return Ok(()),
         }
         match read_lines(&mut lock).get(1) {
             Some(held) if *held != file.to_text() => {
-                Err(StoreError::FileReplaced(file.path().to_owned()))
+                Err(StoreError::FileReplaced(file.path.clone()))
             }
             Some(_) | None => Ok(()),
         }
@@ -77,7 +77,7 @@ impl DatabaseLock {
 
     /// Whether a daemon ever held the lock of the database at `database`.
     pub(in crate::store) fn was_held(database: &Path) -> bool {
-        fs::symlink_metadata(lock_path(database)).is_ok()
+        fs::symlink_metadata(with_suffix(database, LOCK_END)).is_ok()
     }
 
     /// The process that holds the lock of the database at `database`; `Some(None)` when its id is
@@ -87,7 +87,7 @@ impl DatabaseLock {
     /// When this user may not read the lock, or the path is not a regular file.
     pub fn holder(database: &Path) -> Result<Option<Option<u32>>, StoreError> {
         permissions::check(database, OpenFor::Read)?;
-        let path = lock_path(database);
+        let path = with_suffix(database, LOCK_END);
         let _fs_user = FsUserGuard::for_database(database)?;
         obstacle::refuse_irregular(database, &[LOCK_END])?;
         let mut file = match open_lock(&path) {
@@ -141,11 +141,6 @@ fn holder_in(line: &str, inode: u64) -> Option<Option<u32>> {
     let [_, "FLOCK", _, "WRITE", pid, file, ..] = fields.as_slice() else { return None };
     let (_, number) = file.rsplit_once(':')?;
     (number.parse() == Ok(inode)).then(|| pid.parse().ok())
-}
-
-/// Beside the database file that the path points to.
-fn lock_path(database: &Path) -> PathBuf {
-    with_suffix(database, LOCK_END)
 }
 
 fn read_pid(file: &mut File) -> Option<u32> {

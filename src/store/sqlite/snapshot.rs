@@ -85,7 +85,6 @@ struct Files {
     _database: File,
 }
 
-/// How a database is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum OpenMode {
     /// As usual, with the index on disk or, without a log, with locks on the file.
@@ -143,7 +142,7 @@ impl Files {
                 .doing(DOING)?;
         }
         let database = Database::new(connection, &self.path, OpenFor::Read)?;
-        match database.schema() {
+        match database.schema {
             0 => Err(StoreError::Empty(self.path.clone())),
             _ => Ok(database),
         }

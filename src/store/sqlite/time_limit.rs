@@ -28,9 +28,7 @@ pub(in crate::store) enum Work {
 pub(in crate::store) struct TimeLimits {
     /// [`Work::Normal`].
     pub(in crate::store) usual: Duration,
-    /// [`Work::Schema`].
     pub(in crate::store) schema: Duration,
-    /// [`Work::Retention`].
     pub(in crate::store) retention: Duration,
     /// Any of them during a shutdown.
     pub(in crate::store) after_stop: Duration,
@@ -69,7 +67,6 @@ struct LimitState {
 pub(in crate::store) struct Limited(TimeLimit);
 
 impl TimeLimit {
-    /// Limits the transactions of a connection.
     pub(in crate::store) fn of(
         connection: &mut Connection,
         limits: TimeLimits,
@@ -87,7 +84,6 @@ impl TimeLimit {
         Ok(limit)
     }
 
-    /// Starts the limit of a transaction.
     pub(in crate::store) fn begin(
         &self,
         doing: &'static str,
@@ -113,7 +109,6 @@ impl TimeLimit {
         self.0.stopping_at.fetch_min(self.now(), Ordering::Relaxed);
     }
 
-    /// Whether [`Self::stop`] was called.
     pub(in crate::store) fn is_stopping(&self) -> bool {
         self.0.stopping_at.load(Ordering::Relaxed) != NEVER
     }

@@ -15,22 +15,23 @@ use crate::store::error::{ErrorContext as _, StoreError};
 use crate::store::files::obstacle::OpenFor;
 use crate::store::files::ownership::{FsUserGuard, Owner};
 use crate::store::files::permissions;
+use crate::store::migrations::newest;
 use crate::store::sqlite::application_id::{self, Identity, schema_version};
 use crate::store::sqlite::schema_check;
 use crate::store::sqlite::time_limit::{self, TimeLimit, TimeLimits, Work};
 
-/// An open database.
 #[derive(Debug)]
 pub(in crate::store) struct Database {
     connection: Connection,
     path: PathBuf,
     /// The user that root switches to for file access.
     owner: Option<Owner>,
-    schema: i64,
+    /// The version of its schema; zero for an empty database.
+    pub(in crate::store) schema: i64,
     /// `PRAGMA schema_version` when the schema was last compared; it changes with every change of
     /// the schema (<https://www.sqlite.org/pragma.html#pragma_schema_version>).
     compared_at: Cell<i64>,
-    limit: TimeLimit,
+    pub(in crate::store) limit: TimeLimit,
 }
 
 impl Database {
@@ -50,14 +51,12 @@ impl Database {
         Ok(Self { connection, path, owner, schema, compared_at, limit })
     }
 
-    /// The version of its schema; zero for an empty database.
-    pub(in crate::store) const fn schema(&self) -> i64 {
-        self.schema
-    }
-
-    /// The time limit of its transactions.
-    pub(in crate::store) const fn time_limit(&self) -> &TimeLimit {
-        &self.limit
+    pub(in crate::store) fn refuse_older(&self) -> Result<(), StoreError> {
+        let (path, found, known) = (self.path.clone(), self.schema, newest());
+        match found < known {
+            true => Err(StoreError::Older { path, found, known }),
+            false => Ok(()),
+        }
     }
 
     /// Reads one state within the time limit of that kind of work.
@@ -167,7 +166,6 @@ impl Database {
         FsUserGuard::switch_to(self.owner, &self.path)
     }
 
-    /// The number of rows that this connection has changed.
     pub(in crate::store) fn total_changes(&self) -> u64 {
         self.connection.total_changes()
     }
@@ -213,12 +211,10 @@ const OPENING: &str = "opening the database";
 
 #[cfg(test)]
 impl Database {
-    /// Sets other limits than the default.
     pub(in crate::store) fn set_limits(&mut self, limits: TimeLimits) {
         self.limit = TimeLimit::of(&mut self.connection, limits).unwrap();
     }
 
-    /// The connection itself.
     pub(in crate::store) const fn raw(&self) -> &Connection {
         &self.connection
     }
@@ -248,7 +244,7 @@ mod tests {
             assert!(matches!(refused, StoreError::Blocked { .. }), "{refused}");
         }
         fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(Database::new(connection, &path, OpenFor::Write).unwrap().schema(), 0);
+        assert_eq!(Database::new(connection, &path, OpenFor::Write).unwrap().schema, 0);
     }
 
     #[test]
@@ -263,7 +259,7 @@ mod tests {
             database.raw().pragma_query_value(None, "busy_timeout", |row| row.get(0)).unwrap()
         };
         assert_eq!(timeout(&database), 5000);
-        database.time_limit().stop();
+        database.limit.stop();
         for _ in 0..3 {
             let refused = database.write("testing", Work::Normal, |_| Ok(())).unwrap_err();
             assert!(matches!(refused, StoreError::Busy { .. }), "{refused}");

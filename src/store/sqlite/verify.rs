@@ -17,7 +17,7 @@ pub fn verify(path: &Path) -> Result<IntegrityReport, StoreError> {
     let examined = snapshot::read(path, |database| {
         // In one transaction, while a daemon may write.
         database.read_unlimited("checking the database", |connection| {
-            Ok(examine(connection, database.schema()))
+            Ok(examine(connection, database.schema))
         })
     });
     let found = match examined {

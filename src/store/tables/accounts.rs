@@ -44,7 +44,6 @@ pub(in crate::store) fn listed(
     connection.prepare_cached(sql)?.execute((account, at)).map(drop)
 }
 
-/// Records a discovered avatar.
 pub(in crate::store) fn discovered(
     connection: &Connection,
     account: &AccountName,

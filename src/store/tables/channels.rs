@@ -31,7 +31,6 @@ pub struct ChannelChanges {
     pub(crate) unconfigured: Vec<(ChannelName, u64)>,
 }
 
-/// Registers the channels of the config.
 pub(in crate::store) fn register(
     connection: &Connection,
     channels: &[ChannelTarget],
@@ -56,7 +55,7 @@ pub(in crate::store) fn register(
             let sql = "UPDATE channels SET target_fp = ?2 WHERE id = ?1";
             connection.prepare_cached(sql)?.execute((name, fingerprint))?;
             // Failures of the old target do not concern the new one.
-            let health = find(connection, name)?;
+            let health = find(connection, name)?.unwrap_or_default();
             let well =
                 ChannelHealth { failure_run: health.failure_run + 1, ..ChannelHealth::default() };
             if health.state == ChannelState::Disabled {
@@ -90,25 +89,15 @@ pub(in crate::store) fn register(
     Ok(registration)
 }
 
-/// Whether the channel has a row.
-pub(in crate::store) fn is_known(
-    connection: &Connection,
-    name: &ChannelName,
-) -> rusqlite::Result<bool> {
-    let sql = "SELECT EXISTS(SELECT 1 FROM channels WHERE id = ?1)";
-    connection.prepare_cached(sql)?.query_row([name], |row| row.get(0))
-}
-
-/// The health of a channel; healthy without a row.
 pub(in crate::store) fn find(
     connection: &Connection,
     name: &ChannelName,
-) -> rusqlite::Result<ChannelHealth> {
+) -> rusqlite::Result<Option<ChannelHealth>> {
     let sql =
         "SELECT state, reason, not_before, probe_at, half_open, failure_run, consecutive_failures,
                       failure_since, first_failure_at, misconfigured_since, failing_since
                FROM channels WHERE id = ?1";
-    Ok(rows(connection, sql, [name], read)?.pop().unwrap_or_default())
+    Ok(rows(connection, sql, [name], read)?.pop())
 }
 
 /// Writes the health of a channel, if it changed.

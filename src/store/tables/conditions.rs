@@ -64,17 +64,14 @@ fn record_unrecognized(
 /// The unique subject of a condition; for a recipient, its full address.
 fn subject(event: &Event, condition: &Condition) -> String {
     match &condition.subject {
-        ConditionSubject::Channel { name, recipient: Some(to) } => of_recipient(name.as_str(), to),
+        ConditionSubject::Channel { name, recipient: Some(to) } => {
+            format!("channel {name} to {to}")
+        }
         ConditionSubject::Channel { recipient: None, .. }
         | ConditionSubject::Avatar { .. }
         | ConditionSubject::Account { .. }
         | ConditionSubject::Config => event.line(),
     }
-}
-
-/// The subject of a condition of a recipient.
-fn of_recipient(channel: &str, recipient: &str) -> String {
-    format!("channel {channel} to {recipient}")
 }
 
 /// The outage of an account, if `account.unavailable` is firing.

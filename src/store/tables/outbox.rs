@@ -140,7 +140,7 @@ pub(in crate::store) fn claim(
     let mut claims =
         Claims { has_pending_alerts: pending_alerts::any(connection)?, ..Claims::default() };
     for (channel, slots) in &claim.slots {
-        let health = channels::find(connection, channel)?;
+        let health = channels::find(connection, channel)?.unwrap_or_default();
         let Some(ready_at) = health.ready_at() else { continue };
         let before = claims.claimed.len();
         if ready_at <= claim.now {
@@ -170,7 +170,6 @@ pub(in crate::store) fn claim(
     Ok(claims)
 }
 
-/// The number of pending deliveries.
 pub(in crate::store) fn pending_counts(connection: &Connection) -> rusqlite::Result<usize> {
     let sql = "SELECT count(*) FROM deliveries WHERE state = 'pending'";
     connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
@@ -309,7 +308,7 @@ fn update_channel_health(
     }
     let counted_in = counted_in.and_then(|run| u64::try_from(run).ok());
     let AttemptResult { outcome, delivery, finished_at: now, random: roll, .. } = result;
-    let before = channels::find(connection, &channel)?;
+    let before = channels::find(connection, &channel)?.unwrap_or_default();
     let alone = update_recipient_health(connection, result, &channel, &recipient, &before)?;
     let effect = if alone {
         before.clone().on_response()

@@ -33,7 +33,6 @@ pub(in crate::store) fn others_delivered_at(
     connection.prepare_cached(sql)?.query_row((channel, recipient), |row| row.get(0))
 }
 
-/// Writes the health of a recipient.
 pub(in crate::store) fn save(
     connection: &Connection,
     channel: &ChannelName,

@@ -10,7 +10,6 @@ use crate::domain::avatar::status::Status;
 use crate::domain::avatar::training::Training;
 use crate::store::sqlite::statement::rows;
 
-/// Records a training that ended.
 pub(in crate::store) fn append(
     connection: &Connection,
     id: &AvatarId,

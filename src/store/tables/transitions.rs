@@ -6,7 +6,6 @@ use crate::domain::avatar::status::Status;
 use crate::domain::avatar::transition::{Previous, Transition};
 use crate::domain::time::timestamp::Timestamp;
 
-/// Inserts a transition.
 pub(in crate::store) fn append(
     connection: &Connection,
     transition: &Transition,

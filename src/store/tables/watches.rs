@@ -10,7 +10,6 @@ use crate::domain::polling::poll_failure::{FailureStreak, PollFailure};
 use crate::domain::polling::watch::{LastObserved, Watch};
 use crate::domain::time::timestamp::Timestamp;
 
-/// The watch of `id`; `None` without a row.
 pub(in crate::store) fn find(
     connection: &Connection,
     id: &AvatarId,
@@ -21,7 +20,6 @@ pub(in crate::store) fn find(
         .optional()
 }
 
-/// Writes the state of a watch.
 pub(in crate::store) fn save(connection: &Connection, watch: &Watch) -> rusqlite::Result<()> {
     let observed = watch.observed.as_ref();
     let failure = watch.failure.as_ref();

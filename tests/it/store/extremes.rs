@@ -6,9 +6,8 @@ use std::path::Path;
 use rusqlite::Connection;
 use rustix::process::Signal;
 
-use crate::harness::argil::FakeArgil;
-use crate::harness::config::Config;
-use crate::harness::daemon::{Bench, stderr, wait_until};
+use super::{watching, with_dead_channel};
+use crate::harness::daemon::{stderr, wait_until};
 
 const COMMANDS: [&[&str]; 7] = [
     &["status"],
@@ -36,20 +35,16 @@ fn set_all(database: &Path, table: &str, number: i64) -> bool {
 
 #[test]
 fn no_number_in_a_row_makes_a_command_or_the_daemon_panic() {
-    let argil = FakeArgil::start();
-    argil.set_status("a1", "TRAINING");
-    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", "http://127.0.0.1:9/");
-    let config = config.with("operator = true\n");
-    let bench = Bench::new(config.text());
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let (argil, bench, daemon) =
+        watching(|config| with_dead_channel(config).with("operator = true\n"));
+    let config = fs::read_to_string(bench.config()).unwrap();
     argil.set_status("a1", "IDLE");
     daemon.wait_for_log("delivery to channel `ops` failed");
     bench.configure("nonsense");
     daemon.signal(Signal::HUP);
     daemon.wait_for_log("config.rejected firing");
     assert!(daemon.stop().success());
-    bench.configure(config.text());
+    bench.configure(&config);
     let whole = fs::read(bench.database()).unwrap();
     let tables = [
         "watches",

@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
+use super::{check_has, fail};
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
-use crate::harness::daemon::{Bench, stderr};
+use crate::harness::daemon::Bench;
 
+/// A name that is not a URI.
+const FILE: &str = "folder/odd 50%?#.db";
 const OURS: &str = "PRAGMA application_id = 1098274657; CREATE TABLE watches(x)";
 
 fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -22,22 +25,20 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 fn a_file_of_another_program_is_described_and_not_changed() {
     let argil = FakeArgil::start();
     let config = Config::new(argil.base_url()).avatar("a1");
-    let bench = Bench::new(config.with("\n[store]\npath = \"folder/file.db\"\n").text());
+    let bench = Bench::new(config.with(&format!("\n[store]\npath = \"{FILE}\"\n")).text());
     fs::create_dir(bench.path("folder")).unwrap();
-    let file = bench.path("folder/file.db");
+    let file = bench.path(FILE);
     let check = |commands: &[&[&str]], expected: &str| {
         let before = contents(&bench.path("folder"));
         for command in commands {
-            let ended = bench.run(command);
-            assert_eq!(ended.status.code(), Some(65), "{command:?}: {}", stderr(&ended));
-            assert!(stderr(&ended).contains(expected), "{command:?}: {}", stderr(&ended));
+            check_has(&fail(&bench, command, 65), expected);
             assert_eq!(contents(&bench.path("folder")), before, "{command:?}");
         }
     };
     let read: [&[&str]; 3] = [
         &["db", "verify"],
         &["db", "backup", "copy.db"],
-        &["db", "restore", "folder/file.db", "--database", "new.db"],
+        &["db", "restore", FILE, "--database", "new.db"],
     ];
     check(&read, "there is no database at `");
     fs::write(&file, "").unwrap();
@@ -49,19 +50,30 @@ fn a_file_of_another_program_is_described_and_not_changed() {
         fs::remove_file(&file).unwrap();
         Connection::open(&file).unwrap().execute_batch(sql).unwrap();
     };
-    let all = [&["run"][..], read[0], read[1], read[2], &["status"], &["deliveries", "--json"]];
-    made("CREATE TABLE addresses(x); CREATE TABLE watches(y)");
-    let found = "it has application id 0, version 0 and table `addresses`, table `watches`";
-    check(&all, found);
-    let backup: &[&str] = &["db", "restore", "folder/file.db"];
-    check(&[backup], found);
+    let write: [&[&str]; 3] =
+        [&["run"], &["db", "restore", FILE], &["deliveries", "retry", "--failed"]];
+    let all = [&read[..], &write, &[&["status"], &["deliveries", "--json"]]].concat();
+    let with_id = "PRAGMA application_id = 5; CREATE TABLE a(x); DROP TABLE a";
+    for (sql, expected) in [
+        (
+            "CREATE TABLE addresses(x); CREATE INDEX b ON addresses(x); CREATE TABLE watches(y);
+             CREATE TABLE d(x)",
+            "it has application id 0, version 0 and table `addresses`, index `b`, table `watches`, \
+             and 1 more",
+        ),
+        ("CREATE TABLE watches(x)", "version 0 and table `watches`"),
+        (with_id, "it has application id 5, version 0 and no tables"),
+        ("PRAGMA user_version = 5", "version 5 and no tables"),
+    ] {
+        made(sql);
+        check(&all, expected);
+    }
     made("PRAGMA user_version = 7; PRAGMA journal_mode = WAL; CREATE TABLE watches(x)");
     check(&[&["run"]], "it has application id 0, version 7 and table `watches`");
     made(OURS);
     check(&read, "schema version 0 does not exist");
     let before = fs::read(&file).unwrap();
-    let started = bench.run(&["run"]);
-    assert_eq!(started.status.code(), Some(65), "{}", stderr(&started));
+    fail(&bench, &["run"], 65);
     assert_eq!(fs::read(&file).unwrap(), before);
 
     // With `--json` it is a finding.

@@ -9,9 +9,10 @@ use std::process::Command;
 use rusqlite::Connection;
 use rustix::process::Signal;
 
+use super::{check_has, fail, run};
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
-use crate::harness::daemon::{Bench, stderr, wait_until};
+use crate::harness::daemon::{Bench, wait_until};
 
 /// A disk of three megabytes, unmounted when it is dropped.
 struct Disk(PathBuf);
@@ -64,7 +65,7 @@ fn on_a_full_disk_no_operation_is_half_done_and_pending_writes_succeed_later() {
     };
     let mut daemon = bench.start();
     daemon.wait_for_log("baseline TRAINING");
-    assert!(bench.run(&["db", "backup", "copy.db"]).status.success());
+    run(&bench, &["db", "backup", "copy.db"]);
     let pad = disk.fill();
     bench.configure(&keep("7d"));
     daemon.signal(Signal::HUP);
@@ -72,9 +73,7 @@ fn on_a_full_disk_no_operation_is_half_done_and_pending_writes_succeed_later() {
     argil.set_status("a1", "IDLE");
     daemon.wait_for_log("cannot write avatar changes yet; will retry: no space left");
     let before = names(&disk.0);
-    let backup = bench.run(&["db", "backup", "disk/copy.db"]);
-    assert_eq!(backup.status.code(), Some(74), "{}", stderr(&backup));
-    assert!(stderr(&backup).contains("no space left"), "{}", stderr(&backup));
+    check_has(&fail(&bench, &["db", "backup", "disk/copy.db"], 74), "no space left");
     assert_eq!(names(&disk.0), before);
 
     fs::remove_file(pad).unwrap();
@@ -90,12 +89,10 @@ fn on_a_full_disk_no_operation_is_half_done_and_pending_writes_succeed_later() {
 
     let pad = disk.fill();
     let before = names(&disk.0);
-    let restore = bench.run(&["db", "restore", "copy.db"]);
-    assert_eq!(restore.status.code(), Some(74), "{}", stderr(&restore));
+    fail(&bench, &["db", "restore", "copy.db"], 74);
     assert_eq!(names(&disk.0), before);
     fs::remove_file(pad).unwrap();
     let verified = bench.json(&["db", "verify", "--json"]);
     assert_eq!((&verified["sound"], &verified["transitions"]), (&true.into(), &2.into()));
-    let restore = bench.run(&["db", "restore", "copy.db"]);
-    assert!(restore.status.success(), "{}", stderr(&restore));
+    run(&bench, &["db", "restore", "copy.db"]);
 }

@@ -9,17 +9,12 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::argil::FakeArgil;
-use crate::harness::config::Config;
+use super::{run, watching};
 use crate::harness::daemon::{Bench, stderr, wait_until};
 
 /// A database of that many rows of 2,000 bytes, without a daemon.
 fn big(rows: u32) -> Bench {
-    let argil = FakeArgil::start();
-    argil.set_status("a1", "TRAINING");
-    let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let (_argil, bench, daemon) = watching(|config| config);
     assert!(daemon.stop().success());
     fill(&bench, rows);
     bench
@@ -66,30 +61,35 @@ fn begun(folder: &Path, before: &[PathBuf]) -> PathBuf {
     found.unwrap()
 }
 
+/// Kills a command during its copy, which it leaves.
+fn killed_during(bench: &Bench, arguments: &[&str]) -> PathBuf {
+    let mut killed = start(bench, arguments);
+    let left = begun(&bench.path("."), &[]);
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(left.exists());
+    left
+}
+
 #[test]
 fn a_backup_removes_stale_copies_and_keeps_those_in_progress() {
     let bench = big(30_000);
     let folder = bench.path(".");
-    let mut killed = start(&bench, &["db", "backup", "first.db"]);
-    let left = begun(&folder, &[]);
-    killed.kill().unwrap();
-    killed.wait().unwrap();
-    assert!(left.exists() && !bench.path("first.db").exists());
+    let left = killed_during(&bench, &["db", "backup", "first.db"]);
+    assert!(!bench.path("first.db").exists());
 
     let mut alive = start(&bench, &["db", "backup", "second.db"]);
     let pid = Pid::from_raw(i32::try_from(alive.id()).unwrap()).unwrap();
     let held = begun(&folder, std::slice::from_ref(&left));
     kill_process(pid, Signal::STOP).unwrap();
     assert!(!left.exists(), "the stale copy, without `--keep`");
-    let made = bench.run(&["db", "backup", "third.db"]);
-    assert!(made.status.success(), "{}", stderr(&made));
+    run(&bench, &["db", "backup", "third.db"]);
     assert!(unfinished(&folder).contains(&held), "the copy in progress");
     kill_process(pid, Signal::CONT).unwrap();
     assert!(alive.wait().unwrap().success());
     assert!(unfinished(&folder).is_empty());
     for copy in ["second.db", "third.db"] {
-        let verified = bench.run(&["db", "verify", copy]);
-        assert!(verified.status.success(), "{}", stderr(&verified));
+        run(&bench, &["db", "verify", copy]);
     }
 }
 
@@ -97,13 +97,9 @@ fn a_backup_removes_stale_copies_and_keeps_those_in_progress() {
 fn a_restore_that_is_killed_leaves_the_old_database_or_the_new_one() {
     let bench = big(3_000);
     let folder = bench.path(".");
-    assert!(bench.run(&["db", "backup", "copy.db"]).status.success());
+    run(&bench, &["db", "backup", "copy.db"]);
     fill(&bench, 1);
-    let mut killed = start(&bench, &["db", "restore", "copy.db"]);
-    let left = begun(&folder, &[]);
-    killed.kill().unwrap();
-    killed.wait().unwrap();
-    assert!(left.exists());
+    killed_during(&bench, &["db", "restore", "copy.db"]);
     assert_eq!(rows(&bench), 3_001);
 
     let mut seen = [false; 2];
@@ -124,7 +120,6 @@ fn a_restore_that_is_killed_leaves_the_old_database_or_the_new_one() {
         }
     }
     assert_eq!(seen, [true, true], "killed before and after the change");
-    let done = bench.run(&["db", "restore", "copy.db"]);
-    assert!(done.status.success(), "{}", stderr(&done));
+    run(&bench, &["db", "restore", "copy.db"]);
     assert!(unfinished(&folder).is_empty());
 }

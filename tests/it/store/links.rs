@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use super::{fail, run};
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
-use crate::harness::daemon::{Bench, stderr};
+use crate::harness::daemon::Bench;
 
 #[test]
 fn a_restore_through_a_link_replaces_the_target() {
@@ -18,13 +19,10 @@ fn a_restore_through_a_link_replaces_the_target() {
     let daemon = bench.start();
     daemon.wait_for_log("baseline TRAINING");
     // The first run created the file, and its lock is found through both names.
-    let second = bench.run(&["db", "restore", "none.db", "--database", "disk/real.db"]);
-    assert_eq!(second.status.code(), Some(65), "{}", stderr(&second));
-    let made = bench.run(&["db", "backup", "copy.db"]);
-    assert!(made.status.success(), "{}", stderr(&made));
+    fail(&bench, &["db", "restore", "none.db", "--database", "disk/real.db"], 65);
+    run(&bench, &["db", "backup", "copy.db"]);
     for name in ["link.db", "disk/real.db"] {
-        let held = bench.run(&["db", "restore", "copy.db", "--database", name]);
-        assert_eq!(held.status.code(), Some(75), "{}", stderr(&held));
+        fail(&bench, &["db", "restore", "copy.db", "--database", name], 75);
     }
     argil.set_status("a1", "IDLE");
     daemon.wait_for_log("TRAINING -> IDLE");

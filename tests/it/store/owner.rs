@@ -9,6 +9,7 @@ use std::process::Command;
 
 use rustix::process::geteuid;
 
+use super::run;
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
 use crate::harness::daemon::{Bench, RUN, stderr};
@@ -76,8 +77,7 @@ fn files_that_root_creates_belong_to_the_owner_of_the_folder() {
         &["db", "backup", "--keep", "2", "backups"],
         &["db", "restore", "copy.db"],
     ] {
-        let done = bench.run(by_root);
-        assert!(done.status.success(), "{by_root:?}: {}", stderr(&done));
+        run(&bench, by_root);
         assert_eq!(foreign_files(&folder), none, "after {by_root:?}");
     }
     let backup = as_user(&["db", "backup", "--keep", "1", "backups"]).output().unwrap();

@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use rustix::process::Signal;
 
-use crate::harness::argil::FakeArgil;
-use crate::harness::config::Config;
-use crate::harness::daemon::{Bench, Running, stderr, stdout, wait_until};
+use super::{check_has, fail, run, start_again, watching, with_dead_channel};
+use crate::harness::daemon::{Bench, stderr, stdout, wait_until};
 use crate::harness::http::get;
 use crate::harness::webhook::{Answer, Receiver};
 
@@ -40,83 +39,64 @@ const COMMANDS: [&[&str]; 14] = [
     &["status", "--check"],
 ];
 
-fn watching() -> (FakeArgil, Bench, Running) {
-    let argil = FakeArgil::start();
-    argil.set_status("a1", "TRAINING");
-    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", "http://127.0.0.1:9/");
-    let bench = Bench::new(config.text());
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
-    (argil, bench, daemon)
+/// Checks that a command refuses the database with this code, or reports it, and changes nothing.
+fn check_refused(bench: &Bench, command: &[&str], code: i32, texts: &[&str]) {
+    let code = match *command {
+        ["check", ..] => 2,
+        ["status", "--check"] => 3,
+        _ => code,
+    };
+    let before = fs::read(bench.database()).unwrap();
+    let refused = bench.run(command);
+    let said = format!("{}{}", stdout(&refused), stderr(&refused));
+    assert_eq!(refused.status.code(), Some(code), "{command:?}: {said}");
+    texts.iter().for_each(|text| check_has(&said, text));
+    assert_eq!(fs::read(bench.database()).unwrap(), before, "{command:?}");
 }
 
 #[test]
 fn no_command_uses_a_database_with_a_trigger_in_it() {
-    let (_argil, bench, daemon) = watching();
-    assert!(bench.run(&["db", "backup", "backup.db"]).status.success());
+    let (_argil, bench, daemon) = watching(with_dead_channel);
+    run(&bench, &["db", "backup", "backup.db"]);
     assert!(daemon.stop().success());
     Connection::open(bench.database()).unwrap().execute_batch(ENDLESS).unwrap();
-    let before = fs::read(bench.database()).unwrap();
-    for command in COMMANDS {
-        let refused = bench.run(command);
-        let said = format!("{}{}", stdout(&refused), stderr(&refused));
-        let code = match *command {
-            ["check", ..] => 2,
-            ["status", "--check"] => 3,
-            _ => 65,
-        };
-        assert_eq!(refused.status.code(), Some(code), "{command:?}: {said}");
-        for text in [NAMED, "avatar-watch.db` ", "`avatar-watch db restore FILE` replaces"] {
-            assert!(said.contains(text), "{command:?}: `{text}` in {said}");
-        }
-        assert_eq!(fs::read(bench.database()).unwrap(), before, "{command:?}");
-    }
+    let texts = [NAMED, "avatar-watch.db` ", "`avatar-watch db restore FILE` replaces"];
+    COMMANDS.iter().for_each(|command| check_refused(&bench, command, 65, &texts));
     assert!(!bench.path("copy.db").exists());
     assert_eq!(fs::read_dir(bench.path("copies")).unwrap().count(), 0);
 
-    let verified = bench.run(&["db", "verify"]);
-    assert_eq!(verified.status.code(), Some(65));
-    let said = stderr(&verified);
-    assert!(said.contains("  structure: unexpected trigger `endless`\n"), "{said}");
-    let refused = bench.run(&["db", "restore", "avatar-watch.db", "--database", "new.db"]);
-    assert_eq!(refused.status.code(), Some(65), "{}", stderr(&refused));
+    let said = fail(&bench, &["db", "verify"], 65);
+    check_has(&said, "  structure: unexpected trigger `endless`\n");
+    fail(&bench, &["db", "restore", "avatar-watch.db", "--database", "new.db"], 65);
     assert!(!bench.path("new.db").exists());
 
-    let restored = bench.run(&["db", "restore", "backup.db"]);
-    assert_eq!(restored.status.code(), Some(0), "{}", stderr(&restored));
-    assert!(bench.run(&["db", "verify"]).status.success());
-    fs::remove_file(bench.path("daemon.log")).unwrap();
-    let daemon = bench.start();
-    daemon.wait_for_log("watching with the database");
-    assert!(daemon.stop().success());
+    run(&bench, &["db", "restore", "backup.db"]);
+    run(&bench, &["db", "verify"]);
+    assert!(start_again(&bench).stop().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trigger_planted_beside_a_daemon_never_runs_and_observations_wait_until_it_is_removed() {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    argil.set_status("a1", "TRAINING");
+    let receiver = Receiver::start().await;
     receiver.script([Answer::Hold]);
-    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url());
-    let bench = Bench::new(config.page().text());
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let (argil, bench, daemon) = watching(|config| config.webhook("ops", &receiver.url()).page());
     let page = daemon.page();
     wait_until("the daemon to be ready", || get(page, "/readyz").status == 200);
     let beside = Connection::open(bench.database()).unwrap();
     beside.execute_batch(ENDLESS).unwrap();
     argil.set_status("a1", "IDLE");
     daemon.wait_for_log("cannot write avatar changes yet; will retry");
-    assert!(daemon.log().contains(NAMED), "{}", daemon.log());
+    check_has(&daemon.log(), NAMED);
     let ready = get(page, "/readyz");
     assert_eq!(ready.status, 503, "{}", ready.body);
-    assert!(ready.body.contains("the database is not writable"), "{}", ready.body);
+    check_has(&ready.body, "the database is not writable");
     assert_ne!(get(page, "/api/v1/transitions").status, 200);
 
     beside.execute_batch("DROP TRIGGER endless").unwrap();
     daemon.wait_for_log("TRAINING -> IDLE");
     wait_until("the daemon to be ready again", || get(page, "/readyz").status == 200);
     assert_eq!(get(page, "/api/v1/transitions").status, 200);
-    assert!(bench.run(&["db", "verify"]).status.success());
+    run(&bench, &["db", "verify"]);
 
     // With an attempt in flight, which cannot be recorded either.
     receiver.wait_for(1).await;
@@ -130,7 +110,7 @@ async fn a_trigger_planted_beside_a_daemon_never_runs_and_observations_wait_unti
 
 #[test]
 fn a_stop_signal_is_handled_while_the_database_is_being_opened() {
-    let (_argil, bench, daemon) = watching();
+    let (_argil, bench, daemon) = watching(with_dead_channel);
     daemon.kill();
     let held = Connection::open(bench.database()).unwrap();
     held.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -235,32 +215,24 @@ fn make_schema_endless(database: &Path) {
 
 #[test]
 fn an_endless_schema_is_damage() {
-    let (_argil, bench, daemon) = watching();
-    assert!(bench.run(&["db", "backup", "backup.db"]).status.success());
+    let (_argil, bench, daemon) = watching(with_dead_channel);
+    run(&bench, &["db", "backup", "backup.db"]);
     assert!(daemon.stop().success());
     make_schema_endless(&bench.database());
     for command in [&["run"][..], &["status"], &["db", "verify"]] {
-        let refused = bench.run(command);
-        assert_eq!(refused.status.code(), Some(65), "{command:?}: {}", stderr(&refused));
-        let said = stderr(&refused);
-        assert!(said.contains("reading its schema took too long"), "{command:?}: {said}");
+        check_has(&fail(&bench, command, 65), "reading its schema took too long");
     }
-    let restored = bench.run(&["db", "restore", "backup.db"]);
-    assert_eq!(restored.status.code(), Some(0), "{}", stderr(&restored));
-    assert!(bench.run(&["db", "verify"]).status.success());
+    run(&bench, &["db", "restore", "backup.db"]);
+    run(&bench, &["db", "verify"]);
 }
 
 #[test]
 fn endless_rows_are_found_by_the_check_and_do_not_delay_a_stop() {
-    let argil = FakeArgil::start();
-    argil.set_status("a1", "TRAINING");
-    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", "http://127.0.0.1:9/");
+    let (argil, bench, daemon) = watching(with_dead_channel);
+    let config = fs::read_to_string(bench.config()).unwrap();
     let keep = |how_long: &str| {
-        config.clone().with(&format!("\n[store]\nkeep_deliveries = \"{how_long}\"\n"))
+        bench.configure(&format!("{config}\n[store]\nkeep_deliveries = \"{how_long}\"\n"));
     };
-    let bench = Bench::new(keep("forever").text());
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
     argil.set_status("a1", "IDLE");
     daemon.wait_for_log("delivery to channel `ops` failed");
     assert!(daemon.stop().success());
@@ -275,15 +247,11 @@ fn endless_rows_are_found_by_the_check_and_do_not_delay_a_stop() {
             drop(fs::remove_file(bench.path(&format!("avatar-watch.db{end}"))));
         }
         make_endless(&bench.database(), name);
-        let verified = bench.run(&["db", "verify"]);
-        assert_eq!(verified.status.code(), Some(65), "{name}: {}", stderr(&verified));
-        assert!(stderr(&verified).contains("2nd reference to page"), "{}", stderr(&verified));
-
-        let copied = bench.run(&["db", "backup", "copy.db"]);
-        assert_eq!(copied.status.code(), Some(65), "{name}: {}", stderr(&copied));
+        check_has(&fail(&bench, &["db", "verify"], 65), "2nd reference to page");
+        fail(&bench, &["db", "backup", "copy.db"], 65);
         assert!(!bench.path("copy.db").exists());
 
-        bench.configure(keep("forever").text());
+        keep("forever");
         fs::remove_file(bench.path("daemon.log")).unwrap();
         let daemon = bench.start();
         if by_retention {
@@ -291,7 +259,7 @@ fn endless_rows_are_found_by_the_check_and_do_not_delay_a_stop() {
         }
         let used = processor_ticks(daemon.pid());
         if by_retention {
-            bench.configure(keep("7d").text());
+            keep("7d");
             daemon.signal(Signal::HUP);
         }
         wait_until("the daemon to read", || processor_ticks(daemon.pid()) > used + 100);
@@ -311,25 +279,14 @@ fn processor_ticks(pid: u32) -> u64 {
 
 #[test]
 fn a_database_that_others_can_write_is_refused_with_a_fix() {
-    let (_argil, bench, daemon) = watching();
-    assert!(bench.run(&["db", "backup", "backup.db"]).status.success());
+    let (_argil, bench, daemon) = watching(with_dead_channel);
+    run(&bench, &["db", "backup", "backup.db"]);
     assert!(daemon.stop().success());
     let mode = |mode| fs::set_permissions(bench.database(), Permissions::from_mode(mode)).unwrap();
     let restore: &[&str] = &["db", "restore", "backup.db"];
     let check = |expected: &str, help: &str| {
-        let before = fs::read(bench.database()).unwrap();
         for command in COMMANDS.into_iter().chain([restore, &["db", "verify"]]) {
-            let code = match *command {
-                ["check", ..] => 2,
-                ["status", "--check"] => 3,
-                _ => 74,
-            };
-            let refused = bench.run(command);
-            let said = format!("{}{}", stdout(&refused), stderr(&refused));
-            assert_eq!(refused.status.code(), Some(code), "{command:?}: {said}");
-            assert!(said.contains(expected), "{command:?}: {said}");
-            assert!(said.contains(help), "{command:?}: {said}");
-            assert_eq!(fs::read(bench.database()).unwrap(), before, "{command:?}");
+            check_refused(&bench, command, 74, &[expected, help]);
         }
     };
     for open in [0o666, 0o602] {
@@ -343,5 +300,5 @@ fn a_database_that_others_can_write_is_refused_with_a_fix() {
         check("` can be written by everybody", help);
     }
     fs::set_permissions(&folder, Permissions::from_mode(0o700)).unwrap();
-    assert!(bench.run(&["status"]).status.success());
+    run(&bench, &["status"]);
 }

@@ -10,8 +10,8 @@ use std::thread;
 
 use rustix::process::geteuid;
 
+use super::{check_has, run, start_again, watching, with_dead_channel};
 use crate::harness::argil::FakeArgil;
-use crate::harness::config::Config;
 use crate::harness::daemon::{Bench, PROGRAM, Running, stderr, stdout};
 
 /// A user id that does not exist on this machine.
@@ -43,24 +43,12 @@ fn files(folder: &Path) -> Files {
 
 /// A daemon after its first poll, with a database in its own folder.
 fn watched() -> (FakeArgil, Bench, Running) {
-    let argil = FakeArgil::start();
-    argil.set_status("a1", "TRAINING");
-    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", "http://127.0.0.1:9/");
-    let bench = Bench::new(config.with("\n[store]\npath = \"state/a.db\"\n").text());
-    fs::create_dir(bench.path("state")).unwrap();
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let store = "\n[store]\npath = \"state/a.db\"\n";
+    let (argil, bench, daemon) = watching(|config| with_dead_channel(config).with(store));
+    mode(&bench.path("state"), 0o755);
     argil.set_status("a1", "IDLE");
     daemon.wait_for_log("TRAINING -> IDLE");
     (argil, bench, daemon)
-}
-
-/// Starts the daemon, and waits until it watches.
-fn start_again(bench: &Bench) -> Running {
-    fs::remove_file(bench.path("daemon.log")).unwrap();
-    let daemon = bench.start();
-    daemon.wait_for_log("watching with the database");
-    daemon
 }
 
 fn mode(path: &Path, mode: u32) {
@@ -116,8 +104,7 @@ fn reading_changes_nothing_and_leaves_nothing_behind() {
     let check = |what: &str| {
         let before = files(&state);
         for command in READING {
-            let done = bench.run(command);
-            assert!(done.status.success(), "{what}: {command:?}: {}", stderr(&done));
+            run(&bench, command);
             // The index of a log is rebuilt by any process.
             let kept = |mut files: Files| {
                 files.remove("a.db-shm");
@@ -132,8 +119,7 @@ fn reading_changes_nothing_and_leaves_nothing_behind() {
     check("after a kill");
     fs::remove_file(state.join("a.db-shm")).unwrap();
     check("with a log that has no index");
-    let history = stdout(&bench.run(&["history"]));
-    assert!(history.contains("IDLE"), "{history}");
+    check_has(&run(&bench, &["history"]), "IDLE");
     let daemon = start_again(&bench);
     assert!(daemon.stop().success());
     assert_eq!(files(&state).keys().collect::<Vec<_>>(), ["a.db", "a.db.lock"]);
@@ -161,10 +147,9 @@ fn a_user_with_read_access_reads_whatever_state_the_daemon_left() {
         let refused = guest.run(&["status", "--check"]);
         assert_eq!(refused.status.code(), Some(3));
         let said = stdout(&refused);
-        assert!(said.contains(&format!("{name}` cannot be read by user {USER}")), "{said}");
-        assert!(said.contains("belongs to user `root`, group 0, with mode 0600"), "{said}");
-        let refused = stderr(&guest.run(&["history"]));
-        assert!(refused.contains("help: run the command as user `root`"), "{refused}");
+        check_has(&said, &format!("{name}` cannot be read by user {USER}"));
+        check_has(&said, "belongs to user `root`, group 0, with mode 0600");
+        check_has(&stderr(&guest.run(&["history"])), "help: run the command as user `root`");
         mode(&state.join(name), 0o644);
     };
     ["a.db", "a.db-wal", "a.db-shm"].iter().for_each(|name| check(name));
@@ -172,8 +157,7 @@ fn a_user_with_read_access_reads_whatever_state_the_daemon_left() {
     mode(&state.join("a.db.lock"), 0o600);
     assert_eq!(guest.sees(), idle(true));
     mode(&state, 0o700);
-    let refused = stderr(&guest.run(&["history"]));
-    assert!(refused.contains("state` cannot be entered by user 61844"), "{refused}");
+    check_has(&stderr(&guest.run(&["history"])), "state` cannot be entered by user 61844");
     mode(&state, 0o755);
 
     daemon.kill();
@@ -184,8 +168,7 @@ fn a_user_with_read_access_reads_whatever_state_the_daemon_left() {
     assert_eq!(guest.reads_all(), idle(false));
     let refused = guest.run(&["channels", "pause", "ops"]);
     assert_eq!(refused.status.code(), Some(74));
-    let said = stderr(&refused);
-    assert!(said.contains("a.db` cannot be opened for writing by user 61844"), "{said}");
+    check_has(&stderr(&refused), "a.db` cannot be opened for writing by user 61844");
     assert_eq!(files(&state), before);
     let daemon = start_again(&bench);
     assert!(daemon.stop().success());
@@ -214,9 +197,7 @@ fn a_file_of_another_user_that_prevents_a_start_is_reported() {
             let said = stderr(&refused);
             assert_eq!(refused.status.code(), Some(code), "{said}");
             let named = format!("{name}` ");
-            for text in [named.as_str(), "help: "].iter().chain(expected) {
-                assert!(said.contains(text), "{command}: `{text}` in {said}");
-            }
+            [named.as_str(), "help: "].iter().chain(expected).for_each(|it| check_has(&said, it));
         }
         drop(fs::remove_file(&path));
         drop(fs::rename(&kept, &path));
@@ -235,8 +216,7 @@ fn a_file_of_another_user_that_prevents_a_start_is_reported() {
     chown(&state, Some(0), Some(0)).unwrap();
     let refused = guest.run(&["check"]);
     assert_eq!(refused.status.code(), Some(2));
-    let said = stderr(&refused);
-    assert!(said.contains("state` cannot be written to by user 61844"), "{said}");
+    check_has(&stderr(&refused), "state` cannot be written to by user 61844");
     let none: [PathBuf; 0] = [];
     let beside = fs::read_dir(bench.path(".")).unwrap().map(|it| it.unwrap().path());
     let left: Vec<_> = beside.filter(|it| it.to_str().unwrap().contains("unfinished")).collect();
@@ -253,20 +233,18 @@ fn a_reader_sees_each_concurrent_write_completely() {
         let writer = scope.spawn(|| {
             for turn in 0..60 {
                 let (switch, state) = [("pause", "paused"), ("resume", "active")][turn % 2];
-                let done = bench.run(&["channels", switch, "ops"]);
-                assert!(done.status.success(), "{}", stderr(&done));
+                run(&bench, &["channels", switch, "ops"]);
                 // An acknowledged write is visible from now on.
                 let seen = bench.json(&["channels", "--json"]);
                 assert_eq!(seen[0]["state"], state, "in turn {turn}");
             }
         });
         while !writer.is_finished() {
-            let verified = bench.run(&["db", "verify"]);
-            assert!(verified.status.success(), "{}", stderr(&verified));
+            run(&bench, &["db", "verify"]);
         }
     });
     // A process that ends while another one reads leaves the log to that one.
-    assert!(bench.run(&["channels", "pause", "ops"]).status.success());
+    run(&bench, &["channels", "pause", "ops"]);
     assert_eq!(
         files(&state).keys().collect::<Vec<_>>(),
         before.keys().collect::<Vec<_>>(),

@@ -5,17 +5,12 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 
-use crate::harness::argil::FakeArgil;
-use crate::harness::config::Config;
-use crate::harness::daemon::{Bench, RUN};
+use super::{check_has, watching};
+use crate::harness::daemon::RUN;
 
 #[test]
 fn the_start_timeout_is_extended_while_the_database_is_being_opened() {
-    let argil = FakeArgil::start();
-    argil.set_status("a1", "TRAINING");
-    let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let (_argil, bench, daemon) = watching(|config| config);
     daemon.kill();
     let systemd = UnixDatagram::bind(bench.path("notify")).unwrap();
     systemd.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -37,14 +32,14 @@ fn the_start_timeout_is_extended_while_the_database_is_being_opened() {
     let daemon = bench.start_by(command);
     for _ in 0..2 {
         let heard = hear();
-        assert!(heard.contains("EXTEND_TIMEOUT_USEC=10000000"), "{heard}");
-        assert!(heard.contains("STATUS=opening the database"), "{heard}");
+        check_has(&heard, "EXTEND_TIMEOUT_USEC=10000000");
+        check_has(&heard, "STATUS=opening the database");
     }
     held.execute_batch("ROLLBACK").unwrap();
     let mut heard = hear();
     while heard.contains("EXTEND_TIMEOUT_USEC") {
         heard = hear();
     }
-    assert!(heard.contains("READY=1"), "{heard}");
+    check_has(&heard, "READY=1");
     assert!(daemon.stop().success());
 }
