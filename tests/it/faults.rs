@@ -1,109 +1,74 @@
-//! The catalogue of the poller's faults, and for each the tests that verify its handling over a
-//! real socket.
+//! The catalogue of the poller's faults. Each has a test over a real socket: one in this folder
+//! with its number as a prefix, such as `p01_`, or one that is named here.
 //!
 //! No fault changes a status, and the next poll is on time. Transient faults are polled again soon
 //! and reported if they last; permanent faults are reported at once, or when they are confirmed.
 //!
 //! - P1, the name does not resolve:
-//!   - `faults::network::p01_an_unresolved_name_backs_off_and_is_reported_once_for_all_avatars`
-//!   - `faults::machine::p01_a_changed_address_is_followed`
 //!   - `api_client::a_name_that_does_not_resolve_is_named`
 //! - P2, the connection is refused or reset:
-//!   - `faults::network::p02_a_refused_connection_backs_off_and_is_reported_once_for_all_avatars`
-//!   - `faults::network::p02_a_connection_that_is_reset_or_closed_is_no_status`
 //!   - `api_client::a_refused_connection_is_named`
 //!   - `api_client::a_connection_that_dies_on_first_use_is_a_failure`
 //! - P3, the certificate is expired, for another host, or from an unknown authority:
-//!   - `faults::network::p03_an_untrusted_certificate_blocks_the_key_and_is_reported_at_once`
 //!   - `api_client::environment::an_untrusted_certificate_is_a_tls_failure`
 //!   - `api_client::environment::a_trusted_certificate_is_accepted_and_one_of_another_host_is_not`
-//! - P4, TLS fails because the local clock is wrong:
-//!   - `faults::machine::p04_a_certificate_that_fails_by_the_local_clock_blames_that_clock`
+//! - P4, TLS fails because the local clock is wrong.
 //! - P5, the connection is not accepted:
-//!   - `faults::network::p05_an_unanswered_connection_backs_off_and_is_reported_once_for_all`
 //!   - `api_client::a_server_that_takes_no_connection_ends_at_the_limit`
 //! - P6, no head of a response, or a slow one:
-//!   - `faults::network::p06_a_head_that_stalls_or_drips_ends_at_the_limit_and_is_no_status`
 //!   - `api_client::silence_ends_at_the_limit`
 //! - P7, a body that stalls or is slow:
-//!   - `faults::network::p07_a_body_that_stalls_or_drips_ends_at_the_limit_and_is_no_status`
 //!   - `api_client::an_answer_that_drips_ends_at_the_limit`
 //! - P8, 401:
 //!   - `poller::rejected_key::a_refused_key_allows_one_poll_at_growing_delays`
 //!   - `poller::conditions::a_refused_key_fires_unavailable_at_once_and_once_for_all_avatars`
 //!   - `poller::lists::a_refused_key_causes_no_burst_of_list_polls`
-//! - P9, 403:
-//!   - `faults::api_key::p09_one_forbidden_avatar_is_polled_rarely_and_affects_no_other`
-//!   - `faults::api_key::p09_a_key_that_is_forbidden_everything_is_a_refused_key`
-//!   - `faults::api_key::p09_avatars_of_another_workspace_do_not_block_the_key`
-//!   - `faults::api_key::p09_avatars_that_leave_the_account_together_are_reported_once`
+//! - P9, 403.
 //! - P10, 404 for an avatar that was never observed:
-//!   - `faults::machine::p10_an_unknown_id_is_reported_with_its_line_of_the_config`
 //!   - `poller::conditions::an_avatar_that_never_existed_fires_missing_at_once_and_is_polled_soon`
 //! - P11, 404 for an avatar that was observed before:
 //!   - `poller::conditions::a_known_avatar_is_missing_only_after_half_an_hour_and_three_polls`
 //!   - `poller::conditions::a_short_absence_fires_no_condition`
 //!   - `poller::conditions::missing_fires_once_over_restarts`
 //! - P12, 429 with a delay in seconds:
-//!   - `faults::api_key::p12_a_delay_in_seconds_blocks_the_key_and_is_a_minimum`
 //!   - `poller::rejected_key::retry_after_is_a_minimum_and_blocks_the_whole_account`
 //!   - `poller::rejected_key::a_throttled_account_makes_one_poll_before_the_others`
 //! - P13, 429 with a date:
-//!   - `faults::api_key::p13_a_date_is_compared_with_the_date_of_the_response`
 //!   - `api_client::responses::a_throttled_poll_has_the_requested_delay`
 //! - P14, 429 without a delay, with an absurd one, or with two:
-//!   - `faults::api_key::p14_an_absurd_delay_is_ignored_and_none_is_longer_than_an_hour`
 //!   - `api_client::responses::a_throttled_poll_has_the_requested_delay`
 //! - P15, 500, 502, 503, 504:
-//!   - `faults::responses::p15_an_error_of_the_server_backs_off_and_is_no_status`
-//!   - `faults::api_key::p15_a_server_error_with_retry_after_is_not_polled_until_then`
 //!   - `poller::failures_back_off_until_one_success`
 //! - P16, 400, 405, 406, 410, 415, 422, 451:
-//!   - `faults::responses::p16_a_rejected_request_waits_a_quarter_of_an_hour`
 //!   - `api_client::responses::every_other_code_is_a_failure`
-//! - P17, 200 with a web page:
-//!   - `faults::responses::p17_a_web_page_is_no_status`
+//! - P17, 200 with a web page.
 //! - P18, a valid response with an odd content type:
 //!   - `api_client::responses::a_200_with_an_odd_content_type_is_accepted`
 //! - P19, JSON that is cut, broken, contradicts itself or is too deep:
-//!   - `faults::responses::p19_json_that_is_broken_in_any_way_is_no_status`
 //!   - `api_client::responses::an_answer_that_is_not_whole_is_a_failure`
 //!   - `api_client::responses::what_is_not_http_is_a_failure`
 //! - P20, a body that is too large, compressed or endless:
-//!   - `faults::responses::p20_a_body_that_is_too_large_waits_a_quarter_of_an_hour`
 //!   - `api_client::responses::a_body_without_end_is_cut_at_the_cap`
 //!   - `api_client::responses::a_gzip_bomb_is_cut_at_the_cap`
 //! - P21, an unknown status:
-//!   - `faults::responses::p21_an_unknown_status_is_kept_and_sent_to_channels_that_select_it`
-//!   - `faults::responses::p21_a_status_that_is_too_long_for_one_is_no_status`
 //!   - `dispatcher::outcomes::each_outcome_is_sent_by_webhook_and_mail`
-//! - P22, a status that is missing, null or not a string:
-//!   - `faults::responses::p22_a_status_that_is_missing_or_no_text_is_no_status`
-//! - P23, a response about another avatar:
-//!   - `faults::responses::p23_an_answer_about_another_avatar_changes_neither`
-//! - P24, other fields that are new, missing or of another type:
-//!   - `faults::responses::p24_other_fields_may_be_missing_new_or_of_any_type`
-//! - P25, a status that goes back:
-//!   - `faults::timeline::p25_another_training_is_another_event`
+//! - P22, a status that is missing, null or not a string.
+//! - P23, a response about another avatar.
+//! - P24, other fields that are new, missing or of another type.
+//! - P25, a status that goes back.
 //! - P26, a training between two polls:
 //!   - `dispatcher::outcomes::a_training_between_two_polls_is_inferred_unless_disabled`
 //! - P27, settled at the first poll:
-//!   - `faults::timeline::p27_a_settled_status_at_the_first_poll_is_a_baseline_and_no_event`
 //!   - `dispatcher::outcomes::an_assumed_status_makes_the_first_poll_an_event`
 //! - P28, a change while the daemon was down:
 //!   - `crash::a_change_during_a_downtime_is_notified_at_the_start`
 //!   - `poller::start::avatars_that_became_due_are_polled_at_once`
 //! - P29, a redirect:
-//!   - `faults::responses::p29_a_redirect_blocks_the_key_is_reported_at_once_and_never_followed`
 //!   - `api_client::responses::a_redirect_is_not_followed_and_the_key_stays_here`
 //! - P30, a server that restarts behind kept connections:
-//!   - `faults::network::p30_a_server_restart_behind_kept_connections_costs_no_poll`
-//!   - `faults::network::p30_a_kept_connection_that_closes_in_use_costs_no_poll`
 //!   - `api_client::a_kept_connection_that_died_costs_one_more_request_and_no_failure`
 //!   - `api_client::a_poll_never_sends_more_than_two_requests`
-//! - P31, `GOAWAY`, `RST_STREAM` and floods of HTTP/2, which is never used:
-//!   - `faults::network::p31_http2_is_never_offered_so_that_no_goaway_can_come`
-//!   - `faults::network::p31_frames_of_http2_are_no_status`
+//! - P31, `GOAWAY`, `RST_STREAM` and floods of HTTP/2, which is never used.
 //! - P32, proxy variables in the environment:
 //!   - `api_client::environment::proxy_variables_are_ignored`
 //! - P33, a wall clock that jumps:
@@ -111,16 +76,11 @@
 //!   - `poller::conditions::a_wall_clock_jump_makes_no_account_unavailable`
 //!   - `poller::start::a_checkpoint_of_a_wrong_clock_delays_no_avatar`
 //! - P34, suspension:
-//!   - `faults::timeline::p34_after_a_suspension_each_avatar_is_polled_once_within_the_rate_limit`
 //!   - `poller::polls_missed_during_a_suspend_are_made_once`
-//! - P35, no file handles:
-//!   - `faults::machine::p35_a_daemon_without_file_handles_logs_it_and_loses_nothing`
-//!   - `faults::machine::p35_a_transition_without_file_handles_is_written_and_notified_later`
-//! - P36, unreachable IPv6:
-//!   - `faults::machine::p36_a_server_that_only_ipv4_reaches_is_polled_by_a_name_with_both`
+//! - P35, no file handles.
+//! - P36, unreachable IPv6.
 //! - P37, all avatars fail at once:
 //!   - `poller::conditions::an_api_outage_fires_unavailable_after_unavailable_after_and_once`
-//!   - `faults::network::p02_a_refused_connection_backs_off_and_is_reported_once_for_all_avatars`
 //! - P38, a stop during a poll:
 //!   - `poller::failures::a_stop_waits_for_polls_in_flight_and_stores_a_checkpoint`
 //!   - `poller::failures::a_stop_is_bounded_and_a_cancelled_poll_is_repeated`
@@ -140,33 +100,7 @@ mod api_key;
 mod timeline;
 
 #[test]
-fn every_fault_of_the_catalogue_has_a_test() {
-    let table = table();
-    assert_eq!(table.keys().copied().collect::<Vec<_>>(), (1..=38).collect::<Vec<_>>());
-    for (row, names) in &table {
-        assert!(!names.is_empty(), "no test holds P{row}");
-        for name in names {
-            assert!(is_test(name), "P{row}: there is no test `{name}`");
-        }
-    }
-}
-
-#[test]
-fn every_test_of_a_fault_is_in_the_catalogue() {
-    let table = table();
-    for file in fs::read_dir(tests().join("faults")).unwrap().map(|entry| entry.unwrap().path()) {
-        let module = file.file_stem().unwrap().to_str().unwrap();
-        let text = fs::read_to_string(&file).unwrap();
-        for name in text.split("fn p").skip(1).filter_map(|rest| rest.split('(').next()) {
-            let Ok(row) = name[..2].parse::<u32>() else { continue };
-            let path = format!("faults::{module}::p{name}");
-            assert!(table[&row].contains(&path), "P{row} does not name `{path}`");
-        }
-    }
-}
-
-/// The catalogue above: the tests of each row.
-fn table() -> BTreeMap<u32, Vec<String>> {
+fn every_fault_of_the_catalogue_has_a_test_and_every_test_a_fault() {
     let mut table: BTreeMap<u32, Vec<String>> = BTreeMap::new();
     for line in include_str!("faults.rs").lines() {
         if let Some(row) = line.strip_prefix("//! - P") {
@@ -177,7 +111,22 @@ fn table() -> BTreeMap<u32, Vec<String>> {
             row.get_mut().push(name.strip_suffix('`').unwrap().to_owned());
         }
     }
-    table
+    assert_eq!(table.keys().copied().collect::<Vec<_>>(), (1..=38).collect::<Vec<_>>());
+    for file in fs::read_dir(tests().join("faults")).unwrap().map(|entry| entry.unwrap().path()) {
+        let module = file.file_stem().unwrap().to_str().unwrap();
+        let text = fs::read_to_string(&file).unwrap();
+        for name in text.split("fn p").skip(1).filter_map(|rest| rest.split('(').next()) {
+            let Ok(row) = name[..2].parse::<u32>() else { continue };
+            let names = table.get_mut(&row).unwrap_or_else(|| panic!("there is no P{row}"));
+            names.push(format!("faults::{module}::p{name}"));
+        }
+    }
+    for (row, names) in &table {
+        assert!(!names.is_empty(), "no test holds P{row}");
+        for name in names {
+            assert!(is_test(name), "P{row}: there is no test `{name}`");
+        }
+    }
 }
 
 /// Whether there is a test of that path from the root of these tests.

@@ -4,7 +4,7 @@ use avatar_watch::domain::event::EventKind;
 use avatar_watch::domain::polling::poll_failure::FailureKind;
 use serde_json::json;
 
-use super::scene::{Scene, given};
+use super::scene::{Scene, given, sorted};
 use crate::harness::argil::{Answer, FakeArgil};
 use crate::harness::mail_server::Post;
 use crate::harness::plans::{seconds, with_channel};
@@ -128,10 +128,6 @@ async fn p21_an_unknown_status_is_kept_and_sent_to_channels_that_select_it() {
     scene.expect_poll_after(seconds(5), &avatars).await;
     assert_eq!(scene.history("a"), ["- > TRAINING", "TRAINING > CONTENT_MODERATED"]);
     assert_eq!(scene.history("b"), ["- > TRAINING".to_owned(), format!("TRAINING > {odd}")]);
-    let sorted = |mut notified: Vec<String>| {
-        notified.sort();
-        notified
-    };
     let begun = ["avatar.status_unrecognized firing a", "avatar.status_unrecognized firing b"];
     assert_eq!(sorted(scene.notified()), begun);
     let notified = |post: &Post| -> Vec<String> {
@@ -140,9 +136,7 @@ async fn p21_an_unknown_status_is_kept_and_sent_to_channels_that_select_it() {
         let line = |body: serde_json::Value| {
             format!("{} {}", body["type"].as_str().unwrap(), body["data"]["status"])
         };
-        let mut notified: Vec<String> = bodies.map(line).collect();
-        notified.sort();
-        notified
+        sorted(bodies.map(line).collect())
     };
     let odd = json!(odd);
     let expected =
@@ -217,9 +211,7 @@ async fn p24_other_fields_may_be_missing_new_or_of_any_type() {
     let scene = given(&[("a", ok(odd.to_string())), ("b", ok(bare.to_string()))]).await;
     scene.expect_poll_after(seconds(5), &["a", "b"]).await;
     scene.check_recovered(&["a", "b"]);
-    let mut notified = scene.notified();
-    notified.sort();
-    assert_eq!(notified, ["avatar.ready a", "avatar.ready b"]);
+    assert_eq!(sorted(scene.notified()), ["avatar.ready a", "avatar.ready b"]);
     assert_eq!(scene.watch("a").name.as_deref(), Some("avatar a"), "the last name that was one");
 }
 

@@ -184,12 +184,8 @@ impl Scene {
         self.set_all(&avatars, "IDLE");
         self.expect_poll_after(seconds(8), &avatars).await;
         self.check_recovered(&avatars);
-        let mut notified = self.notified();
-        notified.sort();
-        let mut expected: Vec<String> =
-            avatars.iter().map(|avatar| format!("avatar.ready {avatar}")).collect();
-        expected.sort();
-        assert_eq!(notified, expected);
+        let expected = avatars.iter().map(|avatar| format!("avatar.ready {avatar}")).collect();
+        assert_eq!(sorted(self.notified()), sorted(expected));
     }
 
     /// Checks a permanent fault: it is a failure at once, and is polled every 15 minutes. After 30
@@ -204,10 +200,6 @@ impl Scene {
         self.check_failure(faults, kind);
         let expected = |state: &str| -> Vec<String> {
             avatars.iter().map(|avatar| format!("avatar.unreachable {state} {avatar}")).collect()
-        };
-        let sorted = |mut notified: Vec<String>| {
-            notified.sort();
-            notified
         };
         assert_eq!(sorted(self.notified()), sorted(expected("firing")));
         self.api.answer_with(|_| None);
@@ -240,6 +232,11 @@ impl Scene {
         self.api.answer_with(|_| None);
         self.set_all(avatars, "IDLE");
         self.world.live(seconds(480)).await;
+        self.check_available(avatars);
+    }
+
+    /// Checks that these have recovered, and that this is notified, and once that the API has.
+    pub(super) fn check_available(&self, avatars: &[&str]) {
         self.check_recovered(avatars);
         let notified = self.notified();
         assert!(
@@ -288,6 +285,11 @@ pub(super) async fn given(answers: &[(&str, Answer)]) -> Scene {
         answers.iter().map(|(avatar, answer)| ((*avatar).to_owned(), answer.clone())).collect();
     scene.api.answer_with(move |request| answers.get(&request.avatar).cloned());
     scene
+}
+
+pub(super) fn sorted(mut texts: Vec<String>) -> Vec<String> {
+    texts.sort();
+    texts
 }
 
 fn client(base_url: &str, timeout: Duration) -> Arc<Client> {
