@@ -6,48 +6,49 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avatar_watch::domain::random::RandomBits;
+use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::harness::argil::{Answer as Served, FakeArgil};
 use crate::harness::config::{Config, IMPATIENT, SECRET};
-use crate::harness::daemon::{Bench, wait_until};
+use crate::harness::daemon::{Bench, Running, wait_until};
 use crate::harness::webhook::{Answer, Received, Receiver};
 
-fn bench(argil: &FakeArgil, receiver: &Receiver, avatars: &[&str]) -> Bench {
-    Bench::new(bench_config(argil, receiver, avatars).text())
-}
-
-fn bench_config(argil: &FakeArgil, receiver: &Receiver, avatars: &[&str]) -> Config {
+fn config(argil: &FakeArgil, receiver: &Receiver, avatars: &[&str]) -> Config {
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url());
     avatars.iter().fold(config, |config, id| config.avatar(id))
 }
 
-/// What a repeat must keep, by message id.
-fn by_id(received: &[Received]) -> BTreeMap<String, BTreeSet<Vec<u8>>> {
-    let mut by_id: BTreeMap<String, BTreeSet<Vec<u8>>> = BTreeMap::new();
-    for request in received {
-        request.verify(SECRET).unwrap();
-        by_id
-            .entry(request.header("webhook-id").to_owned())
-            .or_default()
-            .insert(request.body.clone());
-    }
-    by_id
+/// A running daemon that has polled an avatar in training.
+fn watching(argil: &FakeArgil, receiver: &Receiver) -> (Bench, Running) {
+    argil.set_status("a1", "TRAINING");
+    let bench = Bench::new(config(argil, receiver, &["a1"]).text());
+    let daemon = bench.start();
+    daemon.wait_for_log("baseline TRAINING");
+    (bench, daemon)
 }
 
-fn check_delivered_once_by_id(received: &[Received], expected: usize) {
-    let by_id = by_id(received);
-    assert_eq!(by_id.len(), expected, "messages by id");
-    assert!(by_id.values().all(|bodies| bodies.len() == 1), "a repeat had other bytes");
+fn wait_for_delivered(bench: &Bench) -> Vec<Value> {
+    bench.wait_for_deliveries("the delivery", |rows| {
+        rows.iter().all(|row| row["state"] == "delivered")
+    })
+}
+
+/// The body of each message id; repeats have the same.
+fn by_id(received: &[Received]) -> BTreeMap<String, Vec<u8>> {
+    let mut by_id = BTreeMap::new();
+    for request in received {
+        request.verify(SECRET).unwrap();
+        let before = by_id.insert(request.header("webhook-id").to_owned(), request.body.clone());
+        assert!(before.is_none_or(|body| body == request.body), "a repeat had other bytes");
+    }
+    by_id
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_before_the_commit_finds_the_same_transition_again() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    let bench = bench(&argil, &receiver, &["a1"]);
-    argil.set_status("a1", "TRAINING");
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let (bench, daemon) = watching(&argil, &receiver);
     let gate = Arc::new(Notify::new());
     argil.answer_next("a1", Served::Hold(Arc::clone(&gate)));
     let before = argil.count("a1");
@@ -58,47 +59,35 @@ async fn a_kill_before_the_commit_finds_the_same_transition_again() {
     assert!(bench.deliveries().is_empty());
 
     let daemon = bench.start();
-    check_delivered_once_by_id(&receiver.wait_for(1).await, 1);
-    bench.wait_for_deliveries("the delivery", |rows| {
-        rows.iter().all(|row| row["state"] == "delivered")
-    });
+    assert_eq!(by_id(&receiver.wait_for(1).await).len(), 1);
+    wait_for_delivered(&bench);
     assert!(daemon.stop().success());
     assert_eq!(receiver.received().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_after_the_commit_delivers_with_the_first_claim() {
-    let argil = FakeArgil::start();
-    let receiver = Receiver::start().await;
-    let bench = bench(&argil, &receiver, &["a1"]);
-    argil.set_status("a1", "TRAINING");
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     // The channel is unreachable, so the delivery stays pending.
     receiver.script((0..3).map(|_| Answer::status(503)));
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let (bench, daemon) = watching(&argil, &receiver);
     argil.set_status("a1", "REFUSED");
     receiver.wait_for(1).await;
     daemon.wait_for_log("delivery to channel `ops` failed");
     daemon.kill();
-    let pending = bench.deliveries();
-    assert_eq!(pending.len(), 1);
+    assert_eq!(bench.deliveries().len(), 1);
 
     let daemon = bench.start();
-    bench.wait_for_deliveries("the delivery", |rows| {
-        rows.iter().all(|row| row["state"] == "delivered")
-    });
-    check_delivered_once_by_id(&receiver.received(), 1);
+    wait_for_delivered(&bench);
+    assert_eq!(by_id(&receiver.received()).len(), 1);
     assert!(daemon.stop().success());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kill_before_the_response_sends_again_with_the_same_id_and_bytes() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    let bench = bench(&argil, &receiver, &["a1"]);
-    argil.set_status("a1", "TRAINING");
     receiver.script([Answer::Hold]);
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let (bench, daemon) = watching(&argil, &receiver);
     argil.set_status("a1", "IDLE");
     receiver.wait_for(1).await;
     daemon.kill();
@@ -106,18 +95,12 @@ async fn a_kill_before_the_response_sends_again_with_the_same_id_and_bytes() {
 
     let daemon = bench.start();
     receiver.wait_for(2).await;
-    let rows = bench.wait_for_deliveries("the delivery", |rows| {
-        rows.iter().all(|row| row["state"] == "delivered")
-    });
-    check_delivered_once_by_id(&receiver.received(), 1);
+    let rows = wait_for_delivered(&bench);
+    assert_eq!(by_id(&receiver.received()).len(), 1);
     let id = rows[0]["id"].as_str().unwrap();
     let shown = bench.json(&["deliveries", "show", id, "--json"]);
-    let outcomes: Vec<&str> = shown["attempt_log"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|attempt| attempt["outcome"].as_str().unwrap())
-        .collect();
+    let attempts = shown["attempt_log"].as_array().unwrap();
+    let outcomes: Vec<&Value> = attempts.iter().map(|attempt| &attempt["outcome"]).collect();
     assert_eq!(outcomes, ["unknown", "delivered"]);
     assert!(daemon.stop().success());
 }
@@ -125,10 +108,7 @@ async fn a_kill_before_the_response_sends_again_with_the_same_id_and_bytes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_during_a_downtime_is_notified_at_the_start() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    let bench = bench(&argil, &receiver, &["a1"]);
-    argil.set_status("a1", "TRAINING");
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let (bench, daemon) = watching(&argil, &receiver);
     let polled = argil.count("a1");
     argil.wait_until("more polls", |requests| requests.len() > polled + 3).await;
     assert!(daemon.stop().success());
@@ -136,7 +116,7 @@ async fn a_change_during_a_downtime_is_notified_at_the_start() {
 
     let _daemon = bench.start();
     let received = receiver.wait_for(1).await;
-    let body: serde_json::Value = serde_json::from_slice(&received[0].body).unwrap();
+    let body: Value = serde_json::from_slice(&received[0].body).unwrap();
     assert_eq!(body["type"], "avatar.training_failed");
     assert_eq!(body["data"]["training_observed"], true);
     // The window is exact: from the last poll that showed `TRAINING` to the poll that showed the
@@ -161,7 +141,7 @@ async fn every_transition_is_delivered_over_a_hundred_random_kills() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     // Many short delays: a delivery may meet several kills or rejections.
     let patient = format!("retry_schedule = [\"0s\"{}]", ", \"50ms\"".repeat(50));
-    let config = bench_config(&argil, &receiver, &avatars);
+    let config = config(&argil, &receiver, &avatars);
     let config = config.text().replace(IMPATIENT, &patient);
     assert!(config.contains(&patient));
     let bench = Bench::new(&config);
@@ -190,10 +170,9 @@ async fn every_transition_is_delivered_over_a_hundred_random_kills() {
     }
     let daemon = bench.start();
     check_history(&bench, &now);
-    let settled = |rows: &[serde_json::Value]| {
+    let rows = bench.wait_for_deliveries("the end of all deliveries", |rows| {
         rows.iter().all(|row| row["state"] != "pending" && row["state"] != "sending")
-    };
-    let rows = bench.wait_for_deliveries("the end of all deliveries", settled);
+    });
     check_every_transition_was_delivered(&bench, &rows, &receiver.received());
     assert!(daemon.stop().success());
 }
@@ -218,11 +197,7 @@ fn check_history(bench: &Bench, now: &BTreeMap<&str, &str>) {
 
 /// Every transition to a final status has one message, and there is no other. Repeats are identical
 /// to the byte, and occur only after a lost, rejected or interrupted attempt.
-fn check_every_transition_was_delivered(
-    bench: &Bench,
-    rows: &[serde_json::Value],
-    received: &[Received],
-) {
+fn check_every_transition_was_delivered(bench: &Bench, rows: &[Value], received: &[Received]) {
     let history = bench.json(&["history", "--json", "--limit", "100000"]);
     let news: BTreeSet<(String, u64)> = history
         .as_array()
@@ -237,18 +212,15 @@ fn check_every_transition_was_delivered(
         })
         .collect();
     let mut notified = BTreeSet::new();
-    for bodies in by_id(received).values() {
-        assert_eq!(bodies.len(), 1, "a repeat had other bytes");
-        let body: serde_json::Value =
-            serde_json::from_slice(bodies.iter().next().unwrap()).unwrap();
+    for body in by_id(received).values() {
+        let body: Value = serde_json::from_slice(body).unwrap();
         let id = body["data"]["avatar"]["id"].as_str().unwrap().to_owned();
         assert!(
             notified.insert((id, body["data"]["sequence"].as_u64().unwrap())),
             "delivered with two ids"
         );
     }
-    let dead: Vec<&serde_json::Value> =
-        rows.iter().filter(|row| row["state"] == "failed").collect();
+    let dead: Vec<&Value> = rows.iter().filter(|row| row["state"] == "failed").collect();
     assert!(dead.is_empty(), "dead letters: {dead:?}");
     assert_eq!(notified, news);
     assert!(news.len() > 20, "only {} pieces of news: the test tests little", news.len());
