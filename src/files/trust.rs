@@ -31,10 +31,9 @@ pub struct Trust {
 /// The attributes of a file that the decision depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Its owner.
-    pub uid: u32,
+    pub(crate) uid: u32,
     /// Its permission bits.
-    pub mode: u32,
+    pub(crate) mode: u32,
     gid: u32,
     is_mounted_read_only: bool,
     has_acl: bool,

@@ -1,7 +1,6 @@
 //! The users and groups of this machine. The only file that reads its user database.
 
 use std::fs;
-use std::path::PathBuf;
 
 use nix::unistd::{Gid, Group, User};
 
@@ -57,7 +56,7 @@ struct Listed {
 }
 
 fn users() -> Vec<Listed> {
-    let list = fs::read_to_string(PathBuf::from("/etc/passwd")).unwrap_or_default();
+    let list = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let read = |line: &str| {
         let mut fields = line.split(':');
         let name = fields.next()?.to_owned();

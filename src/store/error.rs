@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::store::migrations::newest;
+
 /// A failure of the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -20,45 +22,26 @@ pub enum StoreError {
     },
     /// The database was written by a newer program.
     #[error(
-        "`{}` has schema {found}, this program knows up to {known}: use the newer program",
-        .path.display()
+        "`{}` has schema {}, this program knows up to {}: use the newer program",
+        .0.display(), .1, newest()
     )]
-    Newer {
-        /// The database.
-        path: PathBuf,
-        /// Its schema.
-        found: i64,
-        /// The newest schema of this program.
-        known: i64,
-    },
+    Newer(PathBuf, i64),
     /// The database was written by an older program, and no daemon has migrated it yet.
     #[error(
-        "`{}` has schema {found}, this program reads schema {known}: `avatar-watch run` \
-         migrates it",
-        .path.display()
+        "`{}` has schema {}, this program reads schema {}: `avatar-watch run` migrates it",
+        .0.display(), .1, newest()
     )]
-    Older {
-        /// The database.
-        path: PathBuf,
-        /// Its schema.
-        found: i64,
-        /// The schema of this program.
-        known: i64,
-    },
+    Older(PathBuf, i64),
     /// The file is damaged.
     #[error("`{}` is damaged: {}", .0.display(), .1)]
     Damaged(PathBuf, String),
     /// The file belongs to another program.
     #[error("`{}` is not a database of avatar-watch, and is not changed: {}", .0.display(), .1)]
     ForeignFile(PathBuf, String),
-    /// The schema differs from the one that this program creates.
-    #[error("the schema of `{}` was altered: {}", .path.display(), listed(.differences))]
-    Altered {
-        /// The database.
-        path: PathBuf,
-        /// Every difference, such as "unexpected trigger `x`".
-        differences: Vec<String>,
-    },
+    /// The schema differs from the one that this program creates; every difference, such as
+    /// "unexpected trigger `x`".
+    #[error("the schema of `{}` was altered: {}", .0.display(), listed(.1))]
+    Altered(PathBuf, Vec<String>),
     /// There is no database to read.
     #[error("there is no database at `{}`", .0.display())]
     NotFound(PathBuf),
@@ -103,25 +86,11 @@ pub enum StoreError {
     )]
     NoHandles(&'static str),
     /// The disk or the file system failed; this connection must not be used again.
-    #[error("{doing} `{}` failed", .path.display())]
-    Disk {
-        /// What was being done.
-        doing: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
+    #[error("{} `{}` failed", .0, .1.display())]
+    Disk(&'static str, PathBuf, #[source] std::io::Error),
     /// SQLite reported another error.
-    #[error("the database failed while {doing}")]
-    Sqlite {
-        /// What was being done.
-        doing: &'static str,
-        /// Why.
-        #[source]
-        source: Arc<rusqlite::Error>,
-    },
+    #[error("the database failed while {0}")]
+    Sqlite(&'static str, #[source] Arc<rusqlite::Error>),
     /// A group of writes was rolled back because one of them failed.
     #[error("the database rolled back a group of writes while {0}")]
     RolledBack(&'static str),
@@ -155,7 +124,7 @@ impl StoreError {
             {
                 Self::NoSpace(doing)
             }
-            _ => Self::Sqlite { doing, source: Arc::new(source) },
+            _ => Self::Sqlite(doing, Arc::new(source)),
         }
     }
 
@@ -194,12 +163,10 @@ impl StoreError {
             Self::Busy { .. } => Self::Busy(doing),
             Self::TooLong { .. } => Self::TooLong(doing),
             Self::Interrupted { .. } => Self::Interrupted(doing),
-            Self::Altered { path, differences } => {
-                Self::Altered { path: path.clone(), differences: differences.clone() }
-            }
+            Self::Altered(path, differences) => Self::Altered(path.clone(), differences.clone()),
             Self::NoHandles { .. } => Self::NoHandles(doing),
             Self::FileReplaced(path) => Self::FileReplaced(path.clone()),
-            Self::Sqlite { source, .. } => Self::Sqlite { doing, source: Arc::clone(source) },
+            Self::Sqlite(_, source) => Self::Sqlite(doing, Arc::clone(source)),
             Self::Locked { .. }
             | Self::Newer { .. }
             | Self::Older { .. }
@@ -236,7 +203,7 @@ pub(super) fn disk(
     path: &Path,
 ) -> impl FnOnce(std::io::Error) -> StoreError + use<> {
     let path = path.to_owned();
-    move |source| StoreError::Disk { doing, path, source }
+    move |source| StoreError::Disk(doing, path, source)
 }
 
 /// Maps errors of a corrupt file to [`StoreError::Damaged`].

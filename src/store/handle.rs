@@ -17,6 +17,7 @@ use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::training::Training;
 use crate::domain::avatar::transition::Transition;
+use crate::domain::delivery::channel::ChannelName;
 use crate::domain::event::Event;
 use crate::domain::polling::watch::Watch;
 use crate::domain::retention::Cutoffs;
@@ -40,9 +41,7 @@ use crate::store::tables::channels;
 use crate::store::tables::channels::{ChannelChanges, ChannelTarget};
 use crate::store::tables::conditions;
 use crate::store::tables::events;
-use crate::store::tables::outbox::{
-    self, AttemptResult, Claim, Claims, NewDelivery, RecordedResult,
-};
+use crate::store::tables::outbox::{self, AttemptResult, Claims, NewDelivery, RecordedResult};
 use crate::store::tables::trainings;
 use crate::store::tables::transitions;
 use crate::store::tables::watches;
@@ -252,9 +251,13 @@ impl Store {
     }
 
     /// Claims due deliveries for the channels that have capacity.
-    pub async fn claim(&self, claim: Claim) -> Result<Claims, StoreError> {
+    pub async fn claim(
+        &self,
+        slots: Vec<(ChannelName, usize)>,
+        now: Timestamp,
+    ) -> Result<Claims, StoreError> {
         self.run("claiming deliveries", move |connection, boot_id| {
-            outbox::claim(connection, &claim, boot_id)
+            outbox::claim(connection, &slots, now, boot_id)
         })
         .await
     }

@@ -6,7 +6,6 @@ use super::*;
 use crate::domain::avatar::Avatar;
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::transition::Previous;
-use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::channel_health::ChannelHealth;
 use crate::domain::delivery::retry_policy::{DeliveryPolicy, OnUnknown};
 use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome, OutcomeClass};
@@ -148,7 +147,7 @@ impl Bench {
 
     async fn claim(&self, channel: &str, room: usize, now: Timestamp) -> Claims {
         let slots = vec![(ChannelName::parse(channel).unwrap(), room)];
-        self.store().claim(Claim { slots, now }).await.unwrap()
+        self.store().claim(slots, now).await.unwrap()
     }
 
     fn retry(&mut self, id: &DeliveryId, retry_as: RetryAs) -> AdminResult {

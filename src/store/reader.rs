@@ -25,7 +25,7 @@ use crate::store::sqlite::statement::rows;
 use crate::store::sqlite::time_limit::Work;
 use crate::store::sqlite::transaction::Database;
 use crate::store::tables::channels;
-use crate::store::tables::recipients;
+use crate::store::tables::recipients::{self, FailingRecipient};
 use crate::store::tables::trainings;
 use crate::store::tables::watches;
 
@@ -115,17 +115,6 @@ pub struct ChannelRow {
     pub delivered_at: Option<Timestamp>,
     /// Its failing recipients.
     pub recipients: Vec<FailingRecipient>,
-}
-
-/// A failing recipient.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FailingRecipient {
-    /// Its address.
-    pub address: String,
-    /// Since when it fails.
-    pub since: Timestamp,
-    /// The reason.
-    pub reason: Option<String>,
 }
 
 impl ChannelRow {
@@ -322,13 +311,7 @@ impl Reader {
                 failed: row.get(4)?,
                 delivered_at: row.get(5)?,
                 suspended_since: row.get(6)?,
-                recipients: recipients::failing(connection, &name)?
-                    .into_iter()
-                    .filter_map(|(address, health)| {
-                        let since = health.failing_since?;
-                        Some(FailingRecipient { address, since, reason: health.reason })
-                    })
-                    .collect(),
+                recipients: recipients::failing(connection, &name)?,
                 name,
             })
         };

@@ -67,14 +67,13 @@ pub(super) fn step(
     cursor: PruneCursor,
     rows_max: usize,
 ) -> rusqlite::Result<Pruned> {
-    let after = cursor.after_seq;
-    let (seq, pruned) = match cursor.table {
-        PrunedTable::Events => {
-            prune_events(connection, cutoffs.deliveries_before, after, rows_max)?
-        }
-        PrunedTable::Transitions => {
-            prune_transitions(connection, cutoffs.transitions_before, after, rows_max)?
-        }
+    let (before, prune): (_, Prune) = match cursor.table {
+        PrunedTable::Events => (cutoffs.deliveries_before, prune_events),
+        PrunedTable::Transitions => (cutoffs.transitions_before, prune_transitions),
+    };
+    let (seq, pruned) = match before {
+        Some(before) => prune(connection, before, cursor.after_seq, rows_max)?,
+        None => (None, Pruned::default()),
     };
     let next = match (seq, cursor.table) {
         (Some(after_seq), table) => Some(PruneCursor { table, after_seq }),
@@ -89,14 +88,15 @@ pub(super) fn step(
 /// The position in the table, `None` when it has no more old rows; and the removed rows.
 type Batch = (Option<i64>, Pruned);
 
+type Prune = fn(&Connection, Timestamp, i64, usize) -> rusqlite::Result<Batch>;
+
 fn prune_events(
     connection: &Connection,
-    before: Option<Timestamp>,
+    before: Timestamp,
     after: i64,
     rows_max: usize,
 ) -> rusqlite::Result<Batch> {
     let mut pruned = Pruned::default();
-    let Some(before) = before else { return Ok((None, pruned)) };
     let sql = "SELECT event_id FROM conditions";
     let held: HashSet<String> = column(connection, sql, [])?.into_iter().collect();
     let sql = "SELECT seq, id, occurred_at < ?2 FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?3";
@@ -164,12 +164,11 @@ fn remove_event(
 
 fn prune_transitions(
     connection: &Connection,
-    before: Option<Timestamp>,
+    before: Timestamp,
     after: i64,
     rows_max: usize,
 ) -> rusqlite::Result<Batch> {
     let mut pruned = Pruned::default();
-    let Some(before) = before else { return Ok((None, pruned)) };
     let sql = "SELECT seq, detected_at < ?2,
                       EXISTS(SELECT 1 FROM transitions n WHERE n.avatar_id = t.avatar_id
                              AND n.avatar_seq > t.avatar_seq)

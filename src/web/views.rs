@@ -16,9 +16,8 @@ use crate::domain::status_report::{
     AvatarFacts, ChannelFacts, ConditionFacts, Finding, StatusFacts,
 };
 use crate::domain::time::timestamp::Timestamp;
-use crate::store::reader::{
-    AttemptRow, ChannelRow, ConditionRow, DeliveryCounts, DeliveryRow, FailingRecipient,
-};
+use crate::store::reader::{AttemptRow, ChannelRow, ConditionRow, DeliveryCounts, DeliveryRow};
+use crate::store::tables::recipients::FailingRecipient;
 use crate::text::sanitize::is_blank;
 
 /// An avatar that is watched.

@@ -10,16 +10,22 @@ mod planted;
 mod reading;
 mod starting;
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, Output};
 
 use rusqlite::Connection;
+use rustix::process::geteuid;
 use serde_json::Value;
 
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
-use crate::harness::daemon::{Bench, Running, stderr, stdout};
+use crate::harness::daemon::{Bench, PROGRAM, Running, stderr, stdout};
 use crate::harness::webhook::{Answer, Receiver};
+
+/// A user id that does not exist on this machine.
+const USER: u32 = 61_844;
 
 /// A running daemon that has polled an avatar in training.
 fn watching(configured: impl FnOnce(Config) -> Config) -> (FakeArgil, Bench, Running) {
@@ -65,6 +71,34 @@ fn check_has(text: &str, part: &str) {
     assert!(text.contains(part), "`{part}` in {text}");
 }
 
+/// Another user of the machine, with a copy of the program that this user can run.
+struct Guest<'a>(&'a Bench);
+
+impl<'a> Guest<'a> {
+    /// `None` unless this process is root.
+    fn of(bench: &'a Bench) -> Option<Self> {
+        if !geteuid().is_root() {
+            println!("skipped: requires root");
+            return None;
+        }
+        fs::copy(PROGRAM, bench.path("program")).unwrap();
+        chown(bench.config(), Some(USER), None).unwrap();
+        fs::set_permissions(bench.path("."), Permissions::from_mode(0o755)).unwrap();
+        Some(Self(bench))
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.0.path("program"));
+        command.env_clear().env("AVATAR_WATCH_CONFIG", self.0.config());
+        command.current_dir(self.0.path(".")).uid(USER).gid(USER).args(arguments);
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+}
+
 /// A running daemon with one avatar and one delivered transition.
 async fn settled() -> (FakeArgil, Receiver, Bench, Running) {
     let receiver = Receiver::start().await;
@@ -95,7 +129,11 @@ async fn a_backup_beside_the_daemon_is_complete_and_private_and_overwrites_no_fi
     let of_copy = bench.json(&["history", "--json", "--database", "copy.db"]);
     assert_eq!(of_copy, history(&bench));
 
+    let whole = fs::read(&copy).unwrap();
     check_has(&fail(&bench, &["db", "backup", "copy.db"], 1), "exists, and is not overwritten");
+    assert_eq!(fs::read(&copy).unwrap(), whole);
+    let second = bench.json(&["db", "backup", "second.db", "--json"]);
+    assert_eq!(second["bytes"], fs::metadata(bench.path("second.db")).unwrap().len());
     check_has(&fail(&bench, &["db", "backup", "."], 2), "--keep");
     assert!(daemon.stop().success());
 }

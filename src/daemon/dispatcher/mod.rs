@@ -30,7 +30,7 @@ use crate::domain::delivery::channel::ChannelName;
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::{Recovery, StoreError};
-use crate::store::tables::outbox::{Claim, Claimed};
+use crate::store::tables::outbox::Claimed;
 
 /// State of the dispatcher.
 #[derive(Debug)]
@@ -115,9 +115,8 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         self.claimed_at = Some((now, monotonic));
         let (slots, next_available_at) = self.slots(monotonic);
         let claim_at = next_available_at.map_or(claim_at, |at| at.min(claim_at));
-        let claim = Claim { slots, now };
         self.stats.liveness.store_request(monotonic);
-        let claims = match self.context.store.claim(claim).await {
+        let claims = match self.context.store.claim(slots, now).await {
             Ok(claims) => claims,
             Err(failure) => return self.wait_for_store(DELIVERIES, failure, monotonic),
         };

@@ -24,9 +24,7 @@ use crate::store::sqlite::connection;
 pub fn check_location(database: &Path) -> Result<(), StoreError> {
     let file = resolve_symlinks(database);
     let folder = parent_dir(&file);
-    let blocked = |what: String, help: &str| {
-        Err(StoreError::Blocked { path: folder.to_owned(), what, help: help.to_owned() })
-    };
+    let blocked = |what: String, help: &str| Err(obstacle::blocked(folder, what, help.to_owned()));
     match fs::metadata(folder) {
         Ok(found) if found.is_dir() => {}
         Err(failure) if failure.kind() == ErrorKind::NotFound && parent_dir(folder).is_dir() => {
@@ -45,12 +43,11 @@ pub fn check_location(database: &Path) -> Result<(), StoreError> {
             return blocked(format!("cannot be used: {failure}{link}"), help);
         }
     }
-    match fs::metadata(database) {
-        Err(failure) if failure.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
-            let (path, what) = (database.to_owned(), "is a link that points to itself".to_owned());
-            return Err(StoreError::Blocked { path, what, help: "remove it".to_owned() });
-        }
-        Ok(_) | Err(_) => {}
+    if let Err(failure) = fs::metadata(database)
+        && failure.raw_os_error() == Some(Errno::LOOP.raw_os_error())
+    {
+        let what = "is a link that points to itself".to_owned();
+        return Err(obstacle::blocked(database, what, "remove it".to_owned()));
     }
     match obstacle::find(database, OpenFor::Write) {
         Some(found) => Err(found),
@@ -115,7 +112,7 @@ fn try_folder(folder: &Path) -> Result<(), StoreError> {
         StoreError::Sqlite { .. } | StoreError::NoHandles { .. } if is_full_of_files(folder) => {
             StoreError::NoSpace(DOING)
         }
-        StoreError::Sqlite { source, .. } => unfit(folder, missing_feature(source)),
+        StoreError::Sqlite(_, source) => unfit(folder, missing_feature(source)),
         StoreError::NoHandles { .. } => unfit(folder, failure.to_string()),
         _ => failure,
     })

@@ -78,10 +78,9 @@ pub(in crate::store) fn schema_of(connection: &Connection, path: &Path) -> Resul
     let read = |pragma: &str| connection.pragma_query_value(None, pragma, |row| row.get(0));
     let version: i64 = read("user_version").map_err(|e| damaged(path, "reading", e))?;
     let application: i64 = read("application_id").map_err(|e| damaged(path, "reading", e))?;
-    let known = newest();
     match (application, version) {
-        (APPLICATION_ID, found) if found > known => {
-            Err(StoreError::Newer { path: path.to_owned(), found, known })
+        (APPLICATION_ID, found) if found > newest() => {
+            Err(StoreError::Newer(path.to_owned(), found))
         }
         (APPLICATION_ID, found) if found > 0 => Ok(found),
         (APPLICATION_ID, found) => Err(StoreError::Damaged(

@@ -249,8 +249,6 @@ const NAME_ATTEMPTS_MAX: i64 = 1000;
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
-
     use super::*;
     use crate::store::handle::Store;
 
@@ -267,75 +265,43 @@ mod tests {
     }
 
     #[test]
-    fn a_rotation_keeps_the_newest_and_removes_no_other_file() {
+    fn a_rotation_keeps_the_newest_but_those_dated_later_and_removes_no_other_file() {
         let home = tempfile::tempdir().unwrap();
         let database = home.path().join("a.db");
         let (_store, _writer) = Store::open(&database, "boot".to_owned()).unwrap();
         let folder = home.path().join("backups");
-        to_folder(&database, &folder, 2, at(1)).unwrap();
+        to_folder(&database, &folder, 2, at(0)).unwrap();
         let foreign = [
-            "avatar-watch-mine.db",
-            "avatar-watch-19700101T000001.000Z.db.old",
+            "avatar-watch-19700101T000000.000Z.db.old",
             "avatar-watch-19701301T000001.000Z.db",
+            "avatar-watch-mine.db",
             "b.db",
         ];
         foreign.iter().for_each(|name| fs::write(folder.join(name), "").unwrap());
-        to_folder(&database, &folder, 2, at(2)).unwrap();
-        let third = to_folder(&database, &folder, 2, at(3)).unwrap();
-        assert_eq!(third.removed, [folder.join("avatar-watch-19700101T000001.000Z.db")]);
-        let mut expected =
-            vec!["avatar-watch-19700101T000002.000Z.db", "avatar-watch-19700101T000003.000Z.db"];
-        expected.extend(foreign);
-        expected.sort_unstable();
-        assert_eq!(names(&folder), expected);
-    }
-
-    #[test]
-    fn a_rotation_ignores_copies_that_are_dated_later() {
-        let home = tempfile::tempdir().unwrap();
-        let database = home.path().join("a.db");
-        let (_store, _writer) = Store::open(&database, "boot".to_owned()).unwrap();
-        let folder = home.path().join("backups");
-        let check = |second: i64, fresh: &str, expected: &[&str]| {
+        let dated = |time: &str| format!("avatar-watch-19700101T{time}Z.db");
+        let check = |second: i64, fresh: &str, removed: &[&str], expected: &[&str]| {
             let made = to_folder(&database, &folder, 2, at(second)).unwrap();
-            assert_eq!(made.file, folder.join(format!("avatar-watch-19700101T{fresh}Z.db")));
-            let expected: Vec<String> =
-                expected.iter().map(|it| format!("avatar-watch-19700101T{it}Z.db")).collect();
+            assert_eq!(made.file, folder.join(dated(fresh)));
+            let removed: Vec<_> = removed.iter().map(|it| folder.join(dated(it))).collect();
+            assert_eq!(made.removed, removed, "by {fresh}");
+            let mut expected: Vec<String> = expected.iter().map(|it| dated(it)).collect();
+            expected.extend(foreign.map(str::to_owned));
+            expected.sort();
             assert_eq!(names(&folder), expected, "after {fresh}");
         };
-        check(1, "000001.000", &["000001.000"]);
+        check(1, "000001.000", &[], &["000000.000", "000001.000"]);
         // Several within one millisecond.
-        check(1, "000001.001", &["000001.000", "000001.001"]);
-        check(1, "000001.002", &["000001.001", "000001.002"]);
+        check(1, "000001.001", &["000000.000"], &["000001.000", "000001.001"]);
+        check(1, "000001.002", &["000001.000"], &["000001.001", "000001.002"]);
         // The clock was ahead, and is set back.
-        check(50, "000050.000", &["000001.002", "000050.000"]);
-        check(51, "000051.000", &["000050.000", "000051.000"]);
-        check(2, "000002.000", &["000002.000", "000050.000", "000051.000"]);
-        check(3, "000003.000", &["000002.000", "000003.000", "000050.000", "000051.000"]);
-        check(4, "000004.000", &["000003.000", "000004.000", "000050.000", "000051.000"]);
+        check(50, "000050.000", &["000001.001"], &["000001.002", "000050.000"]);
+        check(51, "000051.000", &["000001.002"], &["000050.000", "000051.000"]);
+        check(2, "000002.000", &[], &["000002.000", "000050.000", "000051.000"]);
+        check(3, "000003.000", &[], &["000002.000", "000003.000", "000050.000", "000051.000"]);
+        let left = ["000003.000", "000004.000", "000050.000", "000051.000"];
+        check(4, "000004.000", &["000002.000"], &left);
         // The clock has passed their date.
-        check(59, "000059.000", &["000051.000", "000059.000"]);
-    }
-
-    #[test]
-    fn a_copy_is_private_and_overwrites_no_file() {
-        let home = tempfile::tempdir().unwrap();
-        let database = home.path().join("a.db");
-        let (_store, _writer) = Store::open(&database, "boot".to_owned()).unwrap();
-        let folder = home.path().join("copies");
-        fs::create_dir(&folder).unwrap();
-        let file = folder.join("copy.db");
-        let backup = to_file(&database, &file).unwrap();
-        assert_eq!((backup.report.findings.len(), backup.report.schema), (0, 1));
-        let metadata = fs::metadata(&file).unwrap();
-        assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
-        assert_eq!(metadata.len(), backup.bytes);
-        let before = fs::read(&file).unwrap();
-        assert!(matches!(to_file(&database, &file), Err(StoreError::AlreadyExists { .. })));
-        assert_eq!(fs::read(&file).unwrap(), before);
-        let none = to_file(&home.path().join("none.db"), &folder.join("none-copy.db"));
-        assert!(matches!(none, Err(StoreError::NotFound { .. })));
-        assert_eq!(names(&folder), ["copy.db"]);
+        check(59, "000059.000", &left[..3], &["000051.000", "000059.000"]);
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(in crate::store) fn check(
     };
     match differences.is_empty() {
         true => Ok(()),
-        false => Err(StoreError::Altered { path: path.to_owned(), differences }),
+        false => Err(StoreError::Altered(path.to_owned(), differences)),
     }
 }
 

@@ -71,7 +71,7 @@ enum Index {
 }
 
 fn is_one(failure: &StoreError, codes: &[i32]) -> bool {
-    let StoreError::Sqlite { source, .. } = failure else { return false };
+    let StoreError::Sqlite(_, source) = failure else { return false };
     source.sqlite_error().is_some_and(|it| codes.contains(&it.extended_code))
 }
 

@@ -52,9 +52,8 @@ impl Database {
     }
 
     pub(in crate::store) fn refuse_older(&self) -> Result<(), StoreError> {
-        let (path, found, known) = (self.path.clone(), self.schema, newest());
-        match found < known {
-            true => Err(StoreError::Older { path, found, known }),
+        match self.schema < newest() {
+            true => Err(StoreError::Older(self.path.clone(), self.schema)),
             false => Ok(()),
         }
     }

@@ -23,7 +23,7 @@ pub fn verify(path: &Path) -> Result<IntegrityReport, StoreError> {
     let found = match examined {
         Err(StoreError::Damaged(_, what)) => vec![what],
         // An altered schema could change what our statements do, so no row is read.
-        Err(StoreError::Altered { differences, .. }) => differences,
+        Err(StoreError::Altered(_, differences)) => differences,
         examined => return examined,
     };
     let findings =

@@ -56,14 +56,6 @@ pub struct Claimed {
     pub(crate) was_overtaken: bool,
 }
 
-/// The request of a claim.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// The number of free slots of each channel.
-    pub(crate) slots: Vec<(ChannelName, usize)>,
-    pub(crate) now: Timestamp,
-}
-
 /// The result of a claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Claims {
@@ -134,37 +126,33 @@ pub(in crate::store) fn insert(
 /// each.
 pub(in crate::store) fn claim(
     connection: &Connection,
-    claim: &Claim,
+    slots: &[(ChannelName, usize)],
+    now: Timestamp,
     boot_id: &str,
 ) -> rusqlite::Result<Claims> {
     let mut claims =
         Claims { has_pending_alerts: pending_alerts::any(connection)?, ..Claims::default() };
-    for (channel, slots) in &claim.slots {
+    for (channel, slots) in slots {
         let health = channels::find(connection, channel)?.unwrap_or_default();
         let Some(ready_at) = health.ready_at() else { continue };
         let before = claims.claimed.len();
-        if ready_at <= claim.now {
+        if ready_at <= now {
             let probed = health.is_limited_to_probe();
-            let free = if !probed {
-                *slots
-            } else if has_open_attempt(connection, channel)? {
-                0
-            } else {
-                1.min(*slots)
+            let free = match probed {
+                false => *slots,
+                true if has_open_attempt(connection, channel)? => 0,
+                true => 1.min(*slots),
             };
             let which = match (health.is_tripped(), probed) {
                 (true, _) => PROBE,
                 (false, true) => OLDEST_DUE,
                 (false, false) => DUE,
             };
-            claim_channel(connection, claim, channel, (free, which), boot_id, &mut claims.claimed)?;
+            claim_channel(connection, now, channel, (free, which), boot_id, &mut claims.claimed)?;
         }
         if claims.claimed.len() - before < *slots {
-            let next = next_due_at(connection, channel, &health, claim.now)?;
-            claims.next_due_at = match (claims.next_due_at, next) {
-                (Some(known), Some(next)) => Some(known.min(next)),
-                (known, next) => known.or(next),
-            };
+            let next = next_due_at(connection, channel, &health, now)?;
+            claims.next_due_at = claims.next_due_at.into_iter().chain(next).min();
         }
     }
     Ok(claims)
@@ -182,7 +170,7 @@ fn has_open_attempt(connection: &Connection, channel: &ChannelName) -> rusqlite:
 
 fn claim_channel(
     connection: &Connection,
-    claim: &Claim,
+    now: Timestamp,
     channel: &ChannelName,
     (room, (due, order)): (usize, (&str, &str)),
     boot_id: &str,
@@ -207,7 +195,7 @@ fn claim_channel(
     let rows = update.query_map(
         named_params! {
             ":boot": boot_id,
-            ":now": claim.now,
+            ":now": now,
             ":channel": channel,
             ":room": room,
         },
@@ -222,7 +210,7 @@ fn claim_channel(
     )?;
     for (_, mut row) in batch {
         row.was_overtaken = recipients::delivered_since(connection, &row.id)?;
-        open.execute((&row.id, claim.now, boot_id))?;
+        open.execute((&row.id, now, boot_id))?;
         claimed.push(row);
     }
     Ok(())

@@ -11,6 +11,17 @@ use crate::domain::delivery::recipient_health::RecipientHealth;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::sqlite::statement::{column, rows};
 
+/// A failing recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FailingRecipient {
+    /// Its address.
+    pub address: String,
+    /// Since when it fails.
+    pub since: Timestamp,
+    /// The reason.
+    pub reason: Option<String>,
+}
+
 /// The health of a recipient; healthy without a row.
 pub(in crate::store) fn find(
     connection: &Connection,
@@ -88,11 +99,13 @@ pub(in crate::store) fn forget(
 pub(in crate::store) fn failing(
     connection: &Connection,
     channel: &ChannelName,
-) -> rusqlite::Result<Vec<(String, RecipientHealth)>> {
-    let sql = "SELECT accepted_at, failure_since, failing_since, reason, recipient FROM recipients
+) -> rusqlite::Result<Vec<FailingRecipient>> {
+    let sql = "SELECT recipient, failing_since, reason FROM recipients
                WHERE channel_id = ?1 AND failing_since IS NOT NULL
                ORDER BY failing_since, recipient";
-    rows(connection, sql, [channel], |row| Ok((row.get(4)?, read(row)?)))
+    rows(connection, sql, [channel], |row| {
+        Ok(FailingRecipient { address: row.get(0)?, since: row.get(1)?, reason: row.get(2)? })
+    })
 }
 
 /// Makes the pending deliveries to this recipient due.

@@ -3,19 +3,12 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, chown};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use rustix::process::geteuid;
-
-use super::run;
+use super::{Guest, USER, run};
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
 use crate::harness::daemon::{Bench, RUN, stderr};
-
-/// A user id that does not exist on this machine.
-const USER: u32 = 61_843;
 
 /// The files in the folder that belong to another user, except the log of the test.
 fn foreign_files(folder: &Path) -> Vec<PathBuf> {
@@ -35,26 +28,14 @@ fn foreign_files(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn files_that_root_creates_belong_to_the_owner_of_the_folder() {
-    if !geteuid().is_root() {
-        println!("skipped: requires root");
-        return;
-    }
     let argil = FakeArgil::start();
     argil.set_status("a1", "TRAINING");
     let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
-    // A copy of the program that the user can run.
-    let program = bench.path("program");
-    fs::copy(crate::harness::daemon::PROGRAM, &program).unwrap();
+    let Some(guest) = Guest::of(&bench) else { return };
     let folder = bench.path(".");
-    for path in [&folder, &bench.config(), &program] {
+    for path in [&folder, &bench.config(), &bench.path("program")] {
         chown(path, Some(USER), Some(USER)).unwrap();
     }
-    let as_user = |arguments: &[&str]| {
-        let mut command = Command::new(&program);
-        command.env_clear().env("AVATAR_WATCH_CONFIG", bench.config()).current_dir(&folder);
-        command.uid(USER).gid(USER).args(arguments);
-        command
-    };
     let none: [PathBuf; 0] = [];
 
     // Root runs the daemon first, and creates the database.
@@ -63,7 +44,7 @@ fn files_that_root_creates_belong_to_the_owner_of_the_folder() {
     assert_eq!(foreign_files(&folder), none, "while root runs it");
     daemon.kill();
     assert_eq!(foreign_files(&folder), none);
-    let daemon = bench.start_by(as_user(&RUN));
+    let daemon = bench.start_by(guest.command(&RUN));
     daemon.wait_for_log("was checked and is intact");
     assert!(daemon.stop().success());
 
@@ -80,10 +61,10 @@ fn files_that_root_creates_belong_to_the_owner_of_the_folder() {
         run(&bench, by_root);
         assert_eq!(foreign_files(&folder), none, "after {by_root:?}");
     }
-    let backup = as_user(&["db", "backup", "--keep", "1", "backups"]).output().unwrap();
+    let backup = guest.run(&["db", "backup", "--keep", "1", "backups"]);
     assert!(backup.status.success(), "{}", stderr(&backup));
     fs::remove_file(bench.path("daemon.log")).unwrap();
-    let daemon = bench.start_by(as_user(&RUN));
+    let daemon = bench.start_by(guest.command(&RUN));
     daemon.wait_for_log("watching with the database");
     assert!(daemon.stop().success());
 }

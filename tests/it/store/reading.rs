@@ -3,19 +3,12 @@
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::thread;
 
-use rustix::process::geteuid;
-
-use super::{check_has, run, start_again, watching, with_dead_channel};
+use super::{Guest, USER, check_has, run, start_again, watching, with_dead_channel};
 use crate::harness::argil::FakeArgil;
-use crate::harness::daemon::{Bench, PROGRAM, Running, stderr, stdout};
-
-/// A user id that does not exist on this machine.
-const USER: u32 = 61_844;
+use crate::harness::daemon::{Bench, Running, stderr, stdout};
 
 const READING: [&[&str]; 8] = [
     &["status"],
@@ -55,29 +48,7 @@ fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
-/// Another user of the machine, with a copy of the program that this user can run.
-struct Guest<'a>(&'a Bench);
-
-impl<'a> Guest<'a> {
-    /// `None` unless this process is root.
-    fn of(bench: &'a Bench) -> Option<Self> {
-        if !geteuid().is_root() {
-            println!("only root can be two users: nothing is tried");
-            return None;
-        }
-        fs::copy(PROGRAM, bench.path("program")).unwrap();
-        chown(bench.config(), Some(USER), None).unwrap();
-        mode(&bench.path("."), 0o755);
-        Some(Self(bench))
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new(self.0.path("program"));
-        command.env_clear().env("AVATAR_WATCH_CONFIG", self.0.config());
-        command.current_dir(self.0.path(".")).uid(USER).gid(USER).args(arguments);
-        command.output().unwrap()
-    }
-
+impl Guest<'_> {
     /// The status of the avatar, and whether the daemon runs.
     fn sees(&self) -> (String, bool) {
         let seen = self.run(&["status", "--json"]);
