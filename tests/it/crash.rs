@@ -199,26 +199,22 @@ fn check_history(bench: &Bench, now: &BTreeMap<&str, &str>) {
 /// to the byte, and occur only after a lost, rejected or interrupted attempt.
 fn check_every_transition_was_delivered(bench: &Bench, rows: &[Value], received: &[Received]) {
     let history = bench.json(&["history", "--json", "--limit", "100000"]);
-    let news: BTreeSet<(String, u64)> = history
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|row| !row["previous_status"].is_null())
-        .filter(|row| {
-            ["IDLE", "TRAINING_FAILED", "REFUSED"].contains(&row["status"].as_str().unwrap())
-        })
-        .map(|row| {
-            (row["avatar_id"].as_str().unwrap().to_owned(), row["sequence"].as_u64().unwrap())
-        })
-        .collect();
+    let key = |id: &Value, sequence: &Value| {
+        (id.as_str().unwrap().to_owned(), sequence.as_u64().unwrap())
+    };
+    let is_final = |row: &&Value| {
+        ["IDLE", "TRAINING_FAILED", "REFUSED"].contains(&row["status"].as_str().unwrap())
+    };
+    let changes =
+        history.as_array().unwrap().iter().filter(|row| row["previous_status"].is_string());
+    let news: BTreeSet<(String, u64)> =
+        changes.filter(is_final).map(|row| key(&row["avatar_id"], &row["sequence"])).collect();
     let mut notified = BTreeSet::new();
     for body in by_id(received).values() {
         let body: Value = serde_json::from_slice(body).unwrap();
-        let id = body["data"]["avatar"]["id"].as_str().unwrap().to_owned();
-        assert!(
-            notified.insert((id, body["data"]["sequence"].as_u64().unwrap())),
-            "delivered with two ids"
-        );
+        let data = &body["data"];
+        let is_new = notified.insert(key(&data["avatar"]["id"], &data["sequence"]));
+        assert!(is_new, "delivered with two ids");
     }
     let dead: Vec<&Value> = rows.iter().filter(|row| row["state"] == "failed").collect();
     assert!(dead.is_empty(), "dead letters: {dead:?}");
