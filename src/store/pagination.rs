@@ -104,6 +104,5 @@ pub fn size(path: &Path) -> u64 {
 }
 
 fn with_seq(row: &Row<'_>) -> rusqlite::Result<WithSeq> {
-    let transition = transitions::read(row)?;
-    Ok((row.get("seq")?, transition))
+    Ok((row.get("seq")?, transitions::read(row)?))
 }

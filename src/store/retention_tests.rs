@@ -123,8 +123,7 @@ type Row = (String, String, String, i64, String, bool, i64);
 fn deliveries(db: &Connection) -> Vec<Row> {
     let sql =
         "SELECT id, event_id, channel_id, replay, state, reported, updated_at FROM deliveries";
-    let read = |row: &rusqlite::Row<'_>| row.try_into();
-    rows(db, sql, (), read).unwrap()
+    rows(db, sql, [], |row| row.try_into()).unwrap()
 }
 
 fn texts(db: &Connection, sql: &str) -> BTreeSet<String> {
@@ -172,9 +171,7 @@ fn check_whole(db: &Connection, seed: u64) {
     let written = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'transitions'";
     let number = |sql: &str| db.query_row(sql, [], |row| row.get::<_, i64>(0)).unwrap();
     assert_eq!(number(sql), number(written), "seed {seed}");
-    let loose: i64 =
-        db.query_row("SELECT count(*) FROM pragma_foreign_key_check", [], |r| r.get(0)).unwrap();
-    assert_eq!(loose, 0, "seed {seed}");
+    assert_eq!(number("SELECT count(*) FROM pragma_foreign_key_check"), 0, "seed {seed}");
 }
 
 #[test]

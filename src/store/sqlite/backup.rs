@@ -49,7 +49,11 @@ pub fn to_file(database: &Path, file: &Path) -> Result<Backup, StoreError> {
     }
     let (copy, report) = copy(database, parent_dir(file))?;
     let bytes = fs::metadata(&copy).map_err(disk("reading", copy.path()))?.size();
-    place(copy, file)?;
+    copy.persist_noclobber(file).map_err(|failure| match failure.error.kind() {
+        io::ErrorKind::AlreadyExists => StoreError::AlreadyExists(file.to_owned()),
+        _ => disk("naming", file)(failure.error),
+    })?;
+    sync_folder(file)?;
     Ok(Backup { file: file.to_owned(), bytes, report, removed: Vec::new() })
 }
 
@@ -162,15 +166,6 @@ fn set_history_id(copy: &Path) -> Result<(), StoreError> {
     let sql = "UPDATE history SET history_id = random()";
     Database::new(connection, copy, OpenFor::Write)?
         .write(DOING, Work::Normal, |transaction| transaction.execute(sql, ()).map(drop))
-}
-
-/// Renames a finished copy, unless the name is taken.
-fn place(copy: NamedTempFile, file: &Path) -> Result<(), StoreError> {
-    copy.persist_noclobber(file).map_err(|failure| match failure.error.kind() {
-        io::ErrorKind::AlreadyExists => StoreError::AlreadyExists(file.to_owned()),
-        _ => disk("naming", file)(failure.error),
-    })?;
-    sync_folder(file)
 }
 
 pub(in crate::store) fn sync_folder(file: &Path) -> Result<(), StoreError> {

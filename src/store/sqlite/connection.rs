@@ -80,6 +80,7 @@ const STATEMENTS_CACHED: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::sqlite::statement::column;
 
     /// A file with this content, opened with [`open`].
     fn opened(sql: &str) -> (tempfile::TempDir, Connection) {
@@ -98,13 +99,7 @@ mod tests {
              INSERT INTO one VALUES(1)",
         );
         connection.execute_batch("INSERT INTO one VALUES(2)").unwrap();
-        let two: Vec<i64> = connection
-            .prepare("SELECT x FROM two")
-            .unwrap()
-            .query_map([], |row| row.get(0))
-            .unwrap()
-            .map(Result::unwrap)
-            .collect();
+        let two: Vec<i64> = column(&connection, "SELECT x FROM two", []).unwrap();
         assert_eq!(two, [1], "the trigger ran");
         let check = |sql: &str, expected: &str| {
             let refused = connection.execute_batch(sql).unwrap_err().to_string();

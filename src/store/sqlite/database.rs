@@ -192,19 +192,12 @@ const JOURNAL_SIZE_MAX: i64 = 8 << 20;
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
+    use rusqlite::types::FromSql;
+
     use super::*;
 
-    fn pragma(connection: &Connection, name: &str) -> String {
-        connection
-            .query_row(&format!("PRAGMA {name}"), [], |row| {
-                row.get_ref(0).map(|value| match value {
-                    rusqlite::types::ValueRef::Text(text) => {
-                        String::from_utf8_lossy(text).into_owned()
-                    }
-                    other => format!("{:?}", other.as_i64()),
-                })
-            })
-            .unwrap()
+    fn pragma<T: FromSql>(connection: &Connection, name: &str) -> T {
+        connection.pragma_query_value(None, name, |row| row.get(0)).unwrap()
     }
 
     #[test]
@@ -213,11 +206,13 @@ mod tests {
         let path = folder.path().join("a.db");
         let (database, _) = open_for_writing(&path).unwrap();
         let connection = database.raw();
-        assert_eq!(pragma(connection, "journal_mode"), "wal");
-        assert_eq!(pragma(connection, "synchronous"), "Ok(2)");
-        assert_eq!(pragma(connection, "foreign_keys"), "Ok(1)");
-        assert_eq!(pragma(connection, "temp_store"), "Ok(2)", "no temporary files");
-        assert_eq!(pragma(connection, "user_version"), "Ok(1)");
+        assert_eq!(pragma::<String>(connection, "journal_mode"), "wal");
+        // Full; on; in memory; the first version.
+        for (name, expected) in
+            [("synchronous", 2), ("foreign_keys", 1), ("temp_store", 2), ("user_version", 1)]
+        {
+            assert_eq!(pragma::<i64>(connection, name), expected, "{name}");
+        }
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         drop(database);
@@ -287,7 +282,7 @@ mod tests {
         let steps = [MIGRATIONS[0], next];
         let mut connection = Connection::open(&path).unwrap();
         migrate(&mut connection, &path, &steps).unwrap();
-        assert_eq!(pragma(&connection, "user_version"), "Ok(2)");
+        assert_eq!(pragma::<i64>(&connection, "user_version"), 2);
         let sql = "SELECT status, more FROM watches";
         let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
         let found: (String, i64) = connection.query_row(sql, [], row).unwrap();
@@ -318,7 +313,7 @@ mod tests {
         let mut connection = Connection::open(&path).unwrap();
         let steps = [MIGRATIONS[0], "CREATE TABLE extra(x) STRICT; CREATE nonsense"];
         assert!(migrate(&mut connection, &path, &steps).is_err());
-        assert_eq!(pragma(&connection, "user_version"), "Ok(1)");
+        assert_eq!(pragma::<i64>(&connection, "user_version"), 1);
         let extra = "SELECT count(*) FROM sqlite_schema WHERE name = 'extra'";
         let found: i64 = connection.query_row(extra, [], |row| row.get(0)).unwrap();
         assert_eq!(found, 0);

@@ -13,6 +13,7 @@ use crate::store::sqlite::backup;
 use crate::store::sqlite::database::{open_for_reading, open_for_writing};
 use crate::store::sqlite::integrity::IntegrityCheck;
 use crate::store::sqlite::restore::{Restore, restore};
+use crate::store::sqlite::statement::column;
 use crate::store::sqlite::verify::verify;
 
 /// Objects that could be planted in a database, and how they are reported. Each would run, or
@@ -192,14 +193,9 @@ fn the_same_schema_in_other_words_is_refused() {
     let home = Home::new("");
     let path = home.path("a.db");
     // As made by `sqlite3 a.db .dump | sqlite3 b.db`, with the version and the application id.
-    let texts = {
-        let old = Connection::open(&path).unwrap();
-        let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'
-                   ORDER BY type = 'index', rowid";
-        let mut statement = old.prepare(sql).unwrap();
-        let texts = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
-        texts.map(Result::unwrap).collect::<Vec<_>>()
-    };
+    let sql = "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite_%'
+               ORDER BY type = 'index', rowid";
+    let texts: Vec<String> = column(&Connection::open(&path).unwrap(), sql, []).unwrap();
     let make = |name: &str, texts: &[String]| {
         let path = home.path(name);
         let made = Connection::open(&path).unwrap();

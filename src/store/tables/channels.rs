@@ -39,25 +39,18 @@ pub(in crate::store) fn register(
 ) -> rusqlite::Result<ChannelChanges> {
     let mut registration = ChannelChanges::default();
     for ChannelTarget { name, fingerprint } in channels {
-        let sql = "SELECT target_fp, unconfigured FROM channels WHERE id = ?1";
-        let known: Option<(String, bool)> =
-            rows(connection, sql, [name], |row| row.try_into())?.pop();
-        let Some((before, was_absent)) = known else {
+        let sql = "SELECT target_fp FROM channels WHERE id = ?1";
+        let Some(before) = column::<String>(connection, sql, [name])?.pop() else {
             let sql = "INSERT INTO channels(id, target_fp) VALUES(?1, ?2)";
             connection.prepare_cached(sql)?.execute((name, fingerprint))?;
             continue;
         };
-        if was_absent {
-            let sql = "UPDATE channels SET unconfigured = 0 WHERE id = ?1";
-            connection.prepare_cached(sql)?.execute([name])?;
-        }
+        let sql = "UPDATE channels SET target_fp = ?2, unconfigured = 0
+                   WHERE id = ?1 AND (target_fp <> ?2 OR unconfigured = 1)";
+        connection.prepare_cached(sql)?.execute((name, fingerprint))?;
         if before != *fingerprint {
-            let sql = "UPDATE channels SET target_fp = ?2 WHERE id = ?1";
-            connection.prepare_cached(sql)?.execute((name, fingerprint))?;
             // Failures of the old target do not concern the new one.
             let health = find(connection, name)?.unwrap_or_default();
-            let well =
-                ChannelHealth { failure_run: health.failure_run + 1, ..ChannelHealth::default() };
             if health.state == ChannelState::Disabled {
                 registration.enabled.push(name.clone());
             }
@@ -65,7 +58,9 @@ pub(in crate::store) fn register(
                 ChannelState::Paused => ChannelState::Paused,
                 ChannelState::Active | ChannelState::Disabled => ChannelState::Active,
             };
-            save(connection, name, &health, &ChannelHealth { state, ..well }, now)?;
+            let failure_run = health.failure_run + 1;
+            let fresh = ChannelHealth { state, failure_run, ..ChannelHealth::default() };
+            save(connection, name, &health, &fresh, now)?;
             recipients::forget(connection, name)?;
             reschedule_pending(connection, name, now)?;
         }
