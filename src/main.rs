@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    avatar_watch::cli::dispatch::main().code().into()
+    avatar_watch::cli::dispatch::main()
 }

@@ -4,7 +4,7 @@ use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::polling::observation::{Denial, Observation, PollError};
 
 /// Help for a failed poll; `None` for a successful one with a known status.
-pub fn for_poll(seen: &Observation) -> Option<&'static str> {
+pub(crate) fn for_poll(seen: &Observation) -> Option<&'static str> {
     Some(match seen {
         Observation::Seen(avatar) if avatar.status.is_recognized() => return None,
         Observation::Seen(_) => {
@@ -49,7 +49,7 @@ pub fn for_poll(seen: &Observation) -> Option<&'static str> {
 }
 
 /// Help for a failed connection or delivery.
-pub fn for_channel(outcome: &Outcome) -> &'static str {
+pub(crate) fn for_channel(outcome: &Outcome) -> &'static str {
     if let Some(help) = outcome.help {
         return help;
     }

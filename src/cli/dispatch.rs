@@ -1,6 +1,7 @@
 //! Dispatch: parses the command line, runs the command, returns its exit code.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
@@ -27,8 +28,8 @@ use crate::cli::{hardening, status};
 use crate::telemetry::output_queue;
 use crate::telemetry::panic_hook;
 
-/// Parses the command line of the process and runs the command.
-pub fn main() -> Exit {
+/// Runs the command that the command line names.
+pub fn main() -> ExitCode {
     hardening::protect_memory();
     panic_hook::install_hook();
     // Without a handler, a write beyond the limit of a file's size would end the process.
@@ -40,7 +41,7 @@ pub fn main() -> Exit {
         Err(help) => printed(help.print()),
     });
     output_queue::finish();
-    exit
+    exit.code().into()
 }
 
 /// Turns a panic into an exit code. Unwind safe, because the process ends without using the

@@ -1,9 +1,8 @@
 //! Exit codes. Codes from 64 to 78 are those of `sysexits.h`. One number has different meanings
 //! in different commands; `--help` of each command lists them.
 
-/// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Exit {
+pub(crate) enum Exit {
     /// Success.
     Ok = 0,
     /// Failure: not delivered, not found.
@@ -39,14 +38,13 @@ pub enum Exit {
 
 impl Exit {
     /// WARNING of a monitoring plugin.
-    pub const WARNING: Self = Self::Failed;
+    pub(crate) const WARNING: Self = Self::Failed;
     /// CRITICAL of a monitoring plugin.
-    pub const CRITICAL: Self = Self::Problems;
+    pub(crate) const CRITICAL: Self = Self::Problems;
     /// UNKNOWN of a monitoring plugin.
-    pub const UNKNOWN: Self = Self::TrainingFailed;
+    pub(crate) const UNKNOWN: Self = Self::TrainingFailed;
 
-    /// The code as a number.
-    pub const fn code(self) -> u8 {
+    pub(crate) const fn code(self) -> u8 {
         self as u8
     }
 }

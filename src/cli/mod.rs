@@ -2,15 +2,15 @@
 //!
 //! No decisions here: each command calls a lower layer and prints the result.
 
-pub mod args;
-pub mod exit;
-pub mod output;
-pub mod runtime;
-pub mod status;
-pub mod hardening;
+mod args;
+mod exit;
+mod output;
+mod runtime;
+mod status;
+mod hardening;
 pub mod dispatch;
-pub mod paths;
-pub mod advice;
-pub mod progress_bar;
-pub mod prompt;
-pub mod commands;
+mod paths;
+mod advice;
+mod progress_bar;
+mod prompt;
+mod commands;

@@ -19,7 +19,7 @@ use crate::text::sanitize::sanitize;
 /// Prints to standard output. A closed pipe (`| head`) is not an error; any other write error ends
 /// the process, because a reader would take incomplete output for complete. With an output queue
 /// it never blocks, and the caller checks the queue at the end.
-pub fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     if let Some(queue) = output_queue::of_output() {
         queue.push(text.to_owned());
         return;
@@ -34,7 +34,7 @@ pub fn print(text: &str) {
 }
 
 /// The exit code after a write to standard output; prints the error of a failed one.
-pub fn printed(written: io::Result<()>) -> Exit {
+pub(crate) fn printed(written: io::Result<()>) -> Exit {
     match written {
         Err(failure) if failure.kind() != io::ErrorKind::BrokenPipe => {
             print_error(&format!("avatar-watch: the output cannot be written: {failure}"));
@@ -44,19 +44,16 @@ pub fn printed(written: io::Result<()>) -> Exit {
     }
 }
 
-/// Prints one or more lines to standard output.
-pub fn line(text: &str) {
+pub(crate) fn line(text: &str) {
     print(&lines_of(text));
 }
 
-/// The lines of a text, sanitized.
 fn lines_of(text: &str) -> String {
     let lines: Vec<String> = text.split('\n').map(sanitize).collect();
     format!("{}\n", lines.join("\n"))
 }
 
-/// Prints one or more lines to standard error.
-pub fn print_error(text: &str) {
+pub(crate) fn print_error(text: &str) {
     let text = lines_of(text);
     if let Some(queue) = output_queue::of_error() {
         queue.push(text);
@@ -66,7 +63,7 @@ pub fn print_error(text: &str) {
 }
 
 /// Prints an error and its causes, one per line.
-pub fn print_failure(error: &dyn Error) {
+pub(crate) fn print_failure(error: &dyn Error) {
     print_error(&format!("avatar-watch: {error}"));
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -76,7 +73,7 @@ pub fn print_failure(error: &dyn Error) {
 }
 
 /// Prints an error of the store and returns the exit code.
-pub fn print_store_error(error: &StoreError) -> Exit {
+pub(crate) fn print_store_error(error: &StoreError) -> Exit {
     print_failure(error);
     if let Some(help) = store_help(error) {
         print_error(&format!("  help: {help}"));
@@ -85,7 +82,7 @@ pub fn print_store_error(error: &StoreError) -> Exit {
 }
 
 /// Help for an error of the store; `None` where its message says enough.
-pub fn store_help(error: &StoreError) -> Option<&str> {
+pub(crate) fn store_help(error: &StoreError) -> Option<&str> {
     match error {
         StoreError::Blocked { help, .. } => Some(help),
         StoreError::UnsupportedFileSystem { .. } => {
@@ -125,8 +122,7 @@ pub fn store_help(error: &StoreError) -> Option<&str> {
     }
 }
 
-/// The exit code of an error of the store.
-pub fn store_exit(error: &StoreError) -> Exit {
+pub(crate) fn store_exit(error: &StoreError) -> Exit {
     match error {
         StoreError::Locked { .. } => Exit::TempFail,
         StoreError::Newer { .. }
@@ -154,13 +150,12 @@ pub fn store_exit(error: &StoreError) -> Exit {
 }
 
 /// Prints that neither config nor database contains an avatar.
-pub fn print_unknown_avatar(id: &str) -> Exit {
+pub(crate) fn print_unknown_avatar(id: &str) -> Exit {
     print_error(&format!("avatar-watch: no avatar `{}` in config or database", sanitize(id)));
     Exit::Failed
 }
 
-/// Prints a value as JSON.
-pub fn json(value: &impl Serialize) {
+pub(crate) fn json(value: &impl Serialize) {
     match serde_json::to_string_pretty(value) {
         Ok(text) => line(&escape_json(&text)),
         Err(error) => print_failure(&error),
@@ -168,7 +163,7 @@ pub fn json(value: &impl Serialize) {
 }
 
 /// Prints a table, or `empty` when it has no rows.
-pub fn table(header: &[&str], rows: Vec<Vec<String>>, empty: &str) {
+pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, empty: &str) {
     match rows.is_empty() {
         true => line(empty),
         false => line(&table_of(header, rows)),
@@ -190,7 +185,7 @@ fn table_of(header: &[&str], rows: Vec<Vec<String>>) -> String {
 }
 
 /// The time from `at` (RFC 3339) to `now`, for people; empty when `at` cannot be parsed.
-pub fn age(at: &str, now: Timestamp) -> String {
+pub(crate) fn age(at: &str, now: Timestamp) -> String {
     Timestamp::parse_rfc3339(at).map(|at| humanize(now.since(at))).unwrap_or_default()
 }
 

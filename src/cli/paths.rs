@@ -12,7 +12,7 @@ use crate::text::sanitize::sanitize;
 
 /// The config that the user named, or the first default path that exists; the first default path
 /// when none exists, so that the error names it.
-pub fn config_path(named: Option<&Path>) -> ConfigFile {
+pub(crate) fn config_path(named: Option<&Path>) -> ConfigFile {
     let [in_working_folder, of_service] = SEARCH_PATHS.map(Path::new);
     match named {
         Some(path) => ConfigFile::named(path),
@@ -25,7 +25,7 @@ pub fn config_path(named: Option<&Path>) -> ConfigFile {
 }
 
 /// The command line of another command with the same config, to copy.
-pub fn command_line(config: Option<&Path>, what: &str) -> String {
+pub(crate) fn command_line(config: Option<&Path>, what: &str) -> String {
     // The option stays even for the default name: the trust rules of a config that is named and
     // of one that is found differ.
     let Some(path) = config.filter(|path| *path != Path::new(SEARCH_PATHS[1])) else {
@@ -44,23 +44,21 @@ fn quoted(path: &str) -> String {
 /// Paths for the reading commands. Works with an unreadable or invalid config: the database is
 /// then searched at its default paths.
 #[derive(Clone, Debug, Default)]
-pub struct Locations {
+pub(crate) struct Locations {
     /// The config; it may not exist.
-    pub config: ConfigFile,
-    /// The database.
-    pub database: PathBuf,
+    pub(crate) config: ConfigFile,
+    pub(crate) database: PathBuf,
     /// Whether the command line or a readable config names the database.
-    pub is_database_known: bool,
+    pub(crate) is_database_known: bool,
     /// The listen address of the daemon of that database, if known.
-    pub page: Option<SocketAddr>,
-    /// The readable part of the config.
-    pub outline: PartialConfig,
+    pub(crate) page: Option<SocketAddr>,
+    pub(crate) outline: PartialConfig,
 }
 
 /// Finds the database: the named one, else that of the config, else that in the state directory
 /// of the service. Prints a warning when the config cannot be read or is not trusted, because it
 /// may name another database.
-pub fn locations(config: Option<&Path>, database: Option<&Path>) -> Locations {
+pub(crate) fn locations(config: Option<&Path>, database: Option<&Path>) -> Locations {
     let found = config_path(config);
     let outline = file::partial(&found, &Environment::from_process());
     if let (Some(problem), None) = (&outline.refused, database) {
@@ -90,7 +88,7 @@ pub fn locations(config: Option<&Path>, database: Option<&Path>) -> Locations {
 
 /// The database path of a daemon with this config. The service keeps its database in the state
 /// directory instead of beside its config; `None` when that does not exist yet.
-pub fn daemon_database_path(store_path: &Path) -> Option<PathBuf> {
+pub(crate) fn daemon_database_path(store_path: &Path) -> Option<PathBuf> {
     if store_path.parent() != Path::new(SEARCH_PATHS[1]).parent() {
         return Some(store_path.to_owned());
     }

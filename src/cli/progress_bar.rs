@@ -13,9 +13,8 @@ use crate::domain::avatar::AvatarId;
 use crate::telemetry::init::Outputs;
 use crate::telemetry::output_queue::OutputQueue;
 
-/// Progress lines on standard error.
 #[derive(Debug)]
-pub struct ProgressBars {
+pub(crate) struct ProgressBars {
     outputs: Outputs,
     lines: MultiProgress,
     spinners: HashMap<AvatarId, ProgressBar>,
@@ -29,8 +28,7 @@ struct Terminal {
 }
 
 impl ProgressBars {
-    /// Without lines.
-    pub fn new(outputs: Outputs) -> Self {
+    pub(crate) fn new(outputs: Outputs) -> Self {
         let terminal = Terminal { queue: outputs.error, drawn: Mutex::default() };
         let target = ProgressDrawTarget::term_like(Box::new(terminal));
         let lines = MultiProgress::with_draw_target(target);
@@ -38,12 +36,12 @@ impl ProgressBars {
     }
 
     /// Whether the last frame was written. While the terminal is stopped, frames would pile up.
-    pub fn is_shown(&self) -> bool {
+    pub(crate) fn is_shown(&self) -> bool {
         self.outputs.error.is_idle()
     }
 
     /// Adds or updates a line and advances its spinner. Uses no thread.
-    pub fn show(&mut self, id: &AvatarId, text: String) {
+    pub(crate) fn show(&mut self, id: &AvatarId, text: String) {
         let spinner = self.spinners.entry(id.clone()).or_insert_with(|| {
             let style = ProgressStyle::with_template(TEMPLATE);
             let spinner = ProgressBar::no_length();
@@ -55,20 +53,18 @@ impl ProgressBars {
         spinner.tick();
     }
 
-    /// Removes a line.
-    pub fn end(&mut self, id: &AvatarId) {
+    pub(crate) fn end(&mut self, id: &AvatarId) {
         if let Some(spinner) = self.spinners.remove(id) {
             spinner.finish_and_clear();
         }
     }
 
-    /// Removes all lines.
-    pub fn end_all(&mut self) {
+    pub(crate) fn end_all(&mut self) {
         self.spinners.drain().for_each(|(_, spinner)| spinner.finish_and_clear());
     }
 
     /// Hides the lines while `print` runs, so that its output appears above them.
-    pub fn pause(&self, print: impl FnOnce()) {
+    pub(crate) fn pause(&self, print: impl FnOnce()) {
         self.lines.suspend(|| {
             // Both streams may be the same terminal.
             self.outputs.error.flush(FLUSH_TIMEOUT);

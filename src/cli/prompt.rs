@@ -15,14 +15,13 @@ use signal_hook::low_level::emulate_default_handler;
 use crate::secret::Secret;
 use crate::text::secret_text::{SecretError, SecretKind, clean};
 
-/// Whether standard input and standard error are a terminal.
-pub fn is_interactive() -> bool {
+pub(crate) fn is_interactive() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
 /// Asks questions on standard error and reads the answers from standard input.
 #[derive(Debug)]
-pub struct Prompter {
+pub(crate) struct Prompter {
     saved: Arc<Mutex<Option<SavedTermios>>>,
 }
 
@@ -37,10 +36,7 @@ struct SavedTermios {
 impl Prompter {
     /// Installs the signal handlers: each restores the modes of the terminal, then does the
     /// default action of the signal.
-    ///
-    /// # Errors
-    /// When the system refuses a handler or a thread.
-    pub fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         let saved = Arc::new(Mutex::new(None));
         let shared = Arc::clone(&saved);
         let mut signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP])?;
@@ -64,10 +60,7 @@ impl Prompter {
     }
 
     /// Asks until the answer is valid; an empty answer is always valid.
-    ///
-    /// # Errors
-    /// When the input ends or cannot be read.
-    pub fn ask(
+    pub(crate) fn ask(
         &self,
         question: &str,
         validate: impl Fn(&str) -> Result<(), String>,
@@ -84,10 +77,11 @@ impl Prompter {
     }
 
     /// Asks for a secret until the answer is valid; `None` for an empty answer.
-    ///
-    /// # Errors
-    /// When the input ends or cannot be read.
-    pub fn ask_secret(&self, question: &str, kind: SecretKind) -> io::Result<Option<Secret>> {
+    pub(crate) fn ask_secret(
+        &self,
+        question: &str,
+        kind: SecretKind,
+    ) -> io::Result<Option<Secret>> {
         loop {
             let typed = self.read_without_echo(question)?;
             match clean(typed.trim().as_bytes(), kind) {

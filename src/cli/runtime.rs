@@ -8,10 +8,7 @@ use tokio::runtime::Builder;
 /// Runs a future on a runtime of one thread; waking other threads would cost more than the work.
 /// Background work that is still running at the end, such as a hanging DNS query, does not delay
 /// the exit.
-///
-/// # Errors
-/// When the system refuses a thread or a file handle.
-pub fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> io::Result<T> {
     let runtime = Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS_MAX)

@@ -5,39 +5,33 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-/// Which database to use, and the output format.
 #[derive(Clone, Debug, Args)]
-pub struct DatabaseArgs {
+pub(crate) struct DatabaseArgs {
     /// The database [default: `store.path` of the config]
     #[arg(long, value_name = "PATH")]
-    pub database: Option<PathBuf>,
+    pub(crate) database: Option<PathBuf>,
     /// Print JSON for programs
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
 }
 
-/// Arguments of `deliveries`.
 #[derive(Clone, Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct DeliveriesArgs {
-    /// The action; the default is `list`.
+pub(crate) struct DeliveriesArgs {
     #[command(subcommand)]
-    pub action: Option<DeliveriesAction>,
-    /// The filter of `list`.
+    pub(crate) action: Option<DeliveriesAction>,
     #[command(flatten)]
-    pub list: ListArgs,
+    pub(crate) list: ListArgs,
 }
 
-/// Actions of `deliveries`.
 #[derive(Clone, Debug, Subcommand)]
-pub enum DeliveriesAction {
+pub(crate) enum DeliveriesAction {
     /// List deliveries (the default)
     List(ListArgs),
     /// Show one delivery with its attempts and its message
     Show {
         /// The id of a delivery (`dlv_…`) or of an event (`evt_…`)
         id: String,
-        /// Database and output format.
         #[command(flatten)]
         database: DatabaseArgs,
     },
@@ -59,7 +53,6 @@ pub enum DeliveriesAction {
         /// the text for people is unchanged and names the original event
         #[arg(long)]
         as_new: bool,
-        /// Database and output format.
         #[command(flatten)]
         database: DatabaseArgs,
     },
@@ -67,30 +60,24 @@ pub enum DeliveriesAction {
     Cancel {
         /// The id of a delivery (`dlv_…`)
         id: String,
-        /// Database and output format.
         #[command(flatten)]
         database: DatabaseArgs,
     },
 }
 
-/// Arguments of `channels`.
 #[derive(Clone, Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
-pub struct ChannelsArgs {
-    /// The action; the default is `list`.
+pub(crate) struct ChannelsArgs {
     #[command(subcommand)]
-    pub action: Option<ChannelsAction>,
-    /// Database and output format.
+    pub(crate) action: Option<ChannelsAction>,
     #[command(flatten)]
-    pub database: DatabaseArgs,
+    pub(crate) database: DatabaseArgs,
 }
 
-/// Actions of `channels`.
 #[derive(Clone, Debug, Subcommand)]
-pub enum ChannelsAction {
+pub(crate) enum ChannelsAction {
     /// List channels (the default)
     List {
-        /// Database and output format.
         #[command(flatten)]
         database: DatabaseArgs,
     },
@@ -102,39 +89,34 @@ pub enum ChannelsAction {
     Enable(SwitchArgs),
 }
 
-/// Arguments of `channels pause`, `resume` and `enable`.
 #[derive(Clone, Debug, Args)]
-pub struct SwitchArgs {
+pub(crate) struct SwitchArgs {
     /// The name of the channel
-    pub channel: String,
-    /// Database and output format.
+    pub(crate) channel: String,
     #[command(flatten)]
-    pub database: DatabaseArgs,
+    pub(crate) database: DatabaseArgs,
 }
 
-/// Filter of `deliveries list`.
 #[derive(Clone, Debug, Args)]
-pub struct ListArgs {
+pub(crate) struct ListArgs {
     /// Only deliveries in this state
     #[arg(long, value_enum)]
-    pub state: Option<StateFilter>,
+    pub(crate) state: Option<StateFilter>,
     /// Only deliveries to this channel
     #[arg(long, value_name = "CHANNEL")]
-    pub channel: Option<String>,
+    pub(crate) channel: Option<String>,
     /// Only deliveries about this avatar
     #[arg(long, value_name = "ID")]
-    pub avatar: Option<String>,
+    pub(crate) avatar: Option<String>,
     /// Show at most the newest N deliveries
     #[arg(long, value_name = "N", default_value_t = 100)]
-    pub limit: u32,
-    /// Database and output format.
+    pub(crate) limit: u32,
     #[command(flatten)]
-    pub database: DatabaseArgs,
+    pub(crate) database: DatabaseArgs,
 }
 
-/// Delivery states to filter by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum StateFilter {
+pub(crate) enum StateFilter {
     /// Waiting for the next attempt
     Pending,
     /// An attempt is in progress
@@ -148,8 +130,7 @@ pub enum StateFilter {
 }
 
 impl StateFilter {
-    /// The value of the `state` column.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Sending => "sending",
@@ -160,17 +141,14 @@ impl StateFilter {
     }
 }
 
-/// Arguments of `db`.
 #[derive(Clone, Debug, Args)]
-pub struct DbArgs {
-    /// The action.
+pub(crate) struct DbArgs {
     #[command(subcommand)]
-    pub action: DbAction,
+    pub(crate) action: DbAction,
 }
 
-/// Actions of `db`.
 #[derive(Clone, Debug, Subcommand)]
-pub enum DbAction {
+pub(crate) enum DbAction {
     /// Write a consistent copy, whether the daemon runs or not
     #[command(after_help = "Exit status: 0 a sound copy; 1 the file exists already; \
         65 damaged, or not a database of avatar-watch; 74 disk.")]
@@ -181,7 +159,6 @@ pub enum DbAction {
         /// Name the copy after the current time, and keep only the newest N dated copies
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
         keep: Option<u16>,
-        /// Database and output format.
         #[command(flatten)]
         database: DatabaseArgs,
     },
@@ -202,16 +179,12 @@ pub enum DbAction {
         /// The backup
         #[arg(value_name = "FILE")]
         file: PathBuf,
-        /// Database and output format.
         #[command(flatten)]
         database: DatabaseArgs,
     },
 }
 
 /// Parses a duration such as `2h` or `1h 30m`.
-///
-/// # Errors
-/// The message for the user when the text is not a duration.
 pub(in crate::cli) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write `2h` or `1h 30m`"))
 }

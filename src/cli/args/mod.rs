@@ -1,6 +1,6 @@
 //! The command line. `clap` is used only in this folder.
 
-pub mod admin;
+pub(super) mod admin;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,18 +17,16 @@ use crate::cli::args::admin::{ChannelsArgs, DatabaseArgs, DbArgs, DeliveriesArgs
 /// SQLite, and notifies webhooks and mailboxes when an avatar leaves training.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "avatar-watch", version, after_help = FIRST_STEPS, max_term_width = 100)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// The config file [default: ./avatar-watch.toml, then /etc/avatar-watch/config.toml]
     #[arg(long, global = true, value_name = "PATH", env = "AVATAR_WATCH_CONFIG")]
-    pub config: Option<PathBuf>,
-    /// The command.
+    pub(crate) config: Option<PathBuf>,
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
-/// The commands.
 #[derive(Clone, Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run the daemon against a simulated Argil and receiver; needs no key and no config
     Demo(DemoArgs),
     /// Run the daemon in the foreground
@@ -68,149 +66,136 @@ pub enum Command {
     Man(ManArgs),
 }
 
-/// Arguments of `demo`.
 #[derive(Clone, Debug, Args)]
-pub struct DemoArgs {
+pub(crate) struct DemoArgs {
     /// The number of avatars to train
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = avatars())]
-    pub avatars: u16,
+    pub(crate) avatars: u16,
     /// Speed factor: 2 runs twice as fast
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = speed)]
-    pub speed: f64,
+    pub(crate) speed: f64,
     /// Seed of the random numbers: the same seed repeats a run
     #[arg(long, value_name = "S")]
-    pub seed: Option<u64>,
+    pub(crate) seed: Option<u64>,
     /// End when every avatar has settled and every event is delivered; exit 0 only if each was
     /// delivered exactly once
     #[arg(long)]
-    pub until_settled: bool,
+    pub(crate) until_settled: bool,
 }
 
-/// Arguments of `run`.
 #[derive(Clone, Debug, Args)]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// The least severe level to log
     #[arg(long, value_enum, default_value_t = LogLevel::Info, env = "AVATAR_WATCH_LOG")]
-    pub log_level: LogLevel,
+    pub(crate) log_level: LogLevel,
     /// The log format
     #[arg(long, value_enum, default_value_t = LogFormatArg::Human, env = "AVATAR_WATCH_LOG_FORMAT")]
-    pub log_format: LogFormatArg,
+    pub(crate) log_format: LogFormatArg,
 }
 
-/// Arguments of `check`.
 #[derive(Clone, Debug, Args)]
-pub struct CheckArgs {
+pub(crate) struct CheckArgs {
     /// Also test the API key, poll each avatar, and connect to each channel
     #[arg(long)]
-    pub online: bool,
+    pub(crate) online: bool,
     /// Also print what a reload would change in the active config of the daemon; secrets are not
     /// compared
     #[arg(long)]
-    pub diff: bool,
+    pub(crate) diff: bool,
 }
 
-/// Arguments of `status`.
 #[derive(Clone, Debug, Args)]
-pub struct StatusArgs {
+pub(crate) struct StatusArgs {
     /// Only this avatar
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
     /// Print one line and exit like a Nagios plugin; also for cron
     #[arg(long, conflicts_with_all = ["id", "json"])]
-    pub check: bool,
+    pub(crate) check: bool,
     /// With --check, warn of undelivered messages older than this [default: 10m]
     #[arg(long, value_name = "DURATION", requires = "check", value_parser = duration)]
-    pub late_after: Option<Duration>,
-    /// Database and output format.
+    pub(crate) late_after: Option<Duration>,
     #[command(flatten)]
-    pub database: DatabaseArgs,
+    pub(crate) database: DatabaseArgs,
 }
 
-/// Arguments of `history`.
 #[derive(Clone, Debug, Args)]
-pub struct HistoryArgs {
+pub(crate) struct HistoryArgs {
     /// Only this avatar
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
     /// Show at most the newest N changes
     #[arg(long, value_name = "N", default_value_t = 100)]
-    pub limit: u32,
-    /// Database and output format.
+    pub(crate) limit: u32,
     #[command(flatten)]
-    pub database: DatabaseArgs,
+    pub(crate) database: DatabaseArgs,
 }
 
-/// Arguments of `test`.
 #[derive(Clone, Debug, Args)]
-pub struct TestArgs {
+pub(crate) struct TestArgs {
     /// The name of the channel
-    pub channel: String,
+    pub(crate) channel: String,
 }
 
-/// Arguments of `wait`.
 #[derive(Clone, Debug, Args)]
-pub struct WaitArgs {
+pub(crate) struct WaitArgs {
     /// The avatars to wait for
     #[arg(value_name = "ID", required = true)]
-    pub ids: Vec<String>,
+    pub(crate) ids: Vec<String>,
     /// Exit when the first avatar has settled
     #[arg(long, conflicts_with = "all")]
-    pub any: bool,
+    pub(crate) any: bool,
     /// Exit when all avatars have settled (the default)
     #[arg(long)]
-    pub all: bool,
+    pub(crate) all: bool,
     /// Stop waiting after this time, like `90s` or `26h`
     #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub timeout: Option<Duration>,
+    pub(crate) timeout: Option<Duration>,
     /// Print one JSON object per line for each avatar
     #[arg(long)]
-    pub json: bool,
+    pub(crate) json: bool,
     /// Show no progress
     #[arg(long, short)]
-    pub quiet: bool,
+    pub(crate) quiet: bool,
     /// Use this account of the config [default: the account of each avatar]
     #[arg(long, value_name = "NAME", conflicts_with = "base_url")]
-    pub account: Option<String>,
+    pub(crate) account: Option<String>,
     /// Use the API at this URL with the key in `ARGIL_API_KEY`; reads no config
     #[arg(long, value_name = "URL", env = "ARGIL_BASE_URL")]
-    pub base_url: Option<String>,
+    pub(crate) base_url: Option<String>,
 }
 
-/// Arguments of `init`.
 #[derive(Clone, Debug, Args)]
-pub struct InitArgs {
+pub(crate) struct InitArgs {
     /// The avatars to watch
     #[arg(long, value_name = "ID", num_args = 1..)]
-    pub avatar: Vec<String>,
+    pub(crate) avatar: Vec<String>,
     /// The webhook to notify; its secret is generated into a file beside the config
     #[arg(long, value_name = "URL")]
-    pub webhook: Option<String>,
+    pub(crate) webhook: Option<String>,
     /// The mailbox to notify
     #[arg(long, value_name = "ADDRESS")]
-    pub email: Option<String>,
+    pub(crate) email: Option<String>,
     /// The SMTP server to submit mail to
     #[arg(long, value_name = "HOST", requires = "email")]
-    pub smtp_host: Option<String>,
+    pub(crate) smtp_host: Option<String>,
     /// The file with the API key [default: the variable `ARGIL_API_KEY`]
     #[arg(long, value_name = "PATH")]
-    pub api_key_file: Option<PathBuf>,
+    pub(crate) api_key_file: Option<PathBuf>,
     /// Where to write the config [default: the path of `--config`, then avatar-watch.toml]
     #[arg(long, value_name = "PATH")]
-    pub output: Option<PathBuf>,
+    pub(crate) output: Option<PathBuf>,
     /// Replace an existing config; the old one is kept beside it, as `….old`
     #[arg(long)]
-    pub force: bool,
+    pub(crate) force: bool,
 }
 
-/// Arguments of `schema`.
 #[derive(Clone, Debug, Args)]
-pub struct SchemaArgs {
-    /// The subject of the schema.
+pub(crate) struct SchemaArgs {
     #[command(subcommand)]
-    pub of: SchemaOf,
+    pub(crate) of: SchemaOf,
 }
 
-/// Subjects that have a schema.
 #[derive(Clone, Debug, Subcommand)]
-pub enum SchemaOf {
+pub(crate) enum SchemaOf {
     /// Print the JSON Schema (2020-12) of the body of a webhook in the `standard` format
     #[command(after_help = SCHEMA_NOTES)]
     Event(EventSchemaArgs),
@@ -218,41 +203,37 @@ pub enum SchemaOf {
     Config,
 }
 
-/// What `schema event` takes.
 #[derive(Clone, Debug, Args)]
-pub struct EventSchemaArgs {
+pub(crate) struct EventSchemaArgs {
     /// The type of event, such as `avatar.ready` [default: all types, in one schema]
     #[arg(value_name = "TYPE")]
-    pub kind: Option<String>,
+    pub(crate) kind: Option<String>,
     /// Print the names of the types instead
     #[arg(long, conflicts_with = "kind")]
-    pub list: bool,
+    pub(crate) list: bool,
 }
 
-/// Arguments of `completions`.
 #[derive(Clone, Debug, Args)]
-pub struct CompletionsArgs {
+pub(crate) struct CompletionsArgs {
     /// The shell
-    pub shell: Shell,
+    pub(crate) shell: Shell,
 }
 
-/// Arguments of `man`.
 #[derive(Clone, Debug, Args)]
-pub struct ManArgs {
+pub(crate) struct ManArgs {
     /// The page, such as `avatar-watch-run` [default: avatar-watch]
     #[arg(value_name = "PAGE", conflicts_with_all = ["out", "list"])]
-    pub page: Option<String>,
+    pub(crate) page: Option<String>,
     /// Write all pages into this folder
     #[arg(long, value_name = "DIR", conflicts_with = "list")]
-    pub out: Option<PathBuf>,
+    pub(crate) out: Option<PathBuf>,
     /// Print the names of the pages instead
     #[arg(long)]
-    pub list: bool,
+    pub(crate) list: bool,
 }
 
-/// Levels of the log; each includes the ones above it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogLevel {
+pub(crate) enum LogLevel {
     /// Problems that need a person
     Error,
     /// Also failures that are retried
@@ -266,8 +247,7 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    /// The name in a log filter.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Error => "error",
             Self::Warn => "warn",
@@ -278,17 +258,15 @@ impl LogLevel {
     }
 }
 
-/// Formats of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormatArg {
+pub(crate) enum LogFormatArg {
     /// Lines for people; entries with fields in systemd's journal
     Human,
     /// One JSON object per line
     Json,
 }
 
-/// The command line, for manual pages and completions.
-pub fn command() -> clap::Command {
+pub(crate) fn command() -> clap::Command {
     Cli::command()
 }
 

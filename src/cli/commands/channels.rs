@@ -18,8 +18,7 @@ use crate::store::error::StoreError;
 use crate::store::reader::{ChannelRow, Reader};
 use crate::web::views::ChannelView;
 
-/// Runs `channels`.
-pub fn channels(config: Option<&Path>, args: &ChannelsArgs) -> Exit {
+pub(crate) fn channels(config: Option<&Path>, args: &ChannelsArgs) -> Exit {
     let done = match &args.action {
         None => list(config, &args.database),
         Some(ChannelsAction::List { database }) => list(config, database),
@@ -94,7 +93,6 @@ fn switch(
     Ok(Exit::Ok)
 }
 
-/// All channels.
 fn read(path: &Path, now: Timestamp) -> Result<Vec<ChannelView>, StoreError> {
     Reader::snapshot(path, |reader| {
         let active = reader.active_config()?.as_deref().and_then(ConfigSnapshot::from_text);

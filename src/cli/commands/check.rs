@@ -33,8 +33,7 @@ use crate::store::reader::Reader;
 use crate::text::plural::counted;
 use crate::text::sanitize::sanitize;
 
-/// Validates the config and prints the problems.
-pub fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
+pub(crate) fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
     let found = config_path(config);
     let path = found.path.as_path();
     let settings = match load_config::load(&found, &Environment::from_process()) {
@@ -124,7 +123,7 @@ fn is_database_location_valid(store_path: &Path, config: &Path) -> bool {
 }
 
 /// Prints the problems of a config to standard error, each with its help.
-pub fn print_problems(error: &ConfigError) {
+pub(crate) fn print_problems(error: &ConfigError) {
     match error {
         ConfigError::Problems(problems) => {
             problems.iter().for_each(|problem| print_error(&problem.to_string()));
@@ -145,7 +144,6 @@ pub fn print_problems(error: &ConfigError) {
     }
 }
 
-/// Warnings about resources of this machine that a valid config needs.
 fn missing_resources(settings: &Settings) -> Result<Vec<String>, DaemonError> {
     Ok(wiring::obstacles(&wiring::build(settings, None)?, &wiring::build_background(settings)?))
 }
@@ -172,7 +170,6 @@ fn active_config(store_path: &Path) -> Result<Option<String>, StoreError> {
     }
 }
 
-/// The lines about what a reload would change.
 fn changes(is_stored: bool, old: Option<&ConfigSnapshot>, settings: &Settings) -> Vec<String> {
     let first = match (is_stored, old) {
         (false, _) => Some("no daemon has used this database yet: everything is new"),
@@ -220,8 +217,7 @@ fn next_step(config: Option<&Path>, settings: &Settings) -> String {
     }
 }
 
-/// How to start the daemon.
-pub fn run_hint(config: Option<&Path>) -> String {
+pub(crate) fn run_hint(config: Option<&Path>) -> String {
     let run = command_line(config, "run");
     format!("`{run}` starts the daemon; as a service: `sudo systemctl enable --now avatar-watch`")
 }
@@ -297,7 +293,6 @@ fn is_account_wide(seen: &Observation) -> bool {
     }
 }
 
-/// Tests the API key of an account without avatars.
 async fn test_api_key(client: &Client, name: &AccountName) -> bool {
     let (fine, text) = match client.list_avatars(SystemClock.now()).await {
         ListObservation::Listed { avatars, .. } => {

@@ -4,8 +4,7 @@ use crate::cli::args::{self, CompletionsArgs};
 use crate::cli::exit::Exit;
 use crate::cli::output::print;
 
-/// Prints the script of a shell.
-pub fn completions(args: &CompletionsArgs) -> Exit {
+pub(crate) fn completions(args: &CompletionsArgs) -> Exit {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut args::command(), PROGRAM, &mut script);
     print(&String::from_utf8_lossy(&script));

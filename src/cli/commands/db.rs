@@ -61,8 +61,7 @@ struct LostView {
     sent_again: u64,
 }
 
-/// Runs `db`.
-pub fn db(config: Option<&Path>, args: &DbArgs) -> Exit {
+pub(crate) fn db(config: Option<&Path>, args: &DbArgs) -> Exit {
     let done = match &args.action {
         DbAction::Backup { path, keep, database } => backup(config, path, *keep, database),
         DbAction::Verify { file, json } => verify(config, file.as_deref(), *json),
@@ -198,7 +197,6 @@ fn restore(config: Option<&Path>, file: &Path, args: &DatabaseArgs) -> Result<Ex
     Ok(Exit::Ok)
 }
 
-/// Prints what was restored, what was lost, and the next step.
 fn print_report(database: &Path, restored: &Restored) {
     let Restored { report, kept, lost } = restored;
     line(&sanitize(&format!("{}: {}", database.display(), content(report))));
@@ -230,7 +228,6 @@ fn print_findings(file: &str, report: &IntegrityReport) {
     }
 }
 
-/// The content of a database, for people.
 fn content(report: &IntegrityReport) -> String {
     let IntegrityReport { transitions, removed, deliveries, in_flight, newest_at, .. } = report;
     let newest = newest_at.map(|at| format!(" up to {at}")).unwrap_or_default();

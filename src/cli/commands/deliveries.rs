@@ -19,8 +19,7 @@ use crate::store::reader::{DeliveryFilter, Reader};
 use crate::text::sanitize::sanitize;
 use crate::web::views::{AttemptView, DeliveryView, DeliveryWithAttempts};
 
-/// Runs `deliveries`.
-pub fn deliveries(config: Option<&Path>, args: &DeliveriesArgs) -> Exit {
+pub(crate) fn deliveries(config: Option<&Path>, args: &DeliveriesArgs) -> Exit {
     let done = match &args.action {
         None => list(config, &args.list),
         Some(DeliveriesAction::List(args)) => list(config, args),

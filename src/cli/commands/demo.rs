@@ -7,8 +7,7 @@ use crate::cli::runtime::block_on;
 use crate::daemon::rng::Rng;
 use crate::demo::runner::{DemoError, DemoOptions, run};
 
-/// Runs the demo.
-pub fn demo(args: &DemoArgs) -> Exit {
+pub(crate) fn demo(args: &DemoArgs) -> Exit {
     match try_demo(args) {
         Ok(true) => Exit::Ok,
         Ok(false) => Exit::Failed,

@@ -13,8 +13,7 @@ use crate::store::pagination::WithSeq;
 use crate::store::reader::Reader;
 use crate::web::views::TransitionView;
 
-/// Prints the transitions.
-pub fn history(config: Option<&Path>, args: &HistoryArgs) -> Exit {
+pub(crate) fn history(config: Option<&Path>, args: &HistoryArgs) -> Exit {
     let avatar = match args.id.as_deref().map(AvatarId::parse).transpose() {
         Ok(avatar) => avatar,
         Err(error) => {

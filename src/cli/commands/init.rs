@@ -30,8 +30,7 @@ use crate::signing_secret::{FRESH_BYTES, SigningSecret};
 use crate::text::sanitize::sanitize;
 use crate::text::secret_text::SecretKind;
 
-/// Writes the config.
-pub fn init(config: Option<&Path>, args: &InitArgs) -> Exit {
+pub(crate) fn init(config: Option<&Path>, args: &InitArgs) -> Exit {
     let target = args.output.as_deref().or(config).unwrap_or(Path::new(DEFAULT_PATH));
     match write(target, args) {
         Ok(steps) => {
@@ -42,7 +41,6 @@ pub fn init(config: Option<&Path>, args: &InitArgs) -> Exit {
     }
 }
 
-/// Why no config was written.
 #[derive(Debug, thiserror::Error)]
 enum InitError {
     #[error("`{}` exists already", sanitize(&.0.to_string_lossy()))]
@@ -158,7 +156,6 @@ fn write(target: &Path, args: &InitArgs) -> Result<Vec<String>, InitError> {
     }
 }
 
-/// The files of secrets beside a config.
 struct SecretFiles<'a> {
     folder: &'a Path,
     trust: Trust,
@@ -301,7 +298,6 @@ fn ask(folder: &Path) -> Result<InitAnswers, InitError> {
     Ok(answers)
 }
 
-/// The user id of the caller of `sudo`.
 fn sudo_uid() -> Option<u32> {
     std::env::var("SUDO_UID").ok()?.parse().ok()
 }

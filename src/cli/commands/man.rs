@@ -22,8 +22,7 @@ struct Page {
     text: String,
 }
 
-/// Prints a page, or writes all of them into a folder.
-pub fn man(args: &ManArgs) -> Exit {
+pub(crate) fn man(args: &ManArgs) -> Exit {
     let pages = match pages() {
         Ok(pages) => pages,
         Err(error) => {

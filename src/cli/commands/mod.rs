@@ -1,17 +1,17 @@
 //! The commands, one file each: they get arguments, print output and return an exit code.
 
-pub mod channels;
-pub mod check;
-pub mod completions;
-pub mod db;
-pub mod deliveries;
-pub mod demo;
-pub mod history;
-pub mod init;
-pub mod man;
-pub mod run;
-pub mod schema;
-pub mod secret;
-pub mod test;
-pub mod wait;
-pub mod wait_plan;
+pub(super) mod channels;
+pub(super) mod check;
+pub(super) mod completions;
+pub(super) mod db;
+pub(super) mod deliveries;
+pub(super) mod demo;
+pub(super) mod history;
+pub(super) mod init;
+pub(super) mod man;
+pub(super) mod run;
+pub(super) mod schema;
+pub(super) mod secret;
+pub(super) mod test;
+pub(super) mod wait;
+pub(super) mod wait_plan;

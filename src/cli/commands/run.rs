@@ -18,8 +18,7 @@ use crate::daemon::error::DaemonError;
 use crate::daemon::service::{ServiceError, serve};
 use crate::telemetry::init::{self, LogFormat};
 
-/// Runs the daemon until a signal stops it.
-pub fn run(config: Option<&Path>, args: &RunArgs) -> Exit {
+pub(crate) fn run(config: Option<&Path>, args: &RunArgs) -> Exit {
     let format = match args.log_format {
         LogFormatArg::Human => LogFormat::Human,
         LogFormatArg::Json => LogFormat::Json,

@@ -7,8 +7,7 @@ use crate::config::schema::json_schema;
 use crate::domain::event::EventKind;
 use crate::notify::format::schema;
 
-/// Prints a schema, or the event types.
-pub fn schema(args: &SchemaArgs) -> Exit {
+pub(crate) fn schema(args: &SchemaArgs) -> Exit {
     match &args.of {
         SchemaOf::Event(args) => of_event(args),
         SchemaOf::Config => {

@@ -4,8 +4,7 @@ use crate::cli::exit::Exit;
 use crate::cli::output::{line, print_failure};
 use crate::signing_secret::{FRESH_BYTES, SigningSecret};
 
-/// Prints a new secret.
-pub fn secret() -> Exit {
+pub(crate) fn secret() -> Exit {
     let mut bytes = [0; FRESH_BYTES];
     if let Err(error) = getrandom::fill(&mut bytes) {
         print_failure(&std::io::Error::from(error));

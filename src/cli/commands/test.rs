@@ -22,8 +22,7 @@ use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::text::sanitize::sanitize;
 
-/// Sends a `test.ping` through a channel of the config.
-pub fn test(config: Option<&Path>, args: &TestArgs) -> Exit {
+pub(crate) fn test(config: Option<&Path>, args: &TestArgs) -> Exit {
     let settings = match load_config::load(&config_path(config), &Environment::from_process()) {
         Ok(settings) => settings,
         Err(error) => {

@@ -33,8 +33,7 @@ use crate::telemetry::init::{Outputs, queue_output};
 use crate::text::sanitize::sanitize;
 use crate::web::problem::json_line;
 
-/// Runs `wait`.
-pub fn wait(config: Option<&Path>, args: &WaitArgs) -> Exit {
+pub(crate) fn wait(config: Option<&Path>, args: &WaitArgs) -> Exit {
     let plan = match wait_plan(config, args) {
         Ok(plan) => plan,
         Err(exit) => return exit,
@@ -115,7 +114,6 @@ const fn stopped(signal: StopSignal) -> Exit {
     }
 }
 
-/// The state of all avatars to wait for.
 struct WaitBoard<'a> {
     args: &'a WaitArgs,
     ids: Vec<AvatarId>,
@@ -127,7 +125,6 @@ struct WaitBoard<'a> {
     progress: Option<ProgressBars>,
 }
 
-/// The JSON line of an avatar.
 #[derive(Debug, Serialize)]
 struct View<'a> {
     id: &'a str,
@@ -183,7 +180,6 @@ impl WaitBoard<'_> {
         self.conclude(id, exit, outcome, word, reason);
     }
 
-    /// Times out all avatars that have not settled.
     fn time_out(&mut self) {
         for id in self.ids.clone() {
             if !self.outcomes.contains_key(&id) {
@@ -246,7 +242,6 @@ impl WaitBoard<'_> {
         json_line(&view)
     }
 
-    /// Updates the lines of all avatars that have not settled.
     fn refresh(&mut self) {
         if self.progress.as_ref().is_some_and(|progress| !progress.is_shown()) {
             return;
@@ -295,7 +290,6 @@ impl WaitBoard<'_> {
     }
 }
 
-/// The reason to print for an unrecognized status.
 fn unknown_status(known: &WaitUpdate) -> Option<String> {
     let (status, _) = known.status.as_ref().filter(|(status, _)| !status.is_recognized())?;
     Some(format!("it has the unknown status {}", status.display()))
@@ -303,11 +297,9 @@ fn unknown_status(known: &WaitUpdate) -> Option<String> {
 
 /// The reason of a timeout before the first response.
 const NO_RESPONSE: &str = "no response from the API within the timeout";
-/// Capacity of the queue of updates.
 const UPDATES_MAX: usize = 64;
 /// The interval between checks whether all output was read.
 const READER_PAUSE: Duration = Duration::from_millis(10);
-/// The interval between updates of the progress lines.
 const REFRESH: Duration = Duration::from_millis(120);
 /// Avatars to show at once; the others follow when these have settled.
 const LINES_MAX: usize = 20;

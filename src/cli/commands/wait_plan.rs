@@ -27,24 +27,19 @@ use crate::domain::polling::watch::Watch;
 use crate::store::reader::Reader;
 use crate::text::sanitize::sanitize;
 
-/// Everything that `wait` needs to start.
 #[derive(Debug)]
-pub struct WaitPlan {
-    /// One request per account.
-    pub requests: Vec<WaitRequest<Client>>,
+pub(crate) struct WaitPlan {
+    pub(crate) requests: Vec<WaitRequest<Client>>,
     /// The avatars, in the order of the command line, without duplicates.
-    pub ids: Vec<AvatarId>,
+    pub(crate) ids: Vec<AvatarId>,
     /// Names from the config.
-    pub labels: HashMap<AvatarId, String>,
+    pub(crate) labels: HashMap<AvatarId, String>,
     /// Durations of past trainings, by model.
-    pub samples: HashMap<Option<String>, Vec<Duration>>,
+    pub(crate) samples: HashMap<Option<String>, Vec<Duration>>,
 }
 
 /// Creates the plan; prints the problems.
-///
-/// # Errors
-/// The exit code.
-pub fn wait_plan(config: Option<&Path>, args: &WaitArgs) -> Result<WaitPlan, Exit> {
+pub(crate) fn wait_plan(config: Option<&Path>, args: &WaitArgs) -> Result<WaitPlan, Exit> {
     let ids = ids(&args.ids)?;
     // An empty variable counts as unset.
     let args =
@@ -234,7 +229,6 @@ fn faster(intervals: &PollIntervals) -> PollIntervals {
     }
 }
 
-/// The time limit for reading the database.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The maximum of `not_trained`: training is about to start.
 const NOT_TRAINED_MAX: Duration = Duration::from_secs(5);

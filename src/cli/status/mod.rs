@@ -1,8 +1,8 @@
 //! `avatar-watch status`: the last observed status of each avatar, and current problems.
 
-pub mod report;
-pub mod nagios;
-pub mod readiness_probe;
+pub(super) mod report;
+pub(super) mod nagios;
+pub(super) mod readiness_probe;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,8 +21,7 @@ use crate::text::plural::counted;
 use crate::text::sanitize::sanitize;
 use crate::web::views::{AvatarView, ChannelView, ConditionView};
 
-/// Prints the avatars, the channels with problems, and the active conditions.
-pub fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
+pub(crate) fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
     let found = locations(config, args.database.database.as_deref());
     let (now, late_after) = (SystemClock.now(), args.late_after.unwrap_or(LATE_AFTER));
     let read = StatusReport::read(&found, args.id.as_deref(), late_after, now);
@@ -90,7 +89,6 @@ fn show(view: &StatusReport, now: Timestamp) {
     }
 }
 
-/// Lines about differences between the config file and the active config.
 fn file_lines(view: &StatusReport) -> Vec<String> {
     let note = match view.has_active_config {
         true => "; this shows the active config",

@@ -19,7 +19,7 @@ use crate::text::sanitize::sanitize_line;
 use crate::web::status::StatusView;
 
 /// The line and the exit code of a check; a message is late when it is older than `late_after`.
-pub fn check(view: &StatusReport, late_after: Duration, now: Timestamp) -> (String, Exit) {
+pub(crate) fn check(view: &StatusReport, late_after: Duration, now: Timestamp) -> (String, Exit) {
     let (word, exit) = match view.status.level {
         Severity::Ok | Severity::Info => ("OK", Exit::Ok),
         Severity::Warning => ("WARNING", Exit::WARNING),
@@ -29,7 +29,7 @@ pub fn check(view: &StatusReport, late_after: Duration, now: Timestamp) -> (Stri
 }
 
 /// The line and the exit code when the database cannot be read.
-pub fn unknown(error: &StoreError, found: &Locations) -> (String, Exit) {
+pub(crate) fn unknown(error: &StoreError, found: &Locations) -> (String, Exit) {
     let mut text = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -45,8 +45,7 @@ pub fn unknown(error: &StoreError, found: &Locations) -> (String, Exit) {
     (line("UNKNOWN", &text.join("; ")), Exit::UNKNOWN)
 }
 
-/// The summary at the end of `status`.
-pub fn sentence(view: &StatusReport) -> String {
+pub(crate) fn sentence(view: &StatusReport) -> String {
     format!("{}: {}.", view.status.level.summary(), text(&view.status))
 }
 
@@ -70,7 +69,6 @@ fn text(status: &StatusView) -> String {
     counts.into_iter().chain(shown).chain(more).collect::<Vec<_>>().join("; ")
 }
 
-/// The performance data after the bar.
 fn perf_data(view: &StatusReport, late_after: Duration, now: Timestamp) -> String {
     let status = &view.status;
     let failing = view.avatars().iter().filter(|it| it.is_watched() && it.failure.is_some());

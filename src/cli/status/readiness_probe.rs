@@ -13,7 +13,7 @@ use crate::web::endpoints::health::Readiness;
 
 /// Why the daemon at this listen address is not ready. `None` when it is ready, and when no
 /// daemon answers there.
-pub fn not_ready_reason(page: SocketAddr) -> Option<String> {
+pub(crate) fn not_ready_reason(page: SocketAddr) -> Option<String> {
     block_on(request(reachable(page))).ok()?
 }
 

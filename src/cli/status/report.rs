@@ -26,28 +26,23 @@ use crate::web::reader_cache::CachedRows;
 use crate::web::status::{self, DaemonView, Parts, StatusView};
 use crate::web::views::{AvatarContext, AvatarView, ChannelView};
 
-/// The status, and further fields of the tables.
 #[derive(Debug)]
-pub struct StatusReport {
-    /// The status, including the avatars.
-    pub status: StatusView,
+pub(crate) struct StatusReport {
+    pub(crate) status: StatusView,
     /// Whether the database contains an active config; if not, the report uses the file.
-    pub has_active_config: bool,
+    pub(crate) has_active_config: bool,
     /// Whether the list of watched avatars is known.
-    pub knows_avatars: bool,
+    pub(crate) knows_avatars: bool,
     /// Avatars of the config file that are not in the active config.
-    pub awaiting_reload: BTreeSet<String>,
+    pub(crate) awaiting_reload: BTreeSet<String>,
     /// Whether the report covers everything, as opposed to one avatar.
-    pub is_whole: bool,
+    pub(crate) is_whole: bool,
 }
 
 impl StatusReport {
     /// Reads the report of one avatar or of everything. A message is late when it is older than
     /// `late_after`.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn read(
+    pub(crate) fn read(
         found: &Locations,
         id: Option<&str>,
         late_after: Duration,
@@ -115,13 +110,11 @@ impl StatusReport {
         })
     }
 
-    /// The avatars of the config and of the database.
-    pub fn avatars(&self) -> &[AvatarView] {
+    pub(crate) fn avatars(&self) -> &[AvatarView] {
         self.status.avatars.as_deref().unwrap_or_default()
     }
 }
 
-/// Problems of the config file, and its differences from the active config.
 #[derive(Default)]
 struct ConfigFileState {
     problems: Vec<String>,
