@@ -31,7 +31,7 @@ impl fmt::Display for Emptied {
 }
 
 /// What a reload from `old` to `new` would remove entirely, if anything.
-pub fn emptied(old: &ConfigSnapshot, new: &ConfigSnapshot) -> Option<Emptied> {
+pub(crate) fn emptied(old: &ConfigSnapshot, new: &ConfigSnapshot) -> Option<Emptied> {
     let watches = |it: &ConfigSnapshot| {
         it.named("avatars").next().is_some() || it.sections.contains_key("discover")
     };
@@ -44,7 +44,7 @@ pub fn emptied(old: &ConfigSnapshot, new: &ConfigSnapshot) -> Option<Emptied> {
 
 /// The partial config with the active values instead of those of the file. `store_path` and
 /// `is_whole` stay.
-pub fn outline(file: &PartialConfig, active: &ConfigSnapshot) -> PartialConfig {
+pub(crate) fn outline(file: &PartialConfig, active: &ConfigSnapshot) -> PartialConfig {
     let avatars = active.named("avatars");
     let avatars =
         avatars.filter_map(|(id, keys)| Some((AvatarId::parse(id).ok()?, registered(keys))));
@@ -73,7 +73,7 @@ fn listen_address(keys: &Keys) -> Option<SocketAddr> {
 }
 
 /// What a reload would change, one line each; its refusal comes first. Secrets are not compared.
-pub fn unreloaded(active: &ConfigSnapshot, settings: &Settings) -> Vec<String> {
+pub(crate) fn unreloaded(active: &ConfigSnapshot, settings: &Settings) -> Vec<String> {
     let new = ConfigSnapshot::of(settings);
     let refused = emptied(active, &new).map(|emptied| format!("a reload is refused: {emptied}"));
     let changes = diff(active, &new).into_iter().filter_map(without_paths);
@@ -81,7 +81,7 @@ pub fn unreloaded(active: &ConfigSnapshot, settings: &Settings) -> Vec<String> {
 }
 
 /// The same without access to secrets: compares only the avatars and channels that the file names.
-pub fn unreloaded_names(active: &ConfigSnapshot, file: &PartialConfig) -> Vec<String> {
+pub(crate) fn unreloaded_names(active: &ConfigSnapshot, file: &PartialConfig) -> Vec<String> {
     let (Some(avatars), Some(channels)) = (&file.avatars, &file.channels) else {
         return Vec::new();
     };

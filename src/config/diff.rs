@@ -13,14 +13,14 @@ use crate::domain::account::AccountName;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigChange {
     /// The section that differs, as `poll` or `channels.NAME`.
-    pub section: String,
+    pub(crate) section: String,
     /// How it differs.
-    pub kind: ChangeKind,
+    pub(crate) kind: ChangeKind,
 }
 
 /// How a section differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ChangeKind {
+pub(crate) enum ChangeKind {
     /// It is new; with its keys.
     Added(Keys),
     /// It was removed; with the keys that it had.
@@ -31,17 +31,17 @@ pub enum ChangeKind {
 
 /// A key that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyChange {
+pub(crate) struct KeyChange {
     /// The key, relative to its section.
-    pub key: String,
+    pub(crate) key: String,
     /// Its value before; `None` when it had none, or is a secret.
-    pub old: Option<String>,
+    pub(crate) old: Option<String>,
     /// Its value now; `None` when it has none, or is a secret.
-    pub new: Option<String>,
+    pub(crate) new: Option<String>,
 }
 
 /// All differences. Secrets are compared if both snapshots have them.
-pub fn diff(old: &ConfigSnapshot, new: &ConfigSnapshot) -> Vec<ConfigChange> {
+pub(crate) fn diff(old: &ConfigSnapshot, new: &ConfigSnapshot) -> Vec<ConfigChange> {
     let sections: BTreeSet<&String> = old.sections.keys().chain(new.sections.keys()).collect();
     let change = |section: &String| {
         let kind = match (old.sections.get(section), new.sections.get(section)) {
@@ -74,7 +74,7 @@ fn compare(old: &Keys, new: &Keys) -> Vec<KeyChange> {
 
 impl ConfigChange {
     /// Whether it takes effect only after a restart.
-    pub fn needs_restart(&self) -> bool {
+    pub(crate) fn needs_restart(&self) -> bool {
         match &self.kind {
             ChangeKind::Changed(keys) => {
                 self.section == "store" && keys.iter().any(|change| change.key == "path")
@@ -84,7 +84,7 @@ impl ConfigChange {
     }
 
     /// One line of a list: `+`, `-` or `~`, the subject, and the changed keys.
-    pub fn diff_line(&self) -> String {
+    pub(crate) fn diff_line(&self) -> String {
         match &self.kind {
             ChangeKind::Added(keys) => format!("+ {}", self.subject(keys)),
             ChangeKind::Removed(keys) => format!("- {}", self.subject(keys)),

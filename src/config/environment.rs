@@ -24,7 +24,7 @@ impl Environment {
     }
 
     /// The value of a variable, as it came.
-    pub fn var(&self, name: &str) -> Option<&[u8]> {
+    pub(crate) fn var(&self, name: &str) -> Option<&[u8]> {
         self.vars.get(name).map(Vec::as_slice)
     }
 

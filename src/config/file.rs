@@ -99,39 +99,37 @@ pub(super) fn read(
 /// The part of the config that read-only commands need. It is read even if the rest has problems or
 /// the secrets are not accessible.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PartialConfig {
-    /// The database.
-    pub store_path: PathBuf,
+pub(crate) struct PartialConfig {
+    pub(crate) store_path: PathBuf,
     /// The configured avatars; `None` when they cannot be read.
-    pub avatars: Option<BTreeMap<AvatarId, RegisteredAvatar>>,
+    pub(crate) avatars: Option<BTreeMap<AvatarId, RegisteredAvatar>>,
     /// The names of the accounts; `None` when they cannot be read.
-    pub accounts: Option<Vec<String>>,
+    pub(crate) accounts: Option<Vec<String>>,
     /// The names of the channels, valid or not; `None` when they cannot be read.
-    pub channels: Option<BTreeSet<String>>,
+    pub(crate) channels: Option<BTreeSet<String>>,
     /// The `base_url` of the default account as written, if it is set.
-    pub base_url: Option<String>,
-    /// Whether discovery is configured.
-    pub discovers: bool,
+    pub(crate) base_url: Option<String>,
+    pub(crate) discovers: bool,
     /// The listen address of the page, if it is known.
-    pub page: Option<SocketAddr>,
+    pub(crate) page: Option<SocketAddr>,
     /// Whether the file exists and is valid TOML.
-    pub is_whole: bool,
+    pub(crate) is_whole: bool,
     /// Why the file is not used, if it is not trusted.
-    pub refused: Option<Problem>,
+    pub(crate) refused: Option<Problem>,
 }
 
 /// The part of an avatar that read-only commands need.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RegisteredAvatar {
+pub(crate) struct RegisteredAvatar {
     /// The name that the user gave it.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// The account that it is watched with.
-    pub account: AccountName,
+    pub(crate) account: AccountName,
 }
 
 /// Reads the part of the config that can be read; a config that cannot be read, or is not trusted,
 /// has the default path of the database.
-pub fn partial(config: &ConfigFile, environment: &Environment) -> PartialConfig {
+pub(crate) fn partial(config: &ConfigFile, environment: &Environment) -> PartialConfig {
     file_stamp::settled(|files| {
         let path = config.path.as_path();
         let read = files.read(path).ok();
@@ -253,7 +251,6 @@ fn warn_of_none(root: &Table<'_>) {
     root.reader.warning(&place, "is empty, so no avatar is watched", help);
 }
 
-/// The permission bits of group and others.
 const OTHERS: u32 = 0o077;
 
 #[cfg(test)]

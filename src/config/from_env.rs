@@ -16,13 +16,10 @@ use crate::files::trust::Trust;
 use crate::text::secret_text::{SecretKind, clean};
 
 /// The variable of the key if there is no config.
-pub const KEY_VARIABLE: &str = "ARGIL_API_KEY";
+pub(crate) const KEY_VARIABLE: &str = "ARGIL_API_KEY";
 
 /// The settings for the API at `base_url`, or at its default URL.
-///
-/// # Errors
-/// With every problem of the key and the address.
-pub fn from_env(
+pub(crate) fn from_env(
     environment: &Environment,
     base_url: Option<&str>,
 ) -> Result<Settings, Vec<Problem>> {

@@ -3,28 +3,23 @@
 
 use toml::Value;
 
-/// The answers for a starter config.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StarterAnswers {
-    /// The source of the API key.
-    pub api_key: SecretLocation,
+pub(crate) struct StarterAnswers {
+    pub(crate) api_key: SecretLocation,
     /// The avatars to watch; empty for a placeholder.
-    pub avatars: Vec<String>,
+    pub(crate) avatars: Vec<String>,
     /// The URL of a webhook; without it, its lines are comments.
-    pub webhook_url: Option<String>,
-    /// The source of its secret.
-    pub webhook_secret: SecretLocation,
+    pub(crate) webhook_url: Option<String>,
+    pub(crate) webhook_secret: SecretLocation,
     /// A mail recipient; without it, its lines are comments.
-    pub mail_to: Option<String>,
+    pub(crate) mail_to: Option<String>,
     /// The mail server; without it, a placeholder is written.
-    pub smtp_host: Option<String>,
-    /// The source of its password.
-    pub smtp_password: SecretLocation,
+    pub(crate) smtp_host: Option<String>,
+    pub(crate) smtp_password: SecretLocation,
 }
 
-/// The source of a secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum SecretLocation {
+pub(crate) enum SecretLocation {
     /// An environment variable, named by this config.
     #[default]
     Variable,
@@ -33,7 +28,7 @@ pub enum SecretLocation {
 }
 
 /// The text of a starter config. Answers are quoted; they are validated when the file is loaded.
-pub fn init_config(answers: &StarterAnswers) -> String {
+pub(crate) fn init_config(answers: &StarterAnswers) -> String {
     let placeholder = ["the-id-of-your-avatar".to_owned()];
     let ids = if answers.avatars.is_empty() { &placeholder[..] } else { &answers.avatars };
     let avatar =
@@ -97,12 +92,9 @@ fn optional(given: bool, lines: &str) -> String {
     lines.lines().map(|line| format!("#{line}\n")).collect()
 }
 
-/// The variable of the API key.
-pub const KEY_VARIABLE: &str = "ARGIL_API_KEY";
-/// The variable of the webhook's secret.
-pub const SECRET_VARIABLE: &str = "AVATAR_WATCH_WEBHOOK_SECRET";
-/// The variable of the mail account's password.
-pub const PASSWORD_VARIABLE: &str = "SMTP_PASSWORD";
+pub(crate) const KEY_VARIABLE: &str = "ARGIL_API_KEY";
+pub(crate) const SECRET_VARIABLE: &str = "AVATAR_WATCH_WEBHOOK_SECRET";
+pub(crate) const PASSWORD_VARIABLE: &str = "SMTP_PASSWORD";
 
 const HEAD: &str = "\
 # avatar-watch: a starter. `config.example.toml` shows every key with its default.

@@ -10,7 +10,7 @@ use crate::files::trust::{Distrust, Facts, Ownership, Trust};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConfigFile {
     /// Its path, absolute or from the working folder.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     is_found: bool,
 }
 
@@ -21,7 +21,7 @@ impl ConfigFile {
     }
 
     /// A config in the working folder, which any user may have created.
-    pub fn found(path: impl Into<PathBuf>) -> Self {
+    pub(crate) fn found(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into(), is_found: true }
     }
 

@@ -24,7 +24,6 @@ pub(super) enum Plain {
     Guarded,
 }
 
-/// Reads a secret.
 pub(super) fn read(field: &Field<'_>, plain: Plain, kind: SecretKind) -> Option<Secret> {
     match field.value {
         DeValue::String(_) => {

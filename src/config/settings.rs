@@ -35,31 +35,27 @@ use crate::text::sanitize::sanitize;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     /// The file it was read from, as its path was given.
-    pub path: PathBuf,
+    pub(crate) path: PathBuf,
     /// The accounts at Argil by name; at least one.
-    pub accounts: BTreeMap<AccountName, AccountSettings>,
-    /// The polling strategy.
-    pub strategy: StrategySetting,
+    pub(crate) accounts: BTreeMap<AccountName, AccountSettings>,
+    pub(crate) strategy: StrategySetting,
     /// The polling intervals.
     pub intervals: PollIntervals,
     /// Whether a training that began and ended between two polls is an event.
-    pub infer_missed_training: bool,
-    /// The path of the database.
-    pub store_path: PathBuf,
-    /// The retention of the database.
-    pub retention: Retention,
+    pub(crate) infer_missed_training: bool,
+    pub(crate) store_path: PathBuf,
+    pub(crate) retention: Retention,
     /// The avatars in the order of the file, then of the drop-ins; no id twice.
-    pub avatars: Vec<AvatarSettings>,
+    pub(crate) avatars: Vec<AvatarSettings>,
     /// Discovery; `None` when it is disabled.
-    pub discover: Option<DiscoverSettings>,
+    pub(crate) discover: Option<DiscoverSettings>,
     /// The channels by name.
     pub channels: BTreeMap<ChannelName, ChannelSettings>,
-    /// The status page and the API.
-    pub web: WebSettings,
+    pub(crate) web: WebSettings,
     /// The heartbeat; `None` when there is none.
-    pub heartbeat: Option<HeartbeatSettings>,
+    pub(crate) heartbeat: Option<HeartbeatSettings>,
     /// Warnings: valid, but probably not intended.
-    pub warnings: Vec<Problem>,
+    pub(crate) warnings: Vec<Problem>,
 }
 
 /// An account at Argil: its key and its request limits.
@@ -67,61 +63,53 @@ pub struct Settings {
 pub struct AccountSettings {
     /// The API key: visible ASCII, valid in a header.
     #[serde(serialize_with = "hidden")]
-    pub api_key: Secret,
+    pub(crate) api_key: Secret,
     /// The URL of the API; `https`, or `http` to this machine.
     #[serde(serialize_with = "text")]
-    pub base_url: Url,
-    /// The timeout of a request.
+    pub(crate) base_url: Url,
     #[serde(serialize_with = "wait")]
-    pub timeout: Duration,
-    /// The maximum number of requests in flight.
-    pub max_concurrency: usize,
-    /// The maximum number of requests per second.
-    pub max_requests_per_second: u32,
+    pub(crate) timeout: Duration,
+    pub(crate) max_concurrency: usize,
+    pub(crate) max_requests_per_second: u32,
     /// The time without a successful poll after which `account.unavailable` is raised.
     #[serde(serialize_with = "wait")]
-    pub unavailable_after: Duration,
+    pub(crate) unavailable_after: Duration,
 }
 
-/// The polling strategy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum StrategySetting {
+pub(crate) enum StrategySetting {
     /// One request for each avatar.
     Single,
     /// One request for all avatars of an account, where that takes fewer requests.
     List,
 }
 
-/// One avatar to watch.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct AvatarSettings {
-    /// Its id at Argil.
+pub(crate) struct AvatarSettings {
     #[serde(skip)]
-    pub id: AvatarId,
+    pub(crate) id: AvatarId,
     /// The name in messages, instead of the name at Argil.
-    pub name: Option<String>,
+    pub(crate) name: Option<String>,
     /// The channels to notify, which exist; `None` is every channel.
-    pub channels: Option<Vec<ChannelName>>,
+    pub(crate) channels: Option<Vec<ChannelName>>,
     /// The assumed status before the first poll.
-    pub assume: Option<Status>,
+    pub(crate) assume: Option<Status>,
     /// The account, which exists.
-    pub account: AccountName,
+    pub(crate) account: AccountName,
     /// The maximum duration of a training; `None` is unlimited.
     #[serde(serialize_with = "never")]
-    pub overdue_after: Option<Duration>,
-    /// Its location in the config.
+    pub(crate) overdue_after: Option<Duration>,
     #[serde(skip)]
-    pub location: ConfigOrigin,
+    pub(crate) location: ConfigOrigin,
 }
 
-/// A location in the config or in a drop-in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigOrigin {
+pub(crate) struct ConfigOrigin {
     /// The file, as its path was given.
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// The first line, counted from one.
-    pub line: usize,
+    pub(crate) line: usize,
 }
 
 impl fmt::Display for ConfigOrigin {
@@ -130,19 +118,18 @@ impl fmt::Display for ConfigOrigin {
     }
 }
 
-/// Discovery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DiscoverSettings {
+pub(crate) struct DiscoverSettings {
     /// The interval between two lists.
     #[serde(serialize_with = "wait")]
-    pub every: Duration,
+    pub(crate) every: Duration,
     /// The accounts to list, which exist: at least one, none twice.
-    pub accounts: Vec<AccountName>,
+    pub(crate) accounts: Vec<AccountName>,
     /// The channels to notify, which exist; `None` is every channel.
-    pub channels: Option<Vec<ChannelName>>,
+    pub(crate) channels: Option<Vec<ChannelName>>,
     /// The maximum duration of a training; `None` is unlimited.
     #[serde(serialize_with = "never")]
-    pub overdue_after: Option<Duration>,
+    pub(crate) overdue_after: Option<Duration>,
 }
 
 /// The HTTP server.
@@ -150,49 +137,46 @@ pub struct DiscoverSettings {
 pub struct WebSettings {
     /// The listen address; `None` is off. With port 0 the system chooses the port.
     #[serde(serialize_with = "listen")]
-    pub listen: Option<SocketAddr>,
+    pub(crate) listen: Option<SocketAddr>,
     /// Whether the config sets the listen address, so that the daemon fails if it is not available.
     #[serde(skip)]
-    pub is_chosen: bool,
+    pub(crate) is_chosen: bool,
     /// The token of the hints endpoint; `None` disables it.
     #[serde(serialize_with = "hidden")]
-    pub hint_token: Option<Secret>,
+    pub(crate) hint_token: Option<Secret>,
     /// The token for changes, and for reading where `read` requires it; `None` disables changes.
     #[serde(serialize_with = "hidden")]
-    pub token: Option<Secret>,
+    pub(crate) token: Option<Secret>,
     /// What reading requires.
-    pub read: ReadAccess,
+    pub(crate) read: ReadAccess,
     /// Host names besides `localhost`, in lower case.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub hosts: Vec<String>,
+    pub(crate) hosts: Vec<String>,
     /// Whether the page shows the images of avatars, which the browser loads from Argil.
-    pub thumbnails: bool,
+    pub(crate) thumbnails: bool,
 }
 
-/// The heartbeat.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct HeartbeatSettings {
+pub(crate) struct HeartbeatSettings {
     /// A valid `http` or `https` URL; a credential as a whole.
     #[serde(serialize_with = "hidden")]
-    pub url: Secret,
+    pub(crate) url: Secret,
     /// The minimum interval between two heartbeats.
     #[serde(serialize_with = "wait")]
-    pub every: Duration,
+    pub(crate) every: Duration,
 }
 
 /// A channel.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ChannelSettings {
-    /// Its name.
     #[serde(skip)]
-    pub name: ChannelName,
+    pub(crate) name: ChannelName,
     /// Its events; none twice, and empty only for an operator channel.
-    pub events: Vec<EventKind>,
+    pub(crate) events: Vec<EventKind>,
     /// Whether it also gets conditions.
-    pub operator: bool,
-    /// Its delivery policy.
+    pub(crate) operator: bool,
     #[serde(flatten)]
-    pub policy: DeliveryPolicy,
+    pub(crate) policy: DeliveryPolicy,
     /// Its type.
     #[serde(flatten)]
     pub kind: ChannelKind,
@@ -213,38 +197,35 @@ pub enum ChannelKind {
 pub struct WebhookSettings {
     /// A valid `http` or `https` URL; a credential as a whole.
     #[serde(serialize_with = "hidden")]
-    pub url: Secret,
+    pub(crate) url: Secret,
     /// The signing secrets: at least one if the format requires it, more during a rotation; none
     /// twice.
     #[serde(rename = "secret", serialize_with = "hidden")]
-    pub secrets: Vec<SigningSecret>,
-    /// The timeout of an attempt.
+    pub(crate) secrets: Vec<SigningSecret>,
     #[serde(serialize_with = "wait")]
-    pub timeout: Duration,
-    /// The format of the body.
+    pub(crate) timeout: Duration,
     #[serde(flatten)]
-    pub format: FormatSettings,
+    pub(crate) format: FormatSettings,
     /// Additional request headers; the values are secrets.
     #[serde(serialize_with = "hidden")]
-    pub headers: BTreeMap<CustomHeaderName, Secret>,
+    pub(crate) headers: BTreeMap<CustomHeaderName, Secret>,
     /// The proxy: a valid `http` URL; a credential as a whole.
     #[serde(serialize_with = "hidden")]
-    pub proxy: Option<Secret>,
+    pub(crate) proxy: Option<Secret>,
     /// The addresses that it may connect to.
     #[serde(rename = "deny_private", serialize_with = "debug")]
     pub egress: EgressPolicy,
     /// Additional CA certificates, as PEM.
     #[serde(serialize_with = "hidden")]
-    pub ca_file: Option<Vec<u8>>,
+    pub(crate) ca_file: Option<Vec<u8>>,
     /// Which responses of a chat service count as delivered.
     #[serde(serialize_with = "debug")]
-    pub accepts: Accepts,
+    pub(crate) accepts: Accepts,
 }
 
-/// The format of a webhook.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "format", rename_all = "lowercase")]
-pub enum FormatSettings {
+pub(crate) enum FormatSettings {
     /// The body of Standard Webhooks.
     Standard,
     /// `CloudEvents` 1.0.
@@ -252,11 +233,8 @@ pub enum FormatSettings {
         /// The `source` attribute: a URI-reference.
         source: String,
     },
-    /// Slack.
     Slack,
-    /// Discord.
     Discord,
-    /// Microsoft Teams.
     Teams,
     /// ntfy; the path of the URL is a topic.
     Ntfy,
@@ -266,36 +244,21 @@ pub enum FormatSettings {
 
 /// A custom body. Its templates have not been checked.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TemplateSettings {
+pub(crate) struct TemplateSettings {
     /// The body; its strings are templates.
     #[serde(rename = "template", serialize_with = "tree")]
-    pub tree: TemplateTree,
-    /// The `Content-Type`.
-    pub content_type: String,
-    /// Its location in the config.
+    pub(crate) tree: TemplateTree,
+    pub(crate) content_type: String,
     #[serde(skip)]
-    pub location: ConfigOrigin,
+    pub(crate) location: ConfigOrigin,
     /// The line of each value by its path.
     #[serde(skip)]
-    pub lines: BTreeMap<String, usize>,
+    pub(crate) lines: BTreeMap<String, usize>,
 }
 
 impl FormatSettings {
-    /// The word in the config.
-    pub const fn name(&self) -> &'static str {
-        match self {
-            Self::Standard => "standard",
-            Self::CloudEvents { .. } => "cloudevents",
-            Self::Slack => "slack",
-            Self::Discord => "discord",
-            Self::Teams => "teams",
-            Self::Ntfy => "ntfy",
-            Self::Template(_) => "template",
-        }
-    }
-
     /// Whether people read the messages directly, so that old ones are worth little.
-    pub const fn is_chat(&self) -> bool {
+    pub(crate) const fn is_chat(&self) -> bool {
         match self {
             Self::Slack | Self::Discord | Self::Teams | Self::Ntfy => true,
             Self::Standard | Self::CloudEvents { .. } | Self::Template(_) => false,
@@ -306,33 +269,27 @@ impl FormatSettings {
 /// A mail channel.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct EmailSettings {
-    /// The sender.
-    pub from: MailAddress,
+    pub(crate) from: MailAddress,
     /// The recipients: at least one; none twice.
-    pub to: Vec<MailAddress>,
-    /// The envelope sender.
-    pub bounce_to: BounceTo,
+    pub(crate) to: Vec<MailAddress>,
+    pub(crate) bounce_to: BounceTo,
     /// The `Reply-To` address; `None` is the sender.
-    pub reply_to: Option<MailAddress>,
-    /// The domain of message ids.
-    pub message_id_domain: MailDomain,
+    pub(crate) reply_to: Option<MailAddress>,
+    pub(crate) message_id_domain: MailDomain,
     /// The prefix of subjects; may be empty.
-    pub subject_prefix: String,
-    /// Which messages form a thread.
-    pub threading: ThreadingSetting,
+    pub(crate) subject_prefix: String,
+    pub(crate) threading: ThreadingSetting,
     /// A valid `https` or `mailto` URL for unsubscribing.
     #[serde(serialize_with = "hidden")]
-    pub list_unsubscribe: Option<String>,
-    /// The transport.
+    pub(crate) list_unsubscribe: Option<String>,
     #[serde(flatten)]
-    pub transport: MailTransport,
+    pub(crate) transport: MailTransport,
 }
 
 /// The envelope sender of a mail channel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum BounceTo {
-    /// The sender.
+pub(crate) enum BounceTo {
     From,
     /// The null sender: no bounces.
     None,
@@ -341,21 +298,17 @@ pub enum BounceTo {
     Address(MailAddress),
 }
 
-/// Which messages form a thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum ThreadingSetting {
+pub(crate) enum ThreadingSetting {
     /// Those about one avatar.
     Avatar,
-    /// None.
     None,
 }
 
-/// The transport of a mail channel.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum MailTransport {
-    /// An SMTP server.
+pub(crate) enum MailTransport {
     Smtp(SmtpSettings),
     /// A program on this machine.
     Sendmail {
@@ -374,42 +327,32 @@ pub enum MailTransport {
     },
 }
 
-/// An SMTP server.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct SmtpSettings {
-    /// Its name or address.
-    pub host: String,
-    /// Its port.
-    pub port: u16,
-    /// How the connection is encrypted.
-    pub tls: SmtpTlsSetting,
-    /// How to log in.
+pub(crate) struct SmtpSettings {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) tls: SmtpTlsSetting,
     #[serde(flatten)]
-    pub login: Option<SmtpLogin>,
+    pub(crate) login: Option<SmtpLogin>,
     /// Additional CA certificates, as PEM.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "hidden")]
-    pub ca_file: Option<Vec<u8>>,
+    pub(crate) ca_file: Option<Vec<u8>>,
     /// The `EHLO` name; `None` leaves it to the client.
-    pub hello_name: Option<MailDomain>,
-    /// The timeout of the response to a complete message.
+    pub(crate) hello_name: Option<MailDomain>,
     #[serde(serialize_with = "wait")]
-    pub dot_timeout: Duration,
+    pub(crate) dot_timeout: Duration,
 }
 
 /// How to log in to an SMTP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SmtpLogin {
-    /// The user name.
-    pub username: String,
-    /// The method.
-    pub auth: SmtpAuth,
-    /// The password or token.
-    pub credential: SmtpCredential,
+pub(crate) struct SmtpLogin {
+    pub(crate) username: String,
+    pub(crate) auth: SmtpAuth,
+    pub(crate) credential: SmtpCredential,
 }
 
-/// An authentication method.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SmtpAuth {
+pub(crate) enum SmtpAuth {
     /// With a password.
     Password,
     /// With a token.
@@ -418,7 +361,7 @@ pub enum SmtpAuth {
 
 /// A password or token, or the program that prints it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SmtpCredential {
+pub(crate) enum SmtpCredential {
     /// A fixed one.
     Given(Secret),
     /// The output of this program.
@@ -428,7 +371,7 @@ pub enum SmtpCredential {
 /// How a connection to an SMTP server is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum SmtpTlsSetting {
+pub(crate) enum SmtpTlsSetting {
     /// STARTTLS; the connection fails without it (RFC 3207).
     Starttls,
     /// Encrypted from the first byte (RFC 8314).
@@ -439,7 +382,7 @@ pub enum SmtpTlsSetting {
 
 impl SmtpTlsSetting {
     /// The port that goes with it.
-    pub const fn default_port(self) -> u16 {
+    pub(crate) const fn default_port(self) -> u16 {
         match self {
             Self::Starttls => 587,
             Self::Implicit => 465,

@@ -15,19 +15,19 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::channel::ChannelName;
 
 /// The keys of a section, with their values as text; a key without a value is not there.
-pub type Keys = BTreeMap<String, String>;
+pub(crate) type Keys = BTreeMap<String, String>;
 
 /// The settings of a daemon, or of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ConfigSnapshot {
+pub(crate) struct ConfigSnapshot {
     version: u32,
     /// The keys of each section: of `poll`, say, or `channels.NAME`.
-    pub sections: BTreeMap<String, Keys>,
+    pub(crate) sections: BTreeMap<String, Keys>,
 }
 
 impl ConfigSnapshot {
     /// The channels, each with its kind and the format or the transport.
-    pub fn channel_kinds(&self) -> BTreeMap<ChannelName, String> {
+    pub(crate) fn channel_kinds(&self) -> BTreeMap<ChannelName, String> {
         let kinds = self.named("channels").filter_map(|(name, keys)| {
             let has = |part: &str| keys.keys().any(|key| key.starts_with(part));
             let kind = match keys.get("type").map(String::as_str) {
@@ -42,14 +42,14 @@ impl ConfigSnapshot {
     }
 
     /// What the settings say, but for their secrets.
-    pub fn of(settings: &Settings) -> Self {
+    pub(crate) fn of(settings: &Settings) -> Self {
         let mut snapshot = Self::with_secrets(settings);
         snapshot.sections.values_mut().for_each(|keys| keys.retain(|_, text| !is_hidden(text)));
         snapshot
     }
 
     /// What the settings say, with the hashes of their secrets: for a comparison in memory.
-    pub fn with_secrets(settings: &Settings) -> Self {
+    pub(crate) fn with_secrets(settings: &Settings) -> Self {
         let Settings {
             path: _,
             accounts,
@@ -90,19 +90,19 @@ impl ConfigSnapshot {
     }
 
     /// The text to keep: one JSON object.
-    pub fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         // A map of texts is always JSON.
         serde_json::to_string(self).unwrap_or_default()
     }
 
     /// Takes a text that was kept; `None` when another version wrote it, or it is none at all.
-    pub fn from_text(text: &str) -> Option<Self> {
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
         // Another version may mean other things by the same words.
         serde_json::from_str(text).ok().filter(|kept: &Self| kept.version == VERSION)
     }
 
     /// The names in a table of sections, such as `channels`, with their keys.
-    pub fn named<'s>(&'s self, table: &str) -> impl Iterator<Item = (&'s str, &'s Keys)> {
+    pub(crate) fn named<'s>(&'s self, table: &str) -> impl Iterator<Item = (&'s str, &'s Keys)> {
         let sections = self.sections.iter();
         sections.filter_map(move |(section, keys)| {
             Some((section.strip_prefix(table)?.strip_prefix('.')?, keys))

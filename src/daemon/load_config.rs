@@ -24,7 +24,7 @@ pub fn load(config: &ConfigFile, environment: &Environment) -> Result<Settings, 
 }
 
 /// The template of the settings.
-pub fn template(settings: &TemplateSettings) -> Template {
+pub(crate) fn template(settings: &TemplateSettings) -> Template {
     Template { tree: settings.tree.clone(), content_type: settings.content_type.clone() }
 }
 

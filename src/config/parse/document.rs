@@ -21,9 +21,7 @@ use crate::files::trust::Trust;
 pub(in crate::config) struct Document<'a> {
     /// The file, as its path was given.
     pub(in crate::config) path: &'a Path,
-    /// Its text.
     pub(in crate::config) text: &'a str,
-    /// Who can read it.
     pub(in crate::config) visibility: FileAccess,
     /// What comes from outside.
     pub(in crate::config) environment: &'a Environment,
@@ -41,9 +39,7 @@ pub(in crate::config) struct Document<'a> {
 /// What a reading takes from outside of its file.
 #[derive(Clone, Copy)]
 pub(in crate::config) struct Outside<'a> {
-    /// The variables.
     pub(in crate::config) environment: &'a Environment,
-    /// The other files.
     pub(in crate::config) files: &'a Generation,
     /// Which owners of these files are trusted.
     pub(in crate::config) trust: &'a Trust,
@@ -52,14 +48,11 @@ pub(in crate::config) struct Outside<'a> {
 /// What there is to say of a file.
 #[derive(Debug, Default)]
 pub(in crate::config) struct Diagnostics {
-    /// What is wrong.
     pub(in crate::config) problems: Vec<Problem>,
-    /// What is odd.
     pub(in crate::config) warnings: Vec<Problem>,
 }
 
 impl Diagnostics {
-    /// Adds what there is to say of another file.
     pub(in crate::config) fn append(&mut self, other: Self) {
         self.problems.extend(other.problems);
         self.warnings.extend(other.warnings);
@@ -78,7 +71,6 @@ pub(in crate::config) enum FileAccess {
 /// Where a problem is.
 #[derive(Clone, Debug)]
 pub(in crate::config) struct Location {
-    /// The dotted key.
     pub(in crate::config) key: String,
     /// The bytes in the file; `None` when there are none.
     pub(in crate::config) span: Option<Range<usize>>,
@@ -107,7 +99,6 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// What it takes from outside.
     pub(in crate::config) const fn outside(&self) -> Outside<'a> {
         Outside { environment: self.environment, files: self.files, trust: self.trust }
     }

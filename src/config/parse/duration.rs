@@ -10,7 +10,6 @@ use toml::de::DeValue;
 use crate::config::parse::field::{Field, shown};
 use crate::config::schema::keys::nearest;
 
-/// Reads a duration within a range.
 pub(in crate::config) fn read(
     field: &Field<'_>,
     range: &RangeInclusive<Duration>,

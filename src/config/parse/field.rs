@@ -13,20 +13,15 @@ use crate::files::trust::{Distrust, Ownership};
 /// A value with its location. It has no `Debug`, since it may be a secret.
 #[derive(Clone)]
 pub(in crate::config) struct Field<'r> {
-    /// The reading it belongs to.
     pub(in crate::config) reader: &'r Document<'r>,
-    /// Where it stands.
     pub(in crate::config) place: Location,
-    /// Its value.
     pub(in crate::config) value: &'r DeValue<'r>,
 }
 
 /// A table of the file, or an empty one where the file has none.
 #[derive(Clone)]
 pub(in crate::config) struct Table<'r> {
-    /// The reading it belongs to.
     pub(in crate::config) reader: &'r Document<'r>,
-    /// Where it stands.
     pub(in crate::config) place: Location,
     entries: &'r DeTable<'r>,
 }
@@ -84,7 +79,6 @@ impl<'r> Field<'r> {
         None
     }
 
-    /// A non-empty string.
     pub(in crate::config) fn text(&self) -> Option<&'r str> {
         match self.value {
             DeValue::String(text) if text.is_empty() => {
@@ -113,7 +107,6 @@ impl<'r> Field<'r> {
         parse(text).map_or_else(refused, Some)
     }
 
-    /// `true` or `false`.
     pub(in crate::config) fn flag(&self) -> Option<bool> {
         match self.value {
             DeValue::Boolean(flag) => Some(*flag),
@@ -121,7 +114,6 @@ impl<'r> Field<'r> {
         }
     }
 
-    /// A whole number within a range.
     pub(in crate::config) fn integer(&self, range: RangeInclusive<u32>) -> Option<u32> {
         let DeValue::Integer(number) = self.value else {
             return self.wrong_type("an integer");
@@ -130,7 +122,6 @@ impl<'r> Field<'r> {
         value.filter(|value| range.contains(value)).or_else(|| self.beyond(number, &range))
     }
 
-    /// A number within a range.
     pub(in crate::config) fn number(&self, range: RangeInclusive<f64>) -> Option<f64> {
         let (text, value) = match self.value {
             DeValue::Float(number) => (number.as_str(), number.as_str().parse::<f64>().ok()),
@@ -143,7 +134,6 @@ impl<'r> Field<'r> {
         value.filter(|value| range.contains(value)).or_else(|| self.beyond(text, &range))
     }
 
-    /// One of the given words.
     pub(in crate::config) fn one_of<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
         let text = self.text()?;
         let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
@@ -160,7 +150,6 @@ impl<'r> Field<'r> {
         self.invalid(format!("has the unknown value `{}`", shown(word)), help)
     }
 
-    /// A table.
     pub(in crate::config) fn table(&self) -> Option<Table<'r>> {
         match self.value {
             DeValue::Table(entries) => {
@@ -184,7 +173,6 @@ impl<'r> Field<'r> {
         read.into_iter().collect()
     }
 
-    /// A list without duplicates.
     pub(in crate::config) fn distinct<T: PartialEq>(
         &self,
         read: impl Fn(&Self) -> Option<T>,
@@ -229,7 +217,6 @@ impl<'r> Table<'r> {
         Self { reader, place: Location { key: String::new(), span: None }, entries }
     }
 
-    /// The field of that name.
     pub(in crate::config) fn field(&self, name: &str) -> Option<Field<'r>> {
         let value = self.entries.get(name)?;
         let place = Location { key: join(&self.place.key, &shown(name)), span: Some(value.span()) };
@@ -275,7 +262,6 @@ impl<'r> Table<'r> {
         None
     }
 
-    /// An optional field with a default.
     pub(in crate::config) fn or<T>(
         &self,
         name: &str,
@@ -285,7 +271,6 @@ impl<'r> Table<'r> {
         self.field(name).map_or(Some(default), |field| read(&field))
     }
 
-    /// An optional field.
     pub(in crate::config) fn optional<T>(
         &self,
         name: &str,

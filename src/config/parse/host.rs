@@ -8,7 +8,7 @@ use url::Host;
 use crate::domain::delivery::egress_policy::{BlockedAddress, EgressPolicy};
 
 /// Whether the text is a valid host of a mail server.
-pub fn is_host(text: &str) -> bool {
+pub(crate) fn is_host(text: &str) -> bool {
     parse(text).is_some()
 }
 

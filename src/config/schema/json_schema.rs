@@ -23,8 +23,7 @@ use crate::config::sections::web;
 use crate::domain::avatar::status::Status;
 use crate::domain::event::EventKind;
 
-/// The schema, as text.
-pub fn config() -> String {
+pub(crate) fn config() -> String {
     let made = SchemaBuilder { described: KeyDocs::read() }.root();
     // Keys are text and the output is memory: this cannot fail.
     serde_json::to_string_pretty(&made).unwrap_or_default() + "\n"

@@ -15,14 +15,12 @@ pub(in crate::config) struct KeyDocs {
 /// The docs of one key or table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::config) struct KeyDoc {
-    /// The comment above it.
     pub(in crate::config) text: String,
     /// The default value as written in the example, if it is a simple one.
     pub(in crate::config) default: Option<String>,
 }
 
 impl KeyDocs {
-    /// Reads the example.
     pub(in crate::config) fn read() -> Self {
         let mut docs = Self::default();
         let (mut table, mut prose, mut is_spent) = (String::new(), Vec::new(), false);

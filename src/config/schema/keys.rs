@@ -6,7 +6,6 @@
 pub(in crate::config) struct KeyTable {
     /// Its path; `*` stands for a name.
     pub(in crate::config) path: &'static str,
-    /// Its keys.
     pub(in crate::config) keys: &'static [&'static str],
 }
 
@@ -58,7 +57,6 @@ pub(in crate::config) fn listed(words: &[&str]) -> String {
     }
 }
 
-/// A dotted key.
 pub(in crate::config) fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }
 }

@@ -32,7 +32,6 @@ pub(in crate::config) fn names<'r>(root: &Table<'r>) -> Option<Vec<&'r str>> {
     Some(default.into_iter().chain(named).collect())
 }
 
-/// Reads all accounts.
 pub(in crate::config) fn read(root: &Table<'_>) -> Option<BTreeMap<AccountName, AccountSettings>> {
     let mut accounts = Vec::new();
     if has_default(root) {

@@ -25,7 +25,6 @@ impl<'n> Registry<'n> {
         Self { names, seen: BTreeMap::new() }
     }
 
-    /// Reads all avatars of a file, in its order.
     pub(in crate::config) fn read(&mut self, root: &Table<'_>) -> Option<Vec<AvatarSettings>> {
         let Some(field) = root.field(AVATAR.path) else { return Some(Vec::new()) };
         if matches!(field.value, DeValue::Table(_)) {

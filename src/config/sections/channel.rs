@@ -30,7 +30,6 @@ use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
 use crate::text::secret_text::SecretKind;
 
-/// Reads all channels.
 pub(in crate::config) fn read(root: &Table<'_>) -> Option<BTreeMap<ChannelName, ChannelSettings>> {
     let Some(field) = root.field("channels") else {
         let place = Location { key: "channels".to_owned(), span: None };
@@ -243,7 +242,6 @@ const TIMEOUT_RANGE: RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(120);
 const SECRETS_MAX: usize = 4;
 
-/// The words of `accepts`.
 pub(in crate::config) const ACCEPTS: [(&str, Accepts); 2] =
     [("known-answers", Accepts::Known), ("any-2xx", Accepts::AnySuccess)];
 

@@ -30,7 +30,6 @@ fn retry_schedule(field: &Field<'_>) -> Option<RetrySchedule> {
 
 const EXPIRES_AFTER_RANGE: RangeInclusive<Duration> =
     Duration::from_secs(60)..=Duration::from_hours(30 * 24);
-/// The words of `on_unknown`.
 pub(in crate::config) const ON_UNKNOWN: [(&str, OnUnknown); 2] =
     [("resend", OnUnknown::Resend), ("hold", OnUnknown::Hold)];
 

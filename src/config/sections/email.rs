@@ -17,7 +17,6 @@ use crate::domain::mail::address::{MailAddress, MailAddressError};
 use crate::domain::mail::domain::MailDomain;
 use crate::text::characters::is_unsafe;
 
-/// Reads the keys that only mail channels have.
 pub(in crate::config) fn read(table: &Table<'_>) -> Option<EmailSettings> {
     let from = table.required("from", "write `from = \"avatar-watch@example.com\"`", address);
     let to = table.required("to", "write `to = [\"studio@example.com\"]`", |field| {
@@ -56,7 +55,6 @@ pub(in crate::config) fn read(table: &Table<'_>) -> Option<EmailSettings> {
     })
 }
 
-/// The transport.
 fn transport(table: &Table<'_>) -> Option<MailTransport> {
     let given: Vec<Field<'_>> = TRANSPORTS.iter().filter_map(|name| table.field(name)).collect();
     if let [_, second, ..] = given.as_slice() {

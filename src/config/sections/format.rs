@@ -11,7 +11,6 @@ use crate::config::parse::field::{Field, Table};
 use crate::config::settings::{ConfigOrigin, FormatSettings, TemplateSettings};
 use crate::domain::delivery::template_tree::{TemplateTree, element, member};
 
-/// Reads `format` and its keys.
 pub(in crate::config) fn read(table: &Table<'_>) -> Option<FormatSettings> {
     let named = table.or("format", Name::Standard, |field| field.one_of(&Name::ALL));
     let has = |key: &str, owner: Name| match table.field(key) {

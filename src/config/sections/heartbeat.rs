@@ -42,7 +42,6 @@ fn url(field: &Field<'_>) -> Option<Secret> {
 
 const WHOLE_URL: &str = "write it whole: `https://hc.example.com/…`";
 const EVERY: Duration = Duration::from_secs(60);
-/// The range of `heartbeat_every`.
 const EVERY_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 
 #[cfg(test)]

@@ -14,17 +14,13 @@ use crate::domain::polling::interval::{
     PollIntervals, SettledIntervals, SettledStep, TrainingInterval,
 };
 
-/// The values of `[poll]`.
 pub(in crate::config) struct Poll {
-    /// The polling strategy.
     pub(in crate::config) strategy: StrategySetting,
-    /// The polling intervals.
     pub(in crate::config) intervals: PollIntervals,
     /// The default of `overdue_after`; `None` is unlimited.
     pub(in crate::config) overdue_after: Option<Duration>,
 }
 
-/// Reads `[poll]`.
 pub(in crate::config) fn read(root: &Table<'_>) -> Option<Poll> {
     let poll = root.section(POLL.path, &POLL)?;
     let strategy = poll.or("strategy", StrategySetting::Single, |field| field.one_of(&STRATEGIES));

@@ -16,7 +16,6 @@ use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::domain::mail::domain::MailDomain;
 use crate::text::secret_text::SecretKind;
 
-/// Reads the settings of a mail server.
 pub(in crate::config) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
     let host = table.required("host", "write `host = \"smtp.example.com\"`", smtp_host);
     let tls = table.or("tls", SmtpTlsSetting::Starttls, |field| field.one_of(&TLS));

@@ -9,13 +9,11 @@ use crate::config::parse::field::{Field, Table};
 use crate::config::schema::keys::STORE;
 use crate::domain::retention::Retention;
 
-/// Reads the path of the database.
 pub(in crate::config) fn path(root: &Table<'_>) -> Option<PathBuf> {
     let store = root.section(STORE.path, &STORE)?;
     place(&store)
 }
 
-/// Reads `[store]`.
 pub(in crate::config) fn read(root: &Table<'_>) -> Option<(PathBuf, Retention)> {
     let store = root.section(STORE.path, &STORE)?;
     let path = place(&store);

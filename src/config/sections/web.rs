@@ -18,7 +18,6 @@ pub(in crate::config) fn page(root: &Table<'_>) -> Option<SocketAddr> {
     web.or("listen", Some(LISTEN), listen).flatten().filter(|address| address.port() != 0)
 }
 
-/// Reads `[web]`.
 pub(in crate::config) fn read(root: &Table<'_>) -> Option<WebSettings> {
     let web = root.section(WEB.path, &WEB)?;
     let listen = web.or("listen", Some(LISTEN), listen);
@@ -147,7 +146,6 @@ fn host(field: &Field<'_>) -> Option<String> {
     }
 }
 
-/// The values of `read`.
 pub(in crate::config) const READ: [(&str, ReadAccess); 2] =
     [("token", ReadAccess::Token), ("public", ReadAccess::Public)];
 const OFF: &str = "off";
