@@ -3,7 +3,9 @@
 //! Text from outside is escaped before it reaches a terminal.
 
 use std::error::Error;
+use std::fmt::Display;
 use std::io::{self, Write};
+use std::iter::successors;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -65,19 +67,30 @@ pub(crate) fn print_error(text: &str) {
 /// Prints an error and its causes, one per line.
 pub(crate) fn print_failure(error: &dyn Error) {
     print_error(&format!("avatar-watch: {error}"));
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        print_error(&format!("  because: {error}"));
-        cause = error.source();
-    }
+    causes(error).iter().skip(1).for_each(|cause| print_error(&format!("  because: {cause}")));
+}
+
+/// Prints an error and its causes; returns the exit code.
+pub(crate) fn failed(error: &dyn Error, exit: Exit) -> Exit {
+    print_failure(error);
+    exit
+}
+
+/// The texts of an error and of its causes.
+pub(crate) fn causes(error: &dyn Error) -> Vec<String> {
+    let causes = successors(Some(error), |&error| error.source());
+    causes.map(ToString::to_string).collect()
+}
+
+/// Prints a help below an error.
+pub(crate) fn print_help(help: impl Display) {
+    print_error(&format!("  help: {help}"));
 }
 
 /// Prints an error of the store and returns the exit code.
 pub(crate) fn print_store_error(error: &StoreError) -> Exit {
     print_failure(error);
-    if let Some(help) = store_help(error) {
-        print_error(&format!("  help: {help}"));
-    }
+    store_help(error).into_iter().for_each(print_help);
     store_exit(error)
 }
 

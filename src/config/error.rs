@@ -71,6 +71,13 @@ impl fmt::Display for Problem {
     }
 }
 
+impl Problem {
+    /// The message and the help on one line.
+    pub(crate) fn one_line(&self) -> String {
+        self.to_string().replace("\n  help: ", "; ")
+    }
+}
+
 fn paragraph(problems: &[Problem]) -> String {
     problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -245,7 +245,7 @@ async fn reload(
         Err(failure) => {
             let reasons = match &failure {
                 ServiceError::Config(ConfigError::Problems(problems)) => {
-                    problems.iter().map(one_line).collect()
+                    problems.iter().map(Problem::one_line).collect()
                 }
                 ServiceError::Config(ConfigError::Unreadable { source, .. }) => {
                     vec![format!("{failure}: {source}")]
@@ -279,7 +279,7 @@ async fn try_reload(
     let warnings = new.warnings.clone();
     // An unchanged file still resets the circuit breakers.
     let changes = daemon.reload(new).await?;
-    warnings.iter().for_each(|warning| warn!("{}", one_line(warning)));
+    warnings.iter().for_each(|warning| warn!("{}", warning.one_line()));
     Ok(changes)
 }
 
@@ -290,12 +290,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 fn log_warnings(settings: &Settings) {
-    settings.warnings.iter().for_each(|warning| warn!("{}", one_line(warning)));
-}
-
-/// Formats a problem on one line.
-fn one_line(problem: &Problem) -> String {
-    problem.to_string().replace("\n  help: ", "; ")
+    settings.warnings.iter().for_each(|warning| warn!("{}", warning.one_line()));
 }
 
 /// How long a start may continue after a stop was requested.

@@ -8,7 +8,9 @@ use crate::argil::client::Client;
 use crate::cli::advice;
 use crate::cli::args::CheckArgs;
 use crate::cli::exit::Exit;
-use crate::cli::output::{line, print_error, print_failure, print_store_error, store_help};
+use crate::cli::output::{
+    failed, line, print_error, print_failure, print_help, print_store_error, store_help,
+};
 use crate::cli::paths::{command_line, config_path, daemon_database_path};
 use crate::cli::runtime::block_on;
 use crate::config::active::emptied;
@@ -49,7 +51,7 @@ pub(crate) fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
             StoreError::Altered { .. } | StoreError::Damaged { .. } => store_help(&error),
             _ => Some("set another path; the daemon creates a new database there"),
         };
-        help.iter().for_each(|help| print_error(&format!("  help: {help}")));
+        help.into_iter().for_each(print_help);
         return Exit::Problems;
     }
     if !is_database_location_valid(&settings.store_path, path) {
@@ -62,10 +64,7 @@ pub(crate) fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
     settings.warnings.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
     match missing_resources(&settings) {
         Ok(missing) => missing.iter().for_each(|it| print_error(&format!("warning: {it}"))),
-        Err(error) => {
-            print_failure(&error);
-            return Exit::Problems;
-        }
+        Err(error) => return failed(&error, Exit::Problems),
     }
     line(&format!(
         "`{}` is valid: {}, {}, database `{}`",
@@ -116,9 +115,7 @@ fn is_database_location_valid(store_path: &Path, config: &Path) -> bool {
     };
     let (config, shown) = (config.display(), store_path.display());
     print_error(&format!("{config}: `store.path` is `{shown}`: {error}"));
-    if let Some(help) = store_help(&error) {
-        print_error(&format!("  help: {help}"));
-    }
+    store_help(&error).into_iter().for_each(print_help);
     false
 }
 
@@ -135,9 +132,8 @@ pub(crate) fn print_problems(error: &ConfigError) {
         ConfigError::Unreadable { source, .. } => {
             print_failure(error);
             if source.kind() == ErrorKind::NotFound {
-                print_error(
-                    "  help: create one with `avatar-watch init`, or name another with \
-                     `--config PATH`",
+                print_help(
+                    "create one with `avatar-watch init`, or name another with `--config PATH`",
                 );
             }
         }
@@ -196,14 +192,8 @@ fn online(config: Option<&Path>, settings: &Settings) -> Exit {
             Exit::Ok
         }
         Ok(Ok(false)) => Exit::Problems,
-        Ok(Err(error)) => {
-            print_failure(&error);
-            Exit::Problems
-        }
-        Err(error) => {
-            print_failure(&error);
-            Exit::Problems
-        }
+        Ok(Err(error)) => failed(&error, Exit::Problems),
+        Err(error) => failed(&error, Exit::Problems),
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cli::args::admin::{DatabaseArgs, DbAction, DbArgs};
 use crate::cli::exit::Exit;
-use crate::cli::output::{json, line, print_error, print_failure, print_store_error};
+use crate::cli::output::{failed, json, line, print_error, print_help, print_store_error};
 use crate::cli::paths::locations;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
@@ -70,10 +70,7 @@ pub(crate) fn db(config: Option<&Path>, args: &DbArgs) -> Exit {
     done.unwrap_or_else(|error| match error {
         // For these commands a missing database is as bad as a damaged one, and the help of
         // `print_store_error` (start the daemon) would be wrong.
-        StoreError::NotFound { .. } | StoreError::Empty { .. } => {
-            print_failure(&error);
-            Exit::DataErr
-        }
+        StoreError::NotFound { .. } | StoreError::Empty { .. } => failed(&error, Exit::DataErr),
         error => print_store_error(&error),
     })
 }
@@ -118,7 +115,7 @@ fn backup(
         return Ok(Exit::Ok);
     }
     print_findings(&shown, &made.report);
-    print_error("  help: the damaged database was copied as it is; no older copy was removed");
+    print_help("the damaged database was copied as it is; no older copy was removed");
     Ok(Exit::DataErr)
 }
 
@@ -151,7 +148,7 @@ fn verify(config: Option<&Path>, file: Option<&Path>, as_json: bool) -> Result<E
         line(&sanitize(&format!("{shown}: sound, {}", content(&report))));
     } else {
         print_findings(&shown, &report);
-        print_error("  help: `avatar-watch db restore FILE` replaces it with a backup");
+        print_help("`avatar-watch db restore FILE` replaces it with a backup");
     }
     Ok(if sound { Exit::Ok } else { Exit::DataErr })
 }
@@ -190,7 +187,7 @@ fn restore(config: Option<&Path>, file: &Path, args: &DatabaseArgs) -> Result<Ex
         Some(_) => {}
         None => {
             print_findings(&file.display().to_string(), &report);
-            print_error("  help: nothing was changed; use an older backup");
+            print_help("nothing was changed; use an older backup");
             return Ok(Exit::DataErr);
         }
     }

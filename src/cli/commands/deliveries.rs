@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use crate::cli::args::admin::{DatabaseArgs, DeliveriesAction, DeliveriesArgs, ListArgs};
 use crate::cli::exit::Exit;
-use crate::cli::output::{json, line, print_error, print_failure, print_store_error, table};
+use crate::cli::output::{
+    failed, json, line, print_error, print_failure, print_store_error, table,
+};
 use crate::cli::paths::locations;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
@@ -30,9 +32,7 @@ pub(crate) fn deliveries(config: Option<&Path>, args: &DeliveriesArgs) -> Exit {
             })
         }
         Some(DeliveriesAction::Retry { id: None, since, channel, database, as_new, .. }) => {
-            let filter =
-                RetryFilter { since: *since, channel: channel.as_deref(), as_new: *as_new };
-            retry_failed(config, &filter, database)
+            retry_failed(config, *since, channel.as_deref(), retry_as(*as_new), database)
         }
         Some(DeliveriesAction::Cancel { id, database }) => {
             change(config, database, id, |admin, id, now, _| admin.cancel(id, now))
@@ -124,51 +124,41 @@ fn change(
     Ok(report(&id, result, database.json))
 }
 
-/// Which failed deliveries to send again, and how.
-struct RetryFilter<'a> {
-    since: Option<Duration>,
-    channel: Option<&'a str>,
-    as_new: bool,
-}
-
 const fn retry_as(as_new: bool) -> RetryAs {
     if as_new { RetryAs::NewId } else { RetryAs::SameId }
 }
 
 fn retry_failed(
     config: Option<&Path>,
-    filter: &RetryFilter<'_>,
+    since: Option<Duration>,
+    channel: Option<&str>,
+    retry_as: RetryAs,
     database: &DatabaseArgs,
 ) -> Result<Exit, StoreError> {
-    let channel = match filter.channel.map(ChannelName::parse).transpose() {
+    let channel = match channel.map(ChannelName::parse).transpose() {
         Ok(channel) => channel,
-        Err(error) => {
-            print_error(&format!("avatar-watch: {error}"));
-            return Ok(Exit::Failed);
-        }
+        Err(error) => return Ok(failed(&error, Exit::Failed)),
     };
     let Ok(rng) = Rng::from_entropy().map_err(|error| print_failure(&error)) else {
         return Ok(Exit::Disk);
     };
     let now = SystemClock.now();
-    let since = filter.since.map(|ago| {
+    let since = since.map(|ago| {
         let millis = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
         Timestamp::from_millis(now.as_millis().saturating_sub(millis))
     });
     let mut admin = DeliveryAdmin::open(&locations(config, database.database.as_deref()).database)?;
-    let failed = admin.failed(&FailedFilter { since, channel })?;
+    let ids = admin.failed(&FailedFilter { since, channel })?;
     let mut fresh = Vec::new();
-    for id in &failed {
-        if let AdminResult::Done(new) =
-            admin.retry(id, retry_as(filter.as_new), now, rng.next_bits())?
-        {
+    for id in &ids {
+        if let AdminResult::Done(new) = admin.retry(id, retry_as, now, rng.next_bits())? {
             fresh.push(new.to_string());
         }
     }
     if database.json {
         json(&fresh);
     } else {
-        line(&format!("retrying {} of {} failed deliveries", fresh.len(), failed.len()));
+        line(&format!("retrying {} of {} failed deliveries", fresh.len(), ids.len()));
     }
     Ok(Exit::Ok)
 }

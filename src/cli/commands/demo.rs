@@ -2,7 +2,7 @@
 
 use crate::cli::args::DemoArgs;
 use crate::cli::exit::Exit;
-use crate::cli::output::print_failure;
+use crate::cli::output::failed;
 use crate::cli::runtime::block_on;
 use crate::daemon::rng::Rng;
 use crate::demo::runner::{DemoError, DemoOptions, run};
@@ -11,10 +11,7 @@ pub(crate) fn demo(args: &DemoArgs) -> Exit {
     match try_demo(args) {
         Ok(true) => Exit::Ok,
         Ok(false) => Exit::Failed,
-        Err(error) => {
-            print_failure(&error);
-            Exit::Failed
-        }
+        Err(error) => failed(&error, Exit::Failed),
     }
 }
 

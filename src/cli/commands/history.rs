@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::cli::args::HistoryArgs;
 use crate::cli::exit::Exit;
-use crate::cli::output::{json, print_error, print_store_error, print_unknown_avatar, table};
+use crate::cli::output::{failed, json, print_store_error, print_unknown_avatar, table};
 use crate::cli::paths::locations;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
@@ -16,10 +16,7 @@ use crate::web::views::TransitionView;
 pub(crate) fn history(config: Option<&Path>, args: &HistoryArgs) -> Exit {
     let avatar = match args.id.as_deref().map(AvatarId::parse).transpose() {
         Ok(avatar) => avatar,
-        Err(error) => {
-            print_error(&format!("avatar-watch: {error}"));
-            return Exit::Problems;
-        }
+        Err(error) => return failed(&error, Exit::Problems),
     };
     let found = locations(config, args.database.database.as_deref());
     let registered = |id| found.outline.avatars.as_ref().is_some_and(|all| all.contains_key(id));

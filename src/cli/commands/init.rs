@@ -9,8 +9,9 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::cli::args::InitArgs;
+use crate::cli::commands::secret;
 use crate::cli::exit::Exit;
-use crate::cli::output::{line, print_error};
+use crate::cli::output::{line, print_error, print_help};
 use crate::cli::paths::command_line;
 use crate::cli::prompt::{Prompter, is_interactive};
 use crate::config::environment::Environment;
@@ -72,14 +73,14 @@ fn print_init_error(failure: &InitError) -> Exit {
     print_error(&format!("avatar-watch: {failure}"));
     match failure {
         InitError::Exists(_) => {
-            print_error(
-                "  help: use `--output PATH` for another file, or `--force` to replace it and \
-                 keep it as `….old`",
+            print_help(
+                "use `--output PATH` for another file, or `--force` to replace it and keep it as \
+                 `….old`",
             );
             Exit::Failed
         }
         InitError::Distrusted { distrust, .. } => {
-            print_error(&format!("  help: {}", distrust.help));
+            print_help(&distrust.help);
             Exit::Failed
         }
         InitError::Interrupted => Exit::Interrupted,
@@ -170,11 +171,8 @@ impl SecretFiles<'_> {
             answers.api_key = self.write(KEY_FILE, api_key.as_ref().map(Secret::expose))?;
         }
         if answers.webhook_url.is_some() {
-            let mut bytes = [0; FRESH_BYTES];
-            let filled = getrandom::fill(&mut bytes);
-            filled.map_err(|error| self.unwritable(SECRET_FILE, error.into()))?;
-            let secret = SigningSecret::from_random(bytes).reveal();
-            answers.webhook_secret = self.write(SECRET_FILE, Some(&secret))?;
+            let secret = secret::fresh().map_err(|error| self.unwritable(SECRET_FILE, error))?;
+            answers.webhook_secret = self.write(SECRET_FILE, Some(&secret.reveal()))?;
         }
         if answers.mail_to.is_some() {
             let password = smtp_password.as_ref().map(Secret::expose);

@@ -10,7 +10,7 @@ use roff::{Roff, bold, roman};
 
 use crate::cli::args::{self, ManArgs};
 use crate::cli::exit::Exit;
-use crate::cli::output::{line, print, print_error, print_failure};
+use crate::cli::output::{failed, line, print, print_error};
 use crate::files::write;
 
 struct Page {
@@ -25,10 +25,7 @@ struct Page {
 pub(crate) fn man(args: &ManArgs) -> Exit {
     let pages = match pages() {
         Ok(pages) => pages,
-        Err(error) => {
-            print_failure(&error);
-            return Exit::Disk;
-        }
+        Err(error) => return failed(&error, Exit::Disk),
     };
     if let Some(folder) = &args.out {
         return match write(&pages, folder) {

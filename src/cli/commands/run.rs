@@ -1,6 +1,5 @@
 //! `avatar-watch run`: runs the daemon in the foreground.
 
-use std::error::Error;
 use std::io::ErrorKind;
 use std::path::Path;
 
@@ -9,7 +8,7 @@ use tracing::error;
 use crate::cli::args::{LogFormatArg, RunArgs};
 use crate::cli::commands::check::print_problems;
 use crate::cli::exit::Exit;
-use crate::cli::output::{print_error, print_failure, print_store_error, store_exit, store_help};
+use crate::cli::output::{causes, print_failure, print_help, store_exit, store_help};
 use crate::cli::paths::config_path;
 use crate::cli::runtime::block_on;
 use crate::config::error::ConfigError;
@@ -43,13 +42,8 @@ pub(crate) fn run(config: Option<&Path>, args: &RunArgs) -> Exit {
 }
 
 fn print_daemon_error(error: &DaemonError) -> Exit {
-    if let DaemonError::Store(error) = error {
-        return print_store_error(error);
-    }
     print_failure(error);
-    if let Some(help) = help(error) {
-        print_error(&format!("  help: {help}"));
-    }
+    help(error).into_iter().for_each(print_help);
     daemon_exit(error)
 }
 
@@ -66,16 +60,9 @@ fn help(error: &DaemonError) -> Option<&str> {
 /// Logs the final error instead of printing it, so that every line of the log is JSON.
 fn log_error(failure: &ServiceError) -> Exit {
     if let ServiceError::Config(ConfigError::Problems(problems)) = failure {
-        for problem in problems {
-            error!("{}", problem.to_string().replace("\n  help: ", "; "));
-        }
+        problems.iter().for_each(|problem| error!("{}", problem.one_line()));
     } else {
-        let mut causes = vec![failure.to_string()];
-        let mut cause = failure.source();
-        while let Some(error) = cause {
-            causes.push(error.to_string());
-            cause = error.source();
-        }
+        let mut causes = causes(failure);
         if let ServiceError::Daemon(error) = failure {
             causes.extend(help(error).map(str::to_owned));
         }

@@ -1,15 +1,24 @@
 //! `avatar-watch secret`: prints a new secret for signing webhooks.
 
+use std::io;
+
 use crate::cli::exit::Exit;
-use crate::cli::output::{line, print_failure};
+use crate::cli::output::{failed, line};
 use crate::signing_secret::{FRESH_BYTES, SigningSecret};
 
 pub(crate) fn secret() -> Exit {
-    let mut bytes = [0; FRESH_BYTES];
-    if let Err(error) = getrandom::fill(&mut bytes) {
-        print_failure(&std::io::Error::from(error));
-        return Exit::Disk;
+    match fresh() {
+        Ok(secret) => {
+            line(&secret.reveal());
+            Exit::Ok
+        }
+        Err(error) => failed(&error, Exit::Disk),
     }
-    line(&SigningSecret::from_random(bytes).reveal());
-    Exit::Ok
+}
+
+/// A secret of random bytes.
+pub(super) fn fresh() -> io::Result<SigningSecret> {
+    let mut bytes = [0; FRESH_BYTES];
+    getrandom::fill(&mut bytes)?;
+    Ok(SigningSecret::from_random(bytes))
 }

@@ -6,7 +6,7 @@ use crate::cli::advice;
 use crate::cli::args::TestArgs;
 use crate::cli::commands::check::{print_problems, run_hint};
 use crate::cli::exit::Exit;
-use crate::cli::output::{line, print_error, print_failure};
+use crate::cli::output::{failed, line, print_error};
 use crate::cli::paths::config_path;
 use crate::cli::runtime::block_on;
 use crate::config::environment::Environment;
@@ -46,10 +46,7 @@ pub(crate) fn test(config: Option<&Path>, args: &TestArgs) -> Exit {
             Exit::Ok
         }
         Ok(exit) => exit,
-        Err(error) => {
-            print_failure(&error);
-            Exit::Failed
-        }
+        Err(error) => failed(&error, Exit::Failed),
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::cli::args::WaitArgs;
 use crate::cli::commands::wait_plan::{WaitPlan, wait_plan};
 use crate::cli::exit::Exit;
-use crate::cli::output::{line, print_error, print_failure};
+use crate::cli::output::{failed, line, print_error};
 use crate::cli::progress_bar::ProgressBars;
 use crate::cli::runtime::block_on;
 use crate::daemon::clock::SystemClock;
@@ -39,10 +39,7 @@ pub(crate) fn wait(config: Option<&Path>, args: &WaitArgs) -> Exit {
         Err(exit) => return exit,
     };
     let waited = queue_output().and_then(|outputs| block_on(run_wait(plan, args, outputs))?);
-    waited.unwrap_or_else(|error| {
-        print_failure(&error);
-        Exit::Disk
-    })
+    waited.unwrap_or_else(|error| failed(&error, Exit::Disk))
 }
 
 async fn run_wait(plan: WaitPlan, args: &WaitArgs, outputs: Outputs) -> io::Result<Exit> {

@@ -11,7 +11,7 @@ use crate::argil::client::Client;
 use crate::cli::args::WaitArgs;
 use crate::cli::commands::check::print_problems;
 use crate::cli::exit::Exit;
-use crate::cli::output::{print_error, print_failure};
+use crate::cli::output::{failed, print_error, print_help};
 use crate::cli::paths::{config_path, locations};
 use crate::config::environment::Environment;
 use crate::config::file;
@@ -125,9 +125,7 @@ fn without_config(environment: &Environment, base_url: Option<&str>) -> Result<S
     if environment.var(KEY_VARIABLE).is_none_or(<[u8]>::is_empty) {
         let without = if base_url.is_some() { "no config is read" } else { "there is no config" };
         print_error(&format!("avatar-watch: {without}, and `{KEY_VARIABLE}` is not set"));
-        print_error(&format!(
-            "  help: `export {KEY_VARIABLE}=…` with the key of your Argil workspace"
-        ));
+        print_help(format!("`export {KEY_VARIABLE}=…` with the key of your Argil workspace"));
         return Err(Exit::Problems);
     }
     from_env(environment, base_url).map_err(|problems| {
@@ -161,7 +159,7 @@ fn default_account(settings: &Settings) -> Result<AccountName, Exit> {
         (true, ..) => Ok(AccountName::default()),
         (false, ..) => {
             print_error("avatar-watch: the config has several accounts, and no `[argil]`");
-            print_error("  help: choose one with `--account NAME`");
+            print_help("choose one with `--account NAME`");
             Err(Exit::Problems)
         }
     }
@@ -201,10 +199,8 @@ fn wait_request(
         print_error(&format!("avatar-watch: no account `{account}`"));
         return Err(Exit::Problems);
     };
-    let client = wiring::client(account_settings).map_err(|error| {
-        print_failure(&error);
-        Exit::Problems
-    })?;
+    let client =
+        wiring::client(account_settings).map_err(|error| failed(&error, Exit::Problems))?;
     if let Some(reason) = client.obstacle() {
         print_error(&format!("avatar-watch: account `{account}` cannot be polled: {reason}"));
         return Err(Exit::Disk);

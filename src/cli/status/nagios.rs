@@ -4,11 +4,10 @@
 //! Uses the database and the daemon's `/readyz`; contacts neither Argil nor receivers. The
 //! severity is decided in `domain/status_report.rs`, as for the page.
 
-use std::error::Error as _;
 use std::time::Duration;
 
 use crate::cli::exit::Exit;
-use crate::cli::output::store_help;
+use crate::cli::output::{causes, store_help};
 use crate::cli::paths::Locations;
 use crate::cli::status::report::StatusReport;
 use crate::domain::status_report::Severity;
@@ -30,12 +29,7 @@ pub(crate) fn check(view: &StatusReport, late_after: Duration, now: Timestamp) -
 
 /// The line and the exit code when the database cannot be read.
 pub(crate) fn unknown(error: &StoreError, found: &Locations) -> (String, Exit) {
-    let mut text = vec![error.to_string()];
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push(error.to_string());
-        cause = error.source();
-    }
+    let mut text = causes(error);
     let is_absent = matches!(error, StoreError::NotFound { .. });
     if is_absent && !found.is_database_known {
         text.push(UNKNOWN_DATABASE.to_owned());

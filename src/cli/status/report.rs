@@ -5,14 +5,14 @@
 //! file it adds problems and differences. Before the first start of a daemon it uses the file.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error as _;
 use std::time::Duration;
 
+use crate::cli::output::causes;
 use crate::cli::paths::Locations;
 use crate::cli::status::readiness_probe;
 use crate::config::active;
 use crate::config::environment::Environment;
-use crate::config::error::ConfigError;
+use crate::config::error::{ConfigError, Problem};
 use crate::config::file::{PartialConfig, RegisteredAvatar};
 use crate::config::snapshot::ConfigSnapshot;
 use crate::daemon::load_config;
@@ -131,17 +131,14 @@ impl ConfigFileState {
             Ok(settings) => changes(&|old| active::unreloaded(old, &settings)),
             Err(ConfigError::Problems(problems)) => {
                 let problems = problems.iter().filter(|problem| !problem.unreadable);
-                let problems: Vec<String> = problems
-                    .map(|problem| problem.to_string().replace("\n  help: ", "; "))
-                    .collect();
+                let problems: Vec<String> = problems.map(Problem::one_line).collect();
                 if problems.is_empty() {
                     return changes(&|old| active::unreloaded_names(old, &found.outline));
                 }
                 Self { problems, changes: Vec::new() }
             }
             Err(failure @ ConfigError::Unreadable { .. }) => {
-                let why = failure.source().map(|source| format!(": {source}"));
-                let problem = format!("{failure}{}", why.unwrap_or_default());
+                let problem = causes(&failure).join(": ");
                 Self { problems: vec![problem], changes: Vec::new() }
             }
         }
