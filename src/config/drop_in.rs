@@ -25,8 +25,7 @@ use crate::text::encoding::{EncodingError, decode};
 #[derive(Debug, Default)]
 pub(super) struct DropIns {
     files: Vec<(PathBuf, String)>,
-    problems: Vec<Problem>,
-    warnings: Vec<Problem>,
+    said: Diagnostics,
 }
 
 impl DropIns {
@@ -37,18 +36,23 @@ impl DropIns {
         match files.list(&folder, names) {
             Ok(names) if names.len() > FILES_MAX => {
                 let message = format!("has more than {FILES_MAX} files");
-                found.problems.push(problem(&folder, message, "put several avatars into a file"));
+                found.said.problems.push(Problem::of_file(
+                    &folder,
+                    message,
+                    "put several avatars into a file",
+                ));
             }
             Ok(names) => {
                 if let (true, Err(distrust)) = (is_there(&folder), trust.check_folder(&folder)) {
-                    found.problems.push(distrusted(&folder, distrust));
+                    found.said.problems.push(distrusted(&folder, distrust));
                     return found;
                 }
                 names.iter().for_each(|name| found.take(folder.join(name), files, trust));
             }
             Err(error) => {
                 let help = "check that it is a folder and its permissions";
-                found.problems.push(problem(&folder, format!("cannot be listed: {error}"), help));
+                let message = format!("cannot be listed: {error}");
+                found.said.problems.push(Problem::of_file(&folder, message, help));
             }
         }
         found
@@ -56,7 +60,7 @@ impl DropIns {
 
     /// Whether there are none, valid or not.
     pub(super) fn is_empty(&self) -> bool {
-        self.files.is_empty() && self.problems.is_empty()
+        self.files.is_empty() && self.said.problems.is_empty()
     }
 
     /// Parses all of them and adds their diagnostics to `found`; `None` when there is a problem.
@@ -67,8 +71,7 @@ impl DropIns {
         found: &mut Diagnostics,
     ) -> Option<Vec<AvatarSettings>> {
         let mut avatars = Vec::new();
-        found.problems.extend(self.problems);
-        found.warnings.extend(self.warnings);
+        found.append(self.said);
         for (path, text) in &self.files {
             let (entries, errors) = DeTable::parse_recoverable(text);
             let reader = Document::new(path, text, FileAccess::Owner, outside);
@@ -89,34 +92,28 @@ impl DropIns {
     }
 
     fn take(&mut self, path: PathBuf, files: &Generation, trust: &Trust) {
-        match files.read(&path) {
-            Ok((bytes, facts)) => {
-                match trust.check(&path, &facts) {
-                    Ownership::Trusted => {}
-                    Ownership::Doubtful(distrust) => {
-                        self.warnings.push(distrusted(&path, distrust))
-                    }
-                    Ownership::Distrusted(distrust) => {
-                        return self.problems.push(distrusted(&path, distrust));
-                    }
-                }
-                match text(&path, &bytes) {
-                    Ok(text) => self.files.push((path, text)),
-                    Err(problem) => self.problems.push(problem),
-                }
-            }
+        let problems = &mut self.said.problems;
+        let (bytes, facts) = match files.read(&path) {
+            Ok(read) => read,
             Err(error) => {
                 let help = "check its permissions; rename files that are no drop-ins";
-                self.problems.push(problem(&path, format!("cannot be read: {error}"), help));
+                let message = format!("cannot be read: {error}");
+                return problems.push(Problem::of_file(path, message, help));
             }
+        };
+        match trust.check(&path, &facts) {
+            Ownership::Trusted => {}
+            Ownership::Doubtful(distrust) => self.said.warnings.push(distrusted(&path, distrust)),
+            Ownership::Distrusted(distrust) => return problems.push(distrusted(&path, distrust)),
+        }
+        match text(&path, &bytes) {
+            Ok(text) => self.files.push((path, text)),
+            Err(problem) => problems.push(problem),
         }
     }
 }
 
-/// The text of a file.
-///
-/// # Errors
-/// With the problem of a text that is not UTF-8.
+/// The text of a file, or the problem of one that is not UTF-8.
 pub(super) fn text(path: &Path, bytes: &[u8]) -> Result<String, Problem> {
     decode(bytes).map(str::to_owned).map_err(|fault| {
         let line = match fault {
@@ -126,7 +123,7 @@ pub(super) fn text(path: &Path, bytes: &[u8]) -> Result<String, Problem> {
                 Some(1 + before.filter(|byte| **byte == b'\n').count())
             }
         };
-        Problem { line, ..problem(path, format!("the text {fault}"), fault.help()) }
+        Problem { line, ..Problem::of_file(path, format!("the text {fault}"), fault.help()) }
     })
 }
 
@@ -160,12 +157,7 @@ fn is_there(path: &Path) -> bool {
 }
 
 fn distrusted(file: &Path, Distrust { what, help }: Distrust) -> Problem {
-    problem(file, what, &help)
-}
-
-fn problem(file: &Path, message: String, help: &str) -> Problem {
-    let (file, help) = (file.to_owned(), Some(help.to_owned()));
-    Problem { file, line: None, key: String::new(), message, help, unreadable: false }
+    Problem::of_file(file, what, help)
 }
 
 const FOLDER: &str = "avatars.d";

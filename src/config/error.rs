@@ -72,6 +72,16 @@ impl fmt::Display for Problem {
 }
 
 impl Problem {
+    /// One about a file as a whole.
+    pub(crate) fn of_file(
+        file: impl Into<PathBuf>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        let (file, message, help) = (file.into(), message.into(), Some(help.into()));
+        Self { file, line: None, key: String::new(), message, help, unreadable: false }
+    }
+
     /// The message and the help on one line.
     pub(crate) fn one_line(&self) -> String {
         self.to_string().replace("\n  help: ", "; ")

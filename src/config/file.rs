@@ -63,18 +63,25 @@ fn load_once(
 
 /// A later read may succeed.
 fn changes_all_the_time(file: PathBuf) -> Problem {
-    Problem {
-        file,
-        line: None,
-        key: String::new(),
-        message: "keeps changing while the config is read".to_owned(),
-        help: Some("stop the program that writes to it, then reload the config".to_owned()),
-        unreadable: true,
-    }
+    let help = "stop the program that writes to it, then reload the config";
+    let problem = Problem::of_file(file, "keeps changing while the config is read", help);
+    Problem { unreadable: true, ..problem }
+}
+
+/// Reads a text without drop-ins.
+pub(super) fn read_text(
+    path: &Path,
+    text: &str,
+    visibility: FileAccess,
+    environment: &Environment,
+) -> Result<Settings, Vec<Problem>> {
+    let (files, trust) = (Generation::default(), Trust::for_named());
+    let outside = Outside { environment, files: &files, trust: &trust };
+    read(path, text, visibility, outside, DropIns::default())
 }
 
 /// Reads a config's text with its drop-ins.
-pub(super) fn read(
+fn read(
     path: &Path,
     text: &str,
     visibility: FileAccess,
@@ -223,7 +230,7 @@ fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Diagnostics) -> O
     let mut registry = Registry::new(names);
     let avatars = registry.read(root);
     let is_alone = drop_ins.is_empty();
-    let more = drop_ins.read(&mut registry, root.reader.outside(), dropped);
+    let more = drop_ins.read(&mut registry, root.reader.outside, dropped);
     if let (true, Some([]), Some(None)) = (is_alone, avatars.as_deref(), &discover) {
         warn_of_none(root);
     }

@@ -4,7 +4,6 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::file_stamp::Generation;
 use crate::config::schema::json_schema::tests::complaints;
 use crate::config::schema::keys;
 use crate::config::settings::{
@@ -39,10 +38,7 @@ fn environment(names: &[&str]) -> Environment {
 
 pub(in crate::config) fn read_with(text: &str, names: &[&str]) -> Result<Settings, Vec<Problem>> {
     let path = Path::new("config.toml");
-    let (environment, files) = (environment(names), Generation::default());
-    let trust = Trust::for_named();
-    let outside = Outside { environment: &environment, files: &files, trust: &trust };
-    let read = read(path, text, FileAccess::Owner, outside, DropIns::default());
+    let read = read_text(path, text, FileAccess::Owner, &environment(names));
     if read.is_ok() {
         // What the reader takes, the schema for editors takes too.
         assert_eq!(complaints(text), [""; 0], "for:\n{text}");

@@ -1,18 +1,15 @@
 //! Settings without a config file: the default account with its key from the environment, and every
 //! default.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use toml::Value;
 
-use crate::config::drop_in::DropIns;
 use crate::config::environment::Environment;
 use crate::config::error::Problem;
 use crate::config::file;
-use crate::config::file_stamp::Generation;
-use crate::config::parse::document::{FileAccess, Outside};
+use crate::config::parse::document::FileAccess;
 use crate::config::settings::Settings;
-use crate::files::trust::Trust;
 use crate::text::secret_text::{SecretKind, clean};
 
 /// The variable of the key if there is no config.
@@ -24,24 +21,14 @@ pub(crate) fn from_env(
     base_url: Option<&str>,
 ) -> Result<Settings, Vec<Problem>> {
     let value = environment.var(KEY_VARIABLE).unwrap_or_default();
-    let fault = clean(value, SecretKind::Key).err();
-    let fault = fault.map(|fault| Problem {
-        file: PathBuf::from(NO_FILE),
-        line: None,
-        key: KEY_VARIABLE.to_owned(),
-        message: fault.to_string(),
-        help: Some(fault.help().to_owned()),
-        unreadable: false,
-    });
-    if let Some(problem) = fault {
-        return Err(vec![problem]);
+    if let Err(fault) = clean(value, SecretKind::Key) {
+        let problem = Problem::of_file(NO_FILE, fault.to_string(), fault.help());
+        return Err(vec![Problem { key: KEY_VARIABLE.to_owned(), ..problem }]);
     }
     let key = format!("[argil]\napi_key = {{ env = \"{KEY_VARIABLE}\" }}\n");
     let place = base_url.map(|url| format!("base_url = {}\n", Value::String(url.to_owned())));
     let text = key + &place.unwrap_or_default();
-    let (files, trust) = (Generation::default(), Trust::for_named());
-    let outside = Outside { environment, files: &files, trust: &trust };
-    file::read(Path::new(NO_FILE), &text, FileAccess::Owner, outside, DropIns::default())
+    file::read_text(Path::new(NO_FILE), &text, FileAccess::Owner, environment)
 }
 
 const NO_FILE: &str = "without a config";

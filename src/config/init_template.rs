@@ -123,11 +123,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::config::drop_in::DropIns;
     use crate::config::environment::Environment;
     use crate::config::file;
-    use crate::config::file_stamp::Generation;
-    use crate::config::parse::document::{FileAccess, Outside};
+    use crate::config::parse::document::FileAccess;
 
     const ENVIRONMENT: [(&str, &str); 3] = [
         ("ARGIL_API_KEY", "key"),
@@ -150,12 +148,8 @@ mod tests {
             };
             let text = init_config(&answers);
             let path = Path::new("starter.toml");
-            let read = |text: &str, visibility| {
-                let (environment, files) = (environment(), Generation::default());
-                let trust = crate::files::trust::Trust::for_named();
-                let outside = Outside { environment: &environment, files: &files, trust: &trust };
-                file::read(path, text, visibility, outside, DropIns::default())
-            };
+            let environment = environment();
+            let read = |text: &str, access| file::read_text(path, text, access, &environment);
             let settings = read(&text, FileAccess::Others(0o644)).unwrap();
             let channels = usize::from(webhook.is_some()) + usize::from(mail.is_some());
             assert_eq!((settings.avatars.len(), settings.channels.len()), (1, channels));

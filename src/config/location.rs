@@ -70,14 +70,7 @@ impl ConfigFile {
     }
 
     fn problem(&self, Distrust { what, help }: Distrust) -> Problem {
-        Problem {
-            file: self.path.clone(),
-            line: None,
-            key: String::new(),
-            message: what,
-            help: Some(help),
-            unreadable: false,
-        }
+        Problem::of_file(&self.path, what, help)
     }
 }
 

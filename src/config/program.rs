@@ -21,7 +21,7 @@ pub(super) fn program(field: &Field<'_>) -> Option<Program> {
         let help = "begin with an absolute path, like `[\"/usr/sbin/sendmail\"]`";
         return field.invalid("does not begin with the path of a program", help);
     };
-    let trust = field.reader.trust;
+    let trust = field.reader.outside.trust;
     let verdict = trust.check_program(Path::new(path));
     field.trusted(&format!("names `{}`, which ", shown(path)), verdict)?;
     Some(Program::new(words, trust.clone()))

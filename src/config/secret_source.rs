@@ -89,7 +89,7 @@ fn from_variable(source: &Field<'_>, kind: SecretKind) -> Option<Secret> {
             help,
         );
     }
-    if let Some(value) = source.reader.environment.var(name) {
+    if let Some(value) = source.reader.outside.environment.var(name) {
         let words = format!("names the variable `{}`, which ", shown(name));
         return take(source, &words, value, kind);
     }
@@ -111,14 +111,7 @@ fn from_variable(source: &Field<'_>, kind: SecretKind) -> Option<Secret> {
 fn from_file(source: &Field<'_>, path: &Path, kind: SecretKind) -> Option<Secret> {
     let place = shown(&path.display().to_string());
     let words = format!("names the file `{place}`, which ");
-    let (bytes, facts) = match source.reader.files.read(path) {
-        Ok(read) => read,
-        Err(error) => {
-            let help = "check the path and the permissions of the file";
-            return source.unreadable(format!("cannot be read from `{place}`: {error}"), help);
-        }
-    };
-    source.trusted(&words, source.reader.trust.check(path, &facts))?;
+    let (bytes, facts) = source.file(path, &words)?;
     if facts.is_world_readable() {
         let message = format!("{words}everybody can read (its mode is {:04o})", facts.mode);
         source.reader.warning(&source.place, message, &format!("`chmod o-r {place}`"));
@@ -137,9 +130,9 @@ fn from_credential(source: &Field<'_>, kind: SecretKind) -> Option<Secret> {
         return source
             .invalid("is not the name of a credential", "write the name alone, without a path");
     }
-    let Some(directory) = source.reader.environment.credentials_directory() else {
+    let Some(directory) = source.reader.outside.environment.credentials_directory() else {
         // systemd sets this for every unit.
-        if source.reader.environment.var("INVOCATION_ID").is_none() {
+        if source.reader.outside.environment.var("INVOCATION_ID").is_none() {
             return source.unreadable(
                 "needs `$CREDENTIALS_DIRECTORY`, which is not set",
                 "systemd sets it for a unit with `LoadCredential=`; elsewhere write \

@@ -129,18 +129,6 @@ pub(crate) enum StateFilter {
     Cancelled,
 }
 
-impl StateFilter {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Pending => "pending",
-            Self::Sending => "sending",
-            Self::Delivered => "delivered",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-        }
-    }
-}
-
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DbArgs {
     #[command(subcommand)]

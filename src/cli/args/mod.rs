@@ -246,24 +246,17 @@ pub(crate) enum LogLevel {
     Trace,
 }
 
-impl LogLevel {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormatArg {
     /// Lines for people; entries with fields in systemd's journal
     Human,
     /// One JSON object per line
     Json,
+}
+
+/// The word on the command line.
+pub(crate) fn name(value: &impl ValueEnum) -> String {
+    value.to_possible_value().map(|it| it.get_name().to_owned()).unwrap_or_default()
 }
 
 pub(crate) fn command() -> clap::Command {

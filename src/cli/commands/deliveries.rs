@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::cli::args::admin::{DatabaseArgs, DeliveriesAction, DeliveriesArgs, ListArgs};
+use crate::cli::args::name;
 use crate::cli::exit::Exit;
 use crate::cli::output::{
     failed, json, line, print_error, print_failure, print_store_error, table,
@@ -44,7 +45,7 @@ pub(crate) fn deliveries(config: Option<&Path>, args: &DeliveriesArgs) -> Exit {
 fn list(config: Option<&Path>, args: &ListArgs) -> Result<Exit, StoreError> {
     let found = locations(config, args.database.database.as_deref());
     let filter = DeliveryFilter {
-        state: args.state.map(|state| state.name().to_owned()),
+        state: args.state.as_ref().map(name),
         channel: args.channel.clone(),
         avatar: args.avatar.clone(),
         limit: args.limit,

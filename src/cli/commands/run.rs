@@ -5,7 +5,7 @@ use std::path::Path;
 
 use tracing::error;
 
-use crate::cli::args::{LogFormatArg, RunArgs};
+use crate::cli::args::{LogFormatArg, RunArgs, name};
 use crate::cli::commands::check::print_problems;
 use crate::cli::exit::Exit;
 use crate::cli::output::{causes, print_failure, print_help, store_exit, store_help};
@@ -23,7 +23,7 @@ pub(crate) fn run(config: Option<&Path>, args: &RunArgs) -> Exit {
         LogFormatArg::Json => LogFormat::Json,
     };
     let starting = |source| DaemonError::System { doing: "starting", source };
-    if let Err(source) = init::init(args.log_level.name(), format) {
+    if let Err(source) = init::init(&name(&args.log_level), format) {
         return print_daemon_error(&starting(source));
     }
     let served = shortage::probe().and_then(|()| block_on(serve(&config_path(config))));

@@ -11,15 +11,8 @@ use crate::text::encoding::{EncodingError, decode};
 pub(in crate::config) fn read(field: &Field<'_>) -> Option<Vec<u8>> {
     let path = field.reader.resolve(field.text()?);
     let place = shown(&path.display().to_string());
-    let (bytes, facts) = match field.reader.files.read(&path) {
-        Ok(read) => read,
-        Err(error) => {
-            let help = "check the path and the permissions of the file";
-            return field.unreadable(format!("cannot be read from `{place}`: {error}"), help);
-        }
-    };
     let words = format!("is `{place}`, which ");
-    field.trusted(&words, field.reader.trust.check(&path, &facts))?;
+    let (bytes, _) = field.file(&path, &words)?;
     // A mark before the first line would hide it.
     let text = match decode(&bytes) {
         Ok(text) => text.as_bytes(),

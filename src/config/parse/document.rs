@@ -15,6 +15,7 @@ use toml::de::DeTable;
 use crate::config::environment::Environment;
 use crate::config::error::Problem;
 use crate::config::file_stamp::Generation;
+use crate::config::schema::keys::join;
 use crate::files::trust::Trust;
 
 /// One reading of one file. It has no `Debug`, since secrets may stand in the text.
@@ -23,12 +24,7 @@ pub(in crate::config) struct Document<'a> {
     pub(in crate::config) path: &'a Path,
     pub(in crate::config) text: &'a str,
     pub(in crate::config) visibility: FileAccess,
-    /// What comes from outside.
-    pub(in crate::config) environment: &'a Environment,
-    /// The files of this reading, beside its own.
-    pub(in crate::config) files: &'a Generation,
-    /// Which owners of files are trusted.
-    pub(in crate::config) trust: &'a Trust,
+    pub(in crate::config) outside: Outside<'a>,
     pub(in crate::config) empty: DeTable<'a>,
     newlines: Vec<usize>,
     damaged: RefCell<BTreeSet<usize>>,
@@ -76,6 +72,13 @@ pub(in crate::config) struct Location {
     pub(in crate::config) span: Option<Range<usize>>,
 }
 
+impl Location {
+    /// Where a key of this table would stand.
+    pub(in crate::config) fn below(&self, key: &str) -> Self {
+        Self { key: join(&self.key, key), span: self.span.clone() }
+    }
+}
+
 impl<'a> Document<'a> {
     pub(in crate::config) fn new(
         path: &'a Path,
@@ -83,24 +86,17 @@ impl<'a> Document<'a> {
         visibility: FileAccess,
         outside: Outside<'a>,
     ) -> Self {
-        let Outside { environment, files, trust } = outside;
         Self {
             path,
             text,
             visibility,
-            environment,
-            files,
-            trust,
+            outside,
             empty: DeTable::new(),
             newlines: text.match_indices('\n').map(|(offset, _)| offset).collect(),
             damaged: RefCell::default(),
             problems: RefCell::default(),
             warnings: RefCell::default(),
         }
-    }
-
-    pub(in crate::config) const fn outside(&self) -> Outside<'a> {
-        Outside { environment: self.environment, files: self.files, trust: self.trust }
     }
 
     /// The line of a byte, counted from one.

@@ -3,12 +3,13 @@
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
+use std::path::Path;
 
 use toml::de::{DeArray, DeTable, DeValue};
 
-use crate::config::parse::document::{Document, Location};
+use crate::config::parse::document::{Document, Location, Outside};
 use crate::config::schema::keys::{KeyTable, join, listed, nearest};
-use crate::files::trust::{Distrust, Ownership};
+use crate::files::trust::{Distrust, Facts, Ownership};
 
 /// A value with its location. It has no `Debug`, since it may be a secret.
 #[derive(Clone)]
@@ -60,6 +61,30 @@ impl<'r> Field<'r> {
                 self.invalid(format!("{source}{what}"), help)
             }
         }
+    }
+
+    /// The content and the metadata of a trusted file; `source` names it, see `trusted`.
+    pub(in crate::config) fn file(&self, path: &Path, source: &str) -> Option<(Vec<u8>, Facts)> {
+        let Outside { files, trust, .. } = self.reader.outside;
+        let (bytes, facts) = match files.read(path) {
+            Ok(read) => read,
+            Err(error) => {
+                let place = shown(&path.display().to_string());
+                let help = "check the path and the permissions of the file";
+                return self.unreadable(format!("cannot be read from `{place}`: {error}"), help);
+            }
+        };
+        self.trusted(source, trust.check(path, &facts))?;
+        Some((bytes, facts))
+    }
+
+    /// The value, or a report of `message` with the error as the help.
+    pub(in crate::config) fn valid<T, E: Display>(
+        &self,
+        read: Result<T, E>,
+        message: &str,
+    ) -> Option<T> {
+        read.map_or_else(|error| self.invalid(message, error.to_string()), Some)
     }
 
     /// Reports a wrong type. The value is not repeated: it may be a misplaced secret.
@@ -255,8 +280,7 @@ impl<'r> Table<'r> {
         }
         // A misspelt key is reported as unknown, and not as missing too.
         if !self.entries.keys().any(|key| nearest(key.get_ref(), &[name]).is_some()) {
-            let place =
-                Location { key: join(&self.place.key, name), span: self.place.span.clone() };
+            let place = self.place.below(name);
             self.reader.missing(&place, "is missing", Some(help.to_owned()));
         }
         None
@@ -282,8 +306,7 @@ impl<'r> Table<'r> {
     /// A nested table with the keys of the schema; empty if it is missing.
     pub(in crate::config) fn section(&self, name: &str, schema: &KeyTable) -> Option<Self> {
         let Some(field) = self.field(name) else {
-            let place =
-                Location { key: join(&self.place.key, name), span: self.place.span.clone() };
+            let place = self.place.below(name);
             return Some(Self { reader: self.reader, place, entries: &self.reader.empty });
         };
         let table = field.table()?;

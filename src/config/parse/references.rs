@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use crate::config::parse::document::Location;
 use crate::config::parse::field::{Field, Table, shown};
-use crate::config::schema::keys::{join, listed, nearest};
+use crate::config::schema::keys::{listed, nearest};
 use crate::config::sections::account;
 use crate::domain::account::AccountName;
 use crate::domain::delivery::channel::ChannelName;
@@ -32,7 +31,9 @@ impl<'r> References<'r> {
 
     /// Reads the channels to notify; warns about an empty list.
     pub(in crate::config) fn channels(&self, field: &Field<'_>) -> Option<Vec<ChannelName>> {
-        let channels = field.distinct(|element| self.channel(element))?;
+        let channels = field.distinct(|element| {
+            existing(element, "channel", self.channels.as_deref(), ChannelName::parse)
+        })?;
         if channels.is_empty() {
             let help = "remove the key to notify every channel";
             field.reader.warning(&field.place, "is empty, so no notifications are sent", help);
@@ -42,13 +43,7 @@ impl<'r> References<'r> {
 
     /// Reads an account that exists.
     pub(in crate::config) fn account(&self, field: &Field<'_>) -> Option<AccountName> {
-        let text = field.text()?;
-        let name = AccountName::parse(text).ok();
-        if let (Some(name), true) = (name, knows(self.accounts.as_deref(), text)) {
-            return Some(name);
-        }
-        let names = self.accounts.as_deref().unwrap_or_default();
-        absent(field, "account", "accounts", text, names)
+        existing(field, "account", self.accounts.as_deref(), AccountName::parse)
     }
 
     /// The account of an avatar that names none.
@@ -59,13 +54,11 @@ impl<'r> References<'r> {
             // An invalid name has already been reported.
             Some([name]) => AccountName::parse(name).ok(),
             Some(names) => {
-                let key = join(&avatar.place.key, "account");
-                let place = Location { key, span: avatar.place.span.clone() };
                 let help = format!(
                     "write `account = \"…\"`, since there is no `[argil]`; there are: {}",
                     all(names)
                 );
-                avatar.reader.missing(&place, "is missing", Some(help));
+                avatar.reader.missing(&avatar.place.below("account"), "is missing", Some(help));
                 None
             }
         }
@@ -76,26 +69,23 @@ impl<'r> References<'r> {
         let names = self.accounts.iter().flatten();
         names.filter_map(|name| AccountName::parse(name).ok()).collect()
     }
+}
 
-    fn channel(&self, field: &Field<'_>) -> Option<ChannelName> {
-        let text = field.text()?;
-        let name = ChannelName::parse(text).ok();
-        if let (Some(name), true) = (name, knows(self.channels.as_deref(), text)) {
-            return Some(name);
-        }
-        let names = self.channels.as_deref().unwrap_or_default();
-        absent(field, "channel", "channels", text, names)
+/// Reads the name of an account or a channel that exists.
+fn existing<T, E>(
+    field: &Field<'_>,
+    noun: &str,
+    names: Option<&[&str]>,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Option<T> {
+    let text = field.text()?;
+    if let (Ok(name), true) = (parse(text), names.is_none_or(|names| names.contains(&text))) {
+        return Some(name);
     }
-}
-
-fn knows(names: Option<&[&str]>, text: &str) -> bool {
-    names.is_none_or(|names| names.contains(&text))
-}
-
-fn absent<T>(field: &Field<'_>, noun: &str, table: &str, text: &str, names: &[&str]) -> Option<T> {
+    let names = names.unwrap_or_default();
     let help = match nearest(text, names) {
         Some(near) => format!("did you mean `{near}`?"),
-        None => format!("write a `[{table}.…]` of that name; there are: {}", all(names)),
+        None => format!("write a `[{noun}s.…]` of that name; there are: {}", all(names)),
     };
     let message = format!("names the {noun} `{}`, which does not exist", shown(text));
     field.reader.missing(&field.place, message, Some(help));

@@ -3,9 +3,12 @@
 //! The URL standard of WHATWG reads a `\` as `/`, drops line breaks and never sends what follows a
 //! `#`; a `/` in a password ends the host. Problems never repeat the URL.
 
-use url::Url;
+use url::{Host, Url};
 
 use crate::config::parse::field::Field;
+use crate::config::parse::host;
+use crate::domain::delivery::egress_policy::EgressPolicy;
+use crate::secret::Secret;
 use crate::text::odd_character::OddCharacter;
 
 /// Reads a URL; `help` is the help text for an invalid one.
@@ -20,6 +23,36 @@ pub(in crate::config) fn parse(field: &Field<'_>, text: &str, help: &str) -> Opt
         }
         Err(error) => field.invalid(format!("is no URL: {error}"), help),
     }
+}
+
+/// The URL of a `service` that requests may go to.
+pub(in crate::config) fn service(
+    field: &Field<'_>,
+    secret: &Secret,
+    help: &str,
+    (service, egress): (&str, EgressPolicy),
+) -> Option<Url> {
+    let url = parse(field, secret.expose(), help)?;
+    let Some(host) = url.host().filter(|_| matches!(url.scheme(), "http" | "https")) else {
+        return field.invalid("is neither an `https` nor an `http` URL", help);
+    };
+    permitted(field, &host, service, egress)?;
+    Some(url)
+}
+
+/// Reports a host that requests are not sent to.
+pub(in crate::config) fn permitted(
+    field: &Field<'_>,
+    host: &Host<&str>,
+    service: &str,
+    egress: EgressPolicy,
+) -> Option<()> {
+    let Some(refusal) = host::refusal(host, egress) else { return Some(()) };
+    let help = match refusal.is_configurable() {
+        true => "remove `deny_private`, or name a receiver on the internet".to_owned(),
+        false => format!("this address is always blocked; use the address of the {service}"),
+    };
+    field.invalid(format!("leads to `{host}`, which is {}", refusal.describe()), help)
 }
 
 /// The first problem of a URL that would be parsed differently from how it reads, and the help.

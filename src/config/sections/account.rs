@@ -63,8 +63,7 @@ fn read_named(name: &str, field: &Field<'_>) -> Option<(AccountName, AccountSett
         Ok(name) if name.is_default() => {
             field.invalid("is the name of the default account", "write its keys under `[argil]`")
         }
-        Ok(name) => Some(name),
-        Err(error) => field.invalid("is not a valid name", error.to_string()),
+        name => field.valid(name, "is not a valid name"),
     };
     let table = field.table()?;
     table.check_keys(&ACCOUNT);

@@ -46,10 +46,7 @@ pub(in crate::config) fn read(root: &Table<'_>) -> Option<BTreeMap<ChannelName, 
 }
 
 fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
-    let name = match ChannelName::parse(name) {
-        Ok(name) => Some(name),
-        Err(error) => field.invalid("is not a valid name", error.to_string()),
-    };
+    let name = field.valid(ChannelName::parse(name), "is not a valid name");
     let table = field.table()?;
     let types = "write `type = \"webhook\"` or `type = \"email\"`";
     let stated = table.required("type", types, |field| {
@@ -194,20 +191,8 @@ fn egress_policy(field: &Field<'_>) -> Option<EgressPolicy> {
 
 fn url(field: &Field<'_>, egress: EgressPolicy) -> Option<Secret> {
     let secret = secret_source::read(field, Plain::Allowed, SecretKind::Url)?;
-    let url = web_address::parse(field, secret.expose(), WHOLE_URL)?;
-    let host = url.host().filter(|_| matches!(url.scheme(), "http" | "https"));
-    let Some(host) = host else {
-        return field.invalid("is neither an `https` nor an `http` URL", WHOLE_URL);
-    };
-    if let Some(refusal) = host::refusal(&host, egress) {
-        let message = format!("leads to `{host}`, which is {}", refusal.describe());
-        let help = match refusal.is_configurable() {
-            true => "remove `deny_private`, or name a receiver on the internet",
-            false => "this address is always blocked; use the address of the receiver",
-        };
-        return field.invalid(message, help);
-    }
-    if url.scheme() == "http" && !host::is_private(&host) {
+    let url = web_address::service(field, &secret, WHOLE_URL, ("receiver", egress))?;
+    if url.scheme() == "http" && url.host().is_some_and(|host| !host::is_private(&host)) {
         let message = "is `http`: messages are sent unencrypted";
         field.reader.warning(&field.place, message, "write `https` if the receiver supports it");
     }
@@ -228,13 +213,11 @@ fn secrets(field: &Field<'_>) -> Option<Vec<SigningSecret>> {
 
 fn signing_secret(field: &Field<'_>) -> Option<SigningSecret> {
     let secret = secret_source::read(field, Plain::Guarded, SecretKind::Key)?;
-    SigningSecret::parse(secret.expose()).map_or_else(
-        |error| {
-            let message = format!("is not a signing secret: {error}");
-            field.invalid(message, "make one with `avatar-watch secret`")
-        },
-        Some,
-    )
+    let refused = |error| {
+        let message = format!("is not a signing secret: {error}");
+        field.invalid(message, "make one with `avatar-watch secret`")
+    };
+    SigningSecret::parse(secret.expose()).map_or_else(refused, Some)
 }
 
 const TIMEOUT: Duration = Duration::from_secs(30);

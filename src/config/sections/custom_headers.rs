@@ -18,10 +18,7 @@ pub(in crate::config) fn read(field: &Field<'_>) -> Option<BTreeMap<CustomHeader
     let mut headers = BTreeMap::new();
     let mut good = true;
     for (name, field) in fields {
-        let name = match CustomHeaderName::parse(name) {
-            Ok(name) => Some(name),
-            Err(error) => field.invalid("is no header that you can add", error.to_string()),
-        };
+        let name = field.valid(CustomHeaderName::parse(name), "is no header that you can add");
         let (Some(name), Some(value)) = (name, value(&field)) else {
             good = false;
             continue;

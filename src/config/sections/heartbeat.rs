@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::config::parse::duration;
 use crate::config::parse::field::{Field, Table};
-use crate::config::parse::host;
 use crate::config::parse::web_address;
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::HeartbeatSettings;
@@ -27,16 +26,7 @@ pub(in crate::config) fn read(root: &Table<'_>) -> Option<Option<HeartbeatSettin
 
 fn url(field: &Field<'_>) -> Option<Secret> {
     let secret = secret_source::read(field, Plain::Allowed, SecretKind::Url)?;
-    let url = web_address::parse(field, secret.expose(), WHOLE_URL)?;
-    let host = url.host().filter(|_| matches!(url.scheme(), "http" | "https"));
-    let Some(host) = host else {
-        return field.invalid("is neither an `https` nor an `http` URL", WHOLE_URL);
-    };
-    if let Some(refusal) = host::refusal(&host, EgressPolicy::AllowPrivate) {
-        let message = format!("leads to `{host}`, which is {}", refusal.describe());
-        return field
-            .invalid(message, "this address is always blocked; use the address of the service");
-    }
+    web_address::service(field, &secret, WHOLE_URL, ("service", EgressPolicy::AllowPrivate))?;
     Some(secret)
 }
 

@@ -1,7 +1,6 @@
 //! `proxy` of a webhook.
 
 use crate::config::parse::field::Field;
-use crate::config::parse::host;
 use crate::config::parse::web_address;
 use crate::config::secret_source::{self, Plain};
 use crate::domain::delivery::egress_policy::EgressPolicy;
@@ -19,11 +18,7 @@ pub(in crate::config) fn read(field: &Field<'_>) -> Option<Secret> {
     if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
         return field.invalid("has a path, a query or a fragment", WHOLE_URL);
     }
-    if let Some(refusal) = host::refusal(&host, EgressPolicy::AllowPrivate) {
-        let message = format!("leads to `{host}`, which is {}", refusal.describe());
-        return field
-            .invalid(message, "this address is always blocked; use the address of the proxy");
-    }
+    web_address::permitted(field, &host, "proxy", EgressPolicy::AllowPrivate)?;
     Some(secret)
 }
 

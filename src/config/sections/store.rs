@@ -24,7 +24,7 @@ pub(in crate::config) fn read(root: &Table<'_>) -> Option<(PathBuf, Retention)> 
 
 fn place(store: &Table<'_>) -> Option<PathBuf> {
     let path = store.or("path", PATH, |field| field.text())?;
-    Some(match store.reader.environment.state_directory() {
+    Some(match store.reader.outside.environment.state_directory() {
         Some(directory) => directory.join(path),
         None => store.reader.resolve(path),
     })
