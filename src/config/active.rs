@@ -111,15 +111,11 @@ mod tests {
     use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
-    use crate::config::file::tests::read_with;
+    use crate::config::file::tests::settings;
 
     const HOOK: &str = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n\
                         format = 'slack'\n";
     const AVATAR: &str = "[[avatars]]\nid = 'a1'\nname = 'Jane'\n";
-
-    fn settings(text: &str) -> Settings {
-        read_with(&format!("argil.api_key = 'CANARY'\n{text}"), &[]).unwrap()
-    }
 
     fn snapshot(text: &str) -> ConfigSnapshot {
         // As it is kept and read again.

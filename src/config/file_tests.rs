@@ -7,7 +7,8 @@ use super::*;
 use crate::config::schema::json_schema::tests::complaints;
 use crate::config::schema::keys;
 use crate::config::settings::{
-    AccountSettings, BounceTo, ChannelKind, MailTransport, SmtpTlsSetting,
+    AccountSettings, BounceTo, ChannelKind, ChannelSettings, EmailSettings, MailTransport,
+    SmtpTlsSetting, WebhookSettings,
 };
 use crate::domain::account::AccountName;
 use crate::domain::delivery::channel::ChannelName;
@@ -17,6 +18,9 @@ use crate::domain::read_access::ReadAccess;
 
 /// The least that loads; tests add to it.
 const LEAST: &str = "argil.api_key = 'key'\n";
+/// A webhook in four lines.
+pub(in crate::config) const HOOK: &str = "[channels.ops]\ntype = 'webhook'\n\
+    url = 'https://example.com'\nsecret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const VARIABLES: [(&str, &str); 10] = [
     ("ARGIL_API_KEY", "CANARY-key"),
@@ -46,6 +50,24 @@ pub(in crate::config) fn read_with(text: &str, names: &[&str]) -> Result<Setting
     read
 }
 
+pub(in crate::config) fn settings(text: &str) -> Settings {
+    read_with(&format!("{LEAST}{text}"), &[]).unwrap()
+}
+
+pub(in crate::config) fn channel(text: &str) -> ChannelSettings {
+    settings(text).channels.into_values().next().unwrap()
+}
+
+pub(in crate::config) fn webhook(text: &str) -> WebhookSettings {
+    let ChannelKind::Webhook(webhook) = channel(text).kind else { panic!("no webhook: {text}") };
+    *webhook
+}
+
+pub(in crate::config) fn email(text: &str) -> EmailSettings {
+    let ChannelKind::Email(email) = channel(text).kind else { panic!("no mail channel: {text}") };
+    *email
+}
+
 fn texts(problems: &[Problem]) -> String {
     problems.iter().map(|problem| format!("{problem}\n")).collect()
 }
@@ -73,6 +95,16 @@ pub(in crate::config) fn check_added(text: &str, expected: &str) {
         Err(problems) => texts(&problems),
     };
     assert_eq!(found.trim_end(), expected.trim(), "for:\n{text}");
+}
+
+/// Takes keys of a webhook, and what is said of one of them, which stands in the first line.
+#[track_caller]
+pub(in crate::config) fn check_hook(keys: &str, key: &str, said: &str) {
+    let expected = match said {
+        "" => String::new(),
+        said => format!("config.toml:6: `channels.ops.{key}` {said}"),
+    };
+    check_added(&format!("{HOOK}{keys}"), &expected);
 }
 
 #[test]

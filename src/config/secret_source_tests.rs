@@ -111,103 +111,67 @@ fn a_url_may_stand_in_any_file_and_shows_itself_nowhere() {
 #[test]
 fn a_source_without_a_secret_is_reported_without_its_value() {
     let folder = Folder::new();
-    let check = |key: &str, expected: &[&str]| folder.check(key, 0o600, expected);
-    let sources =
-        "  help: write one of `{ env = \"…\" }`, `{ file = \"…\" }` and `{ credential = \"…\" }`";
-    check(
-        "''",
-        &["config.toml:1: `argil.api_key` is empty", "  help: set a value, or remove the key"],
-    );
-    check(
-        "{ env = 'EMPTY' }",
-        &[
-            "config.toml:1: `argil.api_key.env` names the variable `EMPTY`, which is empty",
-            "  help: put the secret there",
-        ],
-    );
-    check(
-        "{ file = 'empty' }",
-        &[
-            "config.toml:1: `argil.api_key.file` names the file `empty`, which is empty",
-            "  help: put the secret there",
-        ],
-    );
+    let check = |key: &str, said: &str, help: &str| {
+        let (said, help) =
+            (format!("config.toml:1: `argil.api_key{said}"), format!("  help: {help}"));
+        folder.check(key, 0o600, &[&said, &help]);
+    };
+    check("''", "` is empty", "set a value, or remove the key");
+    let empty = "put the secret there";
+    check("{ env = 'EMPTY' }", ".env` names the variable `EMPTY`, which is empty", empty);
+    check("{ file = 'empty' }", ".file` names the file `empty`, which is empty", empty);
     for name in ["PATH", "HOME", "LC_KEY"] {
-        let expected = format!(
-            "config.toml:1: `argil.api_key.env` names the variable `{name}`, which every started \
-             program inherits"
+        let inherits = "which every started program inherits";
+        check(
+            &format!("{{ env = '{name}' }}"),
+            &format!(".env` names the variable `{name}`, {inherits}"),
+            "use another variable, which programs do not inherit",
         );
-        let help = "  help: use another variable, which programs do not inherit";
-        check(&format!("{{ env = '{name}' }}"), &[&expected, help]);
     }
     check(
         "{ env = 'NOT_SET' }",
-        &[
-            "config.toml:1: `argil.api_key.env` names the variable `NOT_SET`, which is not set",
-            "  help: set it where the program starts: `export NOT_SET=…`, or `EnvironmentFile=` of \
-             the unit",
-        ],
+        ".env` names the variable `NOT_SET`, which is not set",
+        "set it where the program starts: `export NOT_SET=…`, or `EnvironmentFile=` of the unit",
     );
     check(
         "{ env = 'sk-CANARY' }",
-        &[
-            "config.toml:1: `argil.api_key.env` names a variable that is not set",
-            "  help: write the name of a variable (it is not repeated here, in case it is the \
-             secret)",
-        ],
+        ".env` names a variable that is not set",
+        "write the name of a variable (it is not repeated here, in case it is the secret)",
     );
+    let permissions = "check the path and the permissions of the file";
+    let absent = "No such file or directory (os error 2)";
     check(
         "{ file = 'nowhere' }",
-        &[
-            "config.toml:1: `argil.api_key.file` cannot be read from `nowhere`: No such file or \
-           directory (os error 2)",
-            "  help: check the path and the permissions of the file",
-        ],
+        &format!(".file` cannot be read from `nowhere`: {absent}"),
+        permissions,
     );
     check(
         "{ file = 'binary' }",
-        &[
-            "config.toml:1: `argil.api_key.file` names the file `binary`, which is not UTF-8",
-            "  help: save it as UTF-8, as plain text",
-        ],
+        ".file` names the file `binary`, which is not UTF-8",
+        "save it as UTF-8, as plain text",
     );
     check(
         "{ file = '/dev/zero' }",
-        &[
-            "config.toml:1: `argil.api_key.file` cannot be read from `/dev/zero`: not a \
-             regular file",
-            "  help: check the path and the permissions of the file",
-        ],
+        ".file` cannot be read from `/dev/zero`: not a regular file",
+        permissions,
     );
     check(
         "{ credential = '../key' }",
-        &[
-            "config.toml:1: `argil.api_key.credential` is not the name of a credential",
-            "  help: write the name alone, without a path",
-        ],
+        ".credential` is not the name of a credential",
+        "write the name alone, without a path",
     );
-    check("{}", &["config.toml:1: `argil.api_key` names no source", sources]);
-    check(
-        "{ env = 'SET', file = 'key' }",
-        &["config.toml:1: `argil.api_key` names more than one source", sources],
-    );
-    check(
-        "{ fiel = 'key' }",
-        &["config.toml:1: `argil.api_key.fiel` is an unknown key", "  help: did you mean `file`?"],
-    );
-    check(
-        "7",
-        &["config.toml:1: `argil.api_key` is an integer, but must be a string or a table like \
-           `{ env = \"NAME\" }`"],
-    );
+    let sources = "write one of `{ env = \"…\" }`, `{ file = \"…\" }` and `{ credential = \"…\" }`";
+    check("{}", "` names no source", sources);
+    check("{ env = 'SET', file = 'key' }", "` names more than one source", sources);
+    check("{ fiel = 'key' }", ".fiel` is an unknown key", "did you mean `file`?");
     check(
         "{ file = 'blank' }",
-        &[
-            "config.toml:1: `argil.api_key.file` names the file `blank`, which has a blank in it, \
-             as character 7",
-            "  help: copy the secret again, or retype that character",
-        ],
+        ".file` names the file `blank`, which has a blank in it, as character 7",
+        "copy the secret again, or retype that character",
     );
+    let wrong_type = "config.toml:1: `argil.api_key` is an integer, but must be a string or a table \
+                      like `{ env = \"NAME\" }`";
+    folder.check("7", 0o600, &[wrong_type]);
 }
 
 /// Each key that is a secret, with a config around it where `SECRET` is its place, and a value that

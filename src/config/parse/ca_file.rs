@@ -49,50 +49,43 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::config::file::tests::check_added;
-
-    const CHANNEL: &str = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n\
-                           secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
+    use crate::config::file::tests::check_hook;
 
     #[test]
     fn only_whole_certificates_are_trusted() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ca.pem");
         let path = path.to_str().unwrap();
-        let check = |bytes: &[u8], expected: &str| {
+        let check = |bytes: &[u8], said: &str| {
             fs::write(path, bytes).unwrap();
-            check_added(&format!("{CHANNEL}ca_file = '{path}'"), expected);
+            let said = match said {
+                "" => String::new(),
+                said => format!("is `{path}`, which {said}"),
+            };
+            check_hook(&format!("ca_file = '{path}'"), "ca_file", &said);
         };
         let key = rcgen::KeyPair::generate().unwrap();
         let parameters = rcgen::CertificateParams::new(vec!["h.example".to_owned()]).unwrap();
         let good = parameters.clone().self_signed(&key).unwrap().pem();
         check(good.as_bytes(), "");
         check(format!("# ours\n{good}\n{good}").as_bytes(), "");
-        let none = format!(
-            "config.toml:6: `channels.ops.ca_file` is `{path}`, which has no PEM certificate in \
-             it\n  help: name a file with `-----BEGIN CERTIFICATE-----` in it"
-        );
-        check(b"", &none);
-        check(key.serialize_pem().as_bytes(), &none);
-        let damaged = format!(
-            "config.toml:6: `channels.ops.ca_file` is `{path}`, which has a damaged certificate \
-             in it\n  help: copy the file again, whole and as PEM"
-        );
-        check(b"-----BEGIN CERTIFICATE-----\nxx\n", &damaged);
-        check(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", &damaged);
-        check(&good.as_bytes()[..good.len() / 2], &damaged);
+        let none = "has no PEM certificate in it\n  \
+                    help: name a file with `-----BEGIN CERTIFICATE-----` in it";
+        check(b"", none);
+        check(key.serialize_pem().as_bytes(), none);
+        let damaged =
+            "has a damaged certificate in it\n  help: copy the file again, whole and as PEM";
+        check(b"-----BEGIN CERTIFICATE-----\nxx\n", damaged);
+        check(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n", damaged);
+        check(&good.as_bytes()[..good.len() / 2], damaged);
         check(format!("\u{feff}{good}").as_bytes(), "");
         let wide: Vec<u8> = good.encode_utf16().flat_map(u16::to_le_bytes).collect();
         let help = EncodingError::Utf16.help();
-        let message = format!("is `{path}`, which is in UTF-16, not in UTF-8\n  help: {help}");
-        check(&wide, &format!("config.toml:6: `channels.ops.ca_file` {message}"));
-        let message = format!(
-            "is `{path}`, which is a certificate in DER, not in PEM\n  \
-             help: convert it: `openssl x509 -inform der -in FILE -out FILE.pem`"
-        );
+        check(&wide, &format!("is in UTF-16, not in UTF-8\n  help: {help}"));
         check(
             parameters.self_signed(&key).unwrap().der(),
-            &format!("config.toml:6: `channels.ops.ca_file` {message}"),
+            "is a certificate in DER, not in PEM\n  \
+             help: convert it: `openssl x509 -inform der -in FILE -out FILE.pem`",
         );
     }
 }

@@ -3,7 +3,7 @@ use std::sync::LazyLock;
 use jsonschema::Validator;
 
 use super::*;
-use crate::config::file::tests::read_with;
+use crate::config::file::tests::{HOOK, read_with};
 use crate::config::schema::keys::ALL;
 
 static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
@@ -20,8 +20,6 @@ pub(in crate::config) fn complaints(text: &str) -> Vec<String> {
 }
 
 const KEY: &str = "argil.api_key = 'key'\n";
-const HOOK: &str = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n\
-                    secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
 const MAIL: &str = "[channels.post]\ntype = 'email'\nfrom = 'a@example.com'\n\
                     to = ['b@example.com']\n";
 

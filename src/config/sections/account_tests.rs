@@ -1,4 +1,4 @@
-use crate::config::file::tests::{check, check_added, read_with};
+use crate::config::file::tests::{self, check, check_added, read_with};
 use crate::config::settings::Settings;
 
 use super::*;
@@ -9,9 +9,10 @@ fn names(settings: &Settings) -> Vec<&str> {
 
 #[test]
 fn an_account_has_the_defaults_of_the_default_one() {
-    let text = "argil.api_key = 'key'\naccounts.studio.api_key = 'other'\n[[avatars]]\nid = 'a1'\n\
-                [[avatars]]\nid = 'a2'\naccount = 'studio'\n";
-    let settings = read_with(text, &[]).unwrap();
+    let settings = tests::settings(
+        "accounts.studio.api_key = 'other'\n[[avatars]]\nid = 'a1'\n\
+         [[avatars]]\nid = 'a2'\naccount = 'studio'\n",
+    );
     assert_eq!(names(&settings), ["argil", "studio"]);
     let [argil, studio] = [0, 1].map(|n| settings.accounts.values().nth(n).unwrap());
     let api_key = argil.api_key.clone();

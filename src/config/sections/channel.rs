@@ -234,39 +234,29 @@ const WHOLE_URL: &str = "write the whole URL, like `https://example.com/hooks/av
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::file::tests::{check_added, read_with};
-
-    const HOOK: &str = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n\
-                        secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
+    use crate::config::file::tests::{self, HOOK, check_added, check_hook};
 
     #[test]
     fn a_channel_may_be_for_operators_alone_and_is_for_none_by_default() {
         let channel = |keys: &str| {
-            let text = format!("argil.api_key = 'key'\n{HOOK}{keys}");
-            let channels = read_with(&text, &[]).unwrap().channels;
-            let channel = channels.into_values().next().unwrap();
+            let channel = tests::channel(&format!("{HOOK}{keys}"));
             (channel.operator, channel.events.len())
         };
         assert_eq!(channel(""), (false, 3));
         assert_eq!(channel("operator = true"), (true, 3));
         assert_eq!(channel("operator = true\nevents = []"), (true, 0));
-        check_added(
-            &format!("{HOOK}events = []"),
-            "config.toml:6: `channels.ops.events` is an empty list\n  \
-             help: remove the key for the default events",
-        );
+        let empty = "is an empty list\n  help: remove the key for the default events";
+        check_hook("events = []", "events", empty);
     }
 
     #[test]
     fn conditions_are_not_selected_one_by_one() {
         for kind in EventKind::OPERATIONAL {
-            let name = kind.name();
-            check_added(
-                &format!("{HOOK}operator = true\nevents = ['{name}']"),
+            check_hook(
+                &format!("events = ['{kind}']\noperator = true"),
+                "events[0]",
                 &format!(
-                    "config.toml:7: `channels.ops.events[0]` is `{name}`, which is sent only to \
-                     operator \
-                     channels\n  \
+                    "is `{kind}`, which is sent only to operator channels\n  \
                      help: remove it, and write `operator = true` in this channel"
                 ),
             );

@@ -36,15 +36,10 @@ pub(in crate::config) const ON_UNKNOWN: [(&str, OnUnknown); 2] =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::file::tests::{check_added, read_with};
-
-    const HOOK: &str = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n\
-                        secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
+    use crate::config::file::tests::{HOOK, channel, check_hook};
 
     fn policy(keys: &str) -> DeliveryPolicy {
-        let text = format!("argil.api_key = 'key'\n{HOOK}{keys}");
-        let channels = read_with(&text, &[]).unwrap().channels;
-        channels.into_values().next().unwrap().policy
+        channel(&format!("{HOOK}{keys}")).policy
     }
 
     #[test]
@@ -59,15 +54,9 @@ mod tests {
 
     #[test]
     fn wrong_values_are_reported_with_the_valid_ones() {
-        check_added(
-            &format!("{HOOK}on_unknown = 'drop'"),
-            "config.toml:6: `channels.ops.on_unknown` has the unknown value `drop`\n  \
-             help: it can be `resend` or `hold`",
-        );
-        check_added(
-            &format!("{HOOK}expires_after = '1s'"),
-            "config.toml:6: `channels.ops.expires_after` is `1s`\n  \
-             help: write a duration from `1m` to `30days`",
-        );
+        let unknown = "has the unknown value `drop`\n  help: it can be `resend` or `hold`";
+        check_hook("on_unknown = 'drop'", "on_unknown", unknown);
+        let short = "is `1s`\n  help: write a duration from `1m` to `30days`";
+        check_hook("expires_after = '1s'", "expires_after", short);
     }
 }

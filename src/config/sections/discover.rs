@@ -43,12 +43,11 @@ const EVERY_RANGE: RangeInclusive<Duration> = Duration::from_secs(10)..=LONGEST;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::file::tests::{check_added, read_with};
+    use crate::config::file::tests::{self, check_added};
     use crate::config::settings::Settings;
 
     fn settings(text: &str) -> Settings {
-        let key = "argil.api_key = 'key'\naccounts.studio.api_key = 'other'\n";
-        read_with(&format!("{key}{text}"), &[]).unwrap()
+        tests::settings(&format!("accounts.studio.api_key = 'other'\n{text}"))
     }
 
     #[test]

@@ -1,8 +1,8 @@
-use crate::config::error::Problem;
-use crate::config::file::tests::{check_added, read_with};
+use crate::config::error::{ConfigError, Problem};
+use crate::config::file::tests::{self, check_added, read_with};
 use crate::config::settings::{
     BounceTo, ChannelKind, EmailSettings, MailTransport, Settings, SmtpAuth, SmtpCredential,
-    SmtpLogin,
+    SmtpLogin, SmtpSettings,
 };
 use crate::files::program::Program;
 use crate::files::trust::Trust;
@@ -19,13 +19,18 @@ fn program(command: &[&str]) -> Program {
 }
 
 fn settings(keys: &str) -> Settings {
-    read_with(&format!("argil.api_key = 'key'\n{HEAD}{keys}"), &[]).unwrap()
+    tests::settings(&format!("{HEAD}{keys}"))
 }
 
 fn email(keys: &str) -> EmailSettings {
-    let channel = settings(keys).channels.into_values().next().unwrap();
+    tests::email(&format!("{HEAD}{keys}"))
+}
+
+fn server(settings: Settings) -> SmtpSettings {
+    let channel = settings.channels.into_values().next().unwrap();
     let ChannelKind::Email(email) = channel.kind else { panic!("a mail channel") };
-    *email
+    let MailTransport::Smtp(smtp) = email.transport else { panic!("a mail server") };
+    smtp
 }
 
 fn check(keys: &str, expected: &str) {
@@ -43,8 +48,7 @@ fn a_mail_channel_is_plain_unless_it_says_otherwise() {
         (plain.threading, plain.subject_prefix.as_str()),
         (ThreadingSetting::Avatar, PREFIX)
     );
-    let MailTransport::Smtp(smtp) = plain.transport else { panic!("a mail server") };
-    assert_eq!(smtp.dot_timeout, Duration::from_secs(300));
+    assert_eq!(server(settings(SMTP)).dot_timeout, Duration::from_secs(300));
     let address = MailAddress::parse("c@example.com").unwrap();
     let full = email(
         &format!(
@@ -121,8 +125,7 @@ fn what_would_break_a_header_is_refused() {
 #[test]
 fn a_login_has_a_user_and_one_thing_that_proves_it() {
     let login = |keys: &str| {
-        let text = format!("smtp = {{ host = 'smtp.example.com', {keys} }}");
-        let MailTransport::Smtp(smtp) = email(&text).transport else { panic!("a mail server") };
+        let smtp = server(settings(&format!("smtp = {{ host = 'smtp.example.com', {keys} }}")));
         let SmtpLogin { username, auth, credential: proof } = smtp.login.unwrap();
         assert_eq!(username, "u");
         (auth, proof)
@@ -181,8 +184,8 @@ fn an_id_without_a_whole_domain_is_warned_of_where_mails_leave_this_machine() {
     assert_eq!(warned("file = { folder = 'mails' }\nmessage_id_domain = 'watch'"), [""; 0]);
 }
 
-fn said(problems: &[Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+fn said(problems: Vec<Problem>) -> String {
+    ConfigError::Problems(problems).to_string()
 }
 
 #[test]
@@ -199,15 +202,13 @@ fn an_address_is_refused_with_what_is_wrong_and_taken_in_one_form() {
         ("A <a@example.com>", "has a name or angle brackets around the address"),
     ] {
         let text = format!("argil.api_key = 'key'\n{head}{}", with(from));
-        let text = said(&read_with(&text, &[]).unwrap_err());
+        let text = said(read_with(&text, &[]).unwrap_err());
         let expected = format!("config.toml:5: `channels.mail.from` {wrong}");
         assert!(text.contains(&expected), "for {from}: {text}");
         assert!(text.contains("help: write a bare address"), "{text}");
     }
     let found = |keys: &str| {
-        let settings = read_with(&format!("argil.api_key = 'key'\n{head}{keys}"), &[]).unwrap();
-        let channel = settings.channels.into_values().next().unwrap();
-        let ChannelKind::Email(email) = channel.kind else { panic!("a mail channel") };
+        let email = tests::email(&format!("{head}{keys}"));
         (email.from.to_string(), email.message_id_domain.to_string())
     };
     for (from, address, domain) in [
@@ -239,10 +240,7 @@ fn a_greeting_is_a_name_that_servers_take_or_an_address_in_brackets() {
     ] {
         let settings = smtp(name, "smtp.example.com").unwrap();
         assert_eq!(warned(&settings), [""; 0], "for {name}");
-        let channel = settings.channels.into_values().next().unwrap();
-        let ChannelKind::Email(email) = channel.kind else { panic!("a mail channel") };
-        let MailTransport::Smtp(smtp) = email.transport else { panic!("a mail server") };
-        assert_eq!(smtp.hello_name.unwrap().as_str(), taken);
+        assert_eq!(server(settings).hello_name.unwrap().as_str(), taken);
     }
     for name in [
         "a..b",
@@ -264,7 +262,7 @@ fn a_greeting_is_a_name_that_servers_take_or_an_address_in_brackets() {
         "[127.0.0.1",
         "1.2.3",
     ] {
-        let text = said(&smtp(name, "smtp.example.com").unwrap_err());
+        let text = said(smtp(name, "smtp.example.com").unwrap_err());
         assert!(text.starts_with("config.toml:6: `channels.mail.smtp.hello_name` is `"), "{text}");
         assert!(text.contains("help: "), "{text}");
     }
@@ -279,12 +277,8 @@ fn a_mail_server_is_named_as_a_resolver_and_a_certificate_have_it() {
 
     let host = |text: &str| {
         let text = format!("smtp = {{ host = '{text}' }}");
-        read_with(&format!("argil.api_key = 'key'\n{HEAD}{text}"), &[]).ok().map(|settings| {
-            let channel = settings.channels.into_values().next().unwrap();
-            let ChannelKind::Email(email) = channel.kind else { panic!("a mail channel") };
-            let MailTransport::Smtp(smtp) = email.transport else { panic!("a mail server") };
-            smtp.host
-        })
+        let read = read_with(&format!("argil.api_key = 'key'\n{HEAD}{text}"), &[]);
+        read.ok().map(|settings| server(settings).host)
     };
     for (text, expected) in [
         ("smtp.example.com.", "smtp.example.com"),

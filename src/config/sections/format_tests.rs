@@ -1,34 +1,33 @@
 use super::*;
-use crate::config::file::tests::{check_added, read_with};
-use crate::config::settings::{ChannelKind, WebhookSettings};
+use crate::config::file::tests::{self, check_added};
+use crate::config::settings::WebhookSettings;
 
 const HOOK: &str = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com/topic'\n";
 const SECRET: &str = "secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
 
 fn webhook(keys: &str) -> WebhookSettings {
-    let text = format!("argil.api_key = 'key'\n{HOOK}{keys}");
-    let channels = read_with(&text, &[]).unwrap().channels;
-    match channels.into_values().next().unwrap().kind {
-        ChannelKind::Webhook(webhook) => *webhook,
-        ChannelKind::Email(_) => panic!("a webhook was read as mail"),
-    }
+    tests::webhook(&format!("{HOOK}{keys}"))
+}
+
+#[track_caller]
+fn check(keys: &str, expected: &str) {
+    check_added(&format!("{HOOK}{keys}"), expected);
 }
 
 #[test]
 fn what_a_chat_accepts_is_for_chats_alone() {
-    let hook = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n";
     for format in ["slack", "discord", "teams"] {
-        check_added(&format!("{hook}format = '{format}'\naccepts = 'any-2xx'"), "");
+        check(&format!("format = '{format}'\naccepts = 'any-2xx'"), "");
     }
-    check_added(
-        &format!("{hook}format = 'template'\ntemplate = {{ a = 'b' }}\naccepts = 'any-2xx'"),
-        "config.toml:7: `channels.ops.accepts` is only for chat formats\n  help: remove it: in \
-         this format every 2xx counts as delivered",
+    check(
+        "format = 'template'\ntemplate = { a = 'b' }\naccepts = 'any-2xx'",
+        "config.toml:7: `channels.ops.accepts` is only for chat formats\n  \
+         help: remove it: in this format every 2xx counts as delivered",
     );
-    check_added(
-        &format!("{hook}format = 'slack'\naccepts = 'any'"),
-        "config.toml:6: `channels.ops.accepts` has the unknown value `any`\n  help: it can be \
-         `known-answers` or `any-2xx`",
+    check(
+        "format = 'slack'\naccepts = 'any'",
+        "config.toml:6: `channels.ops.accepts` has the unknown value `any`\n  \
+         help: it can be `known-answers` or `any-2xx`",
     );
 }
 
@@ -36,14 +35,14 @@ fn what_a_chat_accepts_is_for_chats_alone() {
 fn every_format_is_known_and_standard_is_the_default() {
     assert_eq!(webhook(SECRET).format, FormatSettings::Standard);
     assert_eq!(webhook(&format!("{SECRET}format = 'standard'")).format, FormatSettings::Standard);
-    for (word, format, chat) in [
-        ("slack", FormatSettings::Slack, true),
-        ("discord", FormatSettings::Discord, true),
-        ("teams", FormatSettings::Teams, true),
-        ("ntfy", FormatSettings::Ntfy, true),
+    for (word, format) in [
+        ("slack", FormatSettings::Slack),
+        ("discord", FormatSettings::Discord),
+        ("teams", FormatSettings::Teams),
+        ("ntfy", FormatSettings::Ntfy),
     ] {
         let read = webhook(&format!("format = '{word}'"));
-        assert_eq!((read.format.is_chat(), read.format), (chat, format));
+        assert!(read.format.is_chat() && read.format == format, "{word}");
         assert!(read.secrets.is_empty(), "a chat needs no secret");
         let signing = webhook(&format!("{SECRET}format = '{word}'"));
         assert_eq!(signing.secrets.len(), 1, "it may have one");
@@ -79,33 +78,28 @@ fn a_template_is_any_json_and_keeps_its_places() {
 
 #[test]
 fn a_problem_of_a_format_is_reported_with_its_line() {
-    check_added(
-        &format!("{HOOK}format = 'slak'"),
-        "config.toml:5: `channels.ops.format` has the unknown value `slak`\n  \
-         help: did you mean `slack`?",
-    );
-    check_added(
-        &format!("{HOOK}format = 'slack'\ntemplate = {{}}"),
+    check(
+        "format = 'slack'\ntemplate = {}",
         "config.toml:6: `channels.ops.template` belongs to the format `template` alone\n  \
          help: remove it, or write `format = \"template\"`",
     );
-    check_added(
-        &format!("{HOOK}format = 'slack'\nsource = 'urn:x:y'"),
+    check(
+        "format = 'slack'\nsource = 'urn:x:y'",
         "config.toml:6: `channels.ops.source` belongs to the format `cloudevents` alone\n  \
          help: remove it, or write `format = \"cloudevents\"`",
     );
-    check_added(
-        &format!("{HOOK}{SECRET}format = 'cloudevents'\nsource = 'a b'"),
+    check(
+        &format!("{SECRET}format = 'cloudevents'\nsource = 'a b'"),
         "config.toml:7: `channels.ops.source` is not a URI-reference\n  \
          help: write one like `urn:avatar-watch:daemon` or `https://example.com/avatar-watch`",
     );
-    check_added(
-        &format!("{HOOK}format = 'template'\ncontent_type = 'json'\ntemplate = {{ a = 1 }}"),
+    check(
+        "format = 'template'\ncontent_type = 'json'\ntemplate = { a = 1 }",
         "config.toml:6: `channels.ops.content_type` is not a content type\n  \
          help: write one like `application/json`, or remove the key",
     );
-    check_added(
-        &format!("{HOOK}format = 'template'\ntemplate = {{ a = [nan, 2026-01-01] }}"),
+    check(
+        "format = 'template'\ntemplate = { a = [nan, 2026-01-01] }",
         "config.toml:6: `channels.ops.template.a[0]` is not a number that JSON supports\n  \
          help: write another number, or a string\n\
          config.toml:6: `channels.ops.template.a[1]` is a date or time, which JSON does not \

@@ -37,17 +37,17 @@ const EVERY_RANGE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::file::tests::{check_added, read_with};
+    use crate::config::file::tests::{check_added, settings};
 
     #[test]
     fn a_heartbeat_has_a_place_and_a_pace() {
-        let read = |text: &str| read_with(&format!("{text}\nargil.api_key = 'key'"), &[]).unwrap();
-        assert_eq!(read("").heartbeat, None);
-        let heartbeat = read("heartbeat_url = 'https://hc.example.com/CANARY'").heartbeat.unwrap();
+        let read = |text: &str| settings(text).heartbeat;
+        assert_eq!(read(""), None);
+        let heartbeat = read("heartbeat_url = 'https://hc.example.com/CANARY'").unwrap();
         assert_eq!(heartbeat.url.expose(), "https://hc.example.com/CANARY");
         assert_eq!(heartbeat.every, Duration::from_secs(60));
         let url = "heartbeat_url = 'http://127.0.0.1:1/x'";
-        let heartbeat = read(&format!("{url}\nheartbeat_every = '5m'")).heartbeat.unwrap();
+        let heartbeat = read(&format!("{url}\nheartbeat_every = '5m'")).unwrap();
         assert_eq!(heartbeat.every, Duration::from_secs(300));
     }
 

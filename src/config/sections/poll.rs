@@ -177,12 +177,7 @@ const OVERDUE_AFTER: Duration = Duration::from_hours(24);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::file::tests::{check_added, read_with};
-    use crate::config::settings::Settings;
-
-    fn settings(text: &str) -> Settings {
-        read_with(&format!("argil.api_key = 'key'\n{text}"), &[]).unwrap()
-    }
+    use crate::config::file::tests::{check_added, settings};
 
     #[test]
     fn intervals_have_defaults() {

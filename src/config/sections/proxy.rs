@@ -27,18 +27,12 @@ const WHOLE_URL: &str = "write it like `http://proxy.example.com:3128`, with the
 
 #[cfg(test)]
 mod tests {
-    use crate::config::file::tests::check_added;
+    use crate::config::file::tests::check_hook;
 
     #[test]
     fn a_proxy_is_an_http_url_and_is_not_repeated() {
-        let check = |proxy: &str, expected: &str| {
-            let channel = "[channels.ops]\ntype = 'webhook'\nurl = 'https://example.com'\n\
-                           secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
-            let expected = match expected {
-                "" => String::new(),
-                text => format!("config.toml:6: `channels.ops.proxy` {text}"),
-            };
-            check_added(&format!("{channel}proxy = '{proxy}'"), &expected);
+        let check = |proxy: &str, said: &str| {
+            check_hook(&format!("proxy = '{proxy}'"), "proxy", said);
         };
         let help = "help: write it like `http://proxy.example.com:3128`, with the login before an \
                     `@` if it requires one";

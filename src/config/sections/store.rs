@@ -48,16 +48,15 @@ const AGE_RANGE: RangeInclusive<Duration> = DAY..=Duration::from_hours(100 * HOU
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::file::tests::{check_added, read_with};
+    use crate::config::file::tests::{check_added, settings};
 
     #[test]
     fn the_past_is_kept_as_long_as_it_is_said() {
         let check = |text: &str, transitions: Option<u64>, deliveries: Option<u64>| {
-            let settings = read_with(&format!("argil.api_key = 'key'\n{text}"), &[]).unwrap();
             let days = |days: Option<u64>| days.map(|days| DAY * u32::try_from(days).unwrap());
             let expected =
                 Retention { transitions: days(transitions), deliveries: days(deliveries) };
-            assert_eq!(settings.retention, expected, "for `{text}`");
+            assert_eq!(settings(text).retention, expected, "for `{text}`");
         };
         check("", None, Some(90));
         check("store.keep_deliveries = 'forever'", None, None);

@@ -156,12 +156,12 @@ const TOKEN_LENGTH_MAX: usize = 128;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::file::tests::{check_added, read_with};
+    use crate::config::file::tests::{check_added, settings};
 
     const TOKEN: &str = "CANARY-of-16_abc";
 
     fn web(text: &str) -> WebSettings {
-        read_with(&format!("argil.api_key = 'key'\n{text}"), &[]).unwrap().web
+        settings(text).web
     }
 
     #[test]
