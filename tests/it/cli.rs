@@ -16,19 +16,26 @@ mod channels;
 mod hostile;
 mod monitoring;
 mod init;
+mod pty;
 mod wait;
 mod schema;
 mod man_pages;
 mod active_config;
+
+/// Starts a daemon that sees `a1` in training.
+pub(crate) fn start_training(argil: &FakeArgil, bench: &Bench) -> Running {
+    argil.set_status("a1", "TRAINING");
+    let daemon = bench.start();
+    daemon.wait_for_log("`a1`: baseline TRAINING");
+    daemon
+}
 
 /// A daemon that has delivered one `avatar.ready`.
 async fn settled() -> (FakeArgil, Receiver, Bench, Running) {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
     let bench = Bench::new(config.text());
-    argil.set_status("a1", "TRAINING");
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let daemon = start_training(&argil, &bench);
     argil.set_status("a1", "IDLE");
     receiver.wait_for(1).await;
     bench.wait_for_deliveries("the delivery", |rows| {
@@ -70,9 +77,7 @@ fn a_pipe_as_database_does_not_block() {
     let made = Command::new("mkfifo").arg(bench.database()).status().unwrap();
     assert!(made.success());
     for (command, code) in [("status", 65), ("history", 65), ("deliveries", 65), ("check", 2)] {
-        let output = bench.run(&[command]);
-        assert_eq!(output.status.code(), Some(code), "{command:?}");
-        assert!(crate::harness::daemon::stderr(&output).contains("not a regular file"));
+        bench.complains(&[command], code, &["not a regular file"]);
     }
 }
 
@@ -85,12 +90,8 @@ async fn special_files_beside_the_database_do_not_block() {
         path.push(end);
         drop(fs::remove_file(&path));
         assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
-        let checked = bench.run(&["status", "--check"]);
-        assert_eq!(checked.status.code(), Some(3), "{end}: {checked:?}");
-        assert!(stdout(&checked).contains("is not a regular file"), "{end}: {checked:?}");
-        let started = bench.run(&["run"]);
-        assert_eq!(started.status.code(), Some(74), "{end}: {started:?}");
-        assert!(stderr(&started).contains("is not a regular file"), "{end}: {started:?}");
+        bench.prints(&["status", "--check"], 3, &[end, "is not a regular file"]);
+        bench.complains(&["run"], 74, &[end, "is not a regular file"]);
         if end != ".lock" {
             assert_eq!(bench.run(&["channels", "pause", "ops"]).status.code(), Some(74), "{end}");
         }
@@ -109,9 +110,7 @@ fn check_reports_a_path_that_cannot_be_a_database() {
     for path in ["..", "avatar-watch.toml"] {
         let bench =
             Bench::new(config.clone().with(&format!("\n[store]\npath = \"{path}\"\n")).text());
-        let output = bench.run(&["check"]);
-        assert_eq!(output.status.code(), Some(2), "{path}");
-        assert!(stderr(&output).contains("`store.path` is not a usable database"), "{output:?}");
+        bench.complains(&["check"], 2, &["`store.path` is not a usable database"]);
     }
 }
 
@@ -136,10 +135,8 @@ async fn unknown_ids_are_reported() {
     assert_eq!(bench.run(&["test", "nope"]).status.code(), Some(2));
     fs::remove_file(bench.config()).unwrap();
     assert_eq!(bench.run(&["test", "ops"]).status.code(), Some(78));
-    let output = bench.run(&["history"]);
-    let warning = stderr(&output);
-    assert!(warning.contains("the config `") && warning.contains("No such file"), "{warning}");
-    assert!(warning.contains("searching the default database path"), "{warning}");
+    let default = "searching the default database path";
+    bench.complains(&["history"], 0, &["the config `", "No such file", default]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -158,21 +155,16 @@ async fn a_dead_letter_is_shown_and_retried_with_the_same_id() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
     let bench = Bench::new(config.text());
-    argil.set_status("a1", "TRAINING");
     receiver.script((0..6).map(|_| Answer::status(404)));
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let daemon = start_training(&argil, &bench);
     argil.set_status("a1", "REFUSED");
     let rows = bench.wait_for_deliveries("the dead letter", |rows| {
         rows.len() == 1 && rows[0]["state"] == "failed"
     });
     assert_eq!(bench.json(&["status", "--json"])["avatars"][0]["deliveries_failed"], 1);
     let id = rows[0]["id"].as_str().unwrap();
-    let shown = stdout(&bench.run(&["deliveries", "show", id]));
-    assert!(shown.contains("no attempts left") && shown.contains("404"), "{shown}");
-
-    let retried = bench.run(&["deliveries", "retry", "--failed", "--since", "1h"]);
-    assert!(stdout(&retried).contains("1 of 1 failed"), "{}", stdout(&retried));
+    bench.prints(&["deliveries", "show", id], 0, &["no attempts left", "404"]);
+    bench.prints(&["deliveries", "retry", "--failed", "--since", "1h"], 0, &["1 of 1 failed"]);
     let rows = bench.wait_for_deliveries("the second life", |rows| {
         rows.len() == 2 && rows[1]["state"] == "delivered"
     });
@@ -183,8 +175,7 @@ async fn a_dead_letter_is_shown_and_retried_with_the_same_id() {
     let received = receiver.received();
     assert_eq!(received.len(), 7);
     assert!(received.iter().all(|request| request.body == received[0].body));
-    let again = stdout(&bench.run(&["deliveries", "retry", "--failed"]));
-    assert!(again.contains("0 of 0 failed"), "{again}");
+    bench.prints(&["deliveries", "retry", "--failed"], 0, &["0 of 0 failed"]);
     assert!(daemon.stop().success());
 }
 
@@ -210,13 +201,8 @@ fn the_exit_code_of_the_daemon_is_the_reason() {
     assert_eq!(code(&bench), Some(65));
 
     let bench = Bench::new(good.text());
-    argil.set_status("a1", "TRAINING");
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
-    let second = bench.run(&["run"]);
-    assert_eq!(second.status.code(), Some(75));
-    let named = format!("(process {})", daemon.pid());
-    assert!(stderr(&second).contains(&named), "{}", stderr(&second));
+    let daemon = start_training(&argil, &bench);
+    bench.complains(&["run"], 75, &[&format!("(process {})", daemon.pid())]);
     assert_eq!(daemon.stop().code(), Some(0));
 
     let newer = Connection::open(bench.database()).unwrap();
@@ -246,22 +232,17 @@ fn check_reads_drop_ins_and_prints_what_a_reload_changes() {
     let folder = bench.path("avatars.d");
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("studio.toml"), "[[avatars]]\nid = \"a7\"\nname = \"Jane\"\n").unwrap();
-    let checked = bench.run(&["check", "--diff"]);
-    let shown = stdout(&checked);
-    assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
-    assert!(shown.contains("1 avatar,"), "{shown}");
-    assert!(shown.contains("\n+ avatar `a7` \"Jane\"\n"), "{shown}");
+    let words = ["1 avatar,", "\n+ avatar `a7` \"Jane\"\n"];
+    let shown = bench.prints(&["check", "--diff"], 0, &words);
     assert!(shown.ends_with("secrets are not compared\n"), "{shown}");
     assert!(!shown.contains(KEY), "{shown}");
 
     fs::write(folder.join("lab.toml"), "[[avatars]]\nid = \"A7\"\n").unwrap();
-    let checked = bench.run(&["check", "--diff"]);
-    assert_eq!(checked.status.code(), Some(2));
-    assert!(!stdout(&checked).contains("avatar `a7`"), "{}", stdout(&checked));
-    let said = stderr(&checked);
-    assert!(said.contains("avatars.d/studio.toml:2: `avatars.id` is `a7`"), "{said}");
-    assert!(said.contains("already configured in `"), "{said}");
-    assert!(said.contains("avatars.d/lab.toml:2`"), "{said}");
+    let shown = bench.prints(&["check", "--diff"], 2, &[]);
+    assert!(!shown.contains("avatar `a7`"), "{shown}");
+    let first = "avatars.d/studio.toml:2: `avatars.id` is `a7`";
+    let words = [first, "already configured in `", "avatars.d/lab.toml:2`"];
+    bench.complains(&["check", "--diff"], 2, &words);
 }
 
 #[test]
@@ -269,9 +250,7 @@ fn check_reports_a_missing_database_folder() {
     let argil = FakeArgil::start();
     let config = Config::new(argil.base_url()).avatar("a1");
     let bench = Bench::new(config.with("\n[store]\npath = \"none/none/a.db\"\n").text());
-    let checked = bench.run(&["check"]);
-    assert_eq!(checked.status.code(), Some(2));
-    assert!(stderr(&checked).contains("create the folder above it"), "{}", stderr(&checked));
+    bench.complains(&["check"], 2, &["create the folder above it"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -305,18 +284,13 @@ async fn a_test_names_the_step_that_failed() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
     let bench = Bench::new(config.text());
-    let good = bench.run(&["test", "ops"]);
-    assert_eq!(good.status.code(), Some(0), "{}", stderr(&good));
+    bench.prints(&["test", "ops"], 0, &[]);
     let body: Value = serde_json::from_slice(&receiver.received()[0].body).unwrap();
     assert_eq!(body["type"], "test.ping");
 
     receiver.script([Answer::status(403)]);
-    let refused = bench.run(&["test", "ops"]);
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(stdout(&refused).contains("at `response` (403)"), "{}", stdout(&refused));
-    let unknown = bench.run(&["test", "opps"]);
-    assert_eq!(unknown.status.code(), Some(2));
-    assert!(stderr(&unknown).contains("known channels: `ops`"), "{}", stderr(&unknown));
+    bench.prints(&["test", "ops"], 1, &["at `response` (403)"]);
+    bench.complains(&["test", "opps"], 2, &["known channels: `ops`"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -325,19 +299,13 @@ async fn check_online_tests_the_key_each_avatar_and_each_channel() {
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
     let bench = Bench::new(config.clone().avatar("a2").text());
     argil.set_status("a1", "TRAINING");
-    let checked = bench.run(&["check", "--online"]);
-    let shown = stdout(&checked);
-    assert_eq!(checked.status.code(), Some(2));
-    assert!(shown.contains("ok   avatar `a1`: status TRAINING"), "{shown}");
-    assert!(shown.contains("FAIL avatar `a2`: no such avatar"), "{shown}");
-    assert!(shown.contains("ok   channel `ops`"), "{shown}");
+    let (seen, missing) = ("ok   avatar `a1`: status TRAINING", "FAIL avatar `a2`: no such avatar");
+    bench.prints(&["check", "--online"], 2, &[seen, missing, "ok   channel `ops`"]);
     assert!(receiver.received().is_empty(), "nothing is sent");
     bench.configure(config.text());
     assert_eq!(bench.run(&["check", "--online"]).status.code(), Some(0));
     argil.require_key("another");
-    let refused = bench.run(&["check", "--online"]);
-    assert_eq!(refused.status.code(), Some(2));
-    assert!(stdout(&refused).contains("API key rejected"), "{}", stdout(&refused));
+    bench.prints(&["check", "--online"], 2, &["API key rejected"]);
 }
 
 #[test]
@@ -349,11 +317,8 @@ fn check_online_polls_each_avatar_with_its_own_account() {
     let account = format!("api_key = \"studio-key\"\nbase_url = \"{}\"\n", studio.base_url());
     let config = Config::new(argil.base_url()).avatar("a1").avatar("a2");
     let config = config.with("account = \"studio\"\n").with("\n[accounts.studio]\n").with(&account);
-    let checked = Bench::new(config.text()).run(&["check", "--online"]);
-    let shown = stdout(&checked);
-    assert_eq!(checked.status.code(), Some(2), "{}", stderr(&checked));
-    assert!(shown.contains("FAIL avatar `a1`: API key rejected"), "{shown}");
-    assert!(shown.contains("ok   avatar `a2`: status IDLE"), "{shown}");
+    let words = ["FAIL avatar `a1`: API key rejected", "ok   avatar `a2`: status IDLE"];
+    Bench::new(config.text()).prints(&["check", "--online"], 2, &words);
     assert_eq!((argil.count("a2"), studio.count("a1")), (0, 0), "no id goes to another account");
 }
 
@@ -365,9 +330,7 @@ fn init_writes_a_valid_config_and_overwrites_none() {
     let path = path.to_str().unwrap();
     let url = "https://ops.example.com/hook";
     let init = ["init", "--output", path, "--avatar", id, "a2", "--webhook", url];
-    let written = bench.run(&init);
-    assert_eq!(written.status.code(), Some(0), "{}", stderr(&written));
-    assert!(stdout(&written).contains("check --online"), "the next step is printed");
+    bench.prints(&init, 0, &["check --online"]);
     let check = |path: &str| {
         let mut check = bench.command(&["--config", path, "check"]);
         check.env("ARGIL_API_KEY", "k").output().unwrap()
@@ -390,11 +353,9 @@ fn init_writes_to_the_given_path() {
     assert!(written.status.success() && path.exists(), "{}", stderr(&written));
     let bad = bench.path("bad.toml");
     for answers in [["--avatar", "a b"], ["--webhook", "ftp://x"], ["--email", "no-address"]] {
-        let refused =
-            bench.run(&[&["init", "--output", bad.to_str().unwrap()], &answers[..]].concat());
-        assert!(refused.status.code() == Some(2) && !bad.exists(), "{}", stderr(&refused));
-        assert!(stderr(&refused).contains("\n  help: "), "{}", stderr(&refused));
-        assert!(!bench.path("webhook-secret").exists(), "nothing is left of it");
+        let init = [&["init", "--output", bad.to_str().unwrap()], &answers[..]].concat();
+        bench.complains(&init, 2, &["\n  help: "]);
+        assert!(!bad.exists() && !bench.path("webhook-secret").exists(), "nothing is left of it");
     }
 }
 
@@ -415,17 +376,14 @@ fn usage_errors_exit_with_two() {
     for misuse in [&["runn"][..], &["test"], &["demo", "--speed", "0"], &["deliveries", "retry"]] {
         assert_eq!(bench.run(misuse).status.code(), Some(2), "{misuse:?}");
     }
-    let help = stdout(&bench.run(&["--help"]));
-    assert!(help.contains("First steps:") && help.contains("demo"), "{help}");
+    bench.prints(&["--help"], 0, &["First steps:", "demo"]);
 }
 
 #[test]
 fn the_demo_delivers_everything_once() {
     let bench = Bench::new("");
     let arguments = ["demo", "--until-settled", "--speed", "40", "--avatars", "16", "--seed", "2"];
-    let shown = bench.run(&arguments);
-    assert_eq!(shown.status.code(), Some(0), "{}", stdout(&shown));
-    assert!(stdout(&shown).contains("Each was delivered exactly once"), "{}", stdout(&shown));
+    bench.prints(&arguments, 0, &["Each was delivered exactly once"]);
 }
 
 #[test]

@@ -4,10 +4,19 @@ use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::cli::start_training;
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::{Config, IMPATIENT, NO_PAGE};
 use crate::harness::daemon::{Bench, Running};
 use crate::harness::webhook::{Answer, Receiver};
+
+/// The event of that number, about the config.
+async fn config_event(receiver: &Receiver, number: usize, state: &str) -> serde_json::Value {
+    let received = receiver.wait_for(number).await;
+    let body: serde_json::Value = serde_json::from_slice(&received[number - 1].body).unwrap();
+    assert_eq!((&body["type"], &body["data"]["state"]), (&"config.rejected".into(), &state.into()));
+    body
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_adds_and_removes_avatars_and_keeps_their_history() {
@@ -39,9 +48,7 @@ async fn a_bad_config_changes_nothing_and_says_so() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
     let bench = Bench::new(config.text());
-    argil.set_status("a1", "TRAINING");
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let daemon = start_training(&argil, &bench);
 
     let bad = config.clone().avatar("a2").with("chanels = [\"ops\"]\n");
     bench.configure(bad.text());
@@ -67,9 +74,7 @@ async fn a_reload_that_would_leave_nothing_is_refused_and_notified_and_a_restart
     let unwatched = nothing.webhook("ops", &receiver.url()).with("operator = true\n");
     let whole = unwatched.clone().avatar("a1");
     let bench = Bench::new(whole.text());
-    argil.set_status("a1", "TRAINING");
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let daemon = start_training(&argil, &bench);
     let reason = || {
         let status = bench.json(&["status", "--json"]);
         status["conditions"][0]["reason"].as_str().unwrap_or_default().to_owned()
@@ -81,20 +86,12 @@ async fn a_reload_that_would_leave_nothing_is_refused_and_notified_and_a_restart
         (unwatched.text(), "removes all avatars"),
     ] {
         bench.configure(config);
-        let diff = bench.run(&["check", "--diff"]);
-        assert_eq!(diff.status.code(), Some(2));
-        let said = crate::harness::daemon::stderr(&diff);
-        assert!(said.contains(what), "{said}");
+        bench.complains(&["check", "--diff"], 2, &[what]);
         daemon.signal(Signal::HUP);
         // The current reason is shown, whatever was reported first.
         crate::harness::daemon::wait_until("the reason", || reason().contains(what));
     }
-    let received = receiver.wait_for(1).await;
-    let body: serde_json::Value = serde_json::from_slice(&received[0].body).unwrap();
-    assert_eq!(
-        (&body["type"], &body["data"]["state"]),
-        (&"config.rejected".into(), &"firing".into())
-    );
+    config_event(&receiver, 1, "firing").await;
     let polls = argil.count("a1");
     argil.wait_until("more polls of a1", |_| argil.count("a1") > polls + 3).await;
     assert!(daemon.stop().success());
@@ -105,8 +102,7 @@ async fn a_reload_that_would_leave_nothing_is_refused_and_notified_and_a_restart
     daemon.wait_for_log("watching with the database");
     // It is meant so: the config is good again, and nothing is watched.
     receiver.wait_for(2).await;
-    let line = crate::harness::daemon::stdout(&bench.run(&["status", "--check"]));
-    assert!(line.contains("no avatar is watched"), "{line}");
+    bench.prints(&["status", "--check"], 1, &["no avatar is watched"]);
     assert_eq!(argil.count("a1"), polls);
     assert!(daemon.stop().success());
 }
@@ -120,10 +116,8 @@ async fn pending_deliveries_outlive_a_reload_and_a_channel_that_comes_back() {
     let with_channel = config.clone().webhook("ops", &receiver.url());
     let with_channel = with_channel.text().replace(IMPATIENT, "retry_schedule = [\"0s\", \"1h\"]");
     let bench = Bench::new(&with_channel);
-    argil.set_status("a1", "TRAINING");
     receiver.script([Answer::status(500)]);
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let daemon = start_training(&argil, &bench);
     argil.set_status("a1", "IDLE");
     daemon.wait_for_log("delivery to channel `ops` failed");
 
@@ -190,9 +184,7 @@ fn a_storm_of_reloads_cannot_keep_a_stop_waiting() {
 fn a_config_that_cannot_be_read_to_its_end_does_not_hold_the_daemon() {
     let argil = FakeArgil::start();
     let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
-    argil.set_status("a1", "TRAINING");
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let daemon = start_training(&argil, &bench);
     std::fs::remove_file(bench.config()).unwrap();
     assert!(Command::new("mkfifo").arg(bench.config()).status().unwrap().success());
     daemon.signal(Signal::HUP);
@@ -218,12 +210,7 @@ async fn a_broken_drop_in_keeps_the_whole_old_config_and_is_notified_once_to_ope
     for _ in 0..3 {
         daemon.signal(Signal::HUP);
     }
-    let received = receiver.wait_for(1).await;
-    let body: serde_json::Value = serde_json::from_slice(&received[0].body).unwrap();
-    assert_eq!(
-        (&body["type"], &body["data"]["state"]),
-        (&"config.rejected".into(), &"firing".into())
-    );
+    let body = config_event(&receiver, 1, "firing").await;
     assert!(body["data"]["reason"].as_str().unwrap().contains("bad.toml"), "{body}");
     let polls = argil.count("a2");
     argil.wait_until("more polls of a2", |_| argil.count("a2") > polls + 3).await;
@@ -232,15 +219,8 @@ async fn a_broken_drop_in_keeps_the_whole_old_config_and_is_notified_once_to_ope
     std::fs::write(drop_ins.join("bad.toml"), "[[avatars]]\nid = \"a3\"\nname = \"x\"\n").unwrap();
     daemon.signal(Signal::HUP);
     daemon.wait_for_log("avatar `a3`: baseline TRAINING");
-    let received = receiver.wait_for(2).await;
-    let body: serde_json::Value = serde_json::from_slice(&received[1].body).unwrap();
-    assert_eq!(
-        (&body["type"], &body["data"]["state"]),
-        (&"config.rejected".into(), &"resolved".into())
-    );
-    let diff = bench.run(&["check", "--diff"]);
-    let said = crate::harness::daemon::stdout(&diff);
-    assert!(said.contains("nothing would change"), "{said}");
+    config_event(&receiver, 2, "resolved").await;
+    bench.prints(&["check", "--diff"], 0, &["nothing would change"]);
     assert!(daemon.stop().success());
     assert_eq!(receiver.received().len(), 2, "each end once");
 }
@@ -352,12 +332,7 @@ async fn that_a_config_was_not_taken_is_notified_even_if_the_database_was_busy_t
     let said = "cannot write the config status yet";
     let bad = |config: Config| config.with("\n[[[");
     let (_argil, receiver, _bench, daemon) = meet_a_busy_database(bad, said).await;
-    let received = receiver.wait_for(1).await;
-    let body: serde_json::Value = serde_json::from_slice(&received[0].body).unwrap();
-    assert_eq!(
-        (&body["type"], &body["data"]["state"]),
-        (&"config.rejected".into(), &"firing".into())
-    );
+    config_event(&receiver, 1, "firing").await;
     assert!(daemon.stop().success());
 }
 

@@ -44,11 +44,7 @@ async fn a_damaged_file_hides_nothing_and_is_a_finding() {
         let (line, code) = check(&bench);
         assert!(line.contains(finding) && line.contains(" | avatars=1;;;0 "), "{name}: {line}");
         assert_eq!(code, 1, "{name}: {line}");
-        let shown = stdout(&bench.run(&["status"]));
-        assert!(
-            shown.contains("a1") && shown.contains("this shows the active config"),
-            "{name}: {shown}"
-        );
+        let shown = bench.prints(&["status"], 0, &["a1", "this shows the active config"]);
         assert!(!shown.contains("not in the config"), "{name}: {shown}");
     }
     bench.configure(&good);
@@ -122,12 +118,8 @@ async fn unreloaded_changes_are_shown_beside_the_active_config() {
     let expected = "WARNING: the config was changed and not reloaded: avatar `a2` added, and 1 \
                     more | avatars=1;;;0 ";
     assert!(line.contains(expected) && code == 1, "{line}");
-    let shown = stdout(&bench.run(&["status"]));
-    assert!(shown.contains("(not active until a reload)"), "{shown}");
-    assert!(
-        shown.contains("A reload changes:\n  avatar `a2` added\n  avatar `a3` added\n"),
-        "{shown}"
-    );
+    let changes = "A reload changes:\n  avatar `a2` added\n  avatar `a3` added\n";
+    bench.prints(&["status"], 0, &["(not active until a reload)", changes]);
     let json = bench.json(&["status", "--json"]);
     assert_eq!(json["config_changes"].as_array().unwrap().len(), 2, "{json}");
 
@@ -141,7 +133,7 @@ async fn unreloaded_changes_are_shown_beside_the_active_config() {
     daemon.signal(Signal::HUP);
     daemon.wait_for_log("avatar `b1` added");
     crate::harness::daemon::wait_until("the new config", || check(&bench).1 == 0);
-    assert!(stdout(&bench.run(&["status"])).contains("(not in the config)"));
+    bench.prints(&["status"], 0, &["(not in the config)"]);
     assert!(daemon.stop().success());
 }
 

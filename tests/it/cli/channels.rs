@@ -21,10 +21,8 @@ async fn a_disabled_channel_is_shown_reported_and_enabled_manually() {
         .webhook("ops", &receiver.url())
         .avatar("a1");
     let bench = Bench::new(config.text());
-    argil.set_status("a1", "TRAINING");
     receiver.script([Answer::status(410)]);
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let daemon = start_training(&argil, &bench);
     argil.set_status("a1", "IDLE");
     let notified = watch.wait_for(1).await;
     let notified: Value = serde_json::from_slice(&notified[0].body).unwrap();
@@ -35,13 +33,10 @@ async fn a_disabled_channel_is_shown_reported_and_enabled_manually() {
     daemon.wait_for_log("avatar-watch channels enable ops");
     let ops = channel(&bench, "ops");
     assert_eq!((&ops["state"], &ops["in_flight"]), (&"disabled".into(), &1.into()));
-    let shown = stdout(&bench.run(&["channels"]));
-    assert!(shown.contains("DISABLED") && shown.contains("410"), "{shown}");
-    assert!(stdout(&bench.run(&["status"])).contains("channel `ops` is DISABLED for "));
+    bench.prints(&["channels"], 0, &["DISABLED", "410"]);
+    bench.prints(&["status"], 0, &["channel `ops` is DISABLED for "]);
     for wrong in ["pause", "resume"] {
-        let refused = bench.run(&["channels", wrong, "ops"]);
-        assert_eq!(refused.status.code(), Some(1));
-        assert!(stderr(&refused).contains("avatar-watch channels enable ops"));
+        bench.complains(&["channels", wrong, "ops"], 1, &["avatar-watch channels enable ops"]);
     }
 
     assert_eq!(stdout(&bench.run(&["channels", "enable", "ops"])), "ops: enabled\n");
@@ -76,10 +71,7 @@ async fn a_pause_survives_a_restart_and_an_unknown_channel_is_an_error() {
     assert_eq!(receiver.received().len(), 1);
     assert_eq!(stdout(&bench.run(&["channels", "resume", "ops"])), "ops: resumed\n");
     receiver.wait_for(2).await;
-    let unknown = bench.run(&["channels", "pause", "opps"]);
-    assert_eq!(unknown.status.code(), Some(1));
-    let said = stderr(&unknown);
-    assert!(said.contains("no channel `opps`") && said.contains("`ops`"), "{said}");
+    bench.complains(&["channels", "pause", "opps"], 1, &["no channel `opps`", "`ops`"]);
     assert_eq!(bench.run(&["channels", "pause", "o p s"]).status.code(), Some(2));
     assert!(daemon.stop().success());
 }
@@ -88,8 +80,7 @@ async fn a_pause_survives_a_restart_and_an_unknown_channel_is_an_error() {
 async fn a_retry_as_new_has_another_id_and_the_same_bytes() {
     let (_argil, receiver, bench, daemon) = settled().await;
     let first = bench.deliveries()[0]["id"].as_str().unwrap().to_owned();
-    let done = bench.run(&["deliveries", "retry", &first, "--as-new"]);
-    assert!(done.status.success(), "{}", stderr(&done));
+    bench.prints(&["deliveries", "retry", &first, "--as-new"], 0, &[]);
     receiver.wait_for(2).await;
     let rows = bench.wait_for_deliveries("the new one", |rows| {
         rows.len() == 2 && rows[1]["state"] == "delivered"
@@ -146,8 +137,7 @@ async fn a_retry_as_new_changes_ids_and_names_the_original_event() {
     let first = bench.wait_for_deliveries("the first ones", all(3));
     for row in &first {
         let id = row["id"].as_str().unwrap();
-        let done = bench.run(&["deliveries", "retry", id, "--as-new"]);
-        assert!(done.status.success(), "{}", stderr(&done));
+        bench.prints(&["deliveries", "retry", id, "--as-new"], 0, &[]);
     }
     let rows = bench.wait_for_deliveries("the new ones", all(6));
     let of = |channel: &str| -> Vec<&Value> {

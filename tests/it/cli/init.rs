@@ -2,7 +2,7 @@
 //! is wrong says how to fix it.
 
 use std::fs::{self, File};
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::PathBuf;
@@ -10,12 +10,12 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{LocalModes, tcgetattr};
 
+use crate::cli::pty::Pty;
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
-use crate::harness::daemon::{Bench, files_with, stderr, stdout, wait_until};
+use crate::harness::daemon::{Bench, files_with, stdout, wait_until};
 use crate::harness::webhook::{Answer, Receiver};
 
 /// The program on a terminal of its own.
@@ -28,11 +28,7 @@ struct Terminal {
 
 impl Terminal {
     fn run(bench: &Bench, arguments: &[&str]) -> Self {
-        let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&controller).unwrap();
-        unlockpt(&controller).unwrap();
-        let name = ptsname(&controller, Vec::new()).unwrap();
-        let line = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+        let Pty { keyboard, line, shown, .. } = Pty::open();
         let program = bench.command(arguments);
         // The terminal's own keys reach only who has it as the controlling one.
         let mut command = Command::new("setsid");
@@ -45,16 +41,6 @@ impl Terminal {
         command.stdout(Stdio::piped());
         command.stdin(line.try_clone().unwrap()).stderr(line.try_clone().unwrap());
         let child = command.spawn().unwrap();
-        let keyboard = File::from(controller);
-        let mut screen = keyboard.try_clone().unwrap();
-        let shown = Arc::new(Mutex::new(String::new()));
-        let seen = Arc::clone(&shown);
-        std::thread::spawn(move || {
-            let mut bytes = [0; 4096];
-            while let Ok(count @ 1..) = screen.read(&mut bytes) {
-                seen.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]));
-            }
-        });
         Self { keyboard, line, shown, child }
     }
 
@@ -118,9 +104,7 @@ fn init_prompts_without_echo_and_keeps_secrets_out_of_the_config() {
     assert_eq!(secrets.map(|name| mode(bench.path(name))), [0o600; 3]);
     assert_eq!(fs::read_to_string(bench.path("argil-api-key")).unwrap(), "C4N4RY-key\n");
     assert!(!files_with(bench.path("").as_path(), "C4N4RY").contains(&bench.config()));
-    let checked = bench.run(&["check"]);
-    assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
-    assert!(stdout(&checked).contains("2 avatars, 2 channels"), "{}", stdout(&checked));
+    bench.prints(&["check"], 0, &["2 avatars, 2 channels"]);
 }
 
 #[test]
@@ -184,19 +168,11 @@ fn without_a_terminal_and_flags_init_writes_a_starter_config() {
 fn existing_configs_and_secrets_are_kept() {
     let bench = Bench::new("old");
     let flags = ["init", "--webhook", "https://ops.example.com/hook", "--email", "a@example.com"];
-    let refused = bench.run(&flags);
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(
-        stderr(&refused).contains("help: use `--output PATH` for another file"),
-        "{}",
-        stderr(&refused)
-    );
+    bench.complains(&flags, 1, &["help: use `--output PATH` for another file"]);
     assert!(!bench.path("webhook-secret").exists());
     let forced = |expected: &str| {
-        let forced =
-            bench.run(&[&flags[..], &["--force", "--smtp-host", "mail.example.com"]].concat());
-        assert!(forced.status.success(), "{}", stderr(&forced));
-        assert!(stdout(&forced).contains(expected), "{}", stdout(&forced));
+        let forced = [&flags[..], &["--force", "--smtp-host", "mail.example.com"]].concat();
+        bench.prints(&forced, 0, &[expected]);
         fs::read_to_string(bench.path("webhook-secret")).unwrap()
     };
     let secret = forced("The old config is kept as");
@@ -205,19 +181,11 @@ fn existing_configs_and_secrets_are_kept() {
     let key = bench.path("key");
     fs::write(&key, "k\n").unwrap();
     let output = bench.path("other.toml");
-    let written = bench.run(&[
-        "init",
-        "--api-key-file",
-        key.to_str().unwrap(),
-        "--output",
-        output.to_str().unwrap(),
-    ]);
-    assert!(written.status.success(), "{}", stderr(&written));
-    let checked = bench.run(&["--config", output.to_str().unwrap(), "check"]);
-    assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
-    let lost = bench.run(&["init", "--api-key-file", "nowhere", "--output", "third.toml"]);
-    assert_eq!(lost.status.code(), Some(2));
-    assert!(stderr(&lost).contains("`argil.api_key.file` cannot be read"), "{}", stderr(&lost));
+    let (key, output) = (key.to_str().unwrap(), output.to_str().unwrap());
+    bench.prints(&["init", "--api-key-file", key, "--output", output], 0, &[]);
+    bench.prints(&["--config", output, "check"], 0, &[]);
+    let lost = ["init", "--api-key-file", "nowhere", "--output", "third.toml"];
+    bench.complains(&lost, 2, &["`argil.api_key.file` cannot be read"]);
     assert!(!bench.path("third.toml").exists());
 }
 
@@ -226,34 +194,30 @@ async fn each_step_prints_the_next_one_and_each_failure_its_help() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url());
     let bench = Bench::new(config.text());
-    let check = |arguments: &[&str], code: i32, expected: &[&str]| {
-        let output = bench.run(arguments);
-        let said = stdout(&output);
-        assert_eq!(output.status.code(), Some(code), "{said} {}", stderr(&output));
-        for words in expected {
-            assert!(said.contains(words), "`{words}` is not in {said}");
-        }
-        said
-    };
     let path = bench.config();
     let path = path.display();
     let missing = ["FAIL avatar `a1`", "  help: check the id"];
-    let shown = check(&["check", "--online"], 2, &missing);
+    let shown = bench.prints(&["check", "--online"], 2, &missing);
     assert!(!shown.contains("Next: "), "what is wrong comes first: {shown}");
     argil.set_status("a1", "IDLE");
-    check(&["check"], 0, &[&format!("Next: `avatar-watch --config {path} check --online`")]);
+    bench.prints(&["check"], 0, &[&format!("Next: `avatar-watch --config {path} check --online`")]);
     let next = format!("Next: `avatar-watch --config {path} test ops` sends a test message.");
-    check(&["check", "--online"], 0, &[&next]);
+    bench.prints(&["check", "--online"], 0, &[&next]);
     let (run, service) = ("run` starts the daemon", "`sudo systemctl enable --now avatar-watch`");
-    check(&["test", "ops"], 0, &[&format!("Next: `avatar-watch --config {path} {run}"), service]);
+    bench.prints(
+        &["test", "ops"],
+        0,
+        &[&format!("Next: `avatar-watch --config {path} {run}"), service],
+    );
     receiver.script([Answer::status(401), Answer::status(404)]);
     let refused = "  help: does the receiver have the `secret` of this channel";
-    check(&["test", "ops"], 1, &["FAIL ops", refused]);
-    check(&["test", "ops"], 1, &["FAIL ops", "  help: is the path of `url` right"]);
+    bench.prints(&["test", "ops"], 1, &["FAIL ops", refused]);
+    bench.prints(&["test", "ops"], 1, &["FAIL ops", "  help: is the path of `url` right"]);
     bench.configure(Config::new(argil.base_url()).avatar("a1").text());
-    check(&["check", "--online"], 0, &[run, "; no channel is configured yet."]);
+    bench.prints(&["check", "--online"], 0, &[run, "; no channel is configured yet."]);
     bench.configure(Config::new("http://127.0.0.1:9/v1").avatar("a1").avatar("a2").text());
-    let shown = check(&["check", "--online"], 2, &["help: check `base_url`", "were not polled"]);
+    let shown =
+        bench.prints(&["check", "--online"], 2, &["help: check `base_url`", "were not polled"]);
     assert!(!shown.contains("a2"), "{shown}");
 }
 
@@ -264,9 +228,8 @@ fn check_online_limits_the_number_of_requests() {
         argil.set_status(&format!("a{number}"), "IDLE");
         config.avatar(&format!("a{number}"))
     });
-    let checked = Bench::new(config.text()).run(&["check", "--online"]);
-    assert_eq!(checked.status.code(), Some(0), "{}", stderr(&checked));
-    assert!(stdout(&checked).contains("5 avatars more not polled"), "{}", stdout(&checked));
+    let bench = Bench::new(config.text());
+    bench.prints(&["check", "--online"], 0, &["5 avatars more not polled"]);
     let asked: usize = (0..25).map(|number| argil.count(&format!("a{number}"))).sum();
     assert_eq!(asked, 20);
 }

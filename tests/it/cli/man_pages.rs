@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::harness::daemon::{Bench, stderr, stdout};
+use crate::harness::daemon::{Bench, stdout};
 
 /// The commands that `--help` names, as everyone sees them.
 fn commands(bench: &Bench) -> Vec<String> {
@@ -19,8 +19,7 @@ fn commands(bench: &Bench) -> Vec<String> {
 fn every_command_has_a_page_with_its_help() {
     let bench = Bench::new("");
     let folder = bench.path("pages");
-    let done = bench.run(&["man", "--out", folder.to_str().unwrap()]);
-    assert!(done.status.success(), "{}", stderr(&done));
+    bench.prints(&["man", "--out", folder.to_str().unwrap()], 0, &[]);
     for command in commands(&bench).iter().filter(|name| *name != "help") {
         let page = fs::read_to_string(folder.join(format!("avatar-watch-{command}.8"))).unwrap();
         assert!(page.contains(".TH avatar-watch") && page.contains(".SH NAME"), "{command}");
@@ -51,9 +50,7 @@ fn the_config_page_contains_the_example() {
 #[test]
 fn an_unknown_page_is_a_usage_error_with_help() {
     let bench = Bench::new("");
-    let done = bench.run(&["man", "unknown"]);
-    assert_eq!(done.status.code(), Some(2));
-    assert!(stderr(&done).contains("help: `avatar-watch man --list` lists all"));
+    bench.complains(&["man", "unknown"], 2, &["help: `avatar-watch man --list` lists all"]);
 }
 
 #[test]

@@ -61,9 +61,7 @@ async fn a_config_that_prevents_the_next_start_is_a_finding() {
         line.starts_with(begin) && line.contains("`store.keep_deliveries`") && code == 1,
         "{line}"
     );
-    assert!(
-        stdout(&bench.run(&["status"])).contains("The config has 2 problems (`avatar-watch check`")
-    );
+    bench.prints(&["status"], 0, &["The config has 2 problems (`avatar-watch check`"]);
     let problems = bench.json(&["status", "--json"])["config_problems"].clone();
     assert!(problems[1].as_str().unwrap().contains("did you mean `path`?"), "{problems}");
 }
@@ -122,10 +120,8 @@ fn an_unknown_status_is_a_warning_in_every_output() {
         config.avatar(id)
     });
     let bench = Bench::new(config.text());
-    let checked = bench.run(&["check", "--online"]);
-    let shown = stdout(&checked);
-    assert_eq!(checked.status.code(), Some(0), "{shown}");
-    assert!(shown.contains("ok   avatar `good`: status IDLE\n"), "{shown}");
+    let good = "ok   avatar `good`: status IDLE\n";
+    let shown = bench.prints(&["check", "--online"], 0, &[good]);
     let quoted = ["\"IDL\\u{415}\"", "\"I\\u{200b}DLE\"", "\"TRAINING FAILED\"", "\"ODD \""];
     for ((id, _), quoted) in odd.iter().zip(quoted) {
         let line = format!("warn avatar `{id}`: unknown status {quoted}\n  help: ");

@@ -1,16 +1,15 @@
 //! `wait` as scripts and people use it: the real program, a real API, a real terminal.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read as _};
+use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use rusqlite::Connection;
 use rustix::process::{Pid, Signal, kill_process};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use serde_json::{Value, json};
 
+use crate::cli::pty::Pty;
 use crate::harness::argil::{Answer, FakeArgil};
 use crate::harness::config::{Config, KEY};
 use crate::harness::daemon::{Bench, PROGRAM, stderr, stdout, wait_until};
@@ -329,31 +328,13 @@ fn the_key_is_sent_only_to_the_base_url_of_the_config() {
 async fn a_terminal_shows_progress_and_is_restored() {
     let argil = FakeArgil::start();
     argil.set_status("a1", "TRAINING");
-    let controller = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&controller).unwrap();
-    unlockpt(&controller).unwrap();
-    let name = ptsname(&controller, Vec::new()).unwrap();
-    let terminal = File::options().read(true).write(true).open(name.to_str().unwrap()).unwrap();
+    let Pty { keyboard: _keyboard, line, shown, reading } = Pty::open();
     let folder = nowhere();
     let mut command = waiting(&folder, &argil, &["a1"]);
-    command.env("TERM", "xterm").stdout(Stdio::piped()).stderr(terminal);
+    command.env("TERM", "xterm").stdout(Stdio::piped()).stderr(line);
     let child = command.spawn().unwrap();
     drop(command);
-    let shown = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
-    let seen = std::sync::Arc::clone(&shown);
-    let reading = std::thread::spawn(move || {
-        let (mut screen, mut bytes) = (File::from(controller), [0; 4096]);
-        loop {
-            match screen.read(&mut bytes) {
-                Ok(0) => break,
-                Ok(count) => {
-                    seen.lock().unwrap().push_str(&String::from_utf8_lossy(&bytes[..count]))
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(_) => break,
-            }
-        }
-    });
+
     wait_until("the progress", || shown.lock().unwrap().contains("`avatar a1` is TRAINING for"));
     wait_until("it to move on", || shown.lock().unwrap().contains("TRAINING for 2s"));
     argil.set_status("a1", "IDLE");

@@ -69,6 +69,18 @@ impl Bench {
         self.command(arguments).output().unwrap()
     }
 
+    /// Runs the program to its end with this code; it prints all of these words.
+    pub(crate) fn prints(&self, arguments: &[&str], code: i32, words: &[&str]) -> String {
+        let output = self.run(arguments);
+        shown(arguments, &output, code, stdout(&output), words)
+    }
+
+    /// Runs the program to its end with this code; its errors have all of these words.
+    pub(crate) fn complains(&self, arguments: &[&str], code: i32, words: &[&str]) -> String {
+        let output = self.run(arguments);
+        shown(arguments, &output, code, stderr(&output), words)
+    }
+
     /// Runs the program to its end; its JSON.
     pub(crate) fn json(&self, arguments: &[&str]) -> Value {
         let output = self.run(arguments);
@@ -125,6 +137,14 @@ impl Bench {
         });
         deliveries
     }
+}
+
+fn shown(arguments: &[&str], output: &Output, code: i32, text: String, words: &[&str]) -> String {
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+    for word in words {
+        assert!(text.contains(word), "{arguments:?}: `{word}` is not in {text}");
+    }
+    text
 }
 
 impl Running {
