@@ -64,7 +64,6 @@ pub(crate) fn print_error(text: &str) {
     }
 }
 
-/// Prints an error and its causes, one per line.
 pub(crate) fn print_failure(error: &dyn Error) {
     print_error(&format!("avatar-watch: {error}"));
     causes(error).iter().skip(1).for_each(|cause| print_error(&format!("  because: {cause}")));
@@ -87,7 +86,6 @@ pub(crate) fn print_help(help: impl Display) {
     print_error(&format!("  help: {help}"));
 }
 
-/// Prints an error of the store and returns the exit code.
 pub(crate) fn print_store_error(error: &StoreError) -> Exit {
     print_failure(error);
     store_help(error).into_iter().for_each(print_help);
@@ -96,73 +94,61 @@ pub(crate) fn print_store_error(error: &StoreError) -> Exit {
 
 /// Help for an error of the store; `None` where its message says enough.
 pub(crate) fn store_help(error: &StoreError) -> Option<&str> {
-    match error {
-        StoreError::Blocked { help, .. } => Some(help),
-        StoreError::UnsupportedFileSystem { .. } => {
-            Some("set `store.path` to a path on a local file system, such as ext4 or xfs")
-        }
-        StoreError::Damaged { .. } => Some(
-            "`avatar-watch db verify` lists all problems; `avatar-watch db restore FILE` replaces \
-             the database with a backup and keeps the damaged one",
-        ),
-        StoreError::Altered { .. } => Some(
-            "find out what changed the file before you use it; `avatar-watch db restore FILE` \
-             replaces it with a backup and keeps it; without a backup, move it away and \
-             `avatar-watch run` creates a new one",
-        ),
-        StoreError::NotFound { .. } | StoreError::Empty { .. } => {
-            Some("`avatar-watch run` creates it")
-        }
-        StoreError::NoSpace { .. } => {
-            Some("`df -h` and `df -i` show whether space or inodes have run out")
-        }
-        StoreError::ForeignFile { .. } => {
-            Some("name another file, with `store.path` in the config or on the command line")
-        }
-        StoreError::Locked { .. }
-        | StoreError::Newer { .. }
-        | StoreError::Older { .. }
-        | StoreError::AlreadyExists { .. }
-        | StoreError::FileReplaced { .. }
-        | StoreError::Busy { .. }
-        | StoreError::TooLong { .. }
-        | StoreError::Interrupted { .. }
-        | StoreError::NoHandles { .. }
-        | StoreError::Disk { .. }
-        | StoreError::Sqlite { .. }
-        | StoreError::RolledBack { .. }
-        | StoreError::Stopped => None,
-    }
+    diagnosis(error).1
 }
 
 pub(crate) fn store_exit(error: &StoreError) -> Exit {
+    diagnosis(error).0
+}
+
+fn diagnosis(error: &StoreError) -> (Exit, Option<&str>) {
     match error {
-        StoreError::Locked { .. } => Exit::TempFail,
-        StoreError::Newer { .. }
-        | StoreError::Older { .. }
-        | StoreError::Damaged { .. }
-        | StoreError::Altered { .. }
-        | StoreError::ForeignFile { .. } => Exit::DataErr,
-        StoreError::NotFound { .. }
-        | StoreError::Empty { .. }
-        | StoreError::AlreadyExists { .. } => Exit::Failed,
+        StoreError::Locked { .. } => (Exit::TempFail, None),
+        StoreError::Newer { .. } | StoreError::Older { .. } => (Exit::DataErr, None),
+        StoreError::Damaged { .. } => (
+            Exit::DataErr,
+            Some(
+                "`avatar-watch db verify` lists all problems; `avatar-watch db restore FILE` \
+                 replaces the database with a backup and keeps the damaged one",
+            ),
+        ),
+        StoreError::Altered { .. } => (
+            Exit::DataErr,
+            Some(
+                "find out what changed the file before you use it; `avatar-watch db restore FILE` \
+                 replaces it with a backup and keeps it; without a backup, move it away and \
+                 `avatar-watch run` creates a new one",
+            ),
+        ),
+        StoreError::ForeignFile { .. } => (
+            Exit::DataErr,
+            Some("name another file, with `store.path` in the config or on the command line"),
+        ),
+        StoreError::NotFound { .. } | StoreError::Empty { .. } => {
+            (Exit::Failed, Some("`avatar-watch run` creates it"))
+        }
+        StoreError::AlreadyExists { .. } => (Exit::Failed, None),
+        StoreError::Blocked { help, .. } => (Exit::Disk, Some(help)),
+        StoreError::UnsupportedFileSystem { .. } => (
+            Exit::Disk,
+            Some("set `store.path` to a path on a local file system, such as ext4 or xfs"),
+        ),
+        StoreError::NoSpace { .. } => {
+            (Exit::Disk, Some("`df -h` and `df -i` show whether space or inodes have run out"))
+        }
         StoreError::FileReplaced { .. }
-        | StoreError::Blocked { .. }
-        | StoreError::UnsupportedFileSystem { .. }
-        | StoreError::NoSpace { .. }
         | StoreError::Busy { .. }
         | StoreError::TooLong { .. }
         | StoreError::Interrupted { .. }
         | StoreError::NoHandles { .. }
         | StoreError::Disk { .. }
         | StoreError::Sqlite { .. }
-        | StoreError::RolledBack { .. } => Exit::Disk,
+        | StoreError::RolledBack { .. } => (Exit::Disk, None),
         // The writer thread panicked.
-        StoreError::Stopped => Exit::Software,
+        StoreError::Stopped => (Exit::Software, None),
     }
 }
 
-/// Prints that neither config nor database contains an avatar.
 pub(crate) fn print_unknown_avatar(id: &str) -> Exit {
     print_error(&format!("avatar-watch: no avatar `{}` in config or database", sanitize(id)));
     Exit::Failed

@@ -14,22 +14,17 @@ use crate::domain::account::AccountName;
 pub struct ConfigChange {
     /// The section that differs, as `poll` or `channels.NAME`.
     pub(crate) section: String,
-    /// How it differs.
     pub(crate) kind: ChangeKind,
 }
 
-/// How a section differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ChangeKind {
-    /// It is new; with its keys.
     Added(Keys),
-    /// It was removed; with the keys that it had.
     Removed(Keys),
     /// Its values of these keys differ: at least one.
     Changed(Vec<KeyChange>),
 }
 
-/// A key that differs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KeyChange {
     /// The key, relative to its section.

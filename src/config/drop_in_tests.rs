@@ -15,8 +15,8 @@ const CONFIG: &str = "argil.api_key = { env = 'KEY' }\n[channels.ops]\ntype = 'w
 const A1: &str = "[[avatars]]\nid = 'a1'\n";
 
 fn environment() -> Environment {
-    let pairs = [("KEY", "key"), ("SECRET", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")];
-    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect()
+    let secret = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+    Environment::from_iter([("KEY", "key"), ("SECRET", secret)])
 }
 
 /// A folder with a config and drop-ins beside it.

@@ -23,7 +23,6 @@ impl Environment {
         Self { vars: named.collect() }
     }
 
-    /// The value of a variable, as it came.
     pub(crate) fn var(&self, name: &str) -> Option<&[u8]> {
         self.vars.get(name).map(Vec::as_slice)
     }
@@ -46,9 +45,9 @@ impl Environment {
     }
 }
 
-impl FromIterator<(String, String)> for Environment {
-    fn from_iter<I: IntoIterator<Item = (String, String)>>(vars: I) -> Self {
-        Self { vars: vars.into_iter().map(|(name, value)| (name, value.into_bytes())).collect() }
+impl<N: Into<String>, V: Into<Vec<u8>>> FromIterator<(N, V)> for Environment {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(vars: I) -> Self {
+        Self { vars: vars.into_iter().map(|(name, it)| (name.into(), it.into())).collect() }
     }
 }
 
@@ -65,8 +64,7 @@ mod tests {
     #[test]
     fn the_first_state_directory_counts_and_no_value_shows() {
         let check = |list: &str, expected: Option<&str>| {
-            let pair = ("STATE_DIRECTORY".to_owned(), list.to_owned());
-            let environment = Environment::from_iter([pair]);
+            let environment = Environment::from_iter([("STATE_DIRECTORY", list)]);
             assert_eq!(environment.state_directory(), expected.map(PathBuf::from), "`{list}`");
             assert!(list.is_empty() || !format!("{environment:?}").contains(list));
         };

@@ -80,7 +80,6 @@ pub(super) fn read_text(
     read(path, text, visibility, outside, DropIns::default())
 }
 
-/// Reads a config's text with its drop-ins.
 fn read(
     path: &Path,
     text: &str,
@@ -125,12 +124,9 @@ pub(crate) struct PartialConfig {
     pub(crate) refused: Option<Problem>,
 }
 
-/// The part of an avatar that read-only commands need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RegisteredAvatar {
-    /// The name that the user gave it.
     pub(crate) name: Option<String>,
-    /// The account that it is watched with.
     pub(crate) account: AccountName,
 }
 

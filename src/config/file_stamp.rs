@@ -42,9 +42,6 @@ type FileStamp = [i128; 7];
 
 impl Generation {
     /// The content and the metadata of a regular file.
-    ///
-    /// # Errors
-    /// When it cannot be read, is no regular file, or is larger than a mebibyte.
     pub(super) fn read(&self, path: &Path) -> io::Result<(Vec<u8>, Facts)> {
         let opened = open(path);
         let metadata = opened.as_ref().ok().map(|(_, metadata)| metadata);
@@ -56,9 +53,6 @@ impl Generation {
     }
 
     /// The names in a folder.
-    ///
-    /// # Errors
-    /// When they cannot be listed.
     pub(super) fn list(&self, folder: &Path, list: ListFolder) -> io::Result<Vec<OsString>> {
         let names = list(folder);
         let listing = Listing { list, names: names.as_ref().ok().cloned() };

@@ -36,8 +36,7 @@ const VARIABLES: [(&str, &str); 10] = [
 ];
 
 fn environment(names: &[&str]) -> Environment {
-    let given = VARIABLES.into_iter().filter(|(name, _)| names.contains(name));
-    given.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    VARIABLES.into_iter().filter(|(name, _)| names.contains(name)).collect()
 }
 
 pub(in crate::config) fn read_with(text: &str, names: &[&str]) -> Result<Settings, Vec<Problem>> {

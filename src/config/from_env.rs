@@ -12,7 +12,6 @@ use crate::config::parse::document::FileAccess;
 use crate::config::settings::Settings;
 use crate::text::secret_text::{SecretKind, clean};
 
-/// The variable of the key if there is no config.
 pub(crate) const KEY_VARIABLE: &str = "ARGIL_API_KEY";
 
 /// The settings for the API at `base_url`, or at its default URL.
@@ -39,7 +38,7 @@ mod tests {
     use crate::domain::account::AccountName;
 
     fn environment(key: &str) -> Environment {
-        Environment::from_iter([(KEY_VARIABLE.to_owned(), key.to_owned())])
+        Environment::from_iter([(KEY_VARIABLE, key)])
     }
 
     #[test]

@@ -133,10 +133,6 @@ mod tests {
         ("SMTP_PASSWORD", "password"),
     ];
 
-    fn environment() -> Environment {
-        ENVIRONMENT.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect()
-    }
-
     #[test]
     fn a_starter_loads_with_and_without_answers() {
         let check = |avatar: Option<&str>, webhook: Option<&str>, mail: Option<&str>| {
@@ -148,7 +144,7 @@ mod tests {
             };
             let text = init_config(&answers);
             let path = Path::new("starter.toml");
-            let environment = environment();
+            let environment = Environment::from_iter(ENVIRONMENT);
             let read = |text: &str, access| file::read_text(path, text, access, &environment);
             let settings = read(&text, FileAccess::Others(0o644)).unwrap();
             let channels = usize::from(webhook.is_some()) + usize::from(mail.is_some());

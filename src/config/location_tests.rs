@@ -77,7 +77,7 @@ impl Place {
 
     fn load(&self) -> Result<Settings, String> {
         let credentials = self.0.path().display().to_string();
-        let environment = [("CREDENTIALS_DIRECTORY".to_owned(), credentials)];
+        let environment = [("CREDENTIALS_DIRECTORY", credentials)];
         let config = ConfigFile::named(self.path("config.toml"));
         let read = file::load(&config, &Environment::from_iter(environment));
         read.map_err(|error| self.said(&error.to_string()))

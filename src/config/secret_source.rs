@@ -18,7 +18,6 @@ use crate::text::secret_text::{SecretError, SecretKind, clean, is_quoted};
 /// Whether a plain secret is allowed in the config.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Plain {
-    /// Always.
     Allowed,
     /// Only if other users cannot read the file.
     Guarded,
@@ -43,7 +42,7 @@ fn take(field: &Field<'_>, source: &str, bytes: &[u8], kind: SecretKind) -> Opti
             if is_quoted(text) {
                 let message = format!("{source}is in quotes, which are sent as a part of it");
                 let help = "remove them, unless they are a part of the secret";
-                field.reader.warning(&field.place, message, help);
+                field.warning(message, help);
             }
             Some(Secret::new(text))
         }
@@ -114,7 +113,7 @@ fn from_file(source: &Field<'_>, path: &Path, kind: SecretKind) -> Option<Secret
     let (bytes, facts) = source.file(path, &words)?;
     if facts.is_world_readable() {
         let message = format!("{words}everybody can read (its mode is {:04o})", facts.mode);
-        source.reader.warning(&source.place, message, &format!("`chmod o-r {place}`"));
+        source.warning(message, &format!("`chmod o-r {place}`"));
     }
     // The file may be written at this time and complete soon.
     if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {

@@ -39,8 +39,7 @@ impl Folder {
         let folder = self.0.path().display().to_string();
         let variables =
             [("SET", "CANARY"), ("EMPTY", ""), ("CREDENTIALS_DIRECTORY", folder.as_str())];
-        let pairs = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        file::load(&ConfigFile::named(&path), &Environment::from_iter(pairs))
+        file::load(&ConfigFile::named(&path), &Environment::from_iter(variables))
     }
 
     /// Takes a key as it stands in a file of that mode, and the problems that it makes.
@@ -227,11 +226,9 @@ fn every_source_of_every_secret_is_cleaned_and_refused_alike() {
         let said = |value: &[u8]| {
             folder.write("source", value);
             let plain = String::from_utf8_lossy(value).into_owned();
-            let pairs = [("KEY", "key"), ("SOURCE", &plain), ("CREDENTIALS_DIRECTORY", &place)];
-            let variables: Environment = pairs
-                .map(|(name, value)| (name.to_owned(), value.to_owned()))
-                .into_iter()
-                .collect();
+            let pairs =
+                [("KEY", "key"), ("SOURCE", plain.as_str()), ("CREDENTIALS_DIRECTORY", &place)];
+            let variables = Environment::from_iter(pairs);
             let itself = toml::Value::String(plain).to_string();
             let from =
                 ["{ file = 'source' }", "{ credential = 'source' }", "{ env = 'SOURCE' }", &itself];

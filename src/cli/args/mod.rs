@@ -5,8 +5,7 @@ pub(super) mod admin;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::RangedI64ValueParser;
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
 
 use crate::cli::args::admin::{ChannelsArgs, DatabaseArgs, DbArgs, DeliveriesArgs, duration};
@@ -69,7 +68,8 @@ pub(crate) enum Command {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DemoArgs {
     /// The number of avatars to train
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = avatars())]
+    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(value_parser = value_parser!(u16).range(1..=500))]
     pub(crate) avatars: u16,
     /// Speed factor: 2 runs twice as fast
     #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = speed)]
@@ -254,17 +254,12 @@ pub(crate) enum LogFormatArg {
     Json,
 }
 
-/// The word on the command line.
 pub(crate) fn name(value: &impl ValueEnum) -> String {
     value.to_possible_value().map(|it| it.get_name().to_owned()).unwrap_or_default()
 }
 
 pub(crate) fn command() -> clap::Command {
     Cli::command()
-}
-
-fn avatars() -> RangedI64ValueParser<u16> {
-    clap::value_parser!(u16).range(1..=500)
 }
 
 fn speed(text: &str) -> Result<f64, String> {

@@ -62,7 +62,9 @@ pub(crate) fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
         return Exit::Problems;
     }
     settings.warnings.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
-    match missing_resources(&settings) {
+    let built = wiring::build(&settings, None)
+        .and_then(|config| Ok(wiring::obstacles(&config, &wiring::build_background(&settings)?)));
+    match built {
         Ok(missing) => missing.iter().for_each(|it| print_error(&format!("warning: {it}"))),
         Err(error) => return failed(&error, Exit::Problems),
     }
@@ -119,7 +121,6 @@ fn is_database_location_valid(store_path: &Path, config: &Path) -> bool {
     false
 }
 
-/// Prints the problems of a config to standard error, each with its help.
 pub(crate) fn print_problems(error: &ConfigError) {
     match error {
         ConfigError::Problems(problems) => {
@@ -138,10 +139,6 @@ pub(crate) fn print_problems(error: &ConfigError) {
             }
         }
     }
-}
-
-fn missing_resources(settings: &Settings) -> Result<Vec<String>, DaemonError> {
-    Ok(wiring::obstacles(&wiring::build(settings, None)?, &wiring::build_background(settings)?))
 }
 
 /// Fails when the file exists and is not a usable database.

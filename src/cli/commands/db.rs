@@ -50,15 +50,8 @@ struct RestoreView {
     database: String,
     restored: bool,
     kept: Option<String>,
-    lost: Option<LostView>,
+    lost: Option<Lost>,
     backup: ReportView,
-}
-
-#[derive(Debug, Serialize)]
-struct LostView {
-    transitions: u64,
-    deliveries: u64,
-    sent_again: u64,
 }
 
 pub(crate) fn db(config: Option<&Path>, args: &DbArgs) -> Exit {
@@ -173,7 +166,7 @@ fn restore(config: Option<&Path>, file: &Path, args: &DatabaseArgs) -> Result<Ex
     if args.json {
         let of = restored.as_ref();
         let kept = of.and_then(|it| it.kept.as_ref()).map(|kept| kept.display().to_string());
-        let lost = of.and_then(|it| it.lost).map(lost_view);
+        let lost = of.and_then(|it| it.lost);
         json(&RestoreView {
             database: database.display().to_string(),
             restored: restored.is_some(),
@@ -259,9 +252,4 @@ fn report_view(file: &Path, report: &IntegrityReport) -> ReportView {
             .map(|it| IntegrityFindingView { part: it.part.name(), what: it.what.clone() })
             .collect(),
     }
-}
-
-const fn lost_view(lost: Lost) -> LostView {
-    let Lost { transitions, deliveries, sent_again } = lost;
-    LostView { transitions, deliveries, sent_again }
 }

@@ -115,7 +115,10 @@ fn write(target: &Path, args: &InitArgs) -> Result<Vec<String>, InitError> {
     let no_flags = args.avatar.is_empty()
         && (&args.webhook, &args.email, &args.api_key_file) == (&None, &None, &None);
     let mut answers = if no_flags && is_interactive() {
-        ask(folder)?
+        ask(folder).map_err(|error| match error.kind() {
+            ErrorKind::Interrupted => InitError::Interrupted,
+            _ => InitError::Unread(error),
+        })?
     } else {
         let api_key = match &args.api_key_file {
             Some(path) => SecretLocation::File(absolute(path)?),
@@ -221,10 +224,10 @@ fn write_temporary(
     let unwritable = |source| InitError::Unwritable { path: folder.to_owned(), source };
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
     file.write_all(init_config(answers).as_bytes()).map_err(unwritable)?;
-    let set = [KEY_VARIABLE, PASSWORD_VARIABLE].map(|name| (name.to_owned(), "set".to_owned()));
     let secret = SigningSecret::from_random([0; FRESH_BYTES]).reveal();
-    let environment: Environment =
-        set.into_iter().chain([(SECRET_VARIABLE.to_owned(), secret)]).collect();
+    let set =
+        [(KEY_VARIABLE, "set"), (PASSWORD_VARIABLE, "set"), (SECRET_VARIABLE, secret.as_str())];
+    let environment = Environment::from_iter(set);
     load_config::load(&ConfigFile::named(file.path()), &environment)
         .map_err(InitError::Problems)?;
     Ok(file)
@@ -247,47 +250,39 @@ fn keep_old(target: &Path) -> Result<Option<PathBuf>, InitError> {
 }
 
 /// Asks for everything that no variable and no file provides.
-fn ask(folder: &Path) -> Result<InitAnswers, InitError> {
-    let to_error = |error: io::Error| match error.kind() {
-        ErrorKind::Interrupted => InitError::Interrupted,
-        _ => InitError::Unread(error),
-    };
-    let prompter = Prompter::new().map_err(InitError::Unread)?;
+fn ask(folder: &Path) -> io::Result<InitAnswers> {
+    let prompter = Prompter::new()?;
     let mut answers = InitAnswers::default();
     let known = std::env::var_os(KEY_VARIABLE).is_some() || folder.join(KEY_FILE).exists();
     if !known {
         let question =
             format!("API key, from app.argil.ai (not echoed; Enter: read it from {KEY_VARIABLE})");
-        answers.api_key = prompter.ask_secret(&question, SecretKind::Key).map_err(to_error)?;
+        answers.api_key = prompter.ask_secret(&question, SecretKind::Key)?;
     }
     let ids = |text: &str| -> Result<(), String> {
-        text.split_whitespace().try_for_each(|id| match AvatarId::parse(id) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.to_string()),
-        })
+        let mut ids = text.split_whitespace();
+        ids.try_for_each(|id| AvatarId::parse(id).map(drop).map_err(|error| error.to_string()))
     };
-    let avatars = prompter.ask("Avatar ids, separated by spaces", ids).map_err(to_error)?;
+    let avatars = prompter.ask("Avatar ids, separated by spaces", ids)?;
     let url = prompter.ask("Webhook to notify, https://… (Enter: none)", |text| {
         let known = text.starts_with("https://") || text.starts_with("http://");
         if known { Ok(()) } else { Err("must begin with `https://`".to_owned()) }
-    });
-    let url = url.map_err(to_error)?;
+    })?;
     let address =
         |text: &str| MailAddress::parse(text).map(drop).map_err(|error| format!("it {error}"));
-    let mail = prompter.ask("Mailbox to notify (Enter: none)", address).map_err(to_error)?;
+    let mail = prompter.ask("Mailbox to notify (Enter: none)", address)?;
     if !mail.is_empty() {
         let host = prompter.ask("SMTP server, such as smtp.example.com", |text| {
             let no_host = || "must be a host name or an IP address, without a port".to_owned();
             if host::is_host(text) { Ok(()) } else { Err(no_host()) }
-        });
-        let host = host.map_err(to_error)?;
+        })?;
         answers.answers.smtp_host = non_empty(host);
         if !folder.join(PASSWORD_FILE).exists() {
             let question = format!(
                 "SMTP password of {mail} (not echoed; Enter: read it from {PASSWORD_VARIABLE})"
             );
             let kind = SecretKind::Password;
-            answers.smtp_password = prompter.ask_secret(&question, kind).map_err(to_error)?;
+            answers.smtp_password = prompter.ask_secret(&question, kind)?;
         }
     }
     answers.answers.avatars = avatars.split_whitespace().map(str::to_owned).collect();

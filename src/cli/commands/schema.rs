@@ -4,6 +4,7 @@ use crate::cli::args::{EventSchemaArgs, SchemaArgs, SchemaOf};
 use crate::cli::exit::Exit;
 use crate::cli::output::{line, print, print_error};
 use crate::config::schema::json_schema;
+use crate::config::schema::keys;
 use crate::domain::event::EventKind;
 use crate::notify::format::schema;
 
@@ -50,18 +51,11 @@ fn unknown(name: &str) -> String {
 
 /// The most similar event type, if one is similar enough; compares the part after the dot too.
 fn nearest(name: &str) -> Option<EventKind> {
-    let name: String = name.to_lowercase().chars().take(NAME_LENGTH_MAX).collect();
-    let distance = |kind: EventKind| {
-        let short = kind.name().split_once('.').map_or(kind.name(), |(_, short)| short);
-        let whole = strsim::damerau_levenshtein(&name, kind.name());
-        whole.min(strsim::damerau_levenshtein(&name, short))
-    };
-    let near = |kind: &EventKind| distance(*kind) <= 1 + name.chars().count() / 5;
-    schema::kinds().filter(near).min_by_key(|kind| distance(*kind))
+    let short = |kind: EventKind| kind.name().split_once('.').map_or("", |(_, short)| short);
+    let words: Vec<&str> = schema::kinds().flat_map(|kind| [kind.name(), short(kind)]).collect();
+    let found = keys::nearest(name, &words)?;
+    schema::kinds().find(|kind| [kind.name(), short(*kind)].contains(&found))
 }
-
-/// Characters to compare; no type is that long.
-const NAME_LENGTH_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {

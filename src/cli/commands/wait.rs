@@ -161,20 +161,18 @@ impl WaitBoard<'_> {
     }
 
     fn decide(&mut self, id: &AvatarId, result: &WaitOutcome) {
-        let (exit, outcome, word) = match result {
+        let (exit, outcome, word, reason) = match result {
             WaitOutcome::Settled(Status::TrainingFailed) => {
-                (Exit::TrainingFailed, "training_failed", "TRAINING_FAILED")
+                (Exit::TrainingFailed, "training_failed", "TRAINING_FAILED", None)
             }
-            WaitOutcome::Settled(Status::Refused) => (Exit::Refused, "refused", "REFUSED"),
-            WaitOutcome::Settled(_) => (Exit::Ok, "ready", "IDLE"),
-            WaitOutcome::Missing(_) => (Exit::Missing, "missing", "missing"),
-            WaitOutcome::KeyRejected(_) => (Exit::KeyRejected, "key_rejected", "key-rejected"),
+            WaitOutcome::Settled(Status::Refused) => (Exit::Refused, "refused", "REFUSED", None),
+            WaitOutcome::Settled(_) => (Exit::Ok, "ready", "IDLE", None),
+            WaitOutcome::Missing(reason) => (Exit::Missing, "missing", "missing", Some(reason)),
+            WaitOutcome::KeyRejected(reason) => {
+                (Exit::KeyRejected, "key_rejected", "key-rejected", Some(reason))
+            }
         };
-        let reason = match result {
-            WaitOutcome::Settled(_) => None,
-            WaitOutcome::Missing(reason) | WaitOutcome::KeyRejected(reason) => Some(reason.clone()),
-        };
-        self.conclude(id, exit, outcome, word, reason);
+        self.conclude(id, exit, outcome, word, reason.cloned());
     }
 
     fn time_out(&mut self) {
@@ -245,13 +243,11 @@ impl WaitBoard<'_> {
         }
         let open = self.ids.iter().filter(|id| !self.outcomes.contains_key(*id));
         let open: Vec<AvatarId> = open.take(LINES_MAX).cloned().collect();
-        open.iter().for_each(|id| self.show(id));
-    }
-
-    fn show(&mut self, id: &AvatarId) {
-        let state = self.state(id);
-        if let Some(progress) = &mut self.progress {
-            progress.show(id, state);
+        for id in open {
+            let state = self.state(&id);
+            if let Some(progress) = &mut self.progress {
+                progress.show(&id, state);
+            }
         }
     }
 
@@ -261,7 +257,6 @@ impl WaitBoard<'_> {
         name.map_or_else(|| format!("avatar `{id}`"), |name| format!("`{}`", sanitize(&name)))
     }
 
-    /// The state of an avatar, for people.
     fn state(&self, id: &AvatarId) -> String {
         let now = SystemClock.now();
         let label = self.label(id);

@@ -41,7 +41,6 @@ pub(in crate::config) struct Outside<'a> {
     pub(in crate::config) trust: &'a Trust,
 }
 
-/// What there is to say of a file.
 #[derive(Debug, Default)]
 pub(in crate::config) struct Diagnostics {
     pub(in crate::config) problems: Vec<Problem>,

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use toml::de::{DeArray, DeTable, DeValue};
+use toml::de::{DeTable, DeValue};
 
 use crate::config::parse::document::{Document, Location, Outside};
 use crate::config::schema::keys::{KeyTable, join, listed, nearest};
@@ -38,6 +38,11 @@ impl<'r> Field<'r> {
         None
     }
 
+    /// Reports what is allowed, and most likely not meant.
+    pub(in crate::config) fn warning(&self, message: impl Into<String>, help: &str) {
+        self.reader.warning(&self.place, message, help);
+    }
+
     /// Reports that this process cannot read what the value names; returns `None`.
     pub(in crate::config) fn unreadable<T>(
         &self,
@@ -54,7 +59,7 @@ impl<'r> Field<'r> {
         match verdict {
             Ownership::Trusted => Some(()),
             Ownership::Doubtful(Distrust { what, help }) => {
-                self.reader.warning(&self.place, format!("{source}{what}"), &help);
+                self.warning(format!("{source}{what}"), &help);
                 Some(())
             }
             Ownership::Distrusted(Distrust { what, help }) => {
@@ -166,7 +171,6 @@ impl<'r> Field<'r> {
         found.map(|(_, meaning)| meaning.clone()).or_else(|| self.unknown_word(text, &known))
     }
 
-    /// Reports a value that is not one of `known`.
     pub(in crate::config) fn unknown_word<T>(&self, word: &str, known: &[&str]) -> Option<T> {
         let help = match nearest(word, known) {
             Some(near) => format!("did you mean `{near}`?"),
@@ -189,7 +193,12 @@ impl<'r> Field<'r> {
         let DeValue::Array(list) = self.value else {
             return self.wrong_type("a list");
         };
-        Some(self.within(list))
+        let element = |(index, value): (usize, &'r toml::Spanned<DeValue<'r>>)| {
+            let key = format!("{}[{index}]", self.place.key);
+            let place = Location { key, span: Some(value.span()) };
+            Self { reader: self.reader, place, value: value.get_ref() }
+        };
+        Some(list.iter().enumerate().map(element).collect())
     }
 
     /// A list; all elements are read and reported, even after an invalid one.
@@ -221,15 +230,6 @@ impl<'r> Field<'r> {
         if list.is_empty() { self.invalid("is an empty list", help) } else { Some(list) }
     }
 
-    fn within(&self, list: &'r DeArray<'r>) -> Vec<Self> {
-        let element = |(index, value): (usize, &'r toml::Spanned<DeValue<'r>>)| {
-            let key = format!("{}[{index}]", self.place.key);
-            let place = Location { key, span: Some(value.span()) };
-            Self { reader: self.reader, place, value: value.get_ref() }
-        };
-        list.iter().enumerate().map(element).collect()
-    }
-
     fn beyond<T, N: Display>(&self, found: impl Display, range: &RangeInclusive<N>) -> Option<T> {
         let (min, max) = (range.start(), range.end());
         self.invalid(format!("is `{found}`"), format!("write a number from `{min}` to `{max}`"))
@@ -258,14 +258,10 @@ impl<'r> Table<'r> {
 
     /// The names in a nested table, valid or not; `None` when it is not a table.
     pub(in crate::config) fn names(&self, table: &str) -> Option<Vec<&'r str>> {
-        match self.field(table).map(|field| field.value) {
-            None => Some(Vec::new()),
-            Some(DeValue::Table(_)) => {
-                let fields = self.field(table)?.table()?.fields();
-                Some(fields.into_iter().map(|(name, _)| name).collect())
-            }
-            Some(_) => None,
-        }
+        let Some(field) = self.field(table) else { return Some(Vec::new()) };
+        let is_table = matches!(field.value, DeValue::Table(_));
+        let fields = is_table.then(|| field.table()).flatten()?.fields();
+        Some(fields.into_iter().map(|(name, _)| name).collect())
     }
 
     /// A required field; `help` says what to write when it is missing.
@@ -314,7 +310,6 @@ impl<'r> Table<'r> {
         Some(table)
     }
 
-    /// Reports every key that the schema does not know.
     pub(in crate::config) fn check_keys(&self, schema: &KeyTable) {
         self.check_names(schema.keys, |word| schema.suggest(word));
     }

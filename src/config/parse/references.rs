@@ -36,12 +36,11 @@ impl<'r> References<'r> {
         })?;
         if channels.is_empty() {
             let help = "remove the key to notify every channel";
-            field.reader.warning(&field.place, "is empty, so no notifications are sent", help);
+            field.warning("is empty, so no notifications are sent", help);
         }
         Some(channels)
     }
 
-    /// Reads an account that exists.
     pub(in crate::config) fn account(&self, field: &Field<'_>) -> Option<AccountName> {
         existing(field, "account", self.accounts.as_deref(), AccountName::parse)
     }
@@ -64,7 +63,6 @@ impl<'r> References<'r> {
         }
     }
 
-    /// All accounts with a valid name.
     pub(in crate::config) fn all_accounts(&self) -> Vec<AccountName> {
         let names = self.accounts.iter().flatten();
         names.filter_map(|name| AccountName::parse(name).ok()).collect()
@@ -97,5 +95,4 @@ fn all(names: &[&str]) -> String {
     listed(&shown.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// The maximum number of names in a message.
 const NAMES_MAX: usize = 20;

@@ -75,19 +75,18 @@ fn report_error(reader: &Document<'_>, error: &Error, span: Range<usize>) {
     let mut lines = reader.text.get(line_start..).unwrap_or_default().lines();
     let line = lines.next().unwrap_or_default();
     let message = format!("invalid TOML: {}", error.message());
-    if error.message() == "duplicate key" {
+    let (message, help, swallowed) = if error.message() == "duplicate key" {
         let key = shown(reader.text.get(span).unwrap_or_default());
-        let message = format!("`{key}` is set twice in its table");
-        reader.syntax_error(&place, &message, Some("remove one of them".to_owned()), 0);
+        (format!("`{key}` is set twice in its table"), Some("remove one of them".to_owned()), 0)
     } else if error.message().contains("unclosed") {
-        let swallowed = lines.take_while(|line| !is_header(line)).count();
-        reader.syntax_error(&place, &message, None, swallowed);
+        (message, None, lines.take_while(|line| !is_header(line)).count())
     } else if error.message().contains("missing comma") && (is_header(line) || is_pair(line)) {
         let help = "close the list or table above it; the rest is checked after that";
-        reader.syntax_error(&place, &message, Some(help.to_owned()), lines.count());
+        (message, Some(help.to_owned()), lines.count())
     } else {
-        reader.syntax_error(&place, &message, bare_duration(line), 0);
-    }
+        (message, bare_duration(line), 0)
+    };
+    reader.syntax_error(&place, &message, help, swallowed);
 }
 
 fn is_header(line: &str) -> bool {

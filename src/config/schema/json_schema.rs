@@ -4,6 +4,8 @@
 //! It covers one file only: not the content of secrets, references between keys or combinations of
 //! values. It rejects nothing that `check` accepts.
 
+use std::ops::RangeInclusive;
+
 use serde_json::{Map, Value, json};
 
 use crate::config::schema::key_docs::KeyDocs;
@@ -36,10 +38,10 @@ struct SchemaBuilder {
 impl SchemaBuilder {
     fn root(&self) -> Value {
         let mut root = self.table(&ROOT, &[]);
-        root.insert("$schema".into(), "https://json-schema.org/draft/2020-12/schema".into());
-        root.insert("$id".into(), "urn:avatar-watch:schema:config".into());
-        root.insert("title".into(), "The config of avatar-watch".into());
-        let defs = json!({
+        root["$schema"] = "https://json-schema.org/draft/2020-12/schema".into();
+        root["$id"] = "urn:avatar-watch:schema:config".into();
+        root["title"] = "The config of avatar-watch".into();
+        root["$defs"] = json!({
             "duration": {
                 "type": "string",
                 "pattern": DURATION,
@@ -54,8 +56,7 @@ impl SchemaBuilder {
                     or plain, if no other user can read the config.",
             },
         });
-        root.insert("$defs".into(), defs);
-        root.into()
+        root
     }
 
     /// The sources of a secret; exactly one is set.
@@ -79,26 +80,22 @@ impl SchemaBuilder {
         })
     }
 
-    /// A table with its keys.
-    fn table(&self, schema: &KeyTable, required: &[&str]) -> Map<String, Value> {
+    fn table(&self, schema: &KeyTable, required: &[&str]) -> Value {
         let properties: Map<String, Value> =
             schema.keys.iter().map(|key| ((*key).to_owned(), self.key(schema, key))).collect();
-        let mut table = Map::new();
-        table.insert("type".into(), "object".into());
-        table.insert("additionalProperties".into(), false.into());
-        table.insert("properties".into(), properties.into());
+        let mut table = json!({
+            "type": "object", "additionalProperties": false, "properties": properties,
+        });
         if !required.is_empty() {
-            table.insert("required".into(), required.into());
+            table["required"] = required.into();
         }
         table
     }
 
-    /// The schema of a key, with its description.
     fn key(&self, schema: &KeyTable, key: &str) -> Value {
         let mut value = self.shape(schema, key);
-        let names = names(schema, key);
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        if let (Some(words), Value::Object(value)) = (self.described.of(&names), &mut value) {
+        let words = self.described.of(&names(schema, key));
+        if let (Some(words), Value::Object(value)) = (words, &mut value) {
             value.insert("description".into(), words.text.clone().into());
             let default = words.default.as_ref().and_then(|text| {
                 toml::from_str::<Map<String, Value>>(&format!("x = {text}")).ok()?.remove("x")
@@ -109,8 +106,7 @@ impl SchemaBuilder {
     }
 
     fn shape(&self, schema: &KeyTable, key: &str) -> Value {
-        let table =
-            |schema: &KeyTable, required: &[&str]| Value::from(self.table(schema, required));
+        let table = |schema: &KeyTable, required: &[&str]| self.table(schema, required);
         match join(schema.path, key).as_str() {
             "argil" => table(&ARGIL, &["api_key"]),
             "accounts" => named(table(&ACCOUNT, &["api_key"])),
@@ -137,7 +133,9 @@ impl SchemaBuilder {
             "web.read" => words(&web::READ.map(|it| it.0)),
             "avatars.assume" => words(&Status::DOCUMENTED),
             "channels.*.events" => list(words(&EventKind::SELECTABLE.map(EventKind::name)), 0),
-            "channels.*.retry_schedule" => list_of("duration"),
+            "channels.*.retry_schedule" => {
+                json!({ "type": "array", "items": reference("duration"), "minItems": 1 })
+            }
             "channels.*.to" | "discover.accounts" => list(text(), 1),
             "avatars.channels" | "discover.channels" | "web.hosts" => list(text(), 0),
             "channels.*.sendmail.command"
@@ -154,12 +152,12 @@ impl SchemaBuilder {
             "channels.*.template" => json!({}),
             "channels.*.subject_prefix" | "channels.*.bounce_to" => json!({ "type": "string" }),
             "argil.max_concurrency" | "accounts.*.max_concurrency" => {
-                integer(*account::CONCURRENCY_RANGE.start(), *account::CONCURRENCY_RANGE.end())
+                integer(account::CONCURRENCY_RANGE)
             }
             "argil.max_requests_per_second" | "accounts.*.max_requests_per_second" => {
-                integer(*account::REQUESTS_RANGE.start(), *account::REQUESTS_RANGE.end())
+                integer(account::REQUESTS_RANGE)
             }
-            "channels.*.smtp.port" => integer(1, u32::from(u16::MAX)),
+            "channels.*.smtp.port" => integer(1..=u32::from(u16::MAX)),
             "poll.jitter" => number(0.0, 0.5),
             "poll.training.age_fraction" | "poll.backoff.jitter" => number(0.0, 1.0),
             "poll.backoff.multiplier" => number(1.0, 100.0),
@@ -182,7 +180,7 @@ impl SchemaBuilder {
         let webhook = self.table(&WEBHOOK, &["type", "url"]);
         let mut email = self.table(&EMAIL, &["type", "from", "to"]);
         let ways = email::TRANSPORTS.map(|way| json!({ "required": [way] }));
-        email.insert("oneOf".into(), ways.as_slice().into());
+        email["oneOf"] = ways.as_slice().into();
         json!({ "oneOf": [webhook, email] })
     }
 }
@@ -241,8 +239,8 @@ fn words(words: &[&str]) -> Value {
     json!({ "type": "string", "enum": words })
 }
 
-fn integer(min: u32, max: u32) -> Value {
-    json!({ "type": "integer", "minimum": min, "maximum": max })
+fn integer(range: RangeInclusive<u32>) -> Value {
+    json!({ "type": "integer", "minimum": range.start(), "maximum": range.end() })
 }
 
 fn number(min: f64, max: f64) -> Value {
@@ -251,10 +249,6 @@ fn number(min: f64, max: f64) -> Value {
 
 fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/$defs/{name}") })
-}
-
-fn list_of(name: &str) -> Value {
-    json!({ "type": "array", "items": reference(name), "minItems": 1 })
 }
 
 fn list(items: Value, least: usize) -> Value {

@@ -12,7 +12,6 @@ pub(in crate::config) struct KeyDocs {
     docs: BTreeMap<String, KeyDoc>,
 }
 
-/// The docs of one key or table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::config) struct KeyDoc {
     pub(in crate::config) text: String,
@@ -57,8 +56,9 @@ impl KeyDocs {
     }
 
     /// The first docs with a text among `names`.
-    pub(in crate::config) fn of(&self, names: &[&str]) -> Option<&KeyDoc> {
-        names.iter().find_map(|name| self.docs.get(*name).filter(|it| !it.text.is_empty()))
+    pub(in crate::config) fn of(&self, names: &[impl AsRef<str>]) -> Option<&KeyDoc> {
+        let with_text = |name: &str| self.docs.get(name).filter(|it| !it.text.is_empty());
+        names.iter().find_map(|name| with_text(name.as_ref()))
     }
 
     fn note(&mut self, name: String, doc: KeyDoc) {

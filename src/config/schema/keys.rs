@@ -1,7 +1,6 @@
 //! All keys of the config, and the help for unknown keys. A test verifies that the example config
 //! shows each of them.
 
-/// One table of the config with its keys.
 #[derive(Debug)]
 pub(in crate::config) struct KeyTable {
     /// Its path; `*` stands for a name.
@@ -14,12 +13,7 @@ impl KeyTable {
         self.keys.contains(&key)
     }
 
-    /// The help for an unknown key.
     pub(in crate::config) fn suggest(&self, key: &str) -> String {
-        let here = if self.path.is_empty() { key.to_owned() } else { join(self.path, key) };
-        if LATER.contains(&here.as_str()) {
-            return format!("`{key}` is not supported by this version");
-        }
         if let Some(near) = nearest(key, self.keys) {
             return format!("did you mean `{near}`?");
         }
@@ -37,7 +31,7 @@ impl KeyTable {
 }
 
 /// The known word that is most similar, if it is similar enough.
-pub(in crate::config) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, known: &[&'a str]) -> Option<&'a str> {
     if word.len() > WORD_LENGTH_MAX {
         return None;
     }
@@ -202,9 +196,6 @@ pub(in crate::config) const ALL: [&KeyTable; 17] = [
     &CHANNEL, &WEBHOOK, &EMAIL, &SMTP, &SENDMAIL, &FILE,
 ];
 
-/// Keys that are planned but not supported by this version.
-const LATER: [&str; 2] = ["log", "include"];
-
 /// Longer words are not compared, to bound the time.
 const WORD_LENGTH_MAX: usize = 64;
 
@@ -219,7 +210,6 @@ mod tests {
         };
         check(&ARGIL, "apikey", "did you mean `api_key`?");
         check(&POLL, "Trainig", "did you mean `training`?");
-        check(&ROOT, "log", "`log` is not supported by this version");
         check(&WEBHOOK, "fromat", "did you mean `format`?");
         check(&ARGIL, "format", "it belongs in `[channels.*]`");
         check(&EMAIL, "url", "only a channel of another `type` has it");
@@ -232,14 +222,5 @@ mod tests {
         let keys = "the keys of this table are `path`, `keep_transitions` and `keep_deliveries`";
         check(&STORE, "nonsense", keys);
         check(&STORE, &"x".repeat(100_000), keys);
-    }
-
-    #[test]
-    fn no_planned_key_is_known_already() {
-        for schema in ALL {
-            for key in schema.keys {
-                assert!(!LATER.contains(&join(schema.path, key).as_str()), "`{key}`");
-            }
-        }
     }
 }

@@ -18,7 +18,6 @@ use crate::domain::account::AccountName;
 use crate::secret::Secret;
 use crate::text::secret_text::{SecretKind, clean};
 
-/// The `base_url` of the default account, as written.
 pub(in crate::config) fn written_base_url(root: &Table<'_>) -> Option<String> {
     let account = root.field(AccountName::DEFAULT)?.table()?;
     Some(account.field("base_url")?.text()?.to_owned())
@@ -95,7 +94,6 @@ fn read_one(table: &Table<'_>) -> Option<AccountSettings> {
     })
 }
 
-/// Warns about accounts with the same key.
 fn warn_of_twins(root: &Table<'_>, accounts: &BTreeMap<AccountName, AccountSettings>) {
     let address =
         |account: &AccountSettings| account.base_url.as_str().trim_end_matches('/').to_owned();
@@ -116,7 +114,7 @@ fn warn_of_twins(root: &Table<'_>, accounts: &BTreeMap<AccountName, AccountSetti
             let message = format!("has the same key as the account `{twin}`");
             let help = "Argil applies one rate limit to both: keep one of them, or lower \
                         `max_requests_per_second` in both";
-            field.reader.warning(&field.place, message, help);
+            field.warning(message, help);
         }
         seen.push((name.clone(), account));
     }

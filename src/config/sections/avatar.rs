@@ -20,7 +20,6 @@ pub(in crate::config) struct Registry<'n> {
 }
 
 impl<'n> Registry<'n> {
-    /// An empty registry; its avatars refer to these names.
     pub(in crate::config) fn new(names: References<'n>) -> Self {
         Self { names, seen: BTreeMap::new() }
     }

@@ -152,7 +152,7 @@ fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
         && Url::parse(url.expose()).is_ok_and(|url| url.scheme() == "http")
     {
         let message = "is not used: the `url` is `http`, which has no certificates";
-        field.reader.warning(&field.place, message, "write `https`, or remove it");
+        field.warning(message, "write `https`, or remove it");
     }
     if let (Some(FormatSettings::Ntfy), Some(secret), Some(field)) =
         (&format, &url, table.field("url"))
@@ -194,7 +194,7 @@ fn url(field: &Field<'_>, egress: EgressPolicy) -> Option<Secret> {
     let url = web_address::service(field, &secret, WHOLE_URL, ("receiver", egress))?;
     if url.scheme() == "http" && url.host().is_some_and(|host| !host::is_private(&host)) {
         let message = "is `http`: messages are sent unencrypted";
-        field.reader.warning(&field.place, message, "write `https` if the receiver supports it");
+        field.warning(message, "write `https` if the receiver supports it");
     }
     Some(secret)
 }
@@ -228,7 +228,6 @@ const SECRETS_MAX: usize = 4;
 pub(in crate::config) const ACCEPTS: [(&str, Accepts); 2] =
     [("known-answers", Accepts::Known), ("any-2xx", Accepts::AnySuccess)];
 
-/// The help for an invalid URL.
 const WHOLE_URL: &str = "write the whole URL, like `https://example.com/hooks/avatars`";
 
 #[cfg(test)]

@@ -137,7 +137,7 @@ fn warn_of_short_domain(table: &Table<'_>, domain: &MailDomain) {
         let what = if domain.is_literal() { "which is no name" } else { "without a dot" };
         let message = format!("makes message ids of the domain `{domain}`, {what}");
         let help = "write `message_id_domain = \"…\"`, with a whole name like `watch.example.com`";
-        field.reader.warning(&field.place, message, help);
+        field.warning(message, help);
     }
 }
 

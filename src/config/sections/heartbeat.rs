@@ -19,7 +19,7 @@ pub(in crate::config) fn read(root: &Table<'_>) -> Option<Option<HeartbeatSettin
     let (url, every) = (url?, every?);
     if let (None, Some(field)) = (&url, root.field("heartbeat_every")) {
         let message = "is set without `heartbeat_url`";
-        field.reader.warning(&field.place, message, "add `heartbeat_url`, or remove it");
+        field.warning(message, "add `heartbeat_url`, or remove it");
     }
     Some(url.map(|url| HeartbeatSettings { url, every }))
 }

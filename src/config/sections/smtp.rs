@@ -99,7 +99,7 @@ fn warn_of_short_name(table: &Table<'_>, name: &MailDomain) {
     {
         let message = format!("is `{name}`, without a dot: strict servers refuse such a greeting");
         let help = "write the whole name of this machine, like `watch.example.com`";
-        field.reader.warning(&field.place, message, help);
+        field.warning(message, help);
     }
 }
 
@@ -128,7 +128,6 @@ fn login(table: &Table<'_>) -> Option<Option<SmtpLogin>> {
     }
 }
 
-/// The password or token, from its only source.
 fn credential(table: &Table<'_>, auth: Option<SmtpAuth>) -> Option<Option<SmtpCredential>> {
     let given: Vec<_> =
         PROOFS.iter().filter_map(|name| Some((*name, table.field(name)?))).collect();

@@ -61,7 +61,7 @@ pub(in crate::config) fn read(root: &Table<'_>) -> Option<WebSettings> {
             Some(_) => None,
         };
         if let Some((message, help)) = warning {
-            field.reader.warning(&field.place, message, help);
+            field.warning(message, help);
         }
     }
     let is_chosen = web.field("listen").is_some();
@@ -91,7 +91,7 @@ fn warn_of_no_token(web: &Table<'_>, read: ReadAccess, is_open: bool) {
         )
     };
     if let Some(field) = web.field(key) {
-        field.reader.warning(&field.place, message, help);
+        field.warning(message, help);
     }
 }
 

@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
+use serde::Serialize;
 
 use crate::domain::time::timestamp::Timestamp;
 use crate::files::paths::{parent_dir, resolve_symlinks, with_suffix};
@@ -45,7 +46,7 @@ pub struct Restored {
 }
 
 /// The rows that a database had in addition to its backup.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Lost {
     pub(crate) transitions: u64,
     pub(crate) deliveries: u64,
