@@ -1,51 +1,57 @@
-//! Help texts for failures that `check --online` and `test` find: one per kind of failure.
+//! What `check --online` and `test` find, with a help for each kind of failure.
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::polling::observation::{Denial, Observation, PollError};
 
-/// Help for a failed poll; `None` for a successful one with a known status.
-pub(crate) fn for_poll(seen: &Observation) -> Option<&'static str> {
-    Some(match seen {
-        Observation::Seen(avatar) if avatar.status.is_recognized() => return None,
-        Observation::Seen(_) => {
-            "such a status causes no transition, only `avatar.status_unrecognized`; a newer \
-             version of avatar-watch may know it"
+/// Whether a poll is fine, what it found, and help unless it found a known status.
+pub(crate) fn for_poll(seen: &Observation) -> (bool, String, Option<&'static str>) {
+    let (text, help) = match seen {
+        Observation::Seen(avatar) if avatar.status.is_recognized() => {
+            return (true, format!("status {}", avatar.status), None);
         }
-        Observation::Missing { .. } => "check the id, and that the avatar is in this account",
-        Observation::Denied { denial: Denial::Key, .. } => {
-            "create a key at app.argil.ai, and store it where `api_key` points to"
+        Observation::Seen(avatar) => {
+            let help = "such a status causes no transition, only `avatar.status_unrecognized`; a \
+                        newer version of avatar-watch may know it";
+            return (true, format!("unknown status {}", avatar.status.display()), Some(help));
         }
-        Observation::Denied { denial: Denial::Avatar, .. } => {
+        Observation::Missing { reason } => (
+            format!("no such avatar: {reason}"),
+            "check the id, and that the avatar is in this account",
+        ),
+        Observation::Denied { denial: Denial::Key, reason } => (
+            format!("API key rejected: {reason}"),
+            "create a key at app.argil.ai, and store it where `api_key` points to",
+        ),
+        Observation::Denied { denial: Denial::Avatar, reason } => (
+            format!("access denied: {reason}"),
             "check that it is in the workspace of this key; for an avatar of another account set \
-             `account = \"…\"`"
-        }
-        Observation::Throttled { .. } => {
-            "try again later; check whether another program uses this key"
-        }
-        Observation::Failed { fault: PollError::Unresolved, .. } => {
+             `account = \"…\"`",
+        ),
+        Observation::Throttled { reason, .. } => (
+            format!("rate-limited: {reason}"),
+            "try again later; check whether another program uses this key",
+        ),
+        Observation::Failed { fault, reason, .. } => (reason.clone(), for_fault(*fault)),
+    };
+    (false, text, Some(help))
+}
+
+const fn for_fault(fault: PollError) -> &'static str {
+    match fault {
+        PollError::Unresolved => {
             "check `base_url`, and that this machine resolves other names (name servers: \
              `/etc/resolv.conf`)"
         }
-        Observation::Failed { fault: PollError::Unreachable, .. } => {
-            "check `base_url`, and that this machine reaches the internet"
-        }
-        Observation::Failed { fault: PollError::Misrouted, .. } => {
-            "check `base_url`, and the clock of this machine"
-        }
-        Observation::Failed { fault: PollError::InvalidResponse, .. } => {
-            "try again later; check `base_url`"
-        }
-        Observation::Failed { fault: PollError::UnknownEncoding, .. } => {
+        PollError::Unreachable => "check `base_url`, and that this machine reaches the internet",
+        PollError::Misrouted => "check `base_url`, and the clock of this machine",
+        PollError::InvalidResponse => "try again later; check `base_url`",
+        PollError::UnknownEncoding => {
             "a proxy or CDN between this machine and the API changes responses: only `gzip` is \
              requested"
         }
-        Observation::Failed { fault: PollError::RequestRejected, .. } => {
-            "check the id and `base_url`"
-        }
-        Observation::Failed { fault: PollError::Local, .. } => {
-            "this machine is out of a resource, such as file handles"
-        }
-    })
+        PollError::RequestRejected => "check the id and `base_url`",
+        PollError::Local => "this machine is out of a resource, such as file handles",
+    }
 }
 
 /// Help for a failed connection or delivery.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser as _;
+use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use signal_hook::consts::SIGXFSZ;
 
 use crate::cli::args::{Cli, Command};
@@ -24,13 +25,13 @@ use crate::cli::commands::test;
 use crate::cli::commands::wait;
 use crate::cli::exit::Exit;
 use crate::cli::output::printed;
-use crate::cli::{hardening, status};
+use crate::cli::status;
 use crate::telemetry::output_queue;
 use crate::telemetry::panic_hook;
 
 /// Runs the command that the command line names.
 pub fn main() -> ExitCode {
-    hardening::protect_memory();
+    protect_memory();
     panic_hook::install_hook();
     // Without a handler, a write beyond the limit of a file's size would end the process.
     drop(signal_hook::flag::register(SIGXFSZ, Arc::default()));
@@ -69,6 +70,16 @@ fn command(cli: &Cli) -> Exit {
         Command::Completions(args) => completions::completions(args),
         Command::Man(args) => man::man(args),
     }
+}
+
+/// Disables core dumps of this process and its children, and keeps other processes of the same
+/// user from attaching to this one or reading its memory (`PR_SET_DUMPABLE`, prctl(2)). Errors
+/// are ignored: the program works without it.
+fn protect_memory() {
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    // A core handler behind a pipe ignores the limit; it obeys `PR_SET_DUMPABLE`.
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let _ = setrlimit(Resource::Core, none);
 }
 
 #[cfg(test)]

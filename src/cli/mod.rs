@@ -7,7 +7,6 @@ mod exit;
 mod output;
 mod runtime;
 mod status;
-mod hardening;
 pub mod dispatch;
 mod paths;
 mod advice;

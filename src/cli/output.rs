@@ -81,6 +81,18 @@ pub(crate) fn causes(error: &dyn Error) -> Vec<String> {
     causes.map(ToString::to_string).collect()
 }
 
+/// Prints the result of one test, with its help; returns whether it is fine.
+pub(crate) fn print_result(what: &str, fine: bool, text: &str, help: Option<&str>) -> bool {
+    let mark = match (fine, help) {
+        (true, None) => "ok  ",
+        (true, Some(_)) => "warn",
+        (false, _) => "FAIL",
+    };
+    line(&format!("{mark} {what}: {text}"));
+    help.iter().for_each(|help| line(&format!("  help: {help}")));
+    fine
+}
+
 /// Prints a help below an error.
 pub(crate) fn print_help(help: impl Display) {
     print_error(&format!("  help: {help}"));

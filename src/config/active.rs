@@ -1,7 +1,6 @@
 //! The active config of a daemon, from the snapshot in its database, and how the file differs from
 //! it. The file may be half saved or not reloaded yet, so the active config decides.
 
-use std::fmt;
 use std::net::SocketAddr;
 
 use crate::config::diff::{ChangeKind, ConfigChange, KeyChange, diff};
@@ -11,35 +10,17 @@ use crate::config::snapshot::{ConfigSnapshot, Keys};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 
-/// What a reload would remove entirely. Such a reload is refused, since half-saved files cause it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Emptied {
-    /// Every avatar, with no discovery left.
-    Avatars,
-    /// Every channel.
-    Channels,
-}
-
-impl fmt::Display for Emptied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self {
-            Self::Avatars => "removes all avatars",
-            Self::Channels => "removes all channels",
-        };
-        write!(f, "the config {what}: check that the file is complete; a restart applies it")
-    }
-}
-
-/// What a reload from `old` to `new` would remove entirely, if anything.
-pub(crate) fn emptied(old: &ConfigSnapshot, new: &ConfigSnapshot) -> Option<Emptied> {
+/// Why a reload from `old` to `new` is refused, if it is: it would remove everything, as half-saved
+/// files do.
+pub(crate) fn emptied(old: &ConfigSnapshot, new: &ConfigSnapshot) -> Option<&'static str> {
     let watches = |it: &ConfigSnapshot| {
         it.named("avatars").next().is_some() || it.sections.contains_key("discover")
     };
     let has_channels = |it: &ConfigSnapshot| it.named("channels").next().is_some();
     if watches(old) && !watches(new) {
-        return Some(Emptied::Avatars);
+        return Some(NO_AVATARS);
     }
-    (has_channels(old) && !has_channels(new)).then_some(Emptied::Channels)
+    (has_channels(old) && !has_channels(new)).then_some(NO_CHANNELS)
 }
 
 /// The partial config with the active values instead of those of the file. `store_path` and
@@ -106,6 +87,11 @@ fn without_paths(change: ConfigChange) -> Option<ConfigChange> {
         .then_some(ConfigChange { section: change.section, kind: ChangeKind::Changed(keys) })
 }
 
+const NO_AVATARS: &str = "the config removes all avatars: check that the file is complete; a restart \
+                          applies it";
+const NO_CHANNELS: &str = "the config removes all channels: check that the file is complete; a \
+                           restart applies it";
+
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
@@ -124,18 +110,18 @@ mod tests {
 
     #[test]
     fn a_reload_that_removes_everything_is_recognized() {
-        let check = |old: &str, new: &str, expected: Option<Emptied>| {
+        let check = |old: &str, new: &str, expected: Option<&str>| {
             assert_eq!(emptied(&snapshot(old), &snapshot(new)), expected, "{old:?} -> {new:?}");
         };
         let both = format!("{HOOK}{AVATAR}");
         let found = "[discover]\nenabled = true\n";
         check(&both, &both, None);
-        check(&both, "", Some(Emptied::Avatars));
-        check(&both, HOOK, Some(Emptied::Avatars));
-        check(&both, AVATAR, Some(Emptied::Channels));
-        check(HOOK, "", Some(Emptied::Channels));
+        check(&both, "", Some(NO_AVATARS));
+        check(&both, HOOK, Some(NO_AVATARS));
+        check(&both, AVATAR, Some(NO_CHANNELS));
+        check(HOOK, "", Some(NO_CHANNELS));
         check(&both, &format!("{HOOK}{found}"), None);
-        check(&format!("{HOOK}{found}"), HOOK, Some(Emptied::Avatars));
+        check(&format!("{HOOK}{found}"), HOOK, Some(NO_AVATARS));
         check("", "", None);
         check("", &both, None);
         check(&both, &both.replace("a1", "a2").replace("ops", "other"), None);
@@ -169,7 +155,7 @@ mod tests {
             "store = { path = 'b.db', keep_deliveries = '30d' }",
             &["the store changed: `keep_deliveries` from `90d` to `30d`"],
         );
-        let refused = format!("a reload is refused: {}", Emptied::Avatars);
+        let refused = format!("a reload is refused: {}", NO_AVATARS);
         check(AVATAR, "", &[&refused, "avatar `a1` \"Jane\" removed"]);
     }
 }

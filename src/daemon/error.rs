@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use rustix::io::Errno;
 
 use crate::argil::error::ArgilError;
-use crate::config::active::Emptied;
 use crate::daemon::background::shortage;
 use crate::domain::delivery::channel::ChannelName;
 use crate::notify::error::NotifyError;
@@ -38,7 +37,7 @@ pub enum DaemonError {
     StoreMoved,
     /// A reload would remove all avatars or channels.
     #[error("{0}")]
-    StoreEmptied(Emptied),
+    StoreEmptied(&'static str),
     /// A system call failed.
     #[error("{doing} failed")]
     System {

@@ -118,10 +118,8 @@ fn the_templates_of_the_guide_to_formats_are_valid() {
 #[test]
 fn the_guide_to_mail_shows_configs_that_load_and_every_step() {
     let guide = guide("docs/mail.md");
-    let environment: Environment = [("ARGIL_API_KEY", "key"), ("SMTP_PASSWORD", "password")]
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .into_iter()
-        .collect();
+    let environment =
+        Environment::from_iter([("ARGIL_API_KEY", "key"), ("SMTP_PASSWORD", "password")]);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.toml");
     let blocks: Vec<&str> = guide.split("```toml\n").skip(1).collect();

@@ -9,7 +9,8 @@ use crate::cli::advice;
 use crate::cli::args::CheckArgs;
 use crate::cli::exit::Exit;
 use crate::cli::output::{
-    failed, line, print_error, print_failure, print_help, print_store_error, store_help,
+    failed, line, print_error, print_failure, print_help, print_result, print_store_error,
+    store_help,
 };
 use crate::cli::paths::{command_line, config_path, daemon_database_path};
 use crate::cli::runtime::block_on;
@@ -224,11 +225,9 @@ async fn test_everything(settings: &Settings) -> Result<bool, DaemonError> {
     for settings in settings.channels.values() {
         let outcome = wiring::channel(settings)?.probe().await;
         let fine = outcome.class == OutcomeClass::Delivered;
-        good &= fine;
-        line(&format!("{} channel `{}`: {}", mark(fine), settings.name, connection(&outcome)));
-        if !fine {
-            line(&format!("  help: {}", advice::for_channel(&outcome)));
-        }
+        let help = (!fine).then(|| advice::for_channel(&outcome));
+        let what = format!("channel `{}`", settings.name);
+        good &= print_result(&what, fine, &connection(&outcome), help);
     }
     Ok(good)
 }
@@ -242,14 +241,8 @@ async fn poll_all<'a>(
     let mut good = true;
     for avatar in avatars.by_ref().take(POLLS_MAX) {
         let seen = client.get_avatar(&avatar.id, SystemClock.now()).await;
-        let (fine, text) = summary(&seen);
-        good &= fine;
-        let odd = matches!(&seen, Observation::Seen(avatar) if !avatar.status.is_recognized());
-        let mark = if odd { "warn" } else { mark(fine) };
-        line(&format!("{mark} avatar `{}`: {text}", avatar.id));
-        if let Some(help) = advice::for_poll(&seen) {
-            line(&format!("  help: {help}"));
-        }
+        let (fine, text, help) = advice::for_poll(&seen);
+        good &= print_result(&format!("avatar `{}`", avatar.id), fine, &text, help);
         if is_account_wide(&seen) {
             line("  other avatars of the account were not polled: this failure affects them too");
             return good;
@@ -281,36 +274,14 @@ fn is_account_wide(seen: &Observation) -> bool {
 }
 
 async fn test_api_key(client: &Client, name: &AccountName) -> bool {
-    let (fine, text) = match client.list_avatars(SystemClock.now()).await {
+    let (fine, text, help) = match client.list_avatars(SystemClock.now()).await {
         ListObservation::Listed { avatars, .. } => {
-            (true, format!("the API key works and lists {}", counted(avatars.len(), "avatar")))
+            let count = counted(avatars.len(), "avatar");
+            (true, format!("the API key works and lists {count}"), None)
         }
-        ListObservation::Failed(seen) => {
-            let (fine, text) = summary(&seen);
-            let help = advice::for_poll(&seen).map(|help| format!("\n  help: {help}"));
-            (fine, text + &help.unwrap_or_default())
-        }
+        ListObservation::Failed(seen) => advice::for_poll(&seen),
     };
-    line(&format!("{} account `{name}`: {text}", mark(fine)));
-    fine
-}
-
-fn summary(seen: &Observation) -> (bool, String) {
-    match seen {
-        Observation::Seen(avatar) if avatar.status.is_recognized() => {
-            (true, format!("status {}", avatar.status))
-        }
-        Observation::Seen(avatar) => (true, format!("unknown status {}", avatar.status.display())),
-        Observation::Missing { reason } => (false, format!("no such avatar: {reason}")),
-        Observation::Denied { denial: Denial::Key, reason } => {
-            (false, format!("API key rejected: {reason}"))
-        }
-        Observation::Denied { denial: Denial::Avatar, reason } => {
-            (false, format!("access denied: {reason}"))
-        }
-        Observation::Throttled { reason, .. } => (false, format!("rate-limited: {reason}")),
-        Observation::Failed { reason, .. } => (false, reason.clone()),
-    }
+    print_result(&format!("account `{name}`"), fine, &text, help)
 }
 
 fn connection(outcome: &Outcome) -> String {
@@ -322,10 +293,6 @@ fn connection(outcome: &Outcome) -> String {
         None => "reachable".to_owned(),
         Some(_) => format!("failed at `{}`: {}", outcome.phase, sanitize(&outcome.summary())),
     }
-}
-
-const fn mark(fine: bool) -> &'static str {
-    if fine { "ok  " } else { "FAIL" }
 }
 
 /// The maximum of avatars to poll per account; each costs a request.

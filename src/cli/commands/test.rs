@@ -6,7 +6,7 @@ use crate::cli::advice;
 use crate::cli::args::TestArgs;
 use crate::cli::commands::check::{print_problems, run_hint};
 use crate::cli::exit::Exit;
-use crate::cli::output::{failed, line, print_error};
+use crate::cli::output::{failed, line, print_error, print_result};
 use crate::cli::paths::config_path;
 use crate::cli::runtime::block_on;
 use crate::config::environment::Environment;
@@ -65,10 +65,10 @@ async fn ping(settings: &ChannelSettings) -> Result<Exit, DaemonError> {
             format!("{} ({})", settings.name, message.recipient)
         };
         if outcome.class == OutcomeClass::Delivered {
-            line(&format!("ok   {to}: delivered {} in {latency} ms", message.event_id));
+            let text = format!("delivered {} in {latency} ms", message.event_id);
+            print_result(&to, true, &text, None);
         } else {
-            line(&format!("FAIL {to}: {}", failure(&outcome)));
-            line(&format!("  help: {}", advice::for_channel(&outcome)));
+            print_result(&to, false, &failure(&outcome), Some(advice::for_channel(&outcome)));
             exit = Exit::Failed;
         }
     }

@@ -251,17 +251,21 @@ fn usage_errors_have_help_and_send_no_request() {
     assert_eq!(argil.requests().len(), 0);
 }
 
+/// A config with an avatar of an account whose key is the only one that the API accepts.
+fn with_another_account(argil: &FakeArgil, avatar: &str) -> Bench {
+    argil.require_key("other-key");
+    let config = Config::new(argil.base_url())
+        .with("[accounts.other]\napi_key = \"other-key\"\n")
+        .with(&format!("base_url = \"{}\"\n", argil.base_url()))
+        .with(&format!("[[avatars]]\naccount = \"other\"\n{avatar}\n"));
+    Bench::new(config.text())
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_config_provides_accounts_names_and_history() {
     let argil = FakeArgil::start();
-    argil.require_key("other-key");
     argil.set_avatar("a1", json!({"id": "a1", "status": "TRAINING", "model": "ARGIL_ATOM"}));
-    let other = format!(
-        "[accounts.other]\napi_key = \"other-key\"\nbase_url = \"{}\"\n\
-         [[avatars]]\nid = \"a1\"\nname = \"Jane\"\naccount = \"other\"\n",
-        argil.base_url()
-    );
-    let bench = Bench::new(Config::new(argil.base_url()).with(&other).text());
+    let bench = with_another_account(&argil, "id = \"a1\"\nname = \"Jane\"");
     let daemon = bench.start();
     daemon.wait_for_log("baseline TRAINING");
     let database = Connection::open(bench.database()).unwrap();
@@ -379,14 +383,8 @@ fn the_reason_of_failures_is_shown_at_once_and_at_the_end() {
 async fn stored_statuses_are_not_results_and_ids_are_normalized() {
     let id = "3c90c3cc-0d44-4b50-8888-8dd25736052a";
     let argil = FakeArgil::start();
-    argil.require_key("other-key");
     argil.set_status(id, "IDLE");
-    let other = format!(
-        "[accounts.other]\napi_key = \"other-key\"\nbase_url = \"{}\"\n\
-         [[avatars]]\nid = \"{id}\"\naccount = \"other\"\n",
-        argil.base_url()
-    );
-    let bench = Bench::new(Config::new(argil.base_url()).with(&other).text());
+    let bench = with_another_account(&argil, &format!("id = \"{id}\""));
     let daemon = bench.start();
     daemon.wait_for_log("baseline IDLE");
     assert!(daemon.stop().success());
