@@ -13,43 +13,10 @@ use base64::engine::general_purpose::STANDARD;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct SigningSecret(Vec<u8>);
 
-/// Why a text is not a signing secret; never repeats the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SigningSecretError {
-    /// A blank or a line break before or after it.
-    #[error("it has a blank or a line break around it; take that away")]
-    Blank,
-    /// The version of a signature before it.
-    #[error("it begins with `v1,`, which belongs to a signature; take that away")]
-    Versioned,
-    /// A signature is no secret.
-    #[error("it is a signature; the secret that makes signatures begins with `whsec_`")]
-    Signature,
-    /// A key of the other scheme, which no published library verifies.
-    #[error("it is a key of the scheme `v1a`, which is not offered; a `whsec_` secret is")]
-    KeyPair,
-    /// The prefix is missing.
-    #[error("it does not begin with `whsec_`")]
-    Prefix,
-    /// The prefix in other case.
-    #[error("its `whsec_` is written in capitals; write it in small letters")]
-    Capitals,
-    /// The prefix twice.
-    #[error("it has `whsec_` in it twice; take one away")]
-    Twice,
-    /// The URL-safe alphabet was used.
-    #[error("it has `-` or `_` in it; the standard base64 alphabet has `+` and `/` instead")]
-    UrlSafe,
-    /// The padding is gone, and maybe more.
-    #[error("its end is missing; if only the padding is, write `{}` behind it", "=".repeat(*.0))]
-    Padding(usize),
-    /// No base64.
-    #[error("what stands behind `whsec_` is not base64 with its padding")]
-    Base64,
-    /// Too few or too many bytes.
-    #[error("it has {0} bytes; {BYTES_MIN} to {BYTES_MAX} are allowed")]
-    Length(usize),
-}
+/// Why a text is not a signing secret, as a sentence that never repeats the text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SigningSecretError(String);
 
 impl SigningSecret {
     /// Checks and takes a secret.
@@ -57,12 +24,15 @@ impl SigningSecret {
     /// # Errors
     /// When the text is not `whsec_` with 24 to 64 bytes in padded standard base64.
     pub fn parse(text: &str) -> Result<Self, SigningSecretError> {
-        let encoded = text.strip_prefix(PREFIX).ok_or_else(|| unprefixed(text))?;
-        let bytes = STANDARD.decode(encoded).map_err(|_| undecoded(encoded))?;
-        if !(BYTES_MIN..=BYTES_MAX).contains(&bytes.len()) {
-            return Err(SigningSecretError::Length(bytes.len()));
+        let error = |text: String| Err(SigningSecretError(text));
+        let Some(encoded) = text.strip_prefix(PREFIX) else {
+            return error(unprefixed(text).to_owned());
+        };
+        let Ok(bytes) = STANDARD.decode(encoded) else { return error(undecoded(encoded)) };
+        match bytes.len() {
+            BYTES_MIN..=BYTES_MAX => Ok(Self(bytes)),
+            count => error(format!("it has {count} bytes; {BYTES_MIN} to {BYTES_MAX} are allowed")),
         }
-        Ok(Self(bytes))
     }
 
     /// A secret of these random bytes, which need no padding.
@@ -88,42 +58,41 @@ impl fmt::Debug for SigningSecret {
 }
 
 /// Guesses what a text is that is not a secret.
-fn unprefixed(text: &str) -> SigningSecretError {
+fn unprefixed(text: &str) -> &'static str {
     let is_capital = |begin: &str| begin.eq_ignore_ascii_case(PREFIX);
     if text.trim() != text {
-        SigningSecretError::Blank
+        BLANK
     } else if text.starts_with("v1,whsec_") {
-        SigningSecretError::Versioned
+        "it begins with `v1,`, which belongs to a signature; take that away"
     } else if text.starts_with("v1,") || text.starts_with("v1a,") {
-        SigningSecretError::Signature
+        "it is a signature; the secret that makes signatures begins with `whsec_`"
     } else if text.starts_with("whsk_") || text.starts_with("whpk_") {
-        SigningSecretError::KeyPair
+        "it is a key of the scheme `v1a`, which is not offered; a `whsec_` secret is"
     } else if text.get(..PREFIX.len()).is_some_and(is_capital) {
-        SigningSecretError::Capitals
+        "its `whsec_` is written in capitals; write it in small letters"
     } else {
-        SigningSecretError::Prefix
+        "it does not begin with `whsec_`"
     }
 }
 
 /// Guesses how a secret was damaged.
-fn undecoded(encoded: &str) -> SigningSecretError {
-    if encoded.trim() != encoded {
-        return SigningSecretError::Blank;
-    }
-    if encoded.contains(PREFIX) {
-        return SigningSecretError::Twice;
-    }
-    if encoded.contains(['-', '_']) {
-        return SigningSecretError::UrlSafe;
-    }
-    let padding = (4 - encoded.len() % 4) % 4;
-    let padded = format!("{encoded}{}", "=".repeat(padding));
-    if STANDARD.decode(padded).is_ok() {
-        return SigningSecretError::Padding(padding);
-    }
-    SigningSecretError::Base64
+fn undecoded(encoded: &str) -> String {
+    let padding = "=".repeat((4 - encoded.len() % 4) % 4);
+    let guess = if encoded.trim() != encoded {
+        BLANK
+    } else if encoded.contains(PREFIX) {
+        "it has `whsec_` in it twice; take one away"
+    } else if encoded.contains(['-', '_']) {
+        "it has `-` or `_` in it; the standard base64 alphabet has `+` and `/` instead"
+    } else if STANDARD.decode(format!("{encoded}{padding}")).is_ok() {
+        return format!("its end is missing; if only the padding is, write `{padding}` behind it");
+    } else {
+        "what stands behind `whsec_` is not base64 with its padding"
+    };
+    guess.to_owned()
 }
 
+const BLANK: &str = "it has a blank or a line break around it; take that away";
 /// Bytes in a fresh secret: a multiple of three, so that there is no padding to lose.
 pub const FRESH_BYTES: usize = 48;
 
@@ -135,47 +104,57 @@ const BYTES_MAX: usize = 64;
 mod tests {
     use super::*;
 
+    const KEY: &str = "C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+    fn check(text: &str, expected: Result<usize, &str>) {
+        let read = SigningSecret::parse(text).map(|secret| secret.key().len());
+        let read = read.map_err(|error| error.to_string());
+        match (&read, expected) {
+            (Err(said), Err(begin)) => {
+                assert!(said.starts_with(begin), "for `{text}`: {said}");
+                assert!(!said.contains("C2FVs"), "a text repeats the secret");
+            }
+            (read, expected) => assert_eq!(*read, expected.map_err(str::to_owned), "for `{text}`"),
+        }
+    }
+
     #[test]
     fn secrets_are_checked_strictly() {
-        let check = |text: &str, expected: Result<usize, SigningSecretError>| {
-            let read = SigningSecret::parse(text).map(|secret| secret.key().len());
-            assert_eq!(read, expected, "for `{text}`");
-        };
-        check("whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", Ok(24));
-        check("v1,whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", Err(SigningSecretError::Versioned));
-        check("C2FVsBQIhrscChlQIMV+b5sSYspob7oD", Err(SigningSecretError::Prefix));
-        check("whsec_C2FVsBQIhrscChlQIMV-b5sSYspob7oD", Err(SigningSecretError::UrlSafe));
-        check("whsec_AAAA", Err(SigningSecretError::Length(3)));
-        check("whsec_", Err(SigningSecretError::Length(0)));
+        check(&format!("whsec_{KEY}"), Ok(24));
+        check(KEY, Err("it does not begin with `whsec_`"));
+        check("whsec_C2FVsBQIhrscChlQIMV-b5sSYspob7oD", Err("it has `-` or `_` in it"));
+        let base64 = Err("what stands behind `whsec_` is not base64");
+        check("whsec_not base64!", base64);
+        for (count, expected) in [
+            (0, Err("it has 0 bytes; 24 to 64 are allowed")),
+            (4, Err("it has 3 bytes; 24 to 64 are allowed")),
+            (41, base64),
+            (42, Err("its end is missing; if only the padding is, write `==` behind it")),
+            (43, Err("its end is missing; if only the padding is, write `=` behind it")),
+            (88, Err("it has 66 bytes; 24 to 64 are allowed")),
+        ] {
+            check(&format!("whsec_{}", "A".repeat(count)), expected);
+        }
         check(&format!("whsec_{}=", "A".repeat(43)), Ok(32));
-        check(&format!("whsec_{}", "A".repeat(43)), Err(SigningSecretError::Padding(1)));
-        check(&format!("whsec_{}", "A".repeat(42)), Err(SigningSecretError::Padding(2)));
-        check(&format!("whsec_{}", "A".repeat(41)), Err(SigningSecretError::Base64));
-        check(&format!("whsec_{}", "A".repeat(88)), Err(SigningSecretError::Length(66)));
-        check("whsec_not base64!", Err(SigningSecretError::Base64));
     }
 
     #[test]
     fn pasting_errors_are_recognized() {
-        const KEY: &str = "C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
-        let check = |text: &str, expected: SigningSecretError| {
-            assert_eq!(SigningSecret::parse(text), Err(expected), "for `{text}`");
-            assert!(!expected.to_string().contains("C2FVs"), "a text repeats the secret");
-        };
-        check(&format!("v1,whsec_{KEY}"), SigningSecretError::Versioned);
-        check("v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=", SigningSecretError::Signature);
-        check("v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5B", SigningSecretError::Signature);
-        check(&format!("whsk_{KEY}"), SigningSecretError::KeyPair);
-        check(&format!("whpk_{KEY}"), SigningSecretError::KeyPair);
-        check(&format!("WHSEC_{KEY}"), SigningSecretError::Capitals);
-        check(&format!("whsec_whsec_{KEY}"), SigningSecretError::Twice);
-        check(&format!(" whsec_{KEY}"), SigningSecretError::Blank);
-        check(&format!("whsec_{KEY}\n"), SigningSecretError::Blank);
-        check(&format!("whsec_ {KEY}"), SigningSecretError::Blank);
-        check(&format!("'whsec_{KEY}'"), SigningSecretError::Prefix);
-        check("é", SigningSecretError::Prefix);
-        let lost = SigningSecret::parse(&format!("whsec_{}", "A".repeat(42))).unwrap_err();
-        assert!(lost.to_string().ends_with("write `==` behind it"), "{lost}");
+        let (signature, scheme) =
+            (Err("it is a signature"), Err("it is a key of the scheme `v1a`"));
+        let (blank, no_prefix) = (Err(BLANK), Err("it does not begin with `whsec_`"));
+        check(&format!("v1,whsec_{KEY}"), Err("it begins with `v1,`"));
+        check("v1,tZ1I4/hDygAJgO5TYxiSd6Sd0kDW6hPenDe+bTa3Kkw=", signature);
+        check("v1a,hnO3f9T8Ytu9HwrXslvumlUpqtNVqkhqw/enGzPCXe5B", signature);
+        check(&format!("whsk_{KEY}"), scheme);
+        check(&format!("whpk_{KEY}"), scheme);
+        check(&format!("WHSEC_{KEY}"), Err("its `whsec_` is written in capitals"));
+        check(&format!("whsec_whsec_{KEY}"), Err("it has `whsec_` in it twice"));
+        check(&format!(" whsec_{KEY}"), blank);
+        check(&format!("whsec_{KEY}\n"), blank);
+        check(&format!("whsec_ {KEY}"), blank);
+        check(&format!("'whsec_{KEY}'"), no_prefix);
+        check("é", no_prefix);
     }
 
     #[test]

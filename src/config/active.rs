@@ -87,10 +87,10 @@ fn without_paths(change: ConfigChange) -> Option<ConfigChange> {
         .then_some(ConfigChange { section: change.section, kind: ChangeKind::Changed(keys) })
 }
 
-const NO_AVATARS: &str = "the config removes all avatars: check that the file is complete; a restart \
-                          applies it";
-const NO_CHANNELS: &str = "the config removes all channels: check that the file is complete; a \
-                           restart applies it";
+const NO_AVATARS: &str = "the config removes all avatars: check that the file is complete; \
+                          a restart applies it";
+const NO_CHANNELS: &str = "the config removes all channels: check that the file is complete; \
+                           a restart applies it";
 
 #[cfg(test)]
 mod tests {
@@ -155,7 +155,7 @@ mod tests {
             "store = { path = 'b.db', keep_deliveries = '30d' }",
             &["the store changed: `keep_deliveries` from `90d` to `30d`"],
         );
-        let refused = format!("a reload is refused: {}", NO_AVATARS);
+        let refused = format!("a reload is refused: {NO_AVATARS}");
         check(AVATAR, "", &[&refused, "avatar `a1` \"Jane\" removed"]);
     }
 }

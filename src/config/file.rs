@@ -136,14 +136,12 @@ pub(crate) fn partial(config: &ConfigFile, environment: &Environment) -> Partial
     file_stamp::settled(|files| {
         let path = config.path.as_path();
         let read = files.read(path).ok();
-        let (bytes, trust, refused) = match read.map(|(bytes, facts)| {
-            let admitted = config.admit(&facts, environment);
-            admitted.map(|(trust, _)| (bytes, trust))
-        }) {
-            Some(Ok((bytes, trust))) => (bytes, trust, None),
-            Some(Err(refused)) => (Vec::new(), Trust::for_named(), Some(refused)),
-            None => (Vec::new(), Trust::for_named(), None),
+        let read = read.map(|(bytes, facts)| Ok((bytes, config.admit(&facts, environment)?.0)));
+        let (read, refused) = match read.transpose() {
+            Ok(read) => (read, None),
+            Err(refused) => (None, Some(refused)),
         };
+        let (bytes, trust) = read.unwrap_or_else(|| (Vec::new(), Trust::for_named()));
         let drop_ins = match refused {
             None => DropIns::beside(path, files, &trust),
             Some(_) => DropIns::default(),

@@ -3,6 +3,8 @@
 
 use toml::Value;
 
+use crate::config::from_env::KEY_VARIABLE;
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StarterAnswers {
     pub(crate) api_key: SecretLocation,
@@ -92,7 +94,6 @@ fn optional(given: bool, lines: &str) -> String {
     lines.lines().map(|line| format!("#{line}\n")).collect()
 }
 
-pub(crate) const KEY_VARIABLE: &str = "ARGIL_API_KEY";
 pub(crate) const SECRET_VARIABLE: &str = "AVATAR_WATCH_WEBHOOK_SECRET";
 pub(crate) const PASSWORD_VARIABLE: &str = "SMTP_PASSWORD";
 

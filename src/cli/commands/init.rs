@@ -16,8 +16,9 @@ use crate::cli::paths::command_line;
 use crate::cli::prompt::{Prompter, is_interactive};
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
+use crate::config::from_env::KEY_VARIABLE;
 use crate::config::init_template::{
-    KEY_VARIABLE, PASSWORD_VARIABLE, SECRET_VARIABLE, SecretLocation, StarterAnswers, init_config,
+    PASSWORD_VARIABLE, SECRET_VARIABLE, SecretLocation, StarterAnswers, init_config,
 };
 use crate::config::location::ConfigFile;
 use crate::config::parse::host;
@@ -274,7 +275,7 @@ fn ask(folder: &Path) -> io::Result<InitAnswers> {
     if !mail.is_empty() {
         let host = prompter.ask("SMTP server, such as smtp.example.com", |text| {
             let no_host = || "must be a host name or an IP address, without a port".to_owned();
-            if host::is_host(text) { Ok(()) } else { Err(no_host()) }
+            if host::parse(text).is_some() { Ok(()) } else { Err(no_host()) }
         })?;
         answers.answers.smtp_host = non_empty(host);
         if !folder.join(PASSWORD_FILE).exists() {

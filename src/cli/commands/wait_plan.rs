@@ -16,7 +16,7 @@ use crate::cli::paths::{config_path, locations};
 use crate::config::environment::Environment;
 use crate::config::file;
 use crate::config::from_env::{KEY_VARIABLE, from_env};
-use crate::config::settings::Settings;
+use crate::config::settings::{AccountSettings, Settings};
 use crate::daemon::poller::forecast_cache::{ForecastCache, SAMPLES_MAX};
 use crate::daemon::wait_loop::WaitRequest;
 use crate::daemon::wiring;
@@ -65,9 +65,10 @@ pub(crate) fn wait_plan(config: Option<&Path>, args: &WaitArgs) -> Result<WaitPl
         let known = known.remove(id).unwrap_or_else(|| Watch::new(id.clone()));
         by_account.entry(account).or_default().push(known);
     }
-    let requests = by_account
-        .into_iter()
-        .map(|(account, known)| wait_request(account, known, &settings, &samples));
+    let requests = settings.accounts.iter().filter_map(|(name, account)| {
+        let known = by_account.remove(name)?;
+        Some(wait_request(name, account, known, &settings.intervals, &samples))
+    });
     Ok(WaitPlan { requests: requests.collect::<Result<_, Exit>>()?, ids, labels, samples })
 }
 
@@ -190,26 +191,22 @@ fn read_database(config: Option<&Path>) -> Stored {
 }
 
 fn wait_request(
-    account: AccountName,
+    name: &AccountName,
+    account: &AccountSettings,
     known: Vec<Watch>,
-    settings: &Settings,
+    intervals: &PollIntervals,
     samples: &HashMap<Option<String>, Vec<Duration>>,
 ) -> Result<WaitRequest<Client>, Exit> {
-    let Some(account_settings) = settings.accounts.get(&account) else {
-        print_error(&format!("avatar-watch: no account `{account}`"));
-        return Err(Exit::Problems);
-    };
-    let client =
-        wiring::client(account_settings).map_err(|error| failed(&error, Exit::Problems))?;
+    let client = wiring::client(account).map_err(|error| failed(&error, Exit::Problems))?;
     if let Some(reason) = client.obstacle() {
-        print_error(&format!("avatar-watch: account `{account}` cannot be polled: {reason}"));
+        print_error(&format!("avatar-watch: account `{name}` cannot be polled: {reason}"));
         return Err(Exit::Disk);
     }
     Ok(WaitRequest {
-        account,
-        runtime: wiring::account(account_settings, Arc::new(client)),
-        breaker_backoff: wiring::breaker_backoff(&settings.intervals.backoff),
-        intervals: faster(&settings.intervals),
+        account: name.clone(),
+        runtime: wiring::account(account, Arc::new(client)),
+        breaker_backoff: wiring::breaker_backoff(&intervals.backoff),
+        intervals: faster(intervals),
         watches: known,
         forecasts: ForecastCache::new(samples.clone()),
     })

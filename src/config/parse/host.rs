@@ -7,13 +7,8 @@ use url::Host;
 
 use crate::domain::delivery::egress_policy::{BlockedAddress, EgressPolicy};
 
-/// Whether the text is a valid host of a mail server.
-pub(crate) fn is_host(text: &str) -> bool {
-    parse(text).is_some()
-}
-
 /// Reads a host of a mail setting: a name, or an address with or without brackets.
-pub(in crate::config) fn parse(text: &str) -> Option<Host> {
+pub(crate) fn parse(text: &str) -> Option<Host> {
     match text.parse() {
         Ok(IpAddr::V4(address)) => Some(Host::Ipv4(address)),
         Ok(IpAddr::V6(address)) => Some(Host::Ipv6(address)),

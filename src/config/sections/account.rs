@@ -15,7 +15,6 @@ use crate::config::schema::keys::{ACCOUNT, ARGIL};
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::AccountSettings;
 use crate::domain::account::AccountName;
-use crate::secret::Secret;
 use crate::text::secret_text::{SecretKind, clean};
 
 pub(in crate::config) fn written_base_url(root: &Table<'_>) -> Option<String> {
@@ -71,7 +70,9 @@ fn read_named(name: &str, field: &Field<'_>) -> Option<(AccountName, AccountSett
 }
 
 fn read_one(table: &Table<'_>) -> Option<AccountSettings> {
-    let api_key = table.required("api_key", API_KEY_HELP, api_key);
+    let api_key = table.required("api_key", API_KEY_HELP, |field| {
+        secret_source::read(field, Plain::Guarded, SecretKind::Key)
+    });
     let base_url = match table.field("base_url") {
         Some(field) => base_url(&field),
         None => Url::parse(BASE_URL).ok(),
@@ -118,10 +119,6 @@ fn warn_of_twins(root: &Table<'_>, accounts: &BTreeMap<AccountName, AccountSetti
         }
         seen.push((name.clone(), account));
     }
-}
-
-fn api_key(field: &Field<'_>) -> Option<Secret> {
-    secret_source::read(field, Plain::Guarded, SecretKind::Key)
 }
 
 fn base_url(field: &Field<'_>) -> Option<Url> {

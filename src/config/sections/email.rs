@@ -14,7 +14,6 @@ use crate::config::schema::keys::{FILE, SENDMAIL, SMTP};
 use crate::config::sections::smtp::{self, domain};
 use crate::config::settings::{BounceTo, EmailSettings, MailTransport, ThreadingSetting};
 use crate::domain::mail::address::{MailAddress, MailAddressError};
-use crate::domain::mail::domain::MailDomain;
 use crate::text::characters::is_unsafe;
 
 pub(in crate::config) fn read(table: &Table<'_>) -> Option<EmailSettings> {
@@ -38,9 +37,17 @@ pub(in crate::config) fn read(table: &Table<'_>) -> Option<EmailSettings> {
     let way = transport(table);
     let (from, domain) = (from?, domain?);
     let message_id_domain = domain.unwrap_or_else(|| from.domain().clone());
-    // Messages that stay on this machine need no such domain.
-    if !matches!(way, None | Some(MailTransport::File { .. })) {
-        warn_of_short_domain(table, &message_id_domain);
+    // Many servers distrust message ids with a domain that is not valid on the Internet; messages
+    // that stay on this machine need no such domain.
+    if !matches!(way, None | Some(MailTransport::File { .. }))
+        && !message_id_domain.is_full_name()
+        && let Some(field) = table.field("message_id_domain").or_else(|| table.field("from"))
+    {
+        let what =
+            if message_id_domain.is_literal() { "which is no name" } else { "without a dot" };
+        let message = format!("makes message ids of the domain `{message_id_domain}`, {what}");
+        let help = "write `message_id_domain = \"…\"`, with a whole name like `watch.example.com`";
+        field.warning(message, help);
     }
     Some(EmailSettings {
         message_id_domain,
@@ -126,19 +133,6 @@ fn unsubscribe(field: &Field<'_>) -> Option<String> {
     }
     let help = "write one like `mailto:leave@example.com` or `https://example.com/leave`";
     field.invalid("is neither a `mailto` nor an `https` URL", help)
-}
-
-/// Many servers distrust message ids with a domain that is not valid on the Internet.
-fn warn_of_short_domain(table: &Table<'_>, domain: &MailDomain) {
-    let from = || table.field("from");
-    if let (false, Some(field)) =
-        (domain.is_full_name(), table.field("message_id_domain").or_else(from))
-    {
-        let what = if domain.is_literal() { "which is no name" } else { "without a dot" };
-        let message = format!("makes message ids of the domain `{domain}`, {what}");
-        let help = "write `message_id_domain = \"…\"`, with a whole name like `watch.example.com`";
-        field.warning(message, help);
-    }
 }
 
 pub(in crate::config) const TRANSPORTS: [&str; 3] = ["smtp", "sendmail", "file"];

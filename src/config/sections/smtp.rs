@@ -33,8 +33,13 @@ pub(in crate::config) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
         );
     }
     let hello_name = hello_name?;
-    if let (Some(name), true) = (&hello_name, remote) {
-        warn_of_short_name(table, name);
+    // Names without a dot are local; some servers reject clients that greet with one.
+    if let (Some(name), true, Some(field)) = (&hello_name, remote, table.field("hello_name"))
+        && !name.is_full_name()
+        && !name.is_literal()
+    {
+        let message = format!("is `{name}`, without a dot: strict servers refuse such a greeting");
+        field.warning(message, "write the whole name of this machine, like `watch.example.com`");
     }
     let port = port?.and_then(|port| u16::try_from(port).ok());
     Some(SmtpSettings {
@@ -90,17 +95,6 @@ pub(in crate::config) fn domain(field: &Field<'_>) -> Option<MailDomain> {
     let help = "write one like `example.com`";
     let refused = |error| field.invalid(format!("is `{}`, which {error}", shown(text)), help);
     MailDomain::parse(text).map_or_else(refused, Some)
-}
-
-/// Names without a dot are local; some servers reject clients that greet with one.
-fn warn_of_short_name(table: &Table<'_>, name: &MailDomain) {
-    if let (false, false, Some(field)) =
-        (name.is_full_name(), name.is_literal(), table.field("hello_name"))
-    {
-        let message = format!("is `{name}`, without a dot: strict servers refuse such a greeting");
-        let help = "write the whole name of this machine, like `watch.example.com`";
-        field.warning(message, help);
-    }
 }
 
 /// `Some(None)` when there is no login; user name and credential are set together.

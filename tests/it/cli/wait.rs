@@ -274,6 +274,8 @@ async fn a_config_provides_accounts_names_and_history() {
                    ended_at) VALUES ('x', 'ARGIL_ATOM', ?1, ?1, 'IDLE', 1)";
         database.execute(sql, [length]).unwrap();
     }
+    // From here on, all polls are those of `wait`.
+    assert!(daemon.stop().success());
     let child = begin(&mut bench.command(&["wait", "a1", "--json"]));
     let polls = argil.count("a1");
     argil.wait_until("polls of `wait`", |_| argil.count("a1") >= polls + 2).await;
@@ -284,7 +286,6 @@ async fn a_config_provides_accounts_names_and_history() {
     assert_eq!(said, "avatar-watch: `Jane` is TRAINING (usually 31s)\n");
     let line: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!((&line["name"], &line["outcome"]), (&json!("Jane"), &json!("ready")));
-    assert!(daemon.stop().success());
 }
 
 #[test]
