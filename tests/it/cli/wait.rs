@@ -251,7 +251,7 @@ fn usage_errors_have_help_and_send_no_request() {
     assert_eq!(argil.requests().len(), 0);
 }
 
-/// A config with an avatar of an account whose key is the only one that the API accepts.
+/// An avatar of another account than the default one; the API accepts only its key.
 fn with_another_account(argil: &FakeArgil, avatar: &str) -> Bench {
     argil.require_key("other-key");
     let config = Config::new(argil.base_url())
