@@ -13,24 +13,21 @@ use crate::domain::delivery::DeliveryState;
 use crate::runtime::event_bus::LiveEvent;
 use crate::telemetry::output_queue::OutputQueue;
 
-/// Writes lines to standard output.
 #[derive(Debug)]
-pub struct Console {
+pub(super) struct Console {
     names: HashMap<String, String>,
     colours: bool,
     output: &'static OutputQueue,
 }
 
 impl Console {
-    /// Creates a console that shows these avatars by name.
-    pub fn new(scripts: &[AvatarScript], output: &'static OutputQueue) -> Self {
+    pub(super) fn new(scripts: &[AvatarScript], output: &'static OutputQueue) -> Self {
         let names = scripts.iter().map(|script| (script.id.clone(), script.name.clone())).collect();
         let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         Self { names, colours, output }
     }
 
-    /// Prints an introduction.
-    pub fn begin(&self, avatars: usize, endless: bool, folder: &str) {
+    pub(super) fn begin(&self, avatars: usize, endless: bool, folder: &str) {
         self.line(&format!(
             "A fake Argil API trains {avatars} avatars. The real daemon polls it, writes every \
              transition\nto SQLite, and notifies a receiver, which verifies every signature and \
@@ -42,15 +39,13 @@ impl Console {
         self.line(&format!("{end} The database is in {folder}.\n"));
     }
 
-    /// Prints the address of the status page.
-    pub fn page(&self, address: Option<SocketAddr>) {
+    pub(super) fn page(&self, address: Option<SocketAddr>) {
         if let Some(address) = address {
             self.line(&format!("Status page: http://{address}/\n"));
         }
     }
 
-    /// Prints a live event.
-    pub fn show(&self, elapsed: Duration, event: &LiveEvent) {
+    pub(super) fn show(&self, elapsed: Duration, event: &LiveEvent) {
         let at = format!("{:>6.1} s", elapsed.as_secs_f64());
         match event {
             LiveEvent::StatusChanged { transition, event } => {
@@ -85,8 +80,7 @@ impl Console {
         }
     }
 
-    /// Prints the result.
-    pub fn end(&self, elapsed: Duration, settled: bool, reconciliation: &Reconciliation) {
+    pub(super) fn end(&self, elapsed: Duration, settled: bool, reconciliation: &Reconciliation) {
         let Reconciliation { made, accepted, open, differences } = reconciliation;
         self.line(&format!(
             "\nIn {:.1} s the API made {made} transitions; the receiver accepted {accepted} \

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 /// The ledger; clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Ledger {
+pub(super) struct Ledger {
     // A std mutex: it is held for a few instructions and never across an await.
     records: Arc<Mutex<Records>>,
     changes: Arc<Notify>,
@@ -27,13 +27,10 @@ struct Records {
 
 /// A transition to a final status.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FinalTransition {
-    /// The avatar.
-    pub avatar: String,
-    /// The previous status.
-    pub from: String,
-    /// The new status.
-    pub to: String,
+pub(super) struct FinalTransition {
+    pub(super) avatar: String,
+    pub(super) from: String,
+    pub(super) to: String,
 }
 
 #[derive(Debug)]
@@ -42,22 +39,20 @@ struct Accepted {
     times: u32,
 }
 
-/// Result of the comparison.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reconciliation {
+pub(super) struct Reconciliation {
     /// Number of transitions that the API made.
-    pub made: usize,
+    pub(super) made: usize,
     /// Number of messages that the receiver accepted, by id.
-    pub accepted: usize,
+    pub(super) accepted: usize,
     /// Transitions without an accepted message so far.
-    pub open: Vec<FinalTransition>,
-    /// Differences, as sentences.
-    pub differences: Vec<String>,
+    pub(super) open: Vec<FinalTransition>,
+    pub(super) differences: Vec<String>,
 }
 
 impl Ledger {
     /// Records a served status; `last` for the final one.
-    pub fn served(&self, avatar: &str, status: &str, last: bool) {
+    pub(super) fn served(&self, avatar: &str, status: &str, last: bool) {
         let mut records = self.open();
         let before = records.last_served.insert(avatar.to_owned(), status.to_owned());
         if last {
@@ -74,17 +69,15 @@ impl Ledger {
     }
 
     /// Records a message that the receiver rejected, to see it repeated with the same bytes.
-    pub fn rejected(&self, id: &str, body: &[u8]) {
+    pub(super) fn rejected(&self, id: &str, body: &[u8]) {
         self.open().rejected.insert(id.to_owned(), body.to_vec());
     }
 
-    /// Whether the receiver rejected that message before.
-    pub fn was_rejected(&self, id: &str) -> bool {
+    pub(super) fn was_rejected(&self, id: &str) -> bool {
         self.open().rejected.contains_key(id)
     }
 
-    /// Records an accepted message.
-    pub fn accepted(&self, id: &str, transition: FinalTransition, body: &[u8]) {
+    pub(super) fn accepted(&self, id: &str, transition: FinalTransition, body: &[u8]) {
         let mut records = self.open();
         if records.rejected.get(id).is_some_and(|before| before != body) {
             records.differences.push(format!("{id} was repeated with other bytes"));
@@ -96,24 +89,23 @@ impl Ledger {
     }
 
     /// Records a violation that the receiver noticed.
-    pub fn difference(&self, what: String) {
+    pub(super) fn difference(&self, what: String) {
         self.open().differences.push(what);
         self.changes.notify_one();
     }
 
     /// Whether `avatars` have reached their final status and every transition was accepted.
-    pub fn is_settled(&self, avatars: usize) -> bool {
+    pub(super) fn is_settled(&self, avatars: usize) -> bool {
         let records = self.open();
         records.ended.len() == avatars && records.accepted.len() >= records.made.len()
     }
 
-    /// Waits for the next record.
-    pub async fn changed(&self) {
+    pub(super) async fn changed(&self) {
         self.changes.notified().await;
     }
 
     /// Compares both sides: every transition must be accepted exactly once, and nothing else.
-    pub fn reconcile(&self) -> Reconciliation {
+    pub(super) fn reconcile(&self) -> Reconciliation {
         let records = self.open();
         let mut differences = records.differences.clone();
         let mut open = records.made.clone();

@@ -3,9 +3,11 @@
 //!
 //! At the end it compares what the fake API served with what the receiver accepted.
 
-pub mod ledger;
-pub mod receiver;
-pub mod fake_api;
-pub mod console;
-pub mod scenario;
+mod ledger;
+mod receiver;
+pub mod fake_argil;
+pub mod fake_server;
+mod console;
+mod scenario;
+mod scripted_api;
 pub mod runner;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
@@ -23,10 +24,11 @@ use crate::daemon::rng::Rng;
 use crate::daemon::signals::Signals;
 use crate::daemon::supervisor::Daemon;
 use crate::demo::console::Console;
-use crate::demo::fake_api::{API_KEY, FakeApi};
+use crate::demo::fake_server::serve;
 use crate::demo::ledger::Ledger;
 use crate::demo::receiver::Receiver;
 use crate::demo::scenario::{AvatarScript, scenario};
+use crate::demo::scripted_api::{API_KEY, ScriptedApi};
 use crate::files::write;
 use crate::runtime::event_bus::EventBus;
 use crate::signing_secret::{FRESH_BYTES, SigningSecret};
@@ -128,7 +130,7 @@ async fn build_world(
     scripts: &[AvatarScript],
     ledger: &Ledger,
     folder: &Path,
-    world: &mut JoinSet<std::io::Result<()>>,
+    world: &mut JoinSet<()>,
 ) -> Result<Settings, DemoError> {
     let api_listener = TcpListener::bind(LOOPBACK).await?;
     let hook = TcpListener::bind(LOOPBACK).await?;
@@ -144,9 +146,12 @@ async fn build_world(
     );
     let path = folder.join("avatar-watch.toml");
     write::create(&path, config.as_bytes(), write::PRIVATE)?;
-    let api = FakeApi::new(scripts, options.seed, options.speed, ledger.clone());
-    world.spawn(api.serve(api_listener));
-    world.spawn(Receiver::new(secret, ledger.clone()).serve(hook));
+    let api = ScriptedApi::new(scripts, options.seed, options.speed, ledger.clone());
+    let respond = move |request| std::future::ready(api.respond(&request));
+    world.spawn(serve(api_listener, Arc::default(), respond));
+    let receiver = Receiver::new(secret, ledger.clone());
+    let respond = move |request| std::future::ready(receiver.respond(&request));
+    world.spawn(serve(hook, Arc::default(), respond));
     Ok(load_config::load(&ConfigFile::named(path), &Environment::default())?)
 }
 

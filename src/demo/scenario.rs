@@ -9,22 +9,19 @@ use std::time::Duration;
 use crate::daemon::rng::Rng;
 use crate::domain::avatar::status::Status;
 
-/// Script of a simulated avatar.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AvatarScript {
+pub(super) struct AvatarScript {
     /// Its id, in UUID format.
-    pub id: String,
-    /// Its name.
-    pub name: String,
-    /// Its model.
-    pub model: &'static str,
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) model: &'static str,
     /// Its statuses and their durations; the last one stays.
-    pub steps: Vec<(Status, Duration)>,
+    pub(super) steps: Vec<(Status, Duration)>,
 }
 
 impl AvatarScript {
     /// The status at this age, and whether it is the final one.
-    pub fn at(&self, age: Duration) -> (&Status, bool) {
+    pub(super) fn at(&self, age: Duration) -> (&Status, bool) {
         let mut end = Duration::ZERO;
         for (number, (status, lasts)) in self.steps.iter().enumerate() {
             end = end.saturating_add(*lasts);
@@ -39,7 +36,7 @@ impl AvatarScript {
 }
 
 /// Scripts of `count` avatars at this speed factor.
-pub fn scenario(count: u16, speed: f64, seed: u64) -> Vec<AvatarScript> {
+pub(super) fn scenario(count: u16, speed: f64, seed: u64) -> Vec<AvatarScript> {
     let rng = Rng::seeded(seed);
     (0..count).map(|number| script(number, speed, &rng)).collect()
 }

@@ -20,7 +20,6 @@ use avatar_watch::secret::Secret;
 use tokio::sync::Notify;
 
 use crate::harness::argil::{Answer, FakeArgil};
-use crate::harness::child;
 
 const KEY: &str = "canary-5f1d-must-not-be-seen";
 const AVATAR: &str = r#"{"id":"a1","status":"IDLE"}"#;
@@ -94,11 +93,6 @@ fn with_length(length: usize, body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}")
 }
 
-/// Runs one test of these files again, in a process with other variables. `None` in that process.
-fn in_child(test: &str, variables: &[(&str, &str)]) -> Option<std::process::Output> {
-    child::in_child(&format!("argil_client::{test}"), variables)
-}
-
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.unwrap().block_on(future)
@@ -161,7 +155,7 @@ async fn an_id_stays_one_segment_of_the_path() {
         {
             api.set_status(id, "IDLE");
             check_idle(&poll(&client, id).await);
-            let path = api.requests().pop().unwrap().path;
+            let path = api.requests().pop().unwrap().path.clone();
             assert!(path.starts_with("/v1/avatars/"), "`{path}`");
             assert_eq!(path.matches('/').count(), 3, "`{path}`");
             assert!(!path.contains(['?', '#', '\\']), "`{path}`");

@@ -77,7 +77,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("backoff", &["domain/polling/backoff.rs"]),
     ("signal_hook", &["cli/prompt.rs", "cli/dispatch.rs", "daemon/signals.rs"]),
     ("signal_hook_tokio", &["daemon/signals.rs"]),
-    ("axum", &["web/", "demo/fake_api.rs", "demo/receiver.rs"]),
+    ("axum", &["web/"]),
     ("hyper", &["notify/transport_error.rs", "web/server.rs"]),
     ("httparse", &["notify/webhook/tunnel.rs"]),
     ("hyper_util", &["web/server.rs"]),

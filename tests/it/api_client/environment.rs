@@ -5,10 +5,9 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{
-    AVATAR, block_on, check_failed, check_idle, client, client_at, in_child, poll, with_length,
-};
+use super::{AVATAR, block_on, check_failed, check_idle, client, client_at, poll, with_length};
 use crate::harness::argil::FakeArgil;
+use crate::harness::child::{passed_in_child, proxy_variables};
 use crate::harness::tls::{Identity, TlsServer};
 
 /// A TLS server of that identity that answers every request with the avatar.
@@ -47,13 +46,10 @@ fn a_trusted_certificate_is_accepted_and_one_of_another_host_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ca.pem");
     let file = file.to_str().unwrap();
-    let child = in_child(
-        "surroundings::a_trusted_certificate_is_accepted_and_one_of_another_host_is_not",
-        &[("SSL_CERT_FILE", file)],
-    );
     // The authorities are read when a client is built: each has its own.
-    if let Some(output) = child {
-        assert!(output.status.success(), "{output:?}");
+    let test = "api_client::environment::\
+                a_trusted_certificate_is_accepted_and_one_of_another_host_is_not";
+    if passed_in_child(test, &[("SSL_CERT_FILE", file)]) {
         return;
     }
     let file = std::env::var("SSL_CERT_FILE").unwrap();
@@ -75,12 +71,8 @@ fn a_trusted_certificate_is_accepted_and_one_of_another_host_is_not() {
 fn proxy_variables_are_ignored() {
     let proxy = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let url = format!("http://{}", proxy.local_addr().unwrap());
-    let names =
-        ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
-    let mut variables: Vec<_> = names.iter().map(|name| (*name, url.as_str())).collect();
-    variables.extend([("no_proxy", ""), ("NO_PROXY", "")]);
-    if let Some(output) = in_child("surroundings::proxy_variables_are_ignored", &variables) {
-        assert!(output.status.success(), "{output:?}");
+    let test = "api_client::environment::proxy_variables_are_ignored";
+    if passed_in_child(test, &proxy_variables(&url)) {
         proxy.set_nonblocking(true).unwrap();
         assert!(proxy.accept().is_err(), "the proxy was asked");
         return;

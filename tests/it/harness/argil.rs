@@ -1,18 +1,20 @@
-//! A fake Argil API: keeps a status for each avatar, and gives special responses on request,
-//! down to broken HTTP and dying connections.
+//! The fake Argil API, with special responses on request, down to broken HTTP and dying
+//! connections.
 //!
-//! It speaks HTTP/1.1 over raw sockets, keeps connections open, and runs on a thread of its
-//! own, so that tests with and without a runtime can use it. It counts and records what it was
-//! asked, and is gone when dropped. An avatar that was never set is answered with 404.
+//! It runs on a thread of its own, so that tests with and without a runtime can use it. It records
+//! what it was asked, and is gone when dropped.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Deref;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
-use percent_encoding::percent_decode_str;
-use serde_json::{Value, json};
+use avatar_watch::demo::fake_argil::{self, LIST, id_in};
+use avatar_watch::demo::fake_server::{self, Response, serve};
+use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot, watch};
@@ -23,19 +25,14 @@ use url::Url;
 pub(crate) struct Request {
     /// The id in the path, decoded; empty when the path is not one of an avatar.
     pub(crate) avatar: String,
-    /// The path, and the query if there is one, as sent.
-    pub(crate) path: String,
-    /// The headers, their names in lower case, in the order they came.
-    pub(crate) headers: Vec<(String, String)>,
-    /// Which connection it came on, counted from 1.
-    pub(crate) connection: usize,
+    sent: fake_server::Request,
 }
 
-impl Request {
-    /// The value of a header.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        let mut headers = self.headers.iter();
-        headers.find(|(found, _)| found == name).map(|(_, value)| value.as_str())
+impl Deref for Request {
+    type Target = fake_server::Request;
+
+    fn deref(&self) -> &Self::Target {
+        &self.sent
     }
 }
 
@@ -43,7 +40,7 @@ impl Request {
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
     /// A proper answer with these headers and this body; the connection is kept.
-    Status { code: u16, headers: Vec<(&'static str, String)>, body: Vec<u8> },
+    Status { code: u16, headers: Vec<(String, String)>, body: Vec<u8> },
     /// These bytes, whatever they are; then the connection is closed.
     Raw(Vec<u8>),
     /// These bytes in pieces, each sent on its own after a pause; then it is closed.
@@ -56,6 +53,8 @@ pub(crate) enum Answer {
     CloseBeforeHead,
     /// The connection is reset (RST) without a word.
     Reset,
+    /// The connection is reset in the middle of a head.
+    ResetInHead,
     /// The answer of the status that is set, but only once the gate is opened.
     Hold(Arc<Notify>),
 }
@@ -67,11 +66,56 @@ impl Answer {
     }
 
     /// The same answer with one more header.
-    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
         if let Self::Status { headers, .. } = &mut self {
-            headers.push((name, value.into()));
+            headers.push((name.to_owned(), value.into()));
         }
         self
+    }
+
+    /// What the server makes of it.
+    pub(crate) fn response(self) -> Response {
+        match self {
+            Self::Status { code, headers, body } => Response::Whole { code, headers, body },
+            // The other side may hang up at any time; that is its right.
+            broken => Response::Broken(Box::new(|stream| {
+                Box::pin(async { drop(broken.give(stream).await) })
+            })),
+        }
+    }
+
+    async fn give(self, mut stream: TcpStream) -> std::io::Result<()> {
+        match self {
+            Self::Raw(bytes) => {
+                stream.write_all(&bytes).await?;
+                // A close with unread bytes would be a reset.
+                stream.shutdown().await
+            }
+            Self::Drip { pieces, pause } => {
+                stream.set_nodelay(true)?;
+                for piece in pieces {
+                    stream.write_all(&piece).await?;
+                    tokio::time::sleep(pause).await;
+                }
+                Ok(())
+            }
+            Self::Endless { head, piece } => {
+                stream.write_all(&head).await?;
+                loop {
+                    stream.write_all(&piece).await?;
+                }
+            }
+            Self::Stall(bytes) => {
+                stream.write_all(&bytes).await?;
+                stream.read_to_end(&mut Vec::new()).await.map(drop)
+            }
+            Self::Reset => stream.set_zero_linger(),
+            Self::ResetInHead => {
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-le").await?;
+                stream.set_zero_linger()
+            }
+            Self::CloseBeforeHead | Self::Status { .. } | Self::Hold(_) => Ok(()),
+        }
     }
 }
 
@@ -79,6 +123,7 @@ impl Answer {
 pub(crate) struct FakeArgil {
     address: SocketAddr,
     shared: Arc<Shared>,
+    connections: Arc<AtomicUsize>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -94,20 +139,21 @@ impl FakeArgil {
         let listener = std::net::TcpListener::bind(address).unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared::default());
+        let (shared, connections) = (Arc::new(Shared::default()), Arc::default());
         let (stop, stopped) = oneshot::channel();
-        let server = Arc::clone(&shared);
+        let (server, counted) = (Arc::clone(&shared), Arc::clone(&connections));
         let thread = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.unwrap().block_on(async {
                 let listener = TcpListener::from_std(listener).unwrap();
+                let respond = move |request| respond(Arc::clone(&server), request);
                 tokio::select! {
-                    () = serve(listener, server) => {}
+                    () = serve(listener, counted, respond) => {}
                     _ = stopped => {}
                 }
             });
         });
-        Self { address, shared, stop: Some(stop), thread: Some(thread) }
+        Self { address, shared, connections, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Where it listens.
@@ -125,24 +171,9 @@ impl FakeArgil {
         self.set_avatar(id, json!({"id": id, "name": format!("avatar {id}"), "status": status}));
     }
 
-    /// From now on the avatar is this JSON.
-    pub(crate) fn set_avatar(&self, id: &str, avatar: Value) {
-        self.shared.state().avatars.insert(id.to_owned(), avatar);
-    }
-
-    /// From now on there is no such avatar.
-    pub(crate) fn remove(&self, id: &str) {
-        self.shared.state().avatars.remove(id);
-    }
-
     /// The avatar's next request gets this answer instead; several wait in line.
     pub(crate) fn answer_next(&self, id: &str, answer: Answer) {
         self.shared.state().queues.entry(id.to_owned()).or_default().push_back(answer);
-    }
-
-    /// From now on lists do not show the avatar.
-    pub(crate) fn hide_from_list(&self, id: &str) {
-        self.shared.state().hidden.insert(id.to_owned());
     }
 
     /// The next list gets this answer instead; several wait in line.
@@ -161,11 +192,6 @@ impl FakeArgil {
         self.shared.state().hook = Some(Box::new(hook));
     }
 
-    /// From now on a request with another `x-api-key` is answered with 401.
-    pub(crate) fn require_key(&self, key: &str) {
-        self.shared.state().key = Some(key.to_owned());
-    }
-
     /// Every request so far, oldest first.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.shared.state().requests.clone()
@@ -178,7 +204,7 @@ impl FakeArgil {
 
     /// How many connections were accepted.
     pub(crate) fn connections(&self) -> usize {
-        self.shared.state().connections
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// Waits until the requests so far make it true.
@@ -204,6 +230,14 @@ impl FakeArgil {
     }
 }
 
+impl Deref for FakeArgil {
+    type Target = fake_argil::FakeArgil;
+
+    fn deref(&self) -> &Self::Target {
+        &self.shared.fake
+    }
+}
+
 impl Drop for FakeArgil {
     fn drop(&mut self) {
         drop(self.stop.take());
@@ -217,17 +251,14 @@ type Hook = Box<dyn Fn(&Request) -> Option<Answer> + Send>;
 
 #[derive(Default)]
 struct State {
-    avatars: HashMap<String, Value>,
     queues: HashMap<String, VecDeque<Answer>>,
-    hidden: HashSet<String>,
     hook: Option<Hook>,
-    key: Option<String>,
     requests: Vec<Request>,
-    connections: usize,
 }
 
 #[derive(Default)]
 struct Shared {
+    fake: fake_argil::FakeArgil,
     state: Mutex<State>,
     changes: watch::Sender<()>,
 }
@@ -237,148 +268,27 @@ impl Shared {
         self.state.lock().unwrap()
     }
 
-    /// Records the request and chooses its answer: the hook first, then what is in line, then
-    /// the key, then the status.
-    fn take(&self, request: &Request) -> Answer {
+    /// Records the request; its special answer is the hook's, or what is in line.
+    fn record(&self, request: &Request) -> Option<Answer> {
         let mut state = self.state();
         state.requests.push(request.clone());
         let special = state.hook.as_ref().and_then(|hook| hook(request));
         let special = special.or_else(|| state.queues.get_mut(&request.avatar)?.pop_front());
         drop(state);
         self.changes.send_replace(());
-        special.unwrap_or_else(|| self.usual(request))
-    }
-
-    fn usual(&self, request: &Request) -> Answer {
-        let state = self.state();
-        if state.key.is_some() && request.header("x-api-key") != state.key.as_deref() {
-            let body = json!({"code": 401, "message": "Unauthorized"});
-            return Answer::status(401, body.to_string());
-        }
-        if request.path == LIST {
-            let shown = state.avatars.iter().filter(|(id, _)| !state.hidden.contains(*id));
-            let list: BTreeMap<_, _> = shown.collect();
-            return Answer::status(200, json!(list.values().collect::<Vec<_>>()).to_string());
-        }
-        match state.avatars.get(&request.avatar) {
-            Some(avatar) => Answer::status(200, avatar.to_string()),
-            None => {
-                let body = json!({"code": 404, "message": "Avatar not found"});
-                Answer::status(404, body.to_string())
-            }
-        }
+        special
     }
 }
 
-async fn serve(listener: TcpListener, shared: Arc<Shared>) {
-    loop {
-        let Ok((stream, _)) = listener.accept().await else { continue };
-        let number = {
-            let mut state = shared.state();
-            state.connections += 1;
-            state.connections
-        };
-        let shared = Arc::clone(&shared);
-        // The tasks end with the runtime, and that with the server.
-        tokio::spawn(async move { converse(stream, number, &shared).await });
+async fn respond(shared: Arc<Shared>, sent: fake_server::Request) -> Response {
+    let request = Request { avatar: id_in(&sent.path), sent };
+    match shared.record(&request) {
+        Some(Answer::Hold(gate)) => gate.notified().await,
+        Some(special) => return special.response(),
+        None => {}
     }
+    shared.fake.respond(&request)
 }
 
-/// Answers request after request until one side hangs up.
-async fn converse(mut stream: TcpStream, connection: usize, shared: &Shared) {
-    let mut unread = Vec::new();
-    while let Some(request) = next_request(&mut stream, &mut unread, connection).await {
-        let mut answer = shared.take(&request);
-        if let Answer::Hold(gate) = answer {
-            gate.notified().await;
-            answer = shared.usual(&request);
-        }
-        let Answer::Status { code, headers, body } = answer else {
-            return misbehave(stream, answer).await;
-        };
-        if stream.write_all(&proper(code, &headers, &body)).await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn misbehave(mut stream: TcpStream, answer: Answer) {
-    match answer {
-        Answer::Raw(bytes) => {
-            let _ = stream.write_all(&bytes).await;
-            // A close with unread bytes would be a reset.
-            let _ = stream.shutdown().await;
-        }
-        Answer::Drip { pieces, pause } => {
-            let _ = stream.set_nodelay(true);
-            for piece in pieces {
-                if stream.write_all(&piece).await.is_err() {
-                    return;
-                }
-                tokio::time::sleep(pause).await;
-            }
-        }
-        Answer::Endless { head, piece } => {
-            let mut written = stream.write_all(&head).await;
-            while written.is_ok() {
-                written = stream.write_all(&piece).await;
-            }
-        }
-        Answer::Stall(bytes) => {
-            let _ = stream.write_all(&bytes).await;
-            let _ = stream.read_to_end(&mut Vec::new()).await;
-        }
-        Answer::Reset => {
-            let _ = stream.set_zero_linger();
-        }
-        Answer::CloseBeforeHead | Answer::Status { .. } | Answer::Hold(_) => {}
-    }
-}
-
-fn proper(code: u16, headers: &[(&str, String)], body: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("HTTP/1.1 {code} Said\r\n").into_bytes();
-    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
-        bytes.extend_from_slice(b"content-type: application/json\r\n");
-    }
-    for (name, value) in headers {
-        bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
-    }
-    if !matches!(code, 204 | 304) {
-        bytes.extend_from_slice(format!("content-length: {}\r\n", body.len()).as_bytes());
-    }
-    bytes.extend_from_slice(b"\r\n");
-    bytes.extend_from_slice(body);
-    bytes
-}
-
-/// Reads the next head; a GET has no body.
-async fn next_request(
-    stream: &mut TcpStream,
-    unread: &mut Vec<u8>,
-    connection: usize,
-) -> Option<Request> {
-    let end = loop {
-        if let Some(end) = unread.windows(4).position(|window| window == b"\r\n\r\n") {
-            break end;
-        }
-        if stream.read_buf(unread).await.ok()? == 0 {
-            return None;
-        }
-    };
-    let head: Vec<u8> = unread.drain(..end + 4).collect();
-    let head = String::from_utf8_lossy(&head);
-    let mut lines = head.lines();
-    let path = lines.next()?.split(' ').nth(1)?.to_owned();
-    let headers = lines
-        .filter_map(|line| line.split_once(':'))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
-        .collect();
-    let id = path.strip_prefix("/v1/avatars/").filter(|id| !id.contains(['/', '?']));
-    let avatar = percent_decode_str(id.unwrap_or("")).decode_utf8_lossy().into_owned();
-    Some(Request { avatar, path, headers, connection })
-}
-
-/// The path of a list.
-const LIST: &str = "/v1/avatars?visibility=private";
 /// How long a test waits for a fact.
 const WAIT_MAX: Duration = Duration::from_secs(10);

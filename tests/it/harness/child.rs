@@ -1,16 +1,26 @@
 //! One test again, in a process of its own, where the environment is another.
 
-use std::process::{Command, Output};
+use std::process::Command;
 
-/// Runs the test of that whole name again, in a process with other variables. `None` in that
-/// process.
-pub(crate) fn in_child(test: &str, variables: &[(&str, &str)]) -> Option<Output> {
+/// Runs the test of that whole name again, in a process with other variables, where it must pass.
+/// `false` in that process.
+pub(crate) fn passed_in_child(test: &str, variables: &[(&str, &str)]) -> bool {
     if std::env::var_os(CHILD).is_some() {
-        return None;
+        return false;
     }
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--nocapture"]).env(CHILD, "1");
-    Some(command.envs(variables.iter().copied()).output().unwrap())
+    let output = command.envs(variables.iter().copied()).output().unwrap();
+    let is_run = String::from_utf8_lossy(&output.stdout).contains("1 passed");
+    assert!(output.status.success() && is_run, "{test}: {output:?}");
+    true
+}
+
+/// The variables that name a proxy, each with that URL, and those that name exceptions.
+pub(crate) fn proxy_variables(url: &str) -> Vec<(&'static str, &str)> {
+    let names =
+        ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"];
+    names.into_iter().map(|name| (name, url)).chain([("no_proxy", ""), ("NO_PROXY", "")]).collect()
 }
 
 const CHILD: &str = "AVATAR_WATCH_TEST_CHILD";
