@@ -20,7 +20,7 @@ use crate::web::state::{AppState, TestRequest, TestResult};
 ///
 /// # Errors
 /// The error of `work`, 503 when the semaphore is not available in time, 500 after a panic.
-pub async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     state: &AppState,
     work: impl FnOnce(&AppState) -> Result<T, ProblemDetails> + Send + 'static,
 ) -> Result<T, ProblemDetails> {
@@ -40,11 +40,7 @@ pub async fn blocking<T: Send + 'static>(
     })
 }
 
-/// Reads from the read model.
-///
-/// # Errors
-/// When the database cannot be read, or `work` fails.
-pub async fn with_read_model<T: Send + 'static>(
+pub(super) async fn with_read_model<T: Send + 'static>(
     state: &AppState,
     work: impl FnOnce(&ReadModel<'_>) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, ProblemDetails> {
@@ -59,7 +55,7 @@ pub async fn with_read_model<T: Send + 'static>(
 ///
 /// # Errors
 /// 404 for an unknown id, 409 when its state does not allow it, 503 when the write failed.
-pub async fn retry(state: &AppState, id: &str) -> Result<String, ProblemDetails> {
+pub(super) async fn retry(state: &AppState, id: &str) -> Result<String, ProblemDetails> {
     let unknown = format!("no delivery `{}`", sanitize(id));
     let Ok(id) = DeliveryId::parse(id) else { return Err(ProblemDetails::missing(unknown)) };
     let result = blocking(state, move |state| {
@@ -85,7 +81,7 @@ pub async fn retry(state: &AppState, id: &str) -> Result<String, ProblemDetails>
 ///
 /// # Errors
 /// 404 when it is not watched.
-pub async fn poll_now(state: &AppState, id: &str) -> Result<(), ProblemDetails> {
+pub(super) async fn poll_now(state: &AppState, id: &str) -> Result<(), ProblemDetails> {
     let shown = sanitize(id);
     let unknown = || ProblemDetails::missing(format!("no watched avatar `{shown}`"));
     let id = AvatarId::parse(id).map_err(|_| unknown())?;
@@ -104,7 +100,7 @@ pub async fn poll_now(state: &AppState, id: &str) -> Result<(), ProblemDetails> 
 ///
 /// # Errors
 /// 404 for an unknown channel, 503 when too many tests run.
-pub async fn test(state: &AppState, name: &str) -> Result<Vec<TestResult>, ProblemDetails> {
+pub(super) async fn test(state: &AppState, name: &str) -> Result<Vec<TestResult>, ProblemDetails> {
     let shown = sanitize(name);
     let unknown = || ProblemDetails::missing(format!("no channel `{shown}`"));
     let channel = ChannelName::parse(name).map_err(|_| unknown())?;

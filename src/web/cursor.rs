@@ -8,16 +8,16 @@ use std::fmt;
 
 /// A sequence number and the id of its history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor {
+pub(super) struct Cursor {
     /// The number of the last transition that was read; zero is before the first one.
-    pub seq: i64,
+    pub(super) seq: i64,
     /// The id of the history; `None` when the client sent none.
-    pub history_id: Option<u64>,
+    pub(super) history_id: Option<u64>,
 }
 
 impl Cursor {
     /// Parses `SEQ` or `SEQ-HISTORY_ID`.
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (seq, history_id) = match text.split_once('-') {
             Some((seq, id)) => (seq, Some(id)),
             None => (text, None),

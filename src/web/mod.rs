@@ -4,19 +4,19 @@
 //! It reads the database and passes three requests on to the daemon: retry a delivery, poll an
 //! avatar, test a channel. It makes no decisions, and never logs any part of a request.
 
-pub mod cursor;
-pub mod status;
-pub mod actions;
-pub mod timeline;
+mod cursor;
+pub(crate) mod status;
+mod actions;
+mod timeline;
 mod list_header;
 pub mod connection_limit;
 pub mod server;
 pub mod auth;
-pub mod problem;
-pub mod query;
-pub mod read_model;
+pub(crate) mod problem;
+mod query;
+mod read_model;
 pub mod state;
 pub mod router;
 pub mod reader_cache;
-pub mod views;
+pub(crate) mod views;
 pub mod endpoints;

@@ -10,13 +10,11 @@ use crate::store::error::StoreError;
 use crate::text::escape::escape_json;
 use crate::web::auth::Denied;
 
-/// An error response.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ProblemDetails {
-    /// The status of the response.
-    pub status: StatusCode,
+pub(super) struct ProblemDetails {
+    pub(super) status: StatusCode,
     /// What happened and how to fix it.
-    pub detail: String,
+    pub(super) detail: String,
 }
 
 #[derive(Serialize)]
@@ -27,24 +25,22 @@ struct Body9457<'a> {
 }
 
 impl ProblemDetails {
-    /// A problem with a status and its detail.
-    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self { status, detail: detail.into() }
     }
 
-    /// 404.
-    pub fn missing(detail: impl Into<String>) -> Self {
+    pub(super) fn missing(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
     }
 
     /// 503: too many requests in progress.
-    pub fn busy() -> Self {
+    pub(super) fn busy() -> Self {
         let busy = "too many requests in progress; try again later";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, busy)
     }
 
     /// 503: the database cannot be read or written.
-    pub fn of_store(error: &StoreError) -> Self {
+    pub(super) fn of_store(error: &StoreError) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
     }
 }
@@ -66,7 +62,7 @@ impl IntoResponse for ProblemDetails {
 }
 
 /// Adds `WWW-Authenticate` to 401 and `Retry-After` to 503.
-pub fn add_challenge(response: &mut Response) {
+pub(super) fn add_challenge(response: &mut Response) {
     let status = response.status();
     let headers = response.headers_mut();
     if status == StatusCode::UNAUTHORIZED {
@@ -81,12 +77,11 @@ pub fn add_challenge(response: &mut Response) {
 }
 
 /// A value as JSON on one line; characters that hide or reorder text are escaped.
-pub fn json_line<T: Serialize>(value: &T) -> Option<String> {
+pub(crate) fn json_line<T: Serialize>(value: &T) -> Option<String> {
     serde_json::to_string(value).ok().map(|text| escape_json(&text))
 }
 
-/// A JSON response.
-pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
+pub(super) fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
     json_as(status, "application/json", value)
 }
 

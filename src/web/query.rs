@@ -14,11 +14,11 @@ pub(super) type PathSegment = Result<Path<String>, PathRejection>;
 
 /// The parameters of a query; the last one of a repeated name counts.
 #[derive(Debug)]
-pub struct Query(Vec<(String, String)>);
+pub(super) struct Query(Vec<(String, String)>);
 
 /// Extractor of endpoints without parameters.
 #[derive(Debug)]
-pub struct NoQuery;
+pub(super) struct NoQuery;
 
 impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
     type Rejection = ProblemDetails;
@@ -31,10 +31,7 @@ impl<S: Send + Sync> FromRequestParts<S> for NoQuery {
 impl Query {
     /// The parameters of a request; rejects unknown ones, because a misspelt filter would match
     /// everything.
-    ///
-    /// # Errors
-    /// 400 for an unknown parameter.
-    pub fn parse_strict(uri: &Uri, known: &[&str]) -> Result<Self, ProblemDetails> {
+    pub(super) fn parse_strict(uri: &Uri, known: &[&str]) -> Result<Self, ProblemDetails> {
         let query = Self::parse_lenient(uri);
         let Some((name, _)) = query.0.iter().find(|(name, _)| !known.contains(&name.as_str()))
         else {
@@ -50,22 +47,17 @@ impl Query {
     }
 
     /// The parameters of a request, including unknown ones.
-    pub fn parse_lenient(uri: &Uri) -> Self {
+    pub(super) fn parse_lenient(uri: &Uri) -> Self {
         let query = uri.query().unwrap_or_default();
         let pairs = url::form_urlencoded::parse(query.as_bytes());
         Self(pairs.map(|(name, value)| (name.into_owned(), value.into_owned())).collect())
     }
 
-    /// A text parameter.
-    pub fn text(&self, name: &str) -> Option<String> {
+    pub(super) fn text(&self, name: &str) -> Option<String> {
         self.0.iter().rev().find(|(it, _)| it == name).map(|(_, value)| value.clone())
     }
 
-    /// The parameter `limit`.
-    ///
-    /// # Errors
-    /// 400 when it is not a number or out of range.
-    pub fn limit(&self) -> Result<u32, ProblemDetails> {
+    pub(super) fn limit(&self) -> Result<u32, ProblemDetails> {
         let Some(text) = self.text("limit") else { return Ok(LIMIT) };
         match text.parse() {
             Ok(limit) if (1..=LIMIT_MAX).contains(&limit) => Ok(limit),
@@ -75,11 +67,7 @@ impl Query {
         }
     }
 
-    /// A sequence number.
-    ///
-    /// # Errors
-    /// 400 when it is not a number or negative.
-    pub fn seq(&self, name: &str) -> Result<Option<i64>, ProblemDetails> {
+    pub(super) fn seq(&self, name: &str) -> Result<Option<i64>, ProblemDetails> {
         let Some(text) = self.text(name) else { return Ok(None) };
         match text.parse() {
             Ok(seq) if seq >= 0 => Ok(Some(seq)),
@@ -87,21 +75,14 @@ impl Query {
         }
     }
 
-    /// The cursor of a stream.
-    ///
-    /// # Errors
-    /// 400 when it is invalid.
-    pub fn cursor(&self, name: &str) -> Result<Option<Cursor>, ProblemDetails> {
+    pub(super) fn cursor(&self, name: &str) -> Result<Option<Cursor>, ProblemDetails> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let help = "a non-negative integer, or the id of an event of the stream";
         Cursor::parse(&text).map(Some).ok_or_else(|| wrong(name, &text, help))
     }
 
     /// A text parameter that `is_valid` accepts.
-    ///
-    /// # Errors
-    /// 400 when it is invalid.
-    pub fn parsed(
+    pub(super) fn parsed(
         &self,
         name: &str,
         is_valid: impl Fn(&str) -> bool,
@@ -113,10 +94,11 @@ impl Query {
     }
 
     /// A text parameter with a fixed set of values.
-    ///
-    /// # Errors
-    /// 400 for another value.
-    pub fn one_of(&self, name: &str, values: &[&str]) -> Result<Option<String>, ProblemDetails> {
+    pub(super) fn one_of(
+        &self,
+        name: &str,
+        values: &[&str],
+    ) -> Result<Option<String>, ProblemDetails> {
         match self.text(name) {
             Some(text) if !values.contains(&text.as_str()) => {
                 Err(wrong(name, &text, &format!("one of `{}`", values.join("`, `"))))
@@ -131,10 +113,8 @@ fn wrong(name: &str, text: &str, help: &str) -> ProblemDetails {
     ProblemDetails::new(StatusCode::BAD_REQUEST, format!("`{name}` is `{text}`; write {help}"))
 }
 
-/// The default of `limit`.
-pub const LIMIT: u32 = 100;
-/// The maximum of `limit`.
-pub const LIMIT_MAX: u32 = 500;
+pub(super) const LIMIT: u32 = 100;
+pub(super) const LIMIT_MAX: u32 = 500;
 const SHOWN_CHARS_MAX: usize = 64;
 
 #[cfg(test)]

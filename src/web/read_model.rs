@@ -24,7 +24,7 @@ use crate::web::views::{
 
 /// The read model of one request. Its methods block.
 #[derive(Debug)]
-pub struct ReadModel<'d> {
+pub(super) struct ReadModel<'d> {
     state: &'d AppState,
     reader: &'d CachedReader,
     config: std::sync::Arc<ConfigView>,
@@ -32,11 +32,7 @@ pub struct ReadModel<'d> {
 }
 
 impl<'d> ReadModel<'d> {
-    /// Runs `work` with a read model.
-    ///
-    /// # Errors
-    /// When the database cannot be read, or `work` fails.
-    pub fn read<T>(
+    pub(super) fn read<T>(
         state: &AppState,
         work: impl FnOnce(&ReadModel<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
@@ -45,21 +41,16 @@ impl<'d> ReadModel<'d> {
         })
     }
 
-    /// The time of this response.
-    pub fn now(&self) -> Timestamp {
+    pub(super) fn now(&self) -> Timestamp {
         self.now.now
     }
 
-    /// The active config.
-    pub fn register(&self) -> &ConfigView {
+    pub(super) fn register(&self) -> &ConfigView {
         &self.config
     }
 
     /// All avatars that are or were watched, by id.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn avatars(&self) -> Result<Vec<AvatarView>, StoreError> {
+    pub(super) fn avatars(&self) -> Result<Vec<AvatarView>, StoreError> {
         let CachedRows { watches, discovered, counts, usual, .. } = self.reader.rows()?;
         let unwritten = self.config.avatars.keys().filter(|id| !watches.contains_key(id));
         let unwritten: Vec<Watch> = unwritten.map(|id| Watch::new(id.clone())).collect();
@@ -94,25 +85,18 @@ impl<'d> ReadModel<'d> {
     }
 
     /// The `https` URL of an avatar's picture, if a poll since the start returned one.
-    pub fn thumbnail(&self, id: &AvatarId) -> Option<String> {
+    pub(super) fn thumbnail(&self, id: &AvatarId) -> Option<String> {
         let address = self.state.last_seen.of(id)?.thumbnail?;
         let url = url::Url::parse(&address).ok()?;
         (url.scheme() == "https" && url.has_host()).then(|| url.to_string())
     }
 
-    /// The status of everything.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn status(&self) -> Result<StatusView, StoreError> {
+    pub(super) fn status(&self) -> Result<StatusView, StoreError> {
         self.status_of(&self.avatars()?)
     }
 
     /// The same, for avatars that were already read.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn status_of(&self, avatars: &[AvatarView]) -> Result<StatusView, StoreError> {
+    pub(super) fn status_of(&self, avatars: &[AvatarView]) -> Result<StatusView, StoreError> {
         let loops = (self.state.progress)(self.now.monotonic);
         let last_success = |name| self.state.last_seen.last_success_at(name).map(|(at, _)| at);
         let accounts = self.config.accounts.iter();
@@ -138,10 +122,7 @@ impl<'d> ReadModel<'d> {
     }
 
     /// All channels that were ever registered, by name.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn channels(&self) -> Result<Vec<ChannelView>, StoreError> {
+    pub(super) fn channels(&self) -> Result<Vec<ChannelView>, StoreError> {
         let rows = &self.reader.rows()?.channels;
         let kind = |name| self.config.channels.get(name);
         Ok(rows.iter().map(|row| ChannelView::new(row, kind(&row.name), self.now.now)).collect())
@@ -155,10 +136,7 @@ impl<'d> ReadModel<'d> {
     }
 
     /// The newest transitions of an avatar, or of all.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn transitions(
+    pub(super) fn transitions(
         &self,
         avatar: Option<&AvatarId>,
         before: Option<i64>,
@@ -168,10 +146,7 @@ impl<'d> ReadModel<'d> {
     }
 
     /// The transitions after a sequence number, oldest first.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn transitions_after(
+    pub(super) fn transitions_after(
         &self,
         seq: i64,
         limit: u32,
@@ -182,10 +157,7 @@ impl<'d> ReadModel<'d> {
     /// The cursor from which a stream resumes; `None` when it cannot resume at `cursor`, because
     /// it belongs to another history or later transitions were pruned. Without a history id only
     /// the range of the number is checked.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn resume(&self, cursor: Cursor) -> Result<Option<Cursor>, StoreError> {
+    pub(super) fn resume(&self, cursor: Cursor) -> Result<Option<Cursor>, StoreError> {
         let History { id, pruned_up_to } = self.reader.reader.history()?;
         let is_complete = match cursor.history_id {
             Some(given) => given == id && cursor.seq >= pruned_up_to,
@@ -195,28 +167,16 @@ impl<'d> ReadModel<'d> {
         Ok(can_resume.then_some(Cursor { seq: cursor.seq, history_id: Some(id) }))
     }
 
-    /// The cursor of the last transition.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn newest(&self) -> Result<Cursor, StoreError> {
+    pub(super) fn newest(&self) -> Result<Cursor, StoreError> {
         let history_id = Some(self.reader.reader.history()?.id);
         Ok(Cursor { seq: self.last_seq()?, history_id })
     }
 
-    /// The sequence number of the last transition.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn last_seq(&self) -> Result<i64, StoreError> {
+    pub(super) fn last_seq(&self) -> Result<i64, StoreError> {
         self.reader.reader.last_seq()
     }
 
-    /// The newest deliveries that match a filter.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn deliveries(
+    pub(super) fn deliveries(
         &self,
         filter: &DeliveryFilter,
         before: Option<&str>,
@@ -225,11 +185,7 @@ impl<'d> ReadModel<'d> {
         Ok(rows.iter().map(DeliveryView::from).collect())
     }
 
-    /// A delivery with its attempts.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn delivery(&self, id: &str) -> Result<Option<DeliveryWithAttempts>, StoreError> {
+    pub(super) fn delivery(&self, id: &str) -> Result<Option<DeliveryWithAttempts>, StoreError> {
         let Some(row) = self.reader.reader.delivery(id)? else { return Ok(None) };
         Ok(Some(self.with_attempts(&row)?))
     }
@@ -241,10 +197,7 @@ impl<'d> ReadModel<'d> {
     }
 
     /// The newest deliveries about an avatar, each with its attempts.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn deliveries_of(
+    pub(super) fn deliveries_of(
         &self,
         id: &AvatarId,
         limit: u32,
@@ -256,10 +209,7 @@ impl<'d> ReadModel<'d> {
     }
 
     /// The gauges of `/metrics`.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn measure(&self) -> Result<MetricsSnapshot, StoreError> {
+    pub(super) fn measure(&self) -> Result<MetricsSnapshot, StoreError> {
         let Now { now, monotonic, .. } = self.now;
         let views = self.avatars()?;
         let watched: Vec<&AvatarView> = views.iter().filter(|it| it.is_watched()).collect();

@@ -23,36 +23,30 @@ pub struct ReaderCache(Arc<Mutex<Option<CachedReader>>>);
 
 /// A reader and the rows that it read last.
 #[derive(Debug)]
-pub struct CachedReader {
-    /// The open connection.
-    pub reader: Reader,
+pub(crate) struct CachedReader {
+    pub(crate) reader: Reader,
     version: i64,
     rows: OnceCell<CachedRows>,
 }
 
 /// The rows that the status consists of.
 #[derive(Debug)]
-pub struct CachedRows {
-    /// All watches.
-    pub watches: BTreeMap<AvatarId, Watch>,
+pub(crate) struct CachedRows {
+    pub(crate) watches: BTreeMap<AvatarId, Watch>,
     /// The discovered avatars with their accounts.
-    pub discovered: BTreeMap<AvatarId, AccountName>,
+    pub(crate) discovered: BTreeMap<AvatarId, AccountName>,
     /// Numbers of deliveries by avatar.
-    pub counts: BTreeMap<AvatarId, DeliveryCounts>,
+    pub(crate) counts: BTreeMap<AvatarId, DeliveryCounts>,
     /// The median duration of a training by model.
-    pub usual: HashMap<Option<String>, Option<Duration>>,
+    pub(crate) usual: HashMap<Option<String>, Option<Duration>>,
     /// All channels that were ever registered.
-    pub channels: Vec<ChannelRow>,
-    /// The conditions that are firing.
-    pub conditions: Vec<ConditionRow>,
+    pub(crate) channels: Vec<ChannelRow>,
+    pub(crate) conditions: Vec<ConditionRow>,
 }
 
 impl ReaderCache {
     /// Passes the reader to `work`; opens one if there is none or the file was replaced.
-    ///
-    /// # Errors
-    /// When the database cannot be read or `work` fails; then the next call opens a new reader.
-    pub fn read<T>(
+    pub(crate) fn read<T>(
         &self,
         database: &Path,
         work: impl FnOnce(&CachedReader) -> Result<T, StoreError>,
@@ -77,10 +71,7 @@ impl ReaderCache {
 
 impl CachedReader {
     /// The rows, from the cache if they are current.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn rows(&self) -> Result<&CachedRows, StoreError> {
+    pub(crate) fn rows(&self) -> Result<&CachedRows, StoreError> {
         if let Some(rows) = self.rows.get() {
             return Ok(rows);
         }
@@ -91,10 +82,7 @@ impl CachedReader {
 
 impl CachedRows {
     /// Reads the rows.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub fn read(reader: &Reader) -> Result<Self, StoreError> {
+    pub(crate) fn read(reader: &Reader) -> Result<Self, StoreError> {
         let watches = reader.watches()?.into_iter().map(|watch| (watch.id.clone(), watch));
         let samples = reader.training_samples(SAMPLES_MAX)?.into_iter();
         Ok(Self {

@@ -9,88 +9,74 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::store::reader::ConditionRow;
 use crate::web::views::{AccountView, AvatarView, ChannelView, ConditionView, FindingView};
 
-/// The status of everything.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct StatusView {
-    /// The version of the program.
-    pub version: &'static str,
-    /// The time of this response.
-    pub now: String,
+pub(crate) struct StatusView {
+    pub(crate) version: &'static str,
+    pub(crate) now: String,
     /// Whether the status is `ok` or `note`.
-    pub healthy: bool,
+    pub(crate) healthy: bool,
     /// `ok`, `note`, `warning` or `critical`: the worst of the findings.
     #[serde(rename = "status", serialize_with = "name")]
-    pub level: Severity,
+    pub(crate) level: Severity,
     /// Problems and notices, the most severe first.
-    pub findings: Vec<FindingView>,
-    /// The daemon.
-    pub daemon: DaemonView,
-    /// Whether the whole config file can be read.
-    pub config_readable: bool,
+    pub(crate) findings: Vec<FindingView>,
+    pub(crate) daemon: DaemonView,
+    pub(crate) config_readable: bool,
     /// Problems of the config file; without secrets that only this process cannot read.
-    pub config_problems: Vec<String>,
+    pub(crate) config_problems: Vec<String>,
     /// What a reload would change. Secrets are not compared.
-    pub config_changes: Vec<String>,
-    /// The number of watched avatars.
-    pub avatars_watched: u64,
-    /// The number of watched avatars in training.
-    pub avatars_training: u64,
+    pub(crate) config_changes: Vec<String>,
+    pub(crate) avatars_watched: u64,
+    pub(crate) avatars_training: u64,
     /// Deliveries that are pending or being sent.
-    pub deliveries_in_flight: u64,
+    pub(crate) deliveries_in_flight: u64,
     /// Dead letters that were not retried since.
-    pub deliveries_failed: u64,
-    /// When the oldest delivery in flight was created.
-    pub oldest_in_flight_at: Option<String>,
-    /// The accounts.
-    pub accounts: Vec<AccountView>,
+    pub(crate) deliveries_failed: u64,
+    pub(crate) oldest_in_flight_at: Option<String>,
+    pub(crate) accounts: Vec<AccountView>,
     /// The avatars of the config and of the database; only in the output of the command line.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub avatars: Option<Vec<AvatarView>>,
+    pub(crate) avatars: Option<Vec<AvatarView>>,
     /// The channels; empty in the status of one avatar.
-    pub channels: Vec<ChannelView>,
-    /// The active conditions.
-    pub conditions: Vec<ConditionView>,
+    pub(crate) channels: Vec<ChannelView>,
+    pub(crate) conditions: Vec<ConditionView>,
 }
 
-/// The daemon.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-pub struct DaemonView {
+pub(crate) struct DaemonView {
     /// Whether a daemon has locked the database.
-    pub running: bool,
-    /// Its process id, if known.
-    pub pid: Option<u32>,
-    /// Why it is not ready, if known.
-    pub not_ready_reason: Option<String>,
+    pub(crate) running: bool,
+    pub(crate) pid: Option<u32>,
+    pub(crate) not_ready_reason: Option<String>,
 }
 
 /// The input of a status, besides the avatars.
 #[derive(Clone, Debug, Default)]
-pub struct Parts {
-    /// The daemon.
-    pub daemon: DaemonView,
-    /// The loops that are stalled.
-    pub stuck: Vec<&'static str>,
-    /// Whether the whole config file can be read.
-    pub config_readable: bool,
-    /// Problems of the config file.
-    pub config_problems: Vec<String>,
-    /// What a reload would change.
-    pub config_changes: Vec<String>,
+pub(crate) struct Parts {
+    pub(crate) daemon: DaemonView,
+    pub(crate) stuck: Vec<&'static str>,
+    pub(crate) config_readable: bool,
+    pub(crate) config_problems: Vec<String>,
+    pub(crate) config_changes: Vec<String>,
     /// The channels; `None` in the status of one avatar.
-    pub channels: Option<Vec<ChannelView>>,
+    pub(crate) channels: Option<Vec<ChannelView>>,
     /// The active conditions of watched subjects.
-    pub conditions: Vec<ConditionView>,
+    pub(crate) conditions: Vec<ConditionView>,
     /// The accounts with the times of their last successful polls.
-    pub accounts: Vec<(String, Option<Timestamp>)>,
-    /// Whether the list of watched avatars is known.
-    pub knows_avatars: bool,
+    pub(crate) accounts: Vec<(String, Option<Timestamp>)>,
+    pub(crate) knows_avatars: bool,
     /// Whether `[discover]` is enabled.
-    pub discovers: bool,
+    pub(crate) discovers: bool,
 }
 
 impl StatusView {
     /// Evaluates everything at `now`; a delivery is late when it is older than `late_after`.
-    pub fn new(parts: Parts, avatars: &[AvatarView], late_after: Duration, now: Timestamp) -> Self {
+    pub(crate) fn new(
+        parts: Parts,
+        avatars: &[AvatarView],
+        late_after: Duration,
+        now: Timestamp,
+    ) -> Self {
         let (channels, conditions) = (&parts.channels, &parts.conditions);
         let watched: Vec<&AvatarView> = avatars.iter().filter(|it| it.is_watched()).collect();
         let count = parts.knows_avatars && !parts.discovers && channels.is_some();
@@ -154,7 +140,7 @@ impl StatusView {
 
 /// The active conditions of watched subjects; others may be outdated. Conditions are kept when
 /// `accounts` or the avatars are not known.
-pub fn conditions(
+pub(crate) fn conditions(
     rows: &[ConditionRow],
     avatars: &[AvatarView],
     accounts: Option<&[String]>,

@@ -10,50 +10,40 @@ use crate::domain::time::timestamp::Timestamp;
 
 /// A timeline that starts with the first poll.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Timeline {
+pub(super) struct Timeline {
     /// The segments, in order; together they fill [`WIDTH`].
-    pub segments: Vec<Segment>,
-    /// The start.
-    pub begins_at: Timestamp,
+    pub(super) segments: Vec<Segment>,
+    pub(super) begins_at: Timestamp,
     /// The end; the last status may last longer.
-    pub ends_at: Timestamp,
+    pub(super) ends_at: Timestamp,
 }
 
-/// A segment of a timeline.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Segment {
-    /// The offset from the left.
-    pub x: u32,
-    /// The width.
-    pub width: u32,
+pub(super) struct Segment {
+    pub(super) x: u32,
+    pub(super) width: u32,
     /// The status; empty if unknown.
-    pub status: String,
-    /// The duration.
-    pub duration: Duration,
+    pub(super) status: String,
+    pub(super) duration: Duration,
 }
 
 impl Segment {
-    /// The duration, for people.
-    pub fn label(&self) -> String {
+    pub(super) fn label(&self) -> String {
         humanize(self.duration)
     }
 }
 
-/// A change of status.
 #[derive(Clone, Debug, PartialEq)]
-pub struct StatusChange {
-    /// When the previous status was last observed.
-    pub last_seen_previous_at: Option<Timestamp>,
-    /// When the status was first observed.
-    pub detected_at: Timestamp,
-    /// The new status.
-    pub status: String,
+pub(super) struct StatusChange {
+    pub(super) last_seen_previous_at: Option<Timestamp>,
+    pub(super) detected_at: Timestamp,
+    pub(super) status: String,
 }
 
 impl Timeline {
     /// The timeline of changes, oldest first; `None` without changes. The last status gets a
     /// limited part of the width, so that a short training stays visible beside it.
-    pub fn of(changes: &[StatusChange], now: Timestamp) -> Option<Self> {
+    pub(super) fn of(changes: &[StatusChange], now: Timestamp) -> Option<Self> {
         let (first, last) = (changes.first()?, changes.last()?);
         let span = last.detected_at.since(first.detected_at);
         let remaining = now.since(last.detected_at);
@@ -93,7 +83,7 @@ fn scaled(part: Duration, whole: Duration) -> u32 {
 }
 
 /// The width of a timeline, in the unit of its segments.
-pub const WIDTH: u32 = 10_000;
+pub(super) const WIDTH: u32 = 10_000;
 /// The last status is shown for at most this part of the time before it.
 const TAIL_PART: u32 = 4;
 

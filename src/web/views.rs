@@ -20,209 +20,167 @@ use crate::store::reader::{AttemptRow, ChannelRow, ConditionRow, DeliveryCounts,
 use crate::store::tables::recipients::FailingRecipient;
 use crate::text::sanitize::is_blank;
 
-/// An avatar that is watched.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct AvatarView {
-    /// The id at Argil.
-    pub id: String,
+pub(crate) struct AvatarView {
+    pub(crate) id: String,
     /// The name in the config, else the name in the API.
-    pub name: Option<String>,
-    /// The account that polls it.
-    pub account: Option<String>,
-    /// The model, as in the API.
-    pub model: Option<String>,
+    pub(crate) name: Option<String>,
+    pub(crate) account: Option<String>,
+    pub(crate) model: Option<String>,
     /// Whether the active config contains the avatar; `None` if the config cannot be read.
-    pub configured: Option<bool>,
+    pub(crate) configured: Option<bool>,
     /// Whether the avatar was discovered in the list of its account and is not in the config.
-    pub discovered: bool,
+    pub(crate) discovered: bool,
     /// The last observed status; `None` before the first successful poll.
-    pub status: Option<String>,
+    pub(crate) status: Option<String>,
     /// When this status was first observed.
-    pub since: Option<String>,
+    pub(crate) since: Option<String>,
     /// When the avatar was last polled successfully. Polls without a change are known to the daemon
     /// only.
-    pub last_seen_at: Option<String>,
+    pub(crate) last_seen_at: Option<String>,
     /// The time in training so far, in seconds; null if it is not in training.
-    pub training_seconds: Option<u64>,
+    pub(crate) training_seconds: Option<u64>,
     /// The median duration of a training of its model, in seconds, if known.
-    pub usual_training_seconds: Option<u64>,
-    /// Why the last poll failed.
-    pub failure: Option<FailureView>,
+    pub(crate) usual_training_seconds: Option<u64>,
+    pub(crate) failure: Option<FailureView>,
     /// Deliveries about it that are pending or being sent.
-    pub deliveries_in_flight: u64,
+    pub(crate) deliveries_in_flight: u64,
     /// Dead letters about it that were not retried since.
-    pub deliveries_failed: u64,
+    pub(crate) deliveries_failed: u64,
 }
 
 /// The input of an [`AvatarView`], besides the watch.
 #[derive(Debug)]
-pub struct AvatarContext<'a> {
+pub(crate) struct AvatarContext<'a> {
     /// The possible names in order of preference; blank ones are skipped.
-    pub names: [Option<&'a String>; 3],
-    /// The account that polls it.
-    pub account: Option<&'a AccountName>,
+    pub(crate) names: [Option<&'a String>; 3],
+    pub(crate) account: Option<&'a AccountName>,
     /// Whether the active config contains the avatar; `None` if the config cannot be read.
-    pub configured: Option<bool>,
-    /// Whether it was discovered in a list.
-    pub discovered: bool,
+    pub(crate) configured: Option<bool>,
+    pub(crate) discovered: bool,
     /// When this process last polled it successfully.
-    pub seen_at: Option<Timestamp>,
+    pub(crate) seen_at: Option<Timestamp>,
     /// The median duration of a training of its model.
-    pub usual: Option<Duration>,
-    /// The numbers of its deliveries.
-    pub counts: DeliveryCounts,
+    pub(crate) usual: Option<Duration>,
+    pub(crate) counts: DeliveryCounts,
 }
 
-/// Why polling an avatar fails.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct FailureView {
+pub(crate) struct FailureView {
     /// `missing`, `denied`, `throttled` or `failed`.
-    pub kind: &'static str,
-    /// The start time.
-    pub since: String,
-    /// The reason, for people.
-    pub reason: String,
+    pub(crate) kind: &'static str,
+    pub(crate) since: String,
+    pub(crate) reason: String,
 }
 
-/// A change of status.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct TransitionView {
+pub(crate) struct TransitionView {
     /// The number among the transitions of all avatars.
-    pub seq: i64,
-    /// The avatar.
-    pub avatar_id: String,
+    pub(crate) seq: i64,
+    pub(crate) avatar_id: String,
     /// The number among the transitions of the avatar, from 1, without gaps.
-    pub sequence: u64,
+    pub(crate) sequence: u64,
     /// The previous status; `None` in the first transition.
-    pub previous_status: Option<String>,
+    pub(crate) previous_status: Option<String>,
     /// Whether the previous status is `assume` of the config instead of an observed one.
-    pub previous_assumed: bool,
+    pub(crate) previous_assumed: bool,
     /// Whether the avatar was observed in training before this end of a training.
-    pub training_observed: bool,
-    /// When the previous status was last observed.
-    pub last_seen_previous_at: Option<String>,
-    /// The new status.
-    pub status: String,
-    /// When the new status was first observed.
-    pub detected_at: String,
+    pub(crate) training_observed: bool,
+    pub(crate) last_seen_previous_at: Option<String>,
+    pub(crate) status: String,
+    pub(crate) detected_at: String,
     /// `updatedAt` of the API response, unchanged.
-    pub upstream_updated_at: Option<String>,
+    pub(crate) upstream_updated_at: Option<String>,
 }
 
-/// A delivery.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct DeliveryView {
-    /// The id.
-    pub id: String,
+pub(crate) struct DeliveryView {
+    pub(crate) id: String,
     /// The id of the event, the same in every attempt and retry.
-    pub event_id: String,
-    /// The type of the event.
-    pub event_type: String,
+    pub(crate) event_id: String,
+    pub(crate) event_type: String,
     /// The subject: the id of an avatar, or a text such as `account argil`.
-    pub subject: String,
-    /// The avatar, if the subject is one.
-    pub avatar_id: Option<String>,
-    /// The channel.
-    pub channel: String,
+    pub(crate) subject: String,
+    pub(crate) avatar_id: Option<String>,
+    pub(crate) channel: String,
     /// The recipient, for a channel with more than one.
-    pub recipient: Option<String>,
+    pub(crate) recipient: Option<String>,
     /// The number of manual retries before this delivery.
-    pub replay: u32,
+    pub(crate) replay: u32,
     /// `pending`, `sending`, `delivered`, `failed` or `cancelled`.
-    pub state: String,
+    pub(crate) state: String,
     /// The number of started attempts.
-    pub attempts: u32,
-    /// When the next attempt is due.
-    pub next_attempt_at: Option<String>,
+    pub(crate) attempts: u32,
+    pub(crate) next_attempt_at: Option<String>,
     /// The reason, if it failed or was cancelled.
-    pub final_reason: Option<String>,
+    pub(crate) final_reason: Option<String>,
     /// Why the message has the standard format instead of the template of the channel.
-    pub fallback: Option<String>,
-    /// When it was created.
-    pub created_at: String,
-    /// When it was last updated.
-    pub updated_at: String,
+    pub(crate) fallback: Option<String>,
+    pub(crate) created_at: String,
+    pub(crate) updated_at: String,
 }
 
-/// A delivery with its attempts.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct DeliveryWithAttempts {
-    /// The delivery.
+pub(crate) struct DeliveryWithAttempts {
     #[serde(flatten)]
-    pub delivery: DeliveryView,
+    pub(crate) delivery: DeliveryView,
     /// The attempts, oldest first.
-    pub attempt_log: Vec<AttemptView>,
+    pub(crate) attempt_log: Vec<AttemptView>,
     /// The message; only in the output of the command line.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
+    pub(crate) message: Option<String>,
 }
 
-/// One attempt at a delivery.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct AttemptView {
+pub(crate) struct AttemptView {
     /// The number, from 1.
-    pub number: u32,
+    pub(crate) number: u32,
     /// `scheduled` or `manual`.
-    pub trigger: String,
-    /// When it started.
-    pub started_at: String,
+    pub(crate) trigger: String,
+    pub(crate) started_at: String,
     /// When it finished; `None` while it is in progress.
-    pub finished_at: Option<String>,
-    /// The outcome.
-    pub outcome: Option<String>,
+    pub(crate) finished_at: Option<String>,
+    pub(crate) outcome: Option<String>,
     /// The last phase that was reached.
-    pub phase: Option<String>,
-    /// The status code of the response.
-    pub code: Option<u16>,
-    /// The latency in milliseconds.
-    pub latency_ms: Option<i64>,
-    /// The error message.
-    pub error: Option<String>,
+    pub(crate) phase: Option<String>,
+    pub(crate) code: Option<u16>,
+    pub(crate) latency_ms: Option<i64>,
+    pub(crate) error: Option<String>,
     /// The beginning of the response.
-    pub response: Option<String>,
+    pub(crate) response: Option<String>,
 }
 
-/// A channel.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ChannelView {
-    /// The name.
-    pub name: String,
+pub(crate) struct ChannelView {
+    pub(crate) name: String,
     /// The kind, such as `webhook, standard`; `None` if the channel is not in the active config.
-    pub kind: Option<String>,
-    /// Whether it is in the active config.
-    pub configured: bool,
+    pub(crate) kind: Option<String>,
+    pub(crate) configured: bool,
     /// `active`, `paused` or `disabled`.
-    pub state: &'static str,
+    pub(crate) state: &'static str,
     /// Since when deliveries are suspended, because the channel is paused, disabled or not in the
     /// config.
-    pub suspended_since: Option<String>,
+    pub(crate) suspended_since: Option<String>,
     /// Since when the channel, or one of its recipients, has been failing.
-    pub failing_since: Option<String>,
-    /// The last error.
-    pub reason: Option<String>,
-    /// Failing recipients of an e-mail channel.
-    pub failing_recipients: Vec<RecipientView>,
+    pub(crate) failing_since: Option<String>,
+    pub(crate) reason: Option<String>,
+    pub(crate) failing_recipients: Vec<RecipientView>,
     /// No delivery is attempted before this time.
-    pub not_before: Option<String>,
+    pub(crate) not_before: Option<String>,
     /// Deliveries that are pending or being sent.
-    pub in_flight: u64,
-    /// When the oldest delivery in flight was created.
-    pub oldest_in_flight_at: Option<String>,
+    pub(crate) in_flight: u64,
+    pub(crate) oldest_in_flight_at: Option<String>,
     /// Dead letters that were not retried since.
-    pub failed: u64,
+    pub(crate) failed: u64,
     /// When the last delivery succeeded.
-    pub delivered_at: Option<String>,
+    pub(crate) delivered_at: Option<String>,
 }
 
-/// A failing recipient.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct RecipientView {
-    /// The mail address.
-    pub recipient: String,
-    /// The start time.
-    pub failing_since: String,
-    /// The reason.
-    pub reason: Option<String>,
+pub(crate) struct RecipientView {
+    pub(crate) recipient: String,
+    pub(crate) failing_since: String,
+    pub(crate) reason: Option<String>,
 }
 
 impl RecipientView {
@@ -235,49 +193,39 @@ impl RecipientView {
     }
 }
 
-/// An active condition.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ConditionView {
+pub(crate) struct ConditionView {
     /// The kind, such as `account.unavailable`.
-    pub kind: String,
+    pub(crate) kind: String,
     /// The subject: the id of an avatar, or a text such as `account argil`.
-    pub subject: String,
-    /// The start time.
-    pub since: String,
+    pub(crate) subject: String,
+    pub(crate) since: String,
     /// The cause of an account condition.
-    pub cause: Option<String>,
-    /// The reason, for people.
-    pub reason: Option<String>,
+    pub(crate) cause: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
-/// An account.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct AccountView {
-    /// The name.
-    pub name: String,
+pub(crate) struct AccountView {
+    pub(crate) name: String,
     /// The last successful poll with its key since the start of the daemon; always `None` on the
     /// command line.
-    pub answered_at: Option<String>,
+    pub(crate) answered_at: Option<String>,
     /// The condition `account.unavailable`, if it is active.
-    pub unavailable: Option<ConditionView>,
+    pub(crate) unavailable: Option<ConditionView>,
 }
 
-/// A problem or a notice.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct FindingView {
+pub(crate) struct FindingView {
     /// `note`, `warning` or `critical`.
-    pub level: &'static str,
-    /// The avatar, if the subject is one.
-    pub avatar_id: Option<String>,
-    /// The start time, if known.
-    pub since: Option<String>,
-    /// The text, for people.
-    pub text: String,
+    pub(crate) level: &'static str,
+    pub(crate) avatar_id: Option<String>,
+    pub(crate) since: Option<String>,
+    pub(crate) text: String,
 }
 
 impl AvatarView {
-    /// The view at `now`.
-    pub fn new(watch: &Watch, context: &AvatarContext<'_>, now: Timestamp) -> Self {
+    pub(crate) fn new(watch: &Watch, context: &AvatarContext<'_>, now: Timestamp) -> Self {
         let name = context.names.iter().flatten().find(|name| !is_blank(name));
         let observed = watch.observed.as_ref();
         let is_training = observed.is_some_and(|it| it.status == Status::Training);
@@ -305,26 +253,25 @@ impl AvatarView {
     }
 
     /// Whether it is watched, or may be when the config cannot be read.
-    pub fn is_watched(&self) -> bool {
+    pub(crate) fn is_watched(&self) -> bool {
         self.configured != Some(false) || self.discovered
     }
 
     /// The input about its failure for the status report.
-    pub fn failure_facts(&self) -> Option<AvatarFacts<'_>> {
+    pub(crate) fn failure_facts(&self) -> Option<AvatarFacts<'_>> {
         let FailureView { kind, since, reason } = self.failure.as_ref()?;
         let (account, since) = (self.account.as_deref(), parse(Some(since)));
         Some(AvatarFacts { id: &self.id, account, kind, since, reason })
     }
 
     /// The input about an unrecognized status for the status report.
-    pub fn status_facts(&self) -> Option<StatusFacts<'_>> {
+    pub(crate) fn status_facts(&self) -> Option<StatusFacts<'_>> {
         StatusFacts::of(&self.id, self.status.as_deref()?, parse(self.since.as_deref()))
     }
 }
 
 impl TransitionView {
-    /// The view of a transition and its number.
-    pub fn new(seq: i64, transition: &Transition) -> Self {
+    pub(crate) fn new(seq: i64, transition: &Transition) -> Self {
         Self {
             seq,
             avatar_id: transition.avatar_id.to_string(),
@@ -382,8 +329,7 @@ impl From<&AttemptRow> for AttemptView {
 }
 
 impl ChannelView {
-    /// The view at `now`, with the kind from the config.
-    pub fn new(row: &ChannelRow, kind: Option<&String>, now: Timestamp) -> Self {
+    pub(crate) fn new(row: &ChannelRow, kind: Option<&String>, now: Timestamp) -> Self {
         let health = &row.health;
         Self {
             name: row.name.to_string(),
@@ -402,8 +348,7 @@ impl ChannelView {
         }
     }
 
-    /// The input for the status report.
-    pub fn facts(&self) -> ChannelFacts<'_> {
+    pub(crate) fn facts(&self) -> ChannelFacts<'_> {
         ChannelFacts {
             name: &self.name,
             configured: self.configured,
@@ -418,8 +363,7 @@ impl ChannelView {
 }
 
 impl ConditionView {
-    /// The input for the status report.
-    pub fn facts(&self) -> ConditionFacts<'_> {
+    pub(crate) fn facts(&self) -> ConditionFacts<'_> {
         ConditionFacts {
             kind: &self.kind,
             subject: &self.subject,
@@ -459,6 +403,6 @@ fn parse(at: Option<&str>) -> Option<Timestamp> {
 }
 
 /// Formats as RFC 3339.
-pub fn text(at: Option<Timestamp>) -> Option<String> {
+pub(crate) fn text(at: Option<Timestamp>) -> Option<String> {
     at.map(|at| at.to_string())
 }

@@ -18,8 +18,7 @@ use crate::web::query::{NoQuery, PathSegment, Query};
 use crate::web::state::{AppState, TestResult};
 use crate::web::views::{AvatarView, ChannelView, DeliveryView, TransitionView};
 
-/// The routes of the API.
-pub fn routes(
+pub(in crate::web) fn routes(
     guard: impl Fn(MethodRouter<AppState>) -> MethodRouter<AppState>,
 ) -> Router<AppState> {
     Router::new()
@@ -203,5 +202,6 @@ fn cut<T>(mut rows: Vec<T>, limit: u32) -> (Vec<T>, bool) {
 }
 
 /// The states of a delivery.
-pub const STATES: [&str; 5] = ["pending", "sending", "delivered", "failed", "cancelled"];
+pub(in crate::web) const STATES: [&str; 5] =
+    ["pending", "sending", "delivered", "failed", "cancelled"];
 const OPENAPI: &str = include_str!("../openapi.json");

@@ -31,15 +31,13 @@ struct LoopHealth {
 
 /// The response of `/readyz`.
 #[derive(Debug, Deserialize, Serialize)]
-pub struct Readiness {
-    /// Whether the daemon is ready.
-    pub ready: bool,
-    /// Why it is not ready.
-    pub reason: Option<String>,
+pub(crate) struct Readiness {
+    pub(crate) ready: bool,
+    pub(crate) reason: Option<String>,
 }
 
 /// The routes of the health checks. They disclose nothing else, and require no token.
-pub fn routes() -> Router<AppState> {
+pub(crate) fn routes() -> Router<AppState> {
     let [healthy, ready] = PATHS;
     Router::new().route(healthy, get(healthz)).route(ready, get(readyz))
 }
@@ -95,7 +93,7 @@ async fn read(state: &AppState) -> Result<(), ProblemDetails> {
 /// How long a successful read counts.
 const RECENT: Duration = Duration::from_secs(1);
 /// The paths of the health checks.
-pub const PATHS: [&str; 2] = ["/healthz", "/readyz"];
+pub(crate) const PATHS: [&str; 2] = ["/healthz", "/readyz"];
 
 const fn status(ok: bool) -> StatusCode {
     if ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }

@@ -13,8 +13,7 @@ use crate::web::list_header::{Element, elements, weight};
 use crate::web::problem::ProblemDetails;
 use crate::web::state::AppState;
 
-/// The route of the metrics.
-pub fn routes(
+pub(in crate::web) fn routes(
     guard: impl Fn(MethodRouter<AppState>) -> MethodRouter<AppState>,
 ) -> Router<AppState> {
     Router::new().route("/metrics", guard(get(metrics)))

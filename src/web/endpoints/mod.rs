@@ -1,8 +1,8 @@
 //! Endpoints, one file each: pages, API, event stream, metrics, health checks, hints.
 
-pub mod api;
-pub mod pages;
-pub mod sse;
-pub mod metrics;
-pub mod health;
+pub(super) mod api;
+pub(super) mod pages;
+pub(super) mod sse;
+pub(super) mod metrics;
+pub(crate) mod health;
 pub mod hints;

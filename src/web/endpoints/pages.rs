@@ -35,8 +35,7 @@ use crate::web::views::{
     AvatarView, DeliveryView, DeliveryWithAttempts, FindingView, TransitionView,
 };
 
-/// The routes of the pages.
-pub fn routes(
+pub(in crate::web) fn routes(
     guard: impl Fn(MethodRouter<AppState>) -> MethodRouter<AppState>,
 ) -> Router<AppState> {
     Router::new()
@@ -50,7 +49,7 @@ pub fn routes(
 }
 
 /// Style sheet, script and icon: public, without authorization.
-pub fn assets() -> Router<AppState> {
+pub(in crate::web) fn assets() -> Router<AppState> {
     let asset = |kind: &'static str, text: &'static str| {
         get(move || async move {
             ([(CONTENT_TYPE, kind), (CACHE_CONTROL, "max-age=31536000, immutable")], text)
@@ -65,8 +64,7 @@ pub fn assets() -> Router<AppState> {
         .route(&format!("/assets/{}/icon.svg", version()), asset("image/svg+xml", ICON))
 }
 
-/// An error as a page.
-pub fn problem(problem: &ProblemDetails) -> Response {
+pub(in crate::web) fn problem(problem: &ProblemDetails) -> Response {
     let title = problem.status.canonical_reason().unwrap_or("Problem");
     let page = ProblemPage { version: version(), title, detail: &problem.detail };
     let mut response = html(problem.status, page.render());
@@ -384,7 +382,6 @@ fn segment(segment: PathSegment) -> Option<String> {
     segment.ok().map(|Path(text)| text)
 }
 
-/// An id as a path segment.
 fn encoded(id: &str) -> String {
     utf8_percent_encode(id, ENCODED).to_string()
 }
