@@ -12,16 +12,13 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::StatusCode;
 use reqwest::header::{self, HeaderMap, HeaderValue};
 use url::Url;
 
 use crate::argil::error::ArgilError;
-use crate::argil::json::DecodeError;
-use crate::argil::list::AvatarList;
 use crate::argil::list_parser::{LIST_SIZE_MAX, ListParser, Parsed};
 use crate::argil::pool::{ApiTarget, CONNECT_MAX, Pool, PoolError, Pools, SILENCE_MAX};
-use crate::argil::response::{self, ApiResponse};
+use crate::argil::response::{self, ApiResponse, Failure};
 use crate::argil::transport_error::{self, Stage};
 use crate::content_coding::{CodingError, Decoded, End, decode};
 use crate::domain::avatar::AvatarId;
@@ -44,7 +41,6 @@ pub struct ApiClientSpec {
 
 /// Polls avatars with one key. Keep and share it: it holds the connections.
 pub struct Client {
-    /// The connections.
     pools: Pools,
     /// `{base_url}/avatars`.
     avatars: Url,
@@ -95,7 +91,7 @@ impl Client {
     /// Dropping the future drops the request.
     pub async fn get_avatar(&self, id: &AvatarId, now: Timestamp) -> Observation {
         match self.fetch(&self.url(id), Endpoint::Avatar, now).await {
-            Ok(asked) => response::classify(&asked.response(), id, &self.mask, now),
+            Ok(answer) => response::classify(&answer, id, &self.mask, now),
             Err(failure) => self.failed(failure, now),
         }
     }
@@ -115,17 +111,14 @@ impl Client {
         let mut url = self.avatars.clone();
         url.query_pairs_mut().append_pair("visibility", "private");
         match self.fetch(&url, Endpoint::List, now).await {
-            Ok(mut asked) => {
-                let list = asked.list.take();
-                response::classify_list(&asked.response(), list, &self.mask, now)
-            }
+            Ok(answer) => response::classify_list(answer, &self.mask, now),
             Err(failure) => ListObservation::Failed(self.failed(failure, now)),
         }
     }
 
     /// No response. If the certificate is not trusted, the local clock may be wrong: certificates
     /// have a validity period, and the API sent its time earlier.
-    fn failed(&self, (fault, mut reason): (PollError, String), now: Timestamp) -> Observation {
+    fn failed(&self, (fault, mut reason): Failure, now: Timestamp) -> Observation {
         let dated = Timestamp::from_millis(self.dated.load(Ordering::Relaxed));
         if fault == PollError::Misrouted && dated.since(now) > CLOCK_SKEW_MAX {
             reason.push_str(&format!(
@@ -143,11 +136,11 @@ impl Client {
         url: &Url,
         wanted: Endpoint,
         now: Timestamp,
-    ) -> Result<Fetched, (PollError, String)> {
+    ) -> Result<ApiResponse, Failure> {
         let pool = self.pools.at(now).await.map_err(|error| self.without_pool(error))?;
         let asked = self.fetch_and_record(&pool, url, wanted).await;
         let is_news =
-            asked.as_ref().is_ok_and(|asked| wanted.confirmed_codes().contains(&asked.code()));
+            asked.as_ref().is_ok_and(|asked| wanted.confirmed_codes().contains(&asked.code));
         if pool.is_fresh(now) || !is_news {
             return asked;
         }
@@ -163,16 +156,16 @@ impl Client {
         pool: &Arc<Pool>,
         url: &Url,
         wanted: Endpoint,
-    ) -> Result<Fetched, (PollError, String)> {
+    ) -> Result<ApiResponse, Failure> {
         let asked = self.fetch_on(pool, url, wanted).await;
         match &asked {
-            Ok(asked) => self.pools.record(pool, asked.code() != 200),
+            Ok(asked) => self.pools.record(pool, asked.code != 200),
             Err(_) => self.pools.abandon(pool),
         }
         asked
     }
 
-    fn without_pool(&self, error: PoolError) -> (PollError, String) {
+    fn without_pool(&self, error: PoolError) -> Failure {
         match error {
             PoolError::Unresolved(error) => {
                 (PollError::Unresolved, format!("cannot resolve `{}`: {error}", self.host))
@@ -189,7 +182,7 @@ impl Client {
         pool: &Arc<Pool>,
         url: &Url,
         wanted: Endpoint,
-    ) -> Result<Fetched, (PollError, String)> {
+    ) -> Result<ApiResponse, Failure> {
         let mut limit = pin!(tokio::time::sleep(self.timeout));
         let mut response = tokio::select! {
             biased;
@@ -199,34 +192,48 @@ impl Client {
                 return Err((PollError::Unreachable, reason));
             }
         };
-        let date = text(&response, header::DATE).and_then(Timestamp::parse_http_date);
-        if let Some(date) = date {
+        let mut answer = head(&response);
+        if let Some(date) = answer.date.as_deref().and_then(Timestamp::parse_http_date) {
             self.dated.store(date.as_millis(), Ordering::Relaxed);
         }
         let late = || {
             let reason = format!("no complete answer within {:?}", self.timeout);
             (PollError::Unreachable, reason)
         };
-        if wanted == Endpoint::List && response.status() == StatusCode::OK {
-            let parser = ListParser::start(codings(&response), self.mask.clone());
-            let flaw = tokio::select! {
+        let codings = codings(&response);
+        let (end, size_max) = if wanted == Endpoint::List && answer.code == 200 {
+            let parser = ListParser::start(codings, self.mask.clone());
+            answer.failure = tokio::select! {
                 biased;
                 fed = self.feed(&mut response, &parser) => fed.err(),
                 () = &mut limit => Some(late()),
             };
-            return Ok(Fetched::with_list(response, parser.end().await, flaw, &self.mask));
-        }
-        let mut body = Vec::new();
-        let flaw = tokio::select! {
-            biased;
-            read = self.read(&mut response, &mut body) => read.err(),
-            () = &mut limit => Some(late()),
+            let Parsed { list, end } = parser.end().await;
+            answer.list = Some(list);
+            (end, LIST_SIZE_MAX)
+        } else {
+            let mut body = Vec::new();
+            answer.failure = tokio::select! {
+                biased;
+                read = self.read(&mut response, &mut body) => read.err(),
+                () = &mut limit => Some(late()),
+            };
+            let decoded = decode(codings.iter().map(String::as_str), &body, BODY_SIZE_MAX);
+            let end = decoded.map(|Decoded { bytes, end }| {
+                // A body that broke off within its coding is not interpreted.
+                answer.body = if end == End::Truncated { Vec::new() } else { bytes };
+                end
+            });
+            (end, BODY_SIZE_MAX)
         };
-        Ok(Fetched::new(response, &body, flaw, &self.mask))
+        let (undecoded, own) = undecoded(end, size_max, &self.mask);
+        answer.decode_error = undecoded;
+        answer.failure = answer.failure.or(own);
+        Ok(answer)
     }
 
     /// Sends the request, and once more on a fresh connection if it died on a kept one.
-    async fn send(&self, pool: &Pool, url: &Url) -> Result<reqwest::Response, (PollError, String)> {
+    async fn send(&self, pool: &Pool, url: &Url) -> Result<reqwest::Response, Failure> {
         let error = match pool.keeping.get(url.clone()).send().await {
             Ok(response) => {
                 self.answered.store(true, Ordering::Relaxed);
@@ -247,7 +254,7 @@ impl Client {
         &self,
         response: &mut reqwest::Response,
         body: &mut Vec<u8>,
-    ) -> Result<(), (PollError, String)> {
+    ) -> Result<(), Failure> {
         while let Some(chunk) = self.chunk(response).await? {
             if body.len() + chunk.len() > BODY_SIZE_MAX {
                 return Err(too_large(BODY_SIZE_MAX));
@@ -262,7 +269,7 @@ impl Client {
         &self,
         response: &mut reqwest::Response,
         parser: &ListParser,
-    ) -> Result<(), (PollError, String)> {
+    ) -> Result<(), Failure> {
         while let Some(chunk) = self.chunk(response).await? {
             if !parser.feed(chunk).await {
                 break;
@@ -271,10 +278,7 @@ impl Client {
         Ok(())
     }
 
-    async fn chunk(
-        &self,
-        response: &mut reqwest::Response,
-    ) -> Result<Option<Bytes>, (PollError, String)> {
+    async fn chunk(&self, response: &mut reqwest::Response) -> Result<Option<Bytes>, Failure> {
         response.chunk().await.map_err(|error| self.describe(error, Stage::Body))
     }
 
@@ -289,7 +293,7 @@ impl Client {
 
     /// The error of the library as a reason. Timeouts are checked first, since they also claim to
     /// be a failure of the interrupted step.
-    fn describe(&self, error: reqwest::Error, stage: Stage) -> (PollError, String) {
+    fn describe(&self, error: reqwest::Error, stage: Stage) -> Failure {
         let error = error.without_url();
         let host = &self.host;
         let stage = match stage {
@@ -331,17 +335,7 @@ impl Endpoint {
     }
 }
 
-/// A response as far as it was read.
-struct Fetched {
-    response: reqwest::Response,
-    body: Vec<u8>,
-    /// The result of a list, which was parsed while it was received.
-    list: Option<Result<AvatarList, DecodeError>>,
-    undecoded: Option<String>,
-    failure: Option<(PollError, String)>,
-}
-
-fn too_large(size_max: usize) -> (PollError, String) {
+fn too_large(size_max: usize) -> Failure {
     (PollError::RequestRejected, format!("the answer is larger than {} KiB", size_max / 1024))
 }
 
@@ -358,7 +352,7 @@ fn codings(response: &reqwest::Response) -> Vec<String> {
 }
 
 /// Why a decoded body cannot be used, as text and as a kind of failure.
-type Undecoded = (Option<String>, Option<(PollError, String)>);
+type Undecoded = (Option<String>, Option<Failure>);
 
 fn undecoded(end: Result<End, CodingError>, size_max: usize, mask: &Mask) -> Undecoded {
     match end {
@@ -378,68 +372,30 @@ fn undecoded(end: Result<End, CodingError>, size_max: usize, mask: &Mask) -> Und
     }
 }
 
-impl Fetched {
-    /// Decodes the body before it is parsed. A truncated body is decoded up to its end.
-    fn new(
-        response: reqwest::Response,
-        body: &[u8],
-        flaw: Option<(PollError, String)>,
-        mask: &Mask,
-    ) -> Self {
-        let codings = codings(&response);
-        let decoded = decode(codings.iter().map(String::as_str), body, BODY_SIZE_MAX);
-        let (body, end) = match decoded {
-            Ok(Decoded { end: End::Truncated, .. }) => (Vec::new(), Ok(End::Truncated)),
-            Ok(Decoded { bytes, end }) => (bytes, Ok(end)),
-            Err(error) => (Vec::new(), Err(error)),
-        };
-        let (undecoded, own) = undecoded(end, BODY_SIZE_MAX, mask);
-        Self { response, body, list: None, undecoded, failure: flaw.or(own) }
-    }
-
-    /// Adds a list that was parsed while it was received.
-    fn with_list(
-        response: reqwest::Response,
-        parsed: Parsed,
-        flaw: Option<(PollError, String)>,
-        mask: &Mask,
-    ) -> Self {
-        let (undecoded, own) = undecoded(parsed.end, LIST_SIZE_MAX, mask);
-        let (body, list) = (Vec::new(), Some(parsed.list));
-        Self { response, body, list, undecoded, failure: flaw.or(own) }
-    }
-
-    fn code(&self) -> u16 {
-        self.response.status().as_u16()
-    }
-
-    /// The parts of the response that are interpreted.
-    fn response(&self) -> ApiResponse<'_> {
-        let response = &self.response;
-        let headers = response.headers();
-        let redirect_host = text(response, header::LOCATION)
-            .filter(|_| response.status().is_redirection())
-            .and_then(|place| response.url().join(place).ok())
-            .and_then(|target| target.host_str().map(str::to_owned));
-        let paging = |name: &str| name.starts_with("x-total") || name.starts_with("x-page");
-        ApiResponse {
-            code: self.code(),
-            retry_after: headers
-                .get_all(header::RETRY_AFTER)
-                .iter()
-                .filter_map(|value| value.to_str().ok())
-                .collect(),
-            date: text(response, header::DATE),
-            redirect_host,
-            paging: headers
-                .iter()
-                .filter(|(name, _)| paging(name.as_str()) || **name == header::LINK)
-                .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
-                .collect(),
-            body: &self.body,
-            decode_error: self.undecoded.clone(),
-            failure: self.failure.clone(),
-        }
+/// What is interpreted of the head of a response.
+fn head(response: &reqwest::Response) -> ApiResponse {
+    let headers = response.headers();
+    let redirect_host = text(response, header::LOCATION)
+        .filter(|_| response.status().is_redirection())
+        .and_then(|place| response.url().join(place).ok())
+        .and_then(|target| target.host_str().map(str::to_owned));
+    let is_paging =
+        |name: &str| name.starts_with("x-total") || name.starts_with("x-page") || name == "link";
+    ApiResponse {
+        code: response.status().as_u16(),
+        retry_after: headers
+            .get_all(header::RETRY_AFTER)
+            .iter()
+            .filter_map(|value| Some(value.to_str().ok()?.to_owned()))
+            .collect(),
+        date: text(response, header::DATE).map(str::to_owned),
+        redirect_host,
+        paging: headers
+            .iter()
+            .filter(|(name, _)| is_paging(name.as_str()))
+            .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
+            .collect(),
+        ..ApiResponse::default()
     }
 }
 

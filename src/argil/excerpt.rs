@@ -7,7 +7,7 @@ use crate::text::sanitize::sanitize_line;
 
 /// Sanitizes the text of a server: the key becomes `***`, unsafe characters a single blank,
 /// backticks `'`; at most 200 characters.
-pub fn sanitize_excerpt(text: &str, mask: &Mask) -> String {
+pub(super) fn sanitize_excerpt(text: &str, mask: &Mask) -> String {
     sanitize_line(&mask.beginning(text), QUOTE_LENGTH_MAX).replace('`', "'")
 }
 

@@ -70,6 +70,7 @@ fn without_the_id_and_a_status_nothing_was_seen() {
     check(" \n", "the answer is empty");
     check("<!doctype html><p>Sign in", "the answer is a web page, not JSON");
     check("OK", "the answer cannot be read as JSON, at line 1, column 1");
+    check(b"\xff\xfe", "the answer cannot be read as JSON, at line 1, column 1");
     check(
         r#"{"id":"a1","status":"IDLE"} x"#,
         "the answer cannot be read as JSON, at line 1, column 29",
@@ -78,10 +79,12 @@ fn without_the_id_and_a_status_nothing_was_seen() {
     check(r#"[{"id":"a1","status":"IDLE"}]"#, "the answer is JSON, but not an avatar");
     check("null", "the answer is JSON, but not an avatar");
     check("{}", "the answer has no `id`");
+    check(r#"{"status":"IDLE"}"#, "the answer has no `id`");
     check(r#"{"id":7,"status":"IDLE"}"#, "`id` in the answer is a number, not a text");
     check(r#"{"id":"a2","status":"IDLE"}"#, "the answer is about another avatar");
     check(r#"{"id":"a1"}"#, "the answer has no `status`");
     check(r#"{"id":"a1","status":null}"#, "`status` in the answer is null, not a text");
+    check(r#"{"id":"a1","status":3}"#, "`status` in the answer is a number, not a text");
     check(r#"{"id":"a1","status":""}"#, "`status` in the answer is empty, not a text");
     check(r#"{"id":"a1","status":" "}"#, "`status` in the answer is empty, not a text");
     check(

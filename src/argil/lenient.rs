@@ -11,30 +11,35 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::mask::Mask;
 
-/// One value, kept only if it is a text or an object's texts.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub enum LenientValue {
-    /// The field is not there.
-    #[default]
-    Absent,
-    /// `null`.
+/// One value, kept only if it is a text, an object's texts, or the fields of an avatar.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum LenientValue {
     Null,
-    /// A text, as it came.
     Text(String),
     /// An object, of which only the pairs with texts are kept, and not too many.
     Texts(BTreeMap<String, String>),
-    /// Any number.
+    Avatar(Fields),
     Number,
-    /// `true` or `false`.
     Bool,
-    /// A list, whatever is in it.
     List,
 }
 
-impl LenientValue {
+/// The fields of an object that an avatar has, as loosely as they come.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Fields {
+    values: BTreeMap<&'static str, LenientValue>,
+    /// A field that came twice.
+    pub(super) repeated: Option<&'static str>,
+}
+
+impl Fields {
+    pub(super) fn get(&self, name: &str) -> Option<&LenientValue> {
+        self.values.get(name)
+    }
+
     /// A text, cut to its maximum at the end of a character, and masked.
-    pub fn short_text(self, mask: &Mask) -> Option<String> {
-        let Self::Text(text) = self else { return None };
+    pub(super) fn short_text(&self, name: &str, mask: &Mask) -> Option<String> {
+        let text = self.text(name)?;
         let short = &text[..text.floor_char_boundary(TEXT_SIZE_MAX)];
         let is_cut = short.len() < text.len();
         Some(if is_cut { mask.beginning(short) } else { mask.whole(short) }.into_owned())
@@ -42,28 +47,29 @@ impl LenientValue {
 
     /// A text, masked, that is worth nothing when it is cut: none that is longer than so many
     /// bytes.
-    pub fn whole_text(self, size_max: usize, mask: &Mask) -> Option<String> {
-        let Self::Text(text) = self else { return None };
-        (text.len() <= size_max).then(|| mask.whole(&text).into_owned())
+    pub(super) fn whole_text(&self, name: &str, size_max: usize, mask: &Mask) -> Option<String> {
+        let text = self.text(name).filter(|text| text.len() <= size_max)?;
+        Some(mask.whole(text).into_owned())
     }
 
     /// An object's texts, masked; none for anything else.
-    pub fn pairs(self, mask: &Mask) -> BTreeMap<String, String> {
-        let masked = |text: String| mask.whole(&text).into_owned();
-        match self {
-            Self::Texts(pairs) => {
-                pairs.into_iter().map(|(key, value)| (masked(key), masked(value))).collect()
-            }
-            Self::Absent | Self::Null | Self::Text(_) | Self::Number | Self::Bool | Self::List => {
-                BTreeMap::new()
-            }
-        }
+    pub(super) fn pairs(&self, name: &str, mask: &Mask) -> BTreeMap<String, String> {
+        let Some(LenientValue::Texts(pairs)) = self.get(name) else { return BTreeMap::new() };
+        let masked = |text: &String| mask.whole(text).into_owned();
+        pairs.iter().map(|(key, value)| (masked(key), masked(value))).collect()
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        let LenientValue::Text(text) = self.get(name)? else { return None };
+        Some(text)
     }
 }
 
 /// What of a value is kept; all of it is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Keep {
+pub(super) enum Keep {
+    /// The fields of an avatar, each as [`FIELDS`] says.
+    Avatar,
     /// A text, or an object's texts.
     Texts,
     /// A text.
@@ -108,7 +114,7 @@ impl<'de> Visitor<'de> for Keep {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<LenientValue, E> {
-        let kept = if self == Self::Kind { "" } else { text };
+        let kept = if matches!(self, Self::Kind | Self::Avatar) { "" } else { text };
         Ok(LenientValue::Text(kept.to_owned()))
     }
 
@@ -118,6 +124,9 @@ impl<'de> Visitor<'de> for Keep {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LenientValue, A::Error> {
+        if self == Self::Avatar {
+            return fields(map).map(LenientValue::Avatar);
+        }
         let mut texts = BTreeMap::new();
         if self != Self::Texts {
             while map.next_entry_seed(Self::Kind, Self::Kind)?.is_some() {}
@@ -134,6 +143,32 @@ impl<'de> Visitor<'de> for Keep {
     }
 }
 
+/// Unknown fields are parsed too, so that invalid UTF-8 and excessive nesting are found everywhere.
+fn fields<'de, A: MapAccess<'de>>(mut map: A) -> Result<Fields, A::Error> {
+    let mut fields = Fields::default();
+    while let Some(key) = map.next_key::<String>()? {
+        let Some((name, keep)) = FIELDS.into_iter().find(|(name, _)| *name == key) else {
+            map.next_value_seed(Keep::Kind)?;
+            continue;
+        };
+        if fields.values.insert(name, map.next_value_seed(keep)?).is_some() {
+            fields.repeated.get_or_insert(name);
+        }
+    }
+    Ok(fields)
+}
+
+/// The fields of an avatar, and what is kept of each.
+const FIELDS: [(&str, Keep); 8] = [
+    ("id", Keep::Text),
+    ("status", Keep::Text),
+    ("name", Keep::Text),
+    ("model", Keep::Text),
+    ("orientation", Keep::Text),
+    ("thumbnailUrl", Keep::Text),
+    ("updatedAt", Keep::Text),
+    ("extras", Keep::Texts),
+];
 /// The longest text that is kept, in bytes.
 const TEXT_SIZE_MAX: usize = 1024;
 /// The most pairs of an object that are kept; the published page allows `extras` 10.

@@ -13,21 +13,22 @@ use serde::de::{Deserializer as _, Error as _, SeqAccess, Visitor};
 use serde_json::Deserializer;
 
 use crate::argil::json::{
-    Body, DecodeError, Fields, LIST_COUNT_MAX, LIST_KEPT_MAX, LIST_TEXT_MAX, LongText, avatar,
-    begin, text_of, unusable,
+    DecodeError, LIST_COUNT_MAX, LIST_KEPT_MAX, LIST_TEXT_MAX, LongText, avatar, begin, text_of,
+    unusable,
 };
+use crate::argil::lenient::{Fields, Keep, LenientValue};
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::mask::Mask;
 
 /// The valid part of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AvatarList {
+pub(super) struct AvatarList {
     /// The avatars, in the order of the list; no id twice.
-    pub avatars: Vec<Avatar>,
+    pub(super) avatars: Vec<Avatar>,
     /// The ids of those that cannot be used, as far as they have one; none twice.
-    pub unreadable_ids: Vec<AvatarId>,
+    pub(super) unreadable_ids: Vec<AvatarId>,
     /// How many elements cannot be used.
-    pub unreadable: usize,
+    pub(super) unreadable: usize,
 }
 
 /// Parses the body of a 200 as a list of avatars while it is received. Elements without an id or a
@@ -36,7 +37,7 @@ pub struct AvatarList {
 /// # Errors
 /// When the body is not a JSON list, or larger than anybody's: by its elements, by what is kept of
 /// them, or by one text. Where reading fails, the list breaks off.
-pub fn read_list(body: impl Read, mask: &Mask) -> Result<AvatarList, DecodeError> {
+pub(super) fn read_list(body: impl Read, mask: &Mask) -> Result<AvatarList, DecodeError> {
     let mut body = BufReader::new(BoundedTexts::new(body));
     begin(&mut body)?;
     let mut json = Deserializer::from_reader(body);
@@ -64,12 +65,12 @@ enum ListEntry {
 
 impl ListEntry {
     /// The id of an element, and its avatar if it is valid.
-    fn of(body: Body, mask: &Mask) -> Option<Self> {
+    fn of(fields: &Fields, mask: &Mask) -> Option<Self> {
         // An id with a secret in it is none.
-        let id = text_of(&body.id, "id").ok().filter(|id| mask.whole(id) == *id)?;
+        let id = text_of(fields, "id").ok().filter(|id| mask.whole(id) == *id)?;
         let id = AvatarId::parse(id).ok()?;
-        let whole = body.repeated.is_none();
-        let avatar = whole.then_some(body).and_then(|body| avatar(body, id.clone(), mask).ok());
+        let whole = Some(fields).filter(|fields| fields.repeated.is_none());
+        let avatar = whole.and_then(|fields| avatar(fields, id.clone(), mask).ok());
         Some(avatar.map_or(Self::Unclear(id), |avatar| Self::Usable(Box::new(avatar))))
     }
 
@@ -142,9 +143,11 @@ impl<'de> Visitor<'de> for Elements<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<ListEntries, A::Error> {
         let mut listing = ListEntries::default();
-        while let Some(element) = list.next_element_seed(Fields::OrAnything)? {
+        while let Some(element) = list.next_element_seed(Keep::Avatar)? {
             listing.count += 1;
-            if let Some(listed) = element.and_then(|body| ListEntry::of(body, self.mask)) {
+            if let LenientValue::Avatar(fields) = element
+                && let Some(listed) = ListEntry::of(&fields, self.mask)
+            {
                 listing.add(listed);
             }
             if let Some(too_large) = listing.is_too_large() {

@@ -6,12 +6,12 @@
 //! poll and what an observation means is decided elsewhere.
 
 pub mod client;
-pub mod list;
+mod list;
 mod list_parser;
 mod pool;
 pub mod error;
-pub mod response;
-pub mod transport_error;
-pub mod lenient;
-pub mod excerpt;
-pub mod json;
+mod response;
+mod transport_error;
+mod lenient;
+mod excerpt;
+mod json;

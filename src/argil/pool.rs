@@ -22,9 +22,7 @@ use crate::network::route::routable;
 pub(super) struct ApiTarget {
     /// Any URL of the API.
     pub(super) url: Url,
-    /// The headers of every request.
     pub(super) headers: HeaderMap,
-    /// The timeout of a request.
     pub(super) timeout: Duration,
 }
 
@@ -56,7 +54,6 @@ struct Current {
 /// Connections to the addresses that the name had when the pool was made.
 #[derive(Debug)]
 pub(super) struct Pool {
-    /// Keeps connections.
     pub(super) keeping: reqwest::Client,
     /// Keeps none; for repeated requests, which must not meet another dead connection.
     pub(super) fresh: reqwest::Client,

@@ -16,30 +16,34 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::mask::Mask;
 
 /// A response as far as it was read.
-#[derive(Debug)]
-pub struct ApiResponse<'a> {
-    /// The HTTP status code.
-    pub code: u16,
+#[derive(Debug, Default)]
+pub(super) struct ApiResponse {
+    pub(super) code: u16,
     /// Every `Retry-After` header.
-    pub retry_after: Vec<&'a str>,
+    pub(super) retry_after: Vec<String>,
     /// The `Date` header.
-    pub date: Option<&'a str>,
+    pub(super) date: Option<String>,
     /// The host of the target of a redirect.
-    pub redirect_host: Option<String>,
+    pub(super) redirect_host: Option<String>,
     /// The headers that may indicate pagination.
-    pub paging: Vec<(&'a str, &'a str)>,
-    /// The decoded body, as far as it was received.
-    pub body: &'a [u8],
+    pub(super) paging: Vec<(String, String)>,
+    /// The decoded body, as far as it was received; not that of a list.
+    pub(super) body: Vec<u8>,
+    /// The result of a list, which was parsed while it was received.
+    pub(super) list: Option<Result<AvatarList, DecodeError>>,
     /// Why it could not be decoded, if so; follows "the answer".
-    pub decode_error: Option<String>,
+    pub(super) decode_error: Option<String>,
     /// Why the body is not whole, if it is not.
-    pub failure: Option<(PollError, String)>,
+    pub(super) failure: Option<Failure>,
 }
+
+/// Why there is no result, with a reason for people.
+pub(super) type Failure = (PollError, String);
 
 /// Classifies a response about the avatar `id`, received at `now`. The key is masked in all texts
 /// of the server.
-pub fn classify(
-    answer: &ApiResponse<'_>,
+pub(super) fn classify(
+    answer: &ApiResponse,
     id: &AvatarId,
     mask: &Mask,
     now: Timestamp,
@@ -52,7 +56,7 @@ pub fn classify(
             reason: error_text(answer, mask),
         },
         // A web page or binary content comes from an intermediary, which knows no avatars.
-        404 if json::is_web_page(answer.body) || json::is_binary(answer.body) => {
+        404 if json::is_web_page(&answer.body) || json::is_binary(&answer.body) => {
             Observation::Failed {
                 fault: PollError::InvalidResponse,
                 reason: error_text(answer, mask),
@@ -63,26 +67,21 @@ pub fn classify(
     }
 }
 
-/// Classifies a response about all avatars of the account, received at `now`; `list` is the result
-/// of the body of a 200.
-pub fn classify_list(
-    answer: &ApiResponse<'_>,
-    list: Option<Result<AvatarList, DecodeError>>,
+/// Classifies a response about all avatars of the account, received at `now`.
+pub(super) fn classify_list(
+    mut answer: ApiResponse,
     mask: &Mask,
     now: Timestamp,
 ) -> ListObservation {
     if answer.code != 200 {
-        return ListObservation::Failed(classify_failure(answer, mask, now));
+        return ListObservation::Failed(classify_failure(&answer, mask, now));
     }
-    if let Some((fault, flaw)) = &answer.failure {
-        return ListObservation::Failed(Observation::Failed {
-            fault: *fault,
-            reason: flaw.clone(),
-        });
+    if let Some((fault, reason)) = answer.failure {
+        return ListObservation::Failed(Observation::Failed { fault, reason });
     }
-    match list.unwrap_or(Err(DecodeError::Empty)) {
+    match answer.list.take().unwrap_or(Err(DecodeError::Empty)) {
         Ok(AvatarList { avatars, unreadable_ids, unreadable }) => {
-            let page = page(answer, avatars.len() + unreadable, mask);
+            let page = page(&answer, avatars.len() + unreadable, mask);
             ListObservation::Listed { avatars, unreadable_ids, unreadable, page }
         }
         Err(unusable) => {
@@ -98,7 +97,7 @@ pub fn classify_list(
 }
 
 /// A response without a result, for any request.
-fn classify_failure(answer: &ApiResponse<'_>, mask: &Mask, now: Timestamp) -> Observation {
+fn classify_failure(answer: &ApiResponse, mask: &Mask, now: Timestamp) -> Observation {
     let reason = error_text(answer, mask);
     let fault = match answer.code {
         401 => return Observation::Denied { denial: Denial::Key, reason },
@@ -119,10 +118,10 @@ fn classify_failure(answer: &ApiResponse<'_>, mask: &Mask, now: Timestamp) -> Ob
 }
 
 /// Why a list of that length is one page of a longer one, if its headers indicate that.
-fn page(answer: &ApiResponse<'_>, length: usize, mask: &Mask) -> Option<String> {
+fn page(answer: &ApiResponse, length: usize, mask: &Mask) -> Option<String> {
     let number = |value: &str| value.trim().parse::<usize>().ok();
     answer.paging.iter().find_map(|(name, value)| {
-        let more = match *name {
+        let more = match name.as_str() {
             "link" => links_to_next(value),
             name if name.contains("pages") || name == "x-page" => number(value) > Some(1),
             name if name.starts_with("x-total") => number(value).is_none_or(|all| all > length),
@@ -147,11 +146,11 @@ fn links_to_next(value: &str) -> bool {
 }
 
 /// A 200: the avatar, if the body is complete and shows it.
-fn seen(answer: &ApiResponse<'_>, id: &AvatarId, mask: &Mask) -> Observation {
+fn seen(answer: &ApiResponse, id: &AvatarId, mask: &Mask) -> Observation {
     if let Some((fault, flaw)) = &answer.failure {
         return Observation::Failed { fault: *fault, reason: flaw.clone() };
     }
-    match json::read_avatar(answer.body, id, mask) {
+    match json::read_avatar(&answer.body, id, mask) {
         Ok(avatar) => Observation::Seen(Box::new(avatar)),
         Err(DecodeError::OtherId(other)) => {
             let other = sanitize_excerpt(&other, mask);
@@ -165,7 +164,7 @@ fn seen(answer: &ApiResponse<'_>, id: &AvatarId, mask: &Mask) -> Observation {
 }
 
 /// The status code, with the error text of the server.
-fn error_text(answer: &ApiResponse<'_>, mask: &Mask) -> String {
+fn error_text(answer: &ApiResponse, mask: &Mask) -> String {
     let code = answer.code;
     if let Some(host) = &answer.redirect_host {
         let host = sanitize_excerpt(host, mask);
@@ -174,13 +173,13 @@ fn error_text(answer: &ApiResponse<'_>, mask: &Mask) -> String {
     if let Some(why) = &answer.decode_error {
         return format!("the API answered {code}, and the answer {why}");
     }
-    if json::is_web_page(answer.body) {
+    if json::is_web_page(&answer.body) {
         return format!("the API answered {code} with a web page");
     }
-    if json::is_binary(answer.body) {
+    if json::is_binary(&answer.body) {
         return format!("the API answered {code} with a body that is no text");
     }
-    let words = sanitize_excerpt(&json::error_text(answer.body), mask);
+    let words = sanitize_excerpt(&json::error_text(&answer.body), mask);
     if words.is_empty() {
         format!("the API answered {code}")
     } else {
@@ -189,9 +188,9 @@ fn error_text(answer: &ApiResponse<'_>, mask: &Mask) -> String {
 }
 
 /// The longest delay that any of the headers requests.
-fn retry_after(answer: &ApiResponse<'_>, now: Timestamp) -> Option<Duration> {
-    let waits = answer.retry_after.iter();
-    waits.filter_map(|text| retry_after::parse(text, answer.date, now, RETRY_AFTER_MAX)).max()
+fn retry_after(answer: &ApiResponse, now: Timestamp) -> Option<Duration> {
+    let (waits, date) = (answer.retry_after.iter(), answer.date.as_deref());
+    waits.filter_map(|text| retry_after::parse(text, date, now, RETRY_AFTER_MAX)).max()
 }
 
 /// The maximum number of characters of a header in a text.
@@ -203,20 +202,11 @@ const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 mod tests {
     use super::*;
 
-    fn answer(code: u16, body: &str) -> ApiResponse<'_> {
-        ApiResponse {
-            code,
-            retry_after: Vec::new(),
-            date: None,
-            redirect_host: None,
-            paging: Vec::new(),
-            body: body.as_bytes(),
-            decode_error: None,
-            failure: None,
-        }
+    fn answer(code: u16, body: &str) -> ApiResponse {
+        ApiResponse { code, body: body.into(), ..ApiResponse::default() }
     }
 
-    fn observe(answer: &ApiResponse<'_>) -> Observation {
+    fn observe(answer: &ApiResponse) -> Observation {
         let id = AvatarId::parse("a1").unwrap();
         classify(answer, &id, &Mask::new(["k3y-k3y"]), Timestamp::from_millis(0))
     }
@@ -265,67 +255,5 @@ mod tests {
             "Failed { fault: RequestRejected, reason: \"the answer is about another \
              avatar, `***`\" }",
         );
-    }
-
-    #[test]
-    fn a_body_that_was_not_decoded_proves_nothing() {
-        let check = |code, expected: &str| {
-            let undecoded = Some("has a content coding that is not known, `x`".to_owned());
-            let coded = ApiResponse { decode_error: undecoded, ..answer(code, "") };
-            assert_eq!(format!("{:?}", observe(&coded)), expected);
-        };
-        let why = "and the answer has a content coding that is not known, `x`";
-        check(
-            404,
-            &format!(
-                "Failed {{ fault: UnknownEncoding, reason: \"the API answered 404, {why}\" }}"
-            ),
-        );
-        check(401, &format!("Denied {{ denial: Key, reason: \"the API answered 401, {why}\" }}"));
-        check(
-            500,
-            &format!(
-                "Failed {{ fault: InvalidResponse, reason: \"the API answered 500, {why}\" }}"
-            ),
-        );
-    }
-
-    #[test]
-    fn the_longest_valid_wait_counts() {
-        let check = |code, headers: &[&'static str], expected: Option<u64>| {
-            let throttled = ApiResponse { retry_after: headers.to_vec(), ..answer(code, "") };
-            match observe(&throttled) {
-                Observation::Throttled { retry_after, .. } => {
-                    assert_eq!(retry_after, expected.map(Duration::from_secs), "for {headers:?}");
-                }
-                other => panic!("for {headers:?}: {other:?}"),
-            }
-        };
-        check(429, &[], None);
-        check(429, &["-1"], None);
-        check(429, &["soon", "7"], Some(7));
-        check(429, &["120", "7"], Some(120));
-        check(429, &["999999999999"], Some(3600));
-        check(503, &["30"], Some(30));
-        let closed = ApiResponse { retry_after: vec!["soon"], ..answer(503, "") };
-        assert!(matches!(observe(&closed), Observation::Failed { .. }));
-    }
-
-    #[test]
-    fn a_body_that_broke_off_keeps_what_the_code_said() {
-        let cut = |code, body| ApiResponse {
-            failure: Some((PollError::Unreachable, "it broke off".into())),
-            ..answer(code, body)
-        };
-        let whole = r#"{"id":"a1","status":"IDLE"}"#;
-        assert!(matches!(observe(&cut(401, "{\"mess")), Observation::Denied { .. }));
-        assert_eq!(
-            observe(&cut(200, whole)),
-            Observation::Failed {
-                fault: PollError::Unreachable,
-                reason: "it broke off".to_owned()
-            }
-        );
-        assert!(matches!(observe(&answer(200, whole)), Observation::Seen(_)));
     }
 }

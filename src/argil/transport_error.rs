@@ -12,7 +12,7 @@ use crate::tls_failure;
 
 /// The stage of a request when it failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
+pub(super) enum Stage {
     /// The name of the host was being resolved.
     Resolve,
     /// The connection was being established, including TLS.
@@ -24,7 +24,7 @@ pub enum Stage {
 }
 
 /// Classifies a failure by what may fix it.
-pub fn classify(error: &(dyn Error + 'static)) -> PollError {
+pub(super) fn classify(error: &(dyn Error + 'static)) -> PollError {
     if causes(error).any(|cause| is_local(cause).is_some()) {
         PollError::Local
     } else if causes(error).any(is_about_trust) {
@@ -47,8 +47,12 @@ fn is_about_trust(cause: &(dyn Error + 'static)) -> bool {
     })
 }
 
-/// Describes the failure, as a reason for people.
-pub fn describe(error: &(dyn Error + 'static), stage: Stage, host: &str, mask: &Mask) -> String {
+pub(super) fn describe(
+    error: &(dyn Error + 'static),
+    stage: Stage,
+    host: &str,
+    mask: &Mask,
+) -> String {
     if let Some(what) = causes(error).find_map(is_local) {
         return format!("{what} on our side");
     }
@@ -70,7 +74,7 @@ pub fn describe(error: &(dyn Error + 'static), stage: Stage, host: &str, mask: &
 }
 
 /// Describes why there is no HTTP client: the missing local resource, and how to fix it.
-pub fn not_built(error: &(dyn Error + 'static), mask: &Mask) -> String {
+pub(super) fn not_built(error: &(dyn Error + 'static), mask: &Mask) -> String {
     if let Some(what) = causes(error).find_map(is_local) {
         return format!("{what} on our side");
     }
@@ -83,7 +87,7 @@ pub fn not_built(error: &(dyn Error + 'static), mask: &Mask) -> String {
 
 /// Whether the connection was closed or reset before the head of a response was complete, as when
 /// the server closes a kept connection at the same time.
-pub fn closed_before_answer(error: &(dyn Error + 'static)) -> bool {
+pub(super) fn closed_before_answer(error: &(dyn Error + 'static)) -> bool {
     let broken = causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|io| {
         matches!(
             io.kind(),

@@ -1,12 +1,11 @@
 //! The HTTP/1.1 server behind every fake, on bare connections, so that a fake can also break the
 //! protocol.
 
-use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -38,7 +37,7 @@ pub enum Response {
         body: Vec<u8>,
     },
     /// Anything else; the connection ends with it.
-    Broken(Box<dyn FnOnce(TcpStream) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>),
+    Broken(Box<dyn FnOnce(TcpStream) -> BoxFuture<'static, ()> + Send>),
 }
 
 impl Request {
@@ -62,15 +61,6 @@ impl Response {
             headers.push((name.to_owned(), value.into()));
         }
         self
-    }
-}
-
-impl fmt::Debug for Response {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Whole { code, .. } => write!(f, "{code}"),
-            Self::Broken(_) => f.write_str("broken"),
-        }
     }
 }
 
@@ -99,15 +89,16 @@ async fn converse<R: Future<Output = Response>>(
     mut stream: TcpStream,
     connection: usize,
     respond: impl Fn(Request) -> R,
-) -> Option<()> {
+) {
     let mut unread = Vec::new();
-    loop {
-        let request = next_request(&mut stream, &mut unread, connection).await?;
+    while let Some(request) = next_request(&mut stream, &mut unread, connection).await {
         match respond(request).await {
             Response::Whole { code, headers, body } => {
-                stream.write_all(&encode(code, &headers, body)).await.ok()?;
+                if stream.write_all(&encode(code, &headers, body)).await.is_err() {
+                    return;
+                }
             }
-            Response::Broken(end) => return Some(end(stream).await),
+            Response::Broken(end) => return end(stream).await,
         }
     }
 }

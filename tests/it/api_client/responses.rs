@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use avatar_watch::domain::polling::observation::{Denial, Observation};
+use avatar_watch::domain::polling::observation::{Denial, Observation, PollError};
 use serde_json::json;
 
 use super::{
     AVATAR, KEY, block_on, check_failed, check_idle, client, observe, observe_within, poll, raw,
-    reason, with_length,
+    with_length,
 };
 use crate::harness::argil::{Answer, FakeArgil};
 use crate::harness::child::passed_in_child;
@@ -46,8 +46,12 @@ async fn a_throttled_poll_has_the_requested_delay() {
         check(limited().with("retry-after", absurd), None).await;
     }
     check(limited().with("retry-after", "9".repeat(40)), Some(3600)).await;
-    check(limited().with("retry-after", "7").with("retry-after", "90"), Some(90)).await;
+    for (first, second, expected) in [("7", "90", 90), ("120", "7", 120), ("soon", "7", 7)] {
+        let both = limited().with("retry-after", first).with("retry-after", second);
+        check(both, Some(expected)).await;
+    }
     check(Answer::status(503, "").with("retry-after", "60"), Some(60)).await;
+    check_failed(&observe(Answer::status(503, "").with("retry-after", "soon")).await, "503");
 }
 
 #[tokio::test]
@@ -56,13 +60,6 @@ async fn every_other_code_is_a_failure() {
         let body = if matches!(code, 204 | 304) { "" } else { AVATAR };
         check_failed(&observe(Answer::status(code, body)).await, &format!("answered {code}"));
     }
-    let nasty = "upstream\r\n\u{1b}[31m`exploded`\u{202e}";
-    check_failed(
-        &observe(Answer::status(500, nasty)).await,
-        "the API answered 500: `upstream [31m'exploded'`",
-    );
-    let long = observe(Answer::status(500, "x".repeat(100_000))).await;
-    assert!(reason(&long).chars().count() < 240, "{long:?}");
 }
 
 #[tokio::test]
@@ -86,19 +83,8 @@ async fn a_200_without_an_avatar_is_a_failure() {
         check_failed(&observe(Answer::status(200, body)).await, expected);
     };
     check(b"<html><h1>Sign in</h1>", "the answer is a web page, not JSON").await;
-    check(b"", "the answer is empty").await;
-    check(br#"{"id":"a1","sta"#, "breaks off").await;
-    check(b"\xff\xfe", "cannot be read as JSON").await;
-    check(b"{\"id\":\"a1\",\"status\":\"\xff\"}", "cannot be read as JSON").await;
-    check(br#"{"id":"a1","status":"IDLE","status":"IDLE"}"#, "`status` twice").await;
     check(br#"{"id":"a1"}"#, "no `status`").await;
-    check(br#"{"id":"a1","status":null}"#, "null").await;
-    check(br#"{"id":"a1","status":3}"#, "a number").await;
-    check(br#"{"id":"a1","status":""}"#, "empty").await;
-    check(br#"{"status":"IDLE"}"#, "no `id`").await;
     check(br#"{"id":"a2","status":"IDLE"}"#, "another avatar, `a2`").await;
-    let bomb = format!(r#"{{"id":"a1","status":"IDLE","x":{}"#, "[".repeat(200_000));
-    check(bomb.as_bytes(), "cannot be read as JSON").await;
 }
 
 #[tokio::test]
@@ -177,6 +163,10 @@ async fn a_coding_that_is_not_understood_is_named_and_proves_nothing() {
         check_failed(&observe(with(200, AVATAR)).await, &format!("the answer {why}"));
         let gone = observe(with(404, "{\"code\":404}")).await;
         check_failed(&gone, &format!("the API answered 404, and the answer {why}"));
+        assert!(matches!(gone, Observation::Failed { fault: PollError::UnknownEncoding, .. }));
+        let broken = observe(with(500, "busy")).await;
+        check_failed(&broken, &format!("the API answered 500, and the answer {why}"));
+        assert!(matches!(broken, Observation::Failed { fault: PollError::InvalidResponse, .. }));
         let refused = observe(with(401, "\u{1}binary")).await;
         let reason = format!("the API answered 401, and the answer {why}");
         assert_eq!(refused.reason(), Some(reason.as_str()), "{refused:?}");
@@ -204,7 +194,9 @@ async fn an_answer_may_come_in_any_pieces() {
 
 #[tokio::test]
 async fn an_answer_that_is_not_whole_is_a_failure() {
-    check_failed(&observe(raw(&with_length(99, AVATAR))).await, "the answer broke off");
+    let cut = observe(raw(&with_length(99, AVATAR))).await;
+    check_failed(&cut, "the answer broke off");
+    assert!(matches!(cut, Observation::Failed { fault: PollError::Unreachable, .. }));
     let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
     check_failed(&observe(raw(&format!("{chunked}1b\r\n{AVATAR}"))).await, "the answer broke off");
     check_failed(&observe(raw(&format!("{chunked}zz\r\n"))).await, "the answer broke off");
