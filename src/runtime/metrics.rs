@@ -1,14 +1,14 @@
 //! Metrics of this process since its start, for Prometheus. `prometheus-client` is used only here.
 //!
-//! The loops update counters and histograms. Gauges of the database and the daemon are set from a
+//! The loops update counters and histograms. What the database and the daemon know comes from a
 //! [`MetricsSnapshot`] at each scrape.
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text::{encode_eof, encode_registry};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -25,14 +25,14 @@ use crate::domain::time::timestamp::Timestamp;
 
 /// The metrics; clones share them.
 #[derive(Clone)]
-pub struct Metrics(Arc<Inner>);
+pub struct Metrics(Arc<Own>, Arc<Registry>);
 
 type Labels = Vec<(&'static str, String)>;
 type Level = Gauge<f64, AtomicU64>;
 type Count = Gauge<i64, AtomicI64>;
 
-struct Inner {
-    registry: Registry,
+/// What the loops update.
+struct Own {
     polls: Family<Labels, Counter>,
     poll_duration: Family<Labels, Histogram, fn() -> Histogram>,
     transitions: Family<Labels, Counter>,
@@ -42,38 +42,17 @@ struct Inner {
     delivery_latency: Family<Labels, Histogram, fn() -> Histogram>,
     reload_succeeded: Count,
     reloaded_at: Level,
-    log_dropped: Counter,
-    systemd_dropped: Counter,
-    snapshot: Mutex<Gauges>,
-}
-
-/// The gauges that each scrape sets.
-#[derive(Clone, Default)]
-struct Gauges {
-    avatars: Family<Labels, Count>,
-    unreachable: Count,
-    conditions: Family<Labels, Count>,
-    pending: Family<Labels, Count>,
-    dead_letters: Family<Labels, Count>,
-    oldest: Family<Labels, Level>,
-    oldest_of_all: Level,
-    channels: Family<Labels, Count>,
-    failing_recipients: Family<Labels, Count>,
-    account_age: Family<Labels, Level>,
-    loop_age: Family<Labels, Level>,
-    database_size: Count,
-    database_writable: Count,
 }
 
 /// The values of the gauges at the time of a scrape.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MetricsSnapshot {
-    /// Watched avatars by status; `None` before the first successful poll.
-    pub avatars: Vec<(Option<Status>, u64)>,
+    /// The status of each watched avatar; `None` before the first successful poll.
+    pub avatars: Vec<Option<Status>>,
     /// Watched avatars with a failed last poll.
     pub unreachable: u64,
-    /// Active conditions by kind.
-    pub conditions: Vec<(String, u64)>,
+    /// The kind of each active condition.
+    pub conditions: Vec<String>,
     /// The channels.
     pub channels: Vec<ChannelSnapshot>,
     /// The time since the last successful poll of each account, or since the start.
@@ -117,69 +96,41 @@ pub struct ChannelSnapshot {
 impl Metrics {
     /// Metrics that start at zero.
     pub fn new() -> Self {
-        let polls = Family::default();
-        let poll_duration = histogram(|| Histogram::new(LATENCIES_S));
-        let transitions = Family::default();
-        let attempts = Family::default();
-        let attempt_duration = histogram(|| Histogram::new(LATENCIES_S));
-        let deliveries = Family::default();
-        let delivery_latency = histogram(|| Histogram::new(DELIVERY_LATENCIES_S));
-        let reload_succeeded = Count::default();
-        let reloaded_at = Level::default();
-        let (log_dropped, systemd_dropped) = (Counter::default(), Counter::default());
-        let gauges = Gauges::default();
-
         let mut registry = Registry::with_prefix("avatar_watch");
+        let own = Own {
+            polls: Family::default(),
+            poll_duration: histogram(|| Histogram::new(LATENCIES_S)),
+            transitions: Family::default(),
+            attempts: Family::default(),
+            attempt_duration: histogram(|| Histogram::new(LATENCIES_S)),
+            deliveries: Family::default(),
+            delivery_latency: histogram(|| Histogram::new(DELIVERY_LATENCIES_S)),
+            reload_succeeded: Count::default(),
+            reloaded_at: Level::default(),
+        };
+        let all = &mut registry;
         let build: Family<Labels, Count> = Family::default();
         build.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
-        registry.register("build_info", "Version of avatar-watch", build);
-        registry.register("polls", "Requests to the API, by outcome", polls.clone());
-        let help = "Duration of requests to the API";
-        registry.register_with_unit("poll_duration", help, Unit::Seconds, poll_duration.clone());
+        all.register("build_info", "Version of avatar-watch", build);
+        all.register("polls", "Requests to the API, by outcome", own.polls.clone());
+        let (help, durations) = ("Duration of requests to the API", own.poll_duration.clone());
+        all.register_with_unit("poll_duration", help, Unit::Seconds, durations);
         let help = "Recorded changes of status, by new status, without first polls";
-        registry.register("transitions", help, transitions.clone());
-        registry.register("attempts", "Delivery attempts, by outcome", attempts.clone());
-        let help = "Duration of delivery attempts";
-        registry.register_with_unit(
-            "attempt_duration",
-            help,
-            Unit::Seconds,
-            attempt_duration.clone(),
-        );
+        all.register("transitions", help, own.transitions.clone());
+        all.register("attempts", "Delivery attempts, by outcome", own.attempts.clone());
+        let (help, durations) = ("Duration of delivery attempts", own.attempt_duration.clone());
+        all.register_with_unit("attempt_duration", help, Unit::Seconds, durations);
         let help = "Finished deliveries, by outcome: delivered or failed";
-        registry.register("deliveries", help, deliveries.clone());
+        all.register("deliveries", help, own.deliveries.clone());
         let help = "Time from the detection of a change to its successful delivery";
-        let latency = delivery_latency.clone();
-        registry.register_with_unit("delivery_latency", help, Unit::Seconds, latency);
+        let latency = own.delivery_latency.clone();
+        all.register_with_unit("delivery_latency", help, Unit::Seconds, latency);
         let help = "Whether the last reload of the config was successful (1) or rejected (0)";
-        registry.register("config_last_reload_successful", help, reload_succeeded.clone());
+        all.register("config_last_reload_successful", help, own.reload_succeeded.clone());
         let help = "Unix time of the last successful reload of the config";
-        registry.register_with_unit(
-            "config_last_reload_success_timestamp",
-            help,
-            Unit::Seconds,
-            reloaded_at.clone(),
-        );
-        let help = "Log lines that were dropped because nothing read them";
-        registry.register("log_lines_dropped", help, log_dropped.clone());
-        let help = "Messages to systemd that were replaced by newer ones or not accepted";
-        registry.register("systemd_messages_dropped", help, systemd_dropped.clone());
-        gauges.register(&mut registry);
-        Self(Arc::new(Inner {
-            registry,
-            polls,
-            poll_duration,
-            transitions,
-            attempts,
-            attempt_duration,
-            deliveries,
-            delivery_latency,
-            reload_succeeded,
-            reloaded_at,
-            log_dropped,
-            systemd_dropped,
-            snapshot: Mutex::new(gauges),
-        }))
+        let name = "config_last_reload_success_timestamp";
+        all.register_with_unit(name, help, Unit::Seconds, own.reloaded_at.clone());
+        Self(Arc::new(own), Arc::new(registry))
     }
 
     /// Counts a request for one avatar.
@@ -246,14 +197,11 @@ impl Metrics {
 
     /// All metrics in the format of `OpenMetrics` 1.0, with the gauges of a snapshot.
     pub fn text(&self, snapshot: &MetricsSnapshot) -> String {
-        let gauges = self.0.snapshot.lock().unwrap_or_else(PoisonError::into_inner);
-        gauges.set(snapshot);
-        raise_to(&self.0.log_dropped, snapshot.dropped.log_lines);
-        raise_to(&self.0.systemd_dropped, snapshot.dropped.systemd_messages);
         let mut text = String::new();
         // Writing to a `String` does not fail.
-        let _ = encode(&mut text, &self.0.registry);
-        drop(gauges);
+        let _ = encode_registry(&mut text, &self.1);
+        let _ = encode_registry(&mut text, &snapshot.registry());
+        let _ = encode_eof(&mut text);
         text
     }
 }
@@ -270,103 +218,97 @@ impl fmt::Debug for Metrics {
     }
 }
 
-impl Gauges {
-    fn register(&self, registry: &mut Registry) {
-        let help = "Watched avatars, by last observed status";
-        registry.register("avatars", help, self.avatars.clone());
-        registry.register(
-            "avatars_unreachable",
-            "Watched avatars with a failed last poll",
-            self.unreachable.clone(),
-        );
-        registry.register("conditions", "Active conditions, by kind", self.conditions.clone());
+impl MetricsSnapshot {
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("avatar_watch");
+        let all = &mut registry;
+        let help = "Log lines that were dropped because nothing read them";
+        all.register("log_lines_dropped", help, total(self.dropped.log_lines));
+        let help = "Messages to systemd that were replaced by newer ones or not accepted";
+        all.register("systemd_messages_dropped", help, total(self.dropped.systemd_messages));
+        let channels = |value: fn(&ChannelSnapshot) -> u64| {
+            counts(self.channels.iter().map(|it| (labels("channel", &it.name), value(it))))
+        };
+        let status = |it: &Option<Status>| it.as_ref().map_or("unknown".to_owned(), status_label);
+        let avatars = self.avatars.iter().map(|it| (labels("status", status(it)), 1));
+        all.register("avatars", "Watched avatars, by last observed status", counts(avatars));
+        let help = "Watched avatars with a failed last poll";
+        all.register("avatars_unreachable", help, count(self.unreachable));
+        let conditions = self.conditions.iter().map(|kind| (labels("kind", kind), 1));
+        all.register("conditions", "Active conditions, by kind", counts(conditions));
         let help = "Deliveries that are pending or being sent";
-        registry.register("deliveries_pending", help, self.pending.clone());
+        all.register("deliveries_pending", help, channels(|it| it.pending));
         let help = "Dead letters that were not retried since";
-        registry.register("dead_letters", help, self.dead_letters.clone());
+        all.register("dead_letters", help, channels(|it| it.dead_letters));
         let help = "Age of the oldest undelivered message; 0 without one";
-        let (name, unit) = ("oldest_undelivered_age", Unit::Seconds);
-        registry.register_with_unit(name, help, unit.clone(), self.oldest_of_all.clone());
+        let oldest = Level::default();
+        let age = self.channels.iter().filter_map(|it| it.oldest).max().unwrap_or_default();
+        oldest.set(age.as_secs_f64());
+        all.register_with_unit("oldest_undelivered_age", help, Unit::Seconds, oldest);
         let help = "Age of the oldest undelivered message of a channel; 0 without one";
-        registry.register_with_unit(
-            "channel_oldest_undelivered_age",
-            help,
-            unit.clone(),
-            self.oldest.clone(),
-        );
+        let oldest = self.channels.iter();
+        let oldest = oldest.map(|it| (labels("channel", &it.name), it.oldest.unwrap_or_default()));
+        let name = "channel_oldest_undelivered_age";
+        all.register_with_unit(name, help, Unit::Seconds, ages(oldest));
         let help = "State of a channel: 1 for the current state, 0 for the others";
-        registry.register("channel_state", help, self.channels.clone());
+        let states = self.channels.iter().flat_map(|it| {
+            ChannelState::ALL.into_iter().map(move |state| {
+                let label = ("state", state.name().to_owned());
+                (vec![("channel", it.name.to_string()), label], u64::from(state == it.state))
+            })
+        });
+        all.register("channel_state", help, counts(states));
         let help = "Failing recipients of a channel";
-        let recipients = self.failing_recipients.clone();
-        registry.register("channel_recipients_failing", help, recipients);
+        all.register("channel_recipients_failing", help, channels(|it| it.failing_recipients));
         let help = "Time since the last successful poll of an account, or since the start";
-        let name = "account_last_success_age";
-        registry.register_with_unit(name, help, unit.clone(), self.account_age.clone());
+        let accounts = self.accounts.iter().map(|(name, age)| (labels("account", name), *age));
+        all.register_with_unit("account_last_success_age", help, Unit::Seconds, ages(accounts));
         let help = "Time since the last iteration of a loop";
-        registry.register_with_unit("loop_age", help, unit, self.loop_age.clone());
+        let loops = self.loops.iter().map(|(name, age)| (labels("loop", name), *age));
+        all.register_with_unit("loop_age", help, Unit::Seconds, ages(loops));
         let help = "Size of the database including its WAL";
-        registry.register_with_unit("database_size", help, Unit::Bytes, self.database_size.clone());
+        all.register_with_unit("database_size", help, Unit::Bytes, count(self.database_size));
         let help = "Whether the last write to the database succeeded (1) or failed (0)";
-        registry.register("database_writable", help, self.database_writable.clone());
+        all.register("database_writable", help, count(self.database_writable.into()));
+        registry
     }
+}
 
-    fn set(&self, snapshot: &MetricsSnapshot) {
-        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        let MetricsSnapshot { avatars, unreachable, conditions, channels, accounts, loops, .. } =
-            snapshot;
-        self.avatars.clear();
-        for (status, number) in avatars {
-            let status = status.as_ref().map_or_else(|| "unknown".to_owned(), status_label);
-            self.avatars.get_or_create(&vec![("status", status)]).inc_by(count(*number));
-        }
-        self.unreachable.set(count(*unreachable));
-        self.conditions.clear();
-        for (kind, number) in conditions {
-            self.conditions.get_or_create(&vec![("kind", kind.clone())]).set(count(*number));
-        }
-        for family in [&self.pending, &self.dead_letters, &self.channels, &self.failing_recipients]
-        {
-            family.clear();
-        }
-        self.oldest.clear();
-        let mut oldest = Duration::ZERO;
-        for channel in channels {
-            let labels = vec![("channel", channel.name.to_string())];
-            self.pending.get_or_create(&labels).set(count(channel.pending));
-            self.dead_letters.get_or_create(&labels).set(count(channel.dead_letters));
-            let failing = count(channel.failing_recipients);
-            self.failing_recipients.get_or_create(&labels).set(failing);
-            let age = channel.oldest.unwrap_or_default();
-            self.oldest.get_or_create(&labels).set(age.as_secs_f64());
-            oldest = oldest.max(age);
-            for state in ChannelState::ALL {
-                let labels = vec![labels[0].clone(), ("state", state.name().to_owned())];
-                self.channels.get_or_create(&labels).set(i64::from(state == channel.state));
-            }
-        }
-        self.oldest_of_all.set(oldest.as_secs_f64());
-        self.account_age.clear();
-        for (account, age) in accounts {
-            let labels = vec![("account", account.to_string())];
-            self.account_age.get_or_create(&labels).set(age.as_secs_f64());
-        }
-        self.loop_age.clear();
-        for (name, age) in loops {
-            let labels = vec![("loop", (*name).to_owned())];
-            self.loop_age.get_or_create(&labels).set(age.as_secs_f64());
-        }
-        self.database_size.set(count(snapshot.database_size));
-        self.database_writable.set(i64::from(snapshot.database_writable));
+fn labels(name: &'static str, value: impl ToString) -> Labels {
+    vec![(name, value.to_string())]
+}
+
+fn count(number: u64) -> Count {
+    let gauge = Count::default();
+    gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
+    gauge
+}
+
+/// Numbers with the same labels are added.
+fn counts(numbers: impl Iterator<Item = (Labels, u64)>) -> Family<Labels, Count> {
+    let family = Family::<Labels, Count>::default();
+    for (labels, number) in numbers {
+        family.get_or_create(&labels).inc_by(i64::try_from(number).unwrap_or(i64::MAX));
     }
+    family
+}
+
+fn ages(ages: impl Iterator<Item = (Labels, Duration)>) -> Family<Labels, Level> {
+    let family = Family::<Labels, Level>::default();
+    for (labels, age) in ages {
+        family.get_or_create(&labels).set(age.as_secs_f64());
+    }
+    family
 }
 
 fn histogram(new: fn() -> Histogram) -> Family<Labels, Histogram, fn() -> Histogram> {
     Family::new_with_constructor(new)
 }
 
-/// Raises a counter to a total that is counted elsewhere.
-fn raise_to(counter: &Counter, total: u64) {
-    counter.inc_by(total.saturating_sub(counter.get()));
+fn total(count: u64) -> Counter {
+    let counter = Counter::default();
+    counter.inc_by(count);
+    counter
 }
 
 /// All undocumented statuses share one label, so that responses cannot create any number of labels.

@@ -1,6 +1,5 @@
 //! Read model: views of the database and of the last polls, for one response.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::domain::account::AccountName;
@@ -110,13 +109,12 @@ impl<'d> ReadModel<'d> {
             stuck: loops.iter().filter(|it| it.stalled).map(|it| it.name).collect(),
             // An unreadable file is reported as the condition `config.rejected`.
             config_readable: true,
-            config_problems: Vec::new(),
-            config_changes: Vec::new(),
             channels: Some(self.channels()?),
             conditions: self.conditions(avatars)?,
             accounts: accounts.map(|name| (name.to_string(), last_success(name))).collect(),
             knows_avatars: true,
             discovers: self.config.discovers,
+            ..Parts::default()
         };
         Ok(StatusView::new(parts, avatars, LATE_AFTER, self.now.now))
     }
@@ -213,14 +211,8 @@ impl<'d> ReadModel<'d> {
         let Now { now, monotonic, .. } = self.now;
         let views = self.avatars()?;
         let watched: Vec<&AvatarView> = views.iter().filter(|it| it.is_watched()).collect();
-        let mut avatars: BTreeMap<Option<&str>, u64> = BTreeMap::new();
-        for avatar in &watched {
-            *avatars.entry(avatar.status.as_deref()).or_default() += 1;
-        }
-        let mut conditions: BTreeMap<String, u64> = BTreeMap::new();
-        for condition in self.conditions(&views)? {
-            *conditions.entry(condition.kind).or_default() += 1;
-        }
+        let statuses = watched.iter().map(|it| it.status.as_deref().map(Status::from_name));
+        let conditions = self.conditions(&views)?.into_iter().map(|it| it.kind);
         let channels = self.reader.rows()?.channels.iter().map(|row| ChannelSnapshot {
             state: row.health.state,
             pending: row.in_flight,
@@ -235,12 +227,9 @@ impl<'d> ReadModel<'d> {
         });
         let loops = (self.state.progress)(monotonic);
         Ok(MetricsSnapshot {
-            avatars: avatars
-                .into_iter()
-                .map(|(status, count)| (status.map(Status::from_name), count))
-                .collect(),
+            avatars: statuses.collect(),
             unreachable: watched.iter().filter(|it| it.failure.is_some()).count() as u64,
-            conditions: conditions.into_iter().collect(),
+            conditions: conditions.collect(),
             channels: channels.collect(),
             accounts: accounts.collect(),
             loops: loops.iter().map(|it| (it.name, it.age)).collect(),
