@@ -7,15 +7,17 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
 
+mod common;
+
 use std::collections::HashMap;
 use std::fs;
 use std::io::ErrorKind;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use avatar_watch::demo::fake_server::{Request, Response};
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::condition::{Condition, ConditionSubject, Phase};
@@ -30,10 +32,7 @@ use avatar_watch::notify::format::standard;
 use avatar_watch::store::handle::{NewEvent, Store};
 use avatar_watch::store::tables::channels::ChannelTarget;
 use avatar_watch::store::tables::outbox::NewDelivery;
-use axum::Router;
-use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
+use common::{configure, serve};
 use rustix::process::{Pid, Signal};
 
 /// The ids that came, in their order, and when the first and the last did.
@@ -50,7 +49,8 @@ fn main() {
     for round in 1..=ROUNDS + 1 {
         let counted = round > ROUNDS;
         let came = Arc::new(Mutex::new(Came::default()));
-        let url = runtime.block_on(serve(Arc::clone(&came)));
+        let taken = Arc::clone(&came);
+        let url = runtime.block_on(serve(move |request| take(&taken, request)));
         let folder = tempfile::tempdir().unwrap();
         let lines = runtime.block_on(fill(folder.path()));
         let syncs = folder.path().join("syncs");
@@ -134,9 +134,7 @@ fn start(folder: &Path, url: &str, syncs: Option<&PathBuf>) -> Option<Child> {
         "argil.api_key = \"k\"\n[web]\nlisten = \"off\"\n[channels.ops]\ntype = \"webhook\"\n\
          url = \"{url}\"\nsecret = \"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\"\n"
     );
-    let path = folder.join("avatar-watch.toml");
-    fs::write(&path, config).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let path = configure(folder, &config);
     let daemon = env!("CARGO_BIN_EXE_avatar-watch");
     let mut command = match syncs {
         None => Command::new(daemon),
@@ -156,22 +154,14 @@ fn start(folder: &Path, url: &str, syncs: Option<&PathBuf>) -> Option<Child> {
     }
 }
 
-async fn serve(came: Arc<Mutex<Came>>) -> String {
-    let router = Router::new().route("/hook", post(take)).with_state(came);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    url
-}
-
-async fn take(State(came): State<Arc<Mutex<Came>>>, headers: HeaderMap) -> StatusCode {
-    let id = headers["webhook-id"].to_str().unwrap().to_owned();
+fn take(came: &Mutex<Came>, request: &Request) -> Response {
+    let id = request.header("webhook-id").unwrap().to_owned();
     let mut came = came.lock().unwrap();
     let now = Instant::now();
     came.first.get_or_insert(now);
     came.last = Some(now);
     came.ids.push(id);
-    StatusCode::NO_CONTENT
+    Response::new(204, "")
 }
 
 /// Each came once, and those of one avatar in their order.

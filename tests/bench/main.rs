@@ -7,17 +7,19 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
 
+mod common;
+
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::extract::{Path, State};
-use axum::routing::get;
+use avatar_watch::demo::fake_argil::id_in;
+use avatar_watch::demo::fake_server::{Request, Response};
+
+use common::{configure, serve};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -38,7 +40,12 @@ struct Stretch {
 fn compare() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let polls = Arc::new(AtomicU64::new(0));
-    let base_url = runtime.block_on(serve(Arc::clone(&polls)));
+    let counted = Arc::clone(&polls);
+    let origin = runtime.block_on(serve(move |request| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        training(request)
+    }));
+    let base_url = format!("{origin}/v1");
     println!("{AVATARS} avatars, each polled every {INTERVAL:?}; {ROUNDS} rounds of {STRETCH:?}");
     let (mut ratios, mut written) = (Vec::new(), 0);
     for round in 1..=ROUNDS {
@@ -93,24 +100,17 @@ fn wait_for_polls(polls: &AtomicU64, wanted: u64) {
     }
 }
 
-/// A server that says TRAINING of every avatar.
-async fn serve(polls: Arc<AtomicU64>) -> String {
-    let router = Router::new().route("/v1/avatars/{id}", get(training)).with_state(polls);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base_url = format!("http://{}/v1", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    base_url
-}
-
-async fn training(State(polls): State<Arc<AtomicU64>>, Path(id): Path<String>) -> String {
-    polls.fetch_add(1, Ordering::Relaxed);
-    format!(
+/// What Argil says of an avatar in training.
+fn training(request: &Request) -> Response {
+    let id = id_in(&request.path);
+    let avatar = format!(
         r#"{{"id":"{id}","name":"Jane","actorName":"Jane","createdAt":"2026-11-23T11:00:00Z",
         "updatedAt":"2026-11-23T11:00:00Z","gestures":[{{"label":"wave","slug":"wave",
         "startFrame":12}}],"status":"TRAINING","width":1080,"height":1920,"thumbnailUrl":null,
         "coverImageUrl":null,"extras":{{"order":"17"}},"orientation":"ASPECT_RATIO_9_16",
         "model":"ARGIL_ATOM"}}"#
-    )
+    );
+    Response::new(200, avatar)
 }
 
 fn start_daemon(base_url: &str, folder: &std::path::Path) -> Child {
@@ -122,9 +122,7 @@ fn start_daemon(base_url: &str, folder: &std::path::Path) -> Child {
     for number in 0..AVATARS {
         write!(config, "[[avatars]]\nid = \"avatar-{number}\"\n").unwrap();
     }
-    let path = folder.join("avatar-watch.toml");
-    fs::write(&path, config).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let path = configure(folder, &config);
     Command::new(env!("CARGO_BIN_EXE_avatar-watch"))
         .args(["--config", path.to_str().unwrap(), "run", "--log-level", "warn"])
         .stderr(Stdio::null())

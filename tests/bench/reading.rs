@@ -9,22 +9,22 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
 
+mod common;
+
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::StatusCode;
-use axum::routing::{get, post};
+use avatar_watch::demo::fake_argil::id_in;
+use avatar_watch::demo::fake_server::{Request, Response};
+use common::{configure, serve};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// What the fake Argil shows: a status for each avatar, which changes while `moves`.
@@ -37,7 +37,8 @@ struct World {
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     let world = Arc::new(World::default());
-    let base_url = runtime.block_on(serve(Arc::clone(&world)));
+    let shown = Arc::clone(&world);
+    let base_url = runtime.block_on(serve(move |request| respond(&shown, request)));
     let folder = tempfile::tempdir().unwrap();
     world.moves.store(true, Ordering::SeqCst);
     let ours = env!("CARGO_BIN_EXE_avatar-watch");
@@ -133,9 +134,7 @@ impl Daemon {
         for number in 0..AVATARS {
             write!(config, "[[avatars]]\nid = \"avatar-{number}\"\n").unwrap();
         }
-        let path = folder.join("avatar-watch.toml");
-        fs::write(&path, config).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        let path = configure(folder, &config);
         let log = folder.join("log");
         let child = Command::new(program)
             .args(["--config", path.to_str().unwrap(), "run", "--log-level", "info"])
@@ -214,26 +213,19 @@ fn wait_for(what: &str, mut fact: impl FnMut() -> bool) {
     }
 }
 
-async fn serve(world: Arc<World>) -> String {
-    let router = Router::new()
-        .route("/v1/avatars/{id}", get(show))
-        .route("/hook", post(async |_: String| StatusCode::NO_CONTENT))
-        .with_state(world);
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let base_url = format!("http://{}", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    base_url
-}
-
-async fn show(
-    State(world): State<Arc<World>>,
-    axum::extract::Path(id): axum::extract::Path<String>,
-) -> String {
+/// The fake Argil and the receiver.
+fn respond(world: &World, request: &Request) -> Response {
+    if request.method == "POST" {
+        return Response::new(204, "");
+    }
+    let id = id_in(&request.path);
     let mut polls = world.polls.lock().unwrap();
     let polled = polls.entry(id.clone()).or_default();
     *polled += usize::from(world.moves.load(Ordering::SeqCst));
     let status = if *polled % 2 == 1 { "TRAINING" } else { "IDLE" };
-    format!(r#"{{"id":"{id}","name":"Jane","status":"{status}","model":"ARGIL_ATOM"}}"#)
+    let avatar =
+        format!(r#"{{"id":"{id}","name":"Jane","status":"{status}","model":"ARGIL_ATOM"}}"#);
+    Response::new(200, avatar)
 }
 
 const AVATARS: usize = 1000;
