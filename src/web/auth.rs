@@ -31,7 +31,7 @@ pub struct AccessPolicy {
 
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denied {
+pub(super) enum Denied {
     /// A header that decides about access is repeated.
     Repeated(&'static str),
     /// `Host` is missing (RFC 9112, section 3.2).
@@ -51,10 +51,11 @@ impl AccessPolicy {
     ///
     /// With `hostless`, HTTP/1.0 without `Host` is accepted, for the probes of load balancers.
     /// Browsers always send `Host`, so this permits nothing to other web pages.
-    ///
-    /// # Errors
-    /// [`Denied::Repeated`], [`Denied::NoHost`] and [`Denied::Host`].
-    pub fn check_request<B>(&self, request: &Request<B>, hostless: bool) -> Result<(), Denied> {
+    pub(super) fn check_request<B>(
+        &self,
+        request: &Request<B>,
+        hostless: bool,
+    ) -> Result<(), Denied> {
         let headers = request.headers();
         let repeated = |name: &&str| headers.get_all(*name).iter().nth(1).is_some();
         if let Some(name) = SINGLE.into_iter().find(repeated) {
@@ -69,10 +70,7 @@ impl AccessPolicy {
     }
 
     /// Authorizes a request to read or to change.
-    ///
-    /// # Errors
-    /// The reason why it is denied, including those of [`AccessPolicy::check_request`].
-    pub fn authorize<B>(&self, request: &Request<B>) -> Result<(), Denied> {
+    pub(super) fn authorize<B>(&self, request: &Request<B>) -> Result<(), Denied> {
         self.check_request(request, false)?;
         let headers = request.headers();
         let host = host(request.uri(), headers).ok_or(Denied::Host)?;
@@ -144,7 +142,7 @@ impl AccessPolicy {
 
 impl Denied {
     /// The status of the response (RFC 9110, section 15.5; section 7.4 for 421).
-    pub const fn status(self) -> StatusCode {
+    pub(super) const fn status(self) -> StatusCode {
         match self {
             Self::Repeated(_) | Self::NoHost => StatusCode::BAD_REQUEST,
             Self::Host => StatusCode::MISDIRECTED_REQUEST,
@@ -154,7 +152,7 @@ impl Denied {
     }
 
     /// The reason, and how to fix it.
-    pub fn text(self) -> Cow<'static, str> {
+    pub(super) fn text(self) -> Cow<'static, str> {
         let text = match self {
             Self::Repeated(name) => {
                 return format!("repeated header `{name}`: send it once").into();
@@ -181,7 +179,7 @@ impl Denied {
 }
 
 /// Compares two texts in a time that does not depend on where they differ.
-pub fn constant_time_eq(given: &str, expected: &str) -> bool {
+pub(super) fn constant_time_eq(given: &str, expected: &str) -> bool {
     let digest = |text: &str| Sha256::digest(text.as_bytes());
     let pairs = digest(given).into_iter().zip(digest(expected));
     pairs.fold(0, |differs, (one, other)| differs | (one ^ other)) == 0

@@ -112,8 +112,7 @@ pub struct LoopState {
 /// A channel to test.
 #[derive(Debug)]
 pub struct TestRequest {
-    /// The channel.
-    pub channel: ChannelName,
+    pub(crate) channel: ChannelName,
     /// Receives the result of each recipient; `None` for an unknown channel.
     pub answer: oneshot::Sender<Option<Vec<TestResult>>>,
 }
@@ -122,19 +121,14 @@ pub struct TestRequest {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TestResult {
     /// The recipient, for a channel with more than one.
-    pub recipient: Option<String>,
-    /// The name of the outcome.
-    pub outcome: &'static str,
-    /// Whether the message was accepted.
-    pub delivered: bool,
+    pub(crate) recipient: Option<String>,
+    pub(crate) outcome: &'static str,
+    pub(crate) delivered: bool,
     /// The last phase that was reached.
-    pub phase: String,
-    /// The status code of the response.
-    pub code: Option<u16>,
-    /// The error message.
-    pub error: Option<String>,
-    /// The latency in milliseconds.
-    pub latency_ms: u64,
+    pub(crate) phase: String,
+    pub(crate) code: Option<u16>,
+    pub(crate) error: Option<String>,
+    pub(crate) latency_ms: u64,
 }
 
 impl AppState {

@@ -70,10 +70,14 @@ impl Scene {
     }
 }
 
+fn openapi() -> Value {
+    serde_json::from_str(include_str!("../../src/web/openapi.json")).unwrap()
+}
+
 /// Checks a response against the OpenAPI document.
 #[track_caller]
 fn check_described(method: &str, path: &str, answer: &Answer) {
-    let document: Value = serde_json::from_str(include_str!("../../src/web/openapi.json")).unwrap();
+    let document = openapi();
     let operation = &document["paths"][path][method.to_ascii_lowercase()];
     let response = &operation["responses"][answer.status.to_string()];
     let shared = response["$ref"].as_str().and_then(|path| document.pointer(&path[1..]));
@@ -87,7 +91,7 @@ fn check_described(method: &str, path: &str, answer: &Answer) {
 /// Checks a value against a schema of the OpenAPI document.
 #[track_caller]
 fn check_schema(mut schema: Value, value: &Value) {
-    let document: Value = serde_json::from_str(include_str!("../../src/web/openapi.json")).unwrap();
+    let document = openapi();
     schema["components"] = document["components"].clone();
     let validator = jsonschema::draft202012::new(&schema).unwrap();
     let wrong: Vec<String> = validator.iter_errors(value).map(|error| error.to_string()).collect();
@@ -192,7 +196,7 @@ async fn every_response_matches_the_openapi_document() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_parameters_are_rejected_by_the_api_and_ignored_by_the_page() {
     let scene = Scene::new().await;
-    let document: Value = serde_json::from_str(include_str!("../../src/web/openapi.json")).unwrap();
+    let document = openapi();
     let paths = document["paths"].as_object().unwrap();
     for (described, operations) in paths {
         for method in operations.as_object().unwrap().keys() {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use avatar_watch::domain::delivery::custom_header::CustomHeaderName;
-use avatar_watch::domain::delivery::{Outcome, OutcomeClass, RETRY_AFTER_MAX};
+use avatar_watch::domain::delivery::{Outcome, OutcomeClass};
 use avatar_watch::domain::time::timestamp::Timestamp;
 use avatar_watch::notify::channel::Channel;
 use avatar_watch::notify::message::OutboundMessage;
@@ -71,6 +71,7 @@ async fn impatient_outcome_of(answer: Answer) -> Outcome {
     outcome
 }
 
+/// One of each kind; `response_tests.rs` has the whole table.
 #[tokio::test]
 async fn each_response_has_the_class_of_the_table() {
     let check = async |answer: Answer, expected: OutcomeClass, wait_s: Option<u64>| {
@@ -80,42 +81,20 @@ async fn each_response_has_the_class_of_the_table() {
         assert_eq!(outcome.retry_after, wait_s.map(Duration::from_secs), "for {answer:?}");
         assert_eq!(outcome.error.is_none(), expected == OutcomeClass::Delivered);
     };
-    for status in [200, 201, 202, 204] {
-        check(Answer::status(status), OutcomeClass::Delivered, None).await;
-    }
-    for status in [400, 401, 404, 407, 500, 502, 503, 504] {
-        check(Answer::status(status), OutcomeClass::Retryable, None).await;
-    }
+    let with = |status, name, value| Answer::status(status).header(name, value);
+    check(Answer::status(204), OutcomeClass::Delivered, None).await;
+    check(Answer::status(404), OutcomeClass::Retryable, None).await;
     check(Answer::status(410), OutcomeClass::Gone, None).await;
-    for status in [413, 415] {
-        check(Answer::status(status), OutcomeClass::Rejected, None).await;
-    }
-    let wait = |status, value| Answer::status(status).header("retry-after", value);
-    check(Answer::status(429), OutcomeClass::Throttled, None).await;
-    check(wait(429, "7"), OutcomeClass::Throttled, Some(7)).await;
-    check(wait(429, "soon"), OutcomeClass::Throttled, None).await;
-    check(wait(503, "7"), OutcomeClass::Throttled, Some(7)).await;
-    check(wait(503, "soon"), OutcomeClass::Retryable, None).await;
-    check(wait(500, "7"), OutcomeClass::Retryable, Some(7)).await;
-    check(wait(200, "7"), OutcomeClass::Delivered, None).await;
-    let year = RETRY_AFTER_MAX.as_secs();
-    check(wait(429, "31536000"), OutcomeClass::Throttled, Some(year)).await;
-    let date = wait(429, "Sun, 06 Nov 1994 08:49:37 GMT");
+    check(Answer::status(413), OutcomeClass::Rejected, None).await;
+    check(with(503, "retry-after", "7"), OutcomeClass::Throttled, Some(7)).await;
+    let date = with(429, "retry-after", "Sun, 06 Nov 1994 08:49:37 GMT");
     let date = date.header("date", "Sun, 06 Nov 1994 08:49:07 GMT");
     check(date, OutcomeClass::Throttled, Some(30)).await;
     let body = Answer::status(429).body(r#"{"retry_after":9.0}"#);
     check(body, OutcomeClass::Throttled, Some(9)).await;
-    let spent = |status| {
-        let answer = Answer::status(status).header("X-RateLimit-Remaining", "0");
-        answer.header("X-RateLimit-Reset-After", "3")
-    };
-    check(spent(200), OutcomeClass::Delivered, Some(3)).await;
-    check(spent(500), OutcomeClass::Retryable, Some(3)).await;
-    let wish = |status, value| Answer::status(status).header("Webhook-Delivery", value);
-    check(wish(500, "disable"), OutcomeClass::Gone, None).await;
-    check(wish(200, "disable"), OutcomeClass::Gone, None).await;
-    check(wish(500, "abort-message"), OutcomeClass::Rejected, None).await;
-    check(wish(200, "abort-message"), OutcomeClass::Delivered, None).await;
+    let spent = with(200, "X-RateLimit-Remaining", "0").header("X-RateLimit-Reset-After", "3");
+    check(spent, OutcomeClass::Delivered, Some(3)).await;
+    check(with(200, "Webhook-Delivery", "disable"), OutcomeClass::Gone, None).await;
 }
 
 #[tokio::test]

@@ -56,17 +56,14 @@ pub(in crate::web) fn assets() -> Router<AppState> {
         })
     };
     Router::new()
-        .route(&format!("/assets/{}/page.css", version()), asset("text/css; charset=utf-8", CSS))
-        .route(
-            &format!("/assets/{}/page.js", version()),
-            asset("text/javascript; charset=utf-8", JS),
-        )
-        .route(&format!("/assets/{}/icon.svg", version()), asset("image/svg+xml", ICON))
+        .route(&format!("/assets/{VERSION}/page.css"), asset("text/css; charset=utf-8", CSS))
+        .route(&format!("/assets/{VERSION}/page.js"), asset("text/javascript; charset=utf-8", JS))
+        .route(&format!("/assets/{VERSION}/icon.svg"), asset("image/svg+xml", ICON))
 }
 
 pub(in crate::web) fn problem(problem: &ProblemDetails) -> Response {
     let title = problem.status.canonical_reason().unwrap_or("Problem");
-    let page = ProblemPage { version: version(), title, detail: &problem.detail };
+    let page = ProblemPage { title, detail: &problem.detail };
     let mut response = html(problem.status, page.render());
     add_challenge(&mut response);
     response
@@ -137,7 +134,6 @@ fn status_label(status: &str) -> String {
 #[derive(Template)]
 #[template(path = "home.html", config = "src/web/askama.toml")]
 struct HomePage {
-    version: &'static str,
     relative: RelativeTime,
     status: StatusView,
     training: Vec<AvatarView>,
@@ -153,7 +149,6 @@ struct HomePage {
 #[derive(Template)]
 #[template(path = "avatar.html", config = "src/web/askama.toml")]
 struct AvatarPage {
-    version: &'static str,
     relative: RelativeTime,
     avatar: AvatarView,
     thumbnail: Option<String>,
@@ -167,7 +162,6 @@ struct AvatarPage {
 #[derive(Template)]
 #[template(path = "deliveries.html", config = "src/web/askama.toml")]
 struct DeliveriesPage {
-    version: &'static str,
     relative: RelativeTime,
     state: String,
     states: &'static [&'static str],
@@ -179,7 +173,6 @@ struct DeliveriesPage {
 #[derive(Template)]
 #[template(path = "delivery.html", config = "src/web/askama.toml")]
 struct DeliveryPage {
-    version: &'static str,
     relative: RelativeTime,
     whole: DeliveryWithAttempts,
     can_change: bool,
@@ -188,7 +181,6 @@ struct DeliveryPage {
 #[derive(Template)]
 #[template(path = "test.html", config = "src/web/askama.toml")]
 struct TestPage {
-    version: &'static str,
     channel: String,
     results: Vec<TestResult>,
 }
@@ -196,7 +188,6 @@ struct TestPage {
 #[derive(Template)]
 #[template(path = "problem.html", config = "src/web/askama.toml")]
 struct ProblemPage<'a> {
-    version: &'static str,
     title: &'a str,
     detail: &'a str,
 }
@@ -245,7 +236,6 @@ fn home_page(model: &ReadModel<'_>) -> Result<HomePage, StoreError> {
     let dead_letters =
         if status.deliveries_failed > 0 { model.deliveries(&filter, None)? } else { vec![] };
     Ok(HomePage {
-        version: version(),
         relative: RelativeTime { now: model.now() },
         status,
         findings,
@@ -278,7 +268,6 @@ fn avatar_page(model: &ReadModel<'_>, id: &AvatarId) -> Result<Option<AvatarPage
     let transitions = model.transitions(Some(&id), None, TRANSITIONS_MAX)?;
     let changes: Vec<StatusChange> = transitions.iter().rev().filter_map(change).collect();
     Ok(Some(AvatarPage {
-        version: version(),
         relative: RelativeTime { now: model.now() },
         thumbnail: model.thumbnail(&id),
         shows_picture: model.register().thumbnails,
@@ -316,7 +305,6 @@ async fn deliveries(State(state): State<AppState>, uri: Uri) -> Response {
         let more = deliveries.len() > DELIVERIES_MAX as usize;
         deliveries.truncate(DELIVERIES_MAX as usize);
         let page = DeliveriesPage {
-            version: version(),
             relative: RelativeTime { now: model.now() },
             state: selected.unwrap_or_default(),
             states: &STATES,
@@ -335,7 +323,6 @@ async fn delivery(State(state): State<AppState>, id: PathSegment) -> Response {
         let found = model.delivery(&id)?;
         Ok(found.map(|whole| {
             let page = DeliveryPage {
-                version: version(),
                 relative: RelativeTime { now: model.now() },
                 whole,
                 can_change: model.register().rules.token.is_some(),
@@ -371,7 +358,7 @@ async fn test(State(state): State<AppState>, name: PathSegment) -> Response {
         Ok(results) => {
             // The name is valid here: the channel exists.
             let channel = ChannelName::parse(&name).map(|it| it.to_string()).unwrap_or_default();
-            let page = TestPage { version: version(), channel, results };
+            let page = TestPage { channel, results };
             html(StatusCode::OK, page.render())
         }
         Err(failure) => problem(&failure),
@@ -413,13 +400,10 @@ fn see_other(path: &str) -> Response {
     response
 }
 
-/// The version in the paths of the assets, which browsers cache.
-const fn version() -> &'static str {
-    env!("CARGO_PKG_VERSION")
-}
-
 /// All but the unreserved characters of RFC 3986, section 2.3.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+/// Also in the paths of the assets, which browsers cache.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 const CSS: &str = include_str!("../assets/page.css");
 const JS: &str = include_str!("../assets/page.js");
 const ICON: &str = include_str!("../assets/icon.svg");

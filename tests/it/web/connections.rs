@@ -72,8 +72,7 @@ fn is_ended(stream: &mut TcpStream) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unauthorized_connections_block_no_other() {
-    let own = test_server_with_token();
-    let page = serve(own.state.clone(), patient());
+    let (_own, page) = test_server_with_token().serve(patient());
     let refused = format!("GET / HTTP/1.1\r\nhost: {page}\r\n\r\n");
     let half = &refused[..refused.len() - 4];
     let slow = |path: &str| {
@@ -99,8 +98,7 @@ async fn unauthorized_connections_block_no_other() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_that_read_nothing_block_no_other() {
-    let own = TestServer::new();
-    let page = serve(own.state.clone(), patient());
+    let (_own, page) = TestServer::new().serve(patient());
     let listen = format!("GET /api/v1/stream HTTP/1.1\r\nhost: {page}\r\n\r\n");
     let _open: Vec<[TcpStream; 2]> =
         (0..MANY).map(|_| [non_reader(page), stranger(page, &listen)]).collect();
@@ -167,8 +165,7 @@ async fn waiting_requests_do_not_delay_health_checks() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn database_readers_do_not_delay_health_checks() {
-    let own = TestServer::new();
-    let page = serve(own.state.clone(), patient());
+    let (own, page) = TestServer::new().serve(patient());
     let turn = Arc::clone(&own.state.readers).acquire_owned().await.unwrap();
     let waits = tokio::task::spawn_blocking(move || get(page, "/").status);
     for path in ["/healthz", "/readyz"] {
@@ -180,8 +177,7 @@ async fn database_readers_do_not_delay_health_checks() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_keeps_its_connection_at_the_limit() {
-    let own = TestServer::new();
-    let page = serve(own.state.clone(), patient());
+    let (own, page) = TestServer::new().serve(patient());
     let mut listener = Listener::open(page, "/api/v1/stream");
     listener.wait_for("retry: 1000");
     let mut strangers: Vec<TcpStream> = (0..MANY).map(|_| stranger(page, "")).collect();
@@ -194,8 +190,7 @@ async fn a_stream_keeps_its_connection_at_the_limit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_connection_waits_while_none_is_idle() {
-    let own = TestServer::new();
-    let page = serve(own.state.clone(), ServerLimits { connections: 1, ..patient() });
+    let (own, page) = TestServer::new().serve(ServerLimits { connections: 1, ..patient() });
     let mut listener = Listener::open(page, "/api/v1/stream");
     listener.wait_for("retry: 1000");
     let waiting = tokio::task::spawn_blocking(move || get(page, "/healthz").status);

@@ -69,8 +69,7 @@ fn routes() -> Vec<(&'static str, String)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_route_checks_the_host_and_repeated_headers() {
-    let own = test_server();
-    let page = serve(own.state.clone(), ServerLimits::default());
+    let (_own, page) = test_server().serve(ServerLimits::default());
     for (method, path) in routes() {
         let check = |version: &str, headers: &str, status: &str| {
             let request =
@@ -91,8 +90,7 @@ async fn every_route_checks_the_host_and_repeated_headers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_change_requires_the_token_and_our_own_origin() {
-    let own = test_server();
-    let page = serve(own.state.clone(), ServerLimits::default());
+    let (_own, page) = test_server().serve(ServerLimits::default());
     let bearer = format!("authorization: Bearer {TOKEN}");
     for path in CHANGES {
         let check = |headers: &[&str], status: u16| {
@@ -120,8 +118,8 @@ async fn every_change_requires_the_token_and_our_own_origin() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_other_path_is_readable_without_the_token() {
     let token = Some(Secret::new(TOKEN));
-    let own = TestServer::with(AccessPolicy { token, ..AccessPolicy::default() });
-    let page = serve(own.state.clone(), ServerLimits::default());
+    let (_own, page) = TestServer::with(AccessPolicy { token, ..AccessPolicy::default() })
+        .serve(ServerLimits::default());
     for (path, status) in [
         ("/", 401),
         ("/?token=canary-token-9c0e", 401),
@@ -208,8 +206,7 @@ async fn no_request_is_smuggled_in_another() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_request_gets_a_well_formed_response() {
-    let own = test_server();
-    let page = serve(own.state.clone(), ServerLimits::default());
+    let (_own, page) = test_server().serve(ServerLimits::default());
     let long = "x".repeat(4000);
     for odd in [
         "'",
@@ -285,8 +282,7 @@ fn check_plain(asked: &str, answer: &Answer) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn endless_heads_and_bodies_are_rejected() {
-    let own = test_server();
-    let page = serve(own.state.clone(), ServerLimits::default());
+    let (_own, page) = test_server().serve(ServerLimits::default());
     let check = |request: String, expected: &str| {
         assert_eq!(statuses(page, request.as_bytes()), [expected], "{}", &request[..60]);
     };
@@ -296,6 +292,11 @@ async fn endless_heads_and_bodies_are_rejected() {
     let large = format!("a: {}\r\n", "x".repeat(800_000));
     check(format!("GET / HTTP/1.1\r\nhost: {page}\r\n{large}\r\n"), "431");
     assert!(statuses(page, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").is_empty(), "no HTTP/2 is spoken");
+    let hint = "POST /hints/argil/ HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n";
+    for junk in ["\u{16}\u{3}\u{1}\u{2}\0\u{1}\0\u{1}\r\n\r\n", "\0\0\0\0\r\n\r\n", hint] {
+        assert_eq!(statuses(page, junk.as_bytes()), ["400"], "{junk:?}");
+    }
+    assert_eq!(get(page, "/healthz").status, 200, "the others are served");
 }
 
 /// The methods that change something.

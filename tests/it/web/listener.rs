@@ -87,6 +87,12 @@ async fn all_read(listener: &HintListener) {
     drop(timeout(LIMIT, listener.tasks.acquire_many(all)).await.unwrap().unwrap());
 }
 
+/// Sends a hint about an avatar.
+async fn hint_about(listener: &HintListener, avatar: &str) -> String {
+    let body = format!(r#"{{"avatarId":"{avatar}"}}"#);
+    ask(listener.address, hint(TOKEN, "POST", &body).as_bytes()).await
+}
+
 async fn next(listener: &mut HintListener) -> String {
     timeout(LIMIT, listener.hinted.recv()).await.unwrap().unwrap().to_string()
 }
@@ -152,7 +158,7 @@ async fn a_hint_is_processed_after_its_response() {
     let mut was_quick = false;
     while !was_quick {
         let asked = Instant::now();
-        ask(listener.address, hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#).as_bytes()).await;
+        hint_about(&listener, "a1").await;
         tokio::time::sleep(RESPONSE_DELAY / 3).await;
         let read = listener.hinted.try_recv().is_ok();
         was_quick = asked.elapsed() < RESPONSE_DELAY;
@@ -194,24 +200,8 @@ async fn an_endless_body_is_read_up_to_the_limit() {
     timeout(LIMIT, sending).await.expect("it is cut off");
     assert!(sent < 64 * 1024 * 1024, "{sent} bytes went out");
     // The listener still works.
-    ask(listener.address, hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#).as_bytes()).await;
+    hint_about(&listener, "a1").await;
     assert_eq!(next(&mut listener).await, "a1");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn hundreds_of_idle_connections_delay_a_hint_briefly() {
-    let mut listener = open(short(), 16);
-    let mut idle = Vec::new();
-    for _ in 0..100 {
-        idle.push(TcpStream::connect(listener.address).await.unwrap());
-    }
-    let answer =
-        ask(listener.address, hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#).as_bytes()).await;
-    assert!(answer.contains("202"), "{answer}");
-    assert_eq!(next(&mut listener).await, "a1");
-    for stream in &mut idle {
-        read(stream).await;
-    }
 }
 
 #[test]
@@ -219,35 +209,13 @@ fn a_full_queue_drops_hints_and_still_responds() {
     in_order(async {
         let mut listener = open(ServerLimits::default(), 2);
         for number in 0..10 {
-            let body = format!(r#"{{"avatarId":"a{number}"}}"#);
-            let answer = ask(listener.address, hint(TOKEN, "POST", &body).as_bytes()).await;
+            let answer = hint_about(&listener, &format!("a{number}")).await;
             assert!(answer.starts_with("HTTP/1.1 202"), "{answer}");
         }
         all_read(&listener).await;
         assert_ne!(next(&mut listener).await, next(&mut listener).await);
         assert!(listener.hinted.try_recv().is_err(), "two is what fits");
     });
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn invalid_requests_do_no_harm() {
-    let mut listener = open(short(), 16);
-    let long = format!("POST /{} HTTP/1.1\r\n\r\n", "x".repeat(200_000));
-    let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(10_000));
-    for junk in [
-        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".as_slice(),
-        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"\0\0\0\0\r\n\r\n",
-        b"GET / HTTP/1.1\r\nhost: here\r\nconnection: close\r\n\r\n",
-        b"POST /hints/argil/ HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n",
-        long.as_bytes(),
-        many.as_bytes(),
-    ] {
-        let answer = ask(listener.address, junk).await;
-        assert!(!answer.contains(" 202 "), "{answer}");
-    }
-    ask(listener.address, hint(TOKEN, "POST", r#"{"avatarId":"a1"}"#).as_bytes()).await;
-    assert_eq!(next(&mut listener).await, "a1");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -263,7 +231,7 @@ async fn shutdown_finishes_short_requests_and_aborts_long_ones() {
     quick.write_all(start.as_bytes()).await.unwrap();
     slow.write_all(start.as_bytes()).await.unwrap();
     // Both are accepted once a later one has been answered.
-    ask(listener.address, hint(TOKEN, "POST", r#"{"avatarId":"a2"}"#).as_bytes()).await;
+    hint_about(&listener, "a2").await;
     assert_eq!(next(&mut listener).await, "a2");
     listener.end.send(()).unwrap();
     quick.write_all(rest.as_bytes()).await.unwrap();

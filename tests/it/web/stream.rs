@@ -3,7 +3,7 @@
 use avatar_watch::runtime::event_bus::LiveEvent;
 use avatar_watch::web::server::ServerLimits;
 
-use super::test_server::{TestServer, attempt_finished, serve};
+use super::test_server::{TestServer, attempt_finished};
 use super::*;
 use crate::harness::http::{Listener, events};
 
@@ -81,8 +81,7 @@ async fn a_restored_history_is_distinguished_by_its_id() {
 
 #[tokio::test]
 async fn a_slow_client_gets_the_number_of_missed_events() {
-    let own = TestServer::new();
-    let page = serve(own.state.clone(), ServerLimits::default());
+    let (own, page) = TestServer::new().serve(ServerLimits::default());
     let (begun, begins) = tokio::sync::oneshot::channel();
     let listening = tokio::task::spawn_blocking(move || {
         let mut stream = Listener::open(page, "/api/v1/stream");
@@ -135,8 +134,7 @@ async fn transitions_and_attempts_are_streamed_live() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_accept_excludes_is_rejected() {
-    let own = TestServer::new();
-    let page = serve(own.state.clone(), ServerLimits::default());
+    let (_own, page) = TestServer::new().serve(ServerLimits::default());
     for (accept, status) in [
         ("", 200),
         ("accept: text/event-stream", 200),
@@ -155,8 +153,7 @@ async fn a_stream_that_accept_excludes_is_rejected() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_the_limit_of_streams_the_oldest_ends() {
-    let own = TestServer::new();
-    let page = serve(own.state.clone(), ServerLimits::default());
+    let (own, page) = TestServer::new().serve(ServerLimits::default());
     let mut open: Vec<Listener> = Vec::new();
     // All are of one address, and still a further one is accepted.
     for number in 0..3 * ServerLimits::default().streams {

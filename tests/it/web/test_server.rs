@@ -48,6 +48,12 @@ impl TestServer {
         let (state, register) = state(database, rules);
         Self { state, store, _writer: writer, _register: register, _folder: folder }
     }
+
+    /// Serves it until the test ends.
+    pub(super) fn serve(self, limits: ServerLimits) -> (Self, SocketAddr) {
+        let page = serve(self.state.clone(), limits);
+        (self, page)
+    }
 }
 
 /// A state for a database, which need not exist.

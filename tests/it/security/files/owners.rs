@@ -3,6 +3,7 @@
 
 use std::os::unix::fs::{MetadataExt as _, chown};
 use std::os::unix::process::CommandExt as _;
+use std::process::Child;
 
 use rustix::process::geteuid;
 
@@ -25,6 +26,14 @@ fn is_root() -> bool {
         println!("only root can be two users: nothing is tried");
     }
     geteuid().is_root()
+}
+
+/// What a command says that ends with that code.
+#[track_caller]
+fn refusal(output: &Output, code: i32) -> String {
+    let said = stderr(output);
+    assert_eq!(output.status.code(), Some(code), "{said}");
+    said
 }
 
 fn set(path: &Path, owner: u32, mode: u32) {
@@ -75,6 +84,13 @@ impl Scene {
 
     fn run(&self, user: u32, is_named: bool, arguments: &[&str]) -> Output {
         self.command(user, is_named, arguments).output().unwrap()
+    }
+
+    /// The daemon as that user, after its first poll.
+    fn polling(&self, user: u32, is_named: bool) -> Child {
+        let daemon = self.command(user, is_named, &["run"]).spawn().unwrap();
+        wait_until("a poll", || self.argil.count("a1") > 0);
+        daemon
     }
 
     /// Whether the config was used: a program has run, or the API was called.
@@ -182,8 +198,7 @@ fn a_reload_refuses_a_config_that_others_can_write() {
     daemon.wait_for_log("config rejected; the previous config stays active");
     daemon.wait_for_log("can be written by everybody (its mode is 0602); `chmod go-w ");
     assert!(daemon.stop().success());
-    let refused = bench.run(&["run"]);
-    assert_eq!(refused.status.code(), Some(78), "{}", stderr(&refused));
+    refusal(&bench.run(&["run"]), 78);
 }
 
 #[test]
@@ -194,8 +209,7 @@ fn a_database_and_a_lock_that_another_user_can_have_planted_are_refused() {
     let scene = Scene::new();
     set(&scene.bench.path(""), ALICE, 0o700);
     set(&scene.bench.config(), 0, 0o644);
-    let mut daemon = scene.command(ALICE, true, &["run"]).spawn().unwrap();
-    wait_until("a poll", || scene.argil.count("a1") > 0);
+    let mut daemon = scene.polling(ALICE, true);
     daemon.kill().unwrap();
     daemon.wait().unwrap();
     let files = ["", ".lock"].map(|end| {
@@ -212,9 +226,7 @@ fn a_database_and_a_lock_that_another_user_can_have_planted_are_refused() {
         ] {
             reset();
             set(planted, owner, mode);
-            let refused = scene.run(ALICE, true, &["run"]);
-            let said = stderr(&refused);
-            assert_eq!(refused.status.code(), Some(74), "{said}");
+            let said = refusal(&scene.run(ALICE, true, &["run"]), 74);
             assert!(said.contains(what), "{said}");
             assert!(
                 said.contains(&format!("{}` ", planted.file_name().unwrap().display())),
@@ -231,9 +243,8 @@ fn a_database_and_a_lock_that_another_user_can_have_planted_are_refused() {
     ] {
         set(&scene.bench.path(""), folder_of, open);
         for user in [0, ALICE] {
-            let refused = scene.run(user, true, &["run"]);
-            assert_eq!(refused.status.code(), Some(74), "{}", stderr(&refused));
-            assert!(stderr(&refused).contains(what), "{}", stderr(&refused));
+            let said = refusal(&scene.run(user, true, &["run"]), 74);
+            assert!(said.contains(what), "{said}");
         }
     }
     assert_eq!(scene.argil.count("a1"), polls, "nothing was polled");
@@ -248,8 +259,7 @@ fn root_accesses_no_file_that_the_owner_of_the_database_could_not() {
     let folder = scene.bench.path("");
     set(&folder, ALICE, 0o700);
     set(&scene.bench.config(), 0, 0o644);
-    let mut daemon = scene.command(ALICE, true, &["run"]).spawn().unwrap();
-    wait_until("a poll", || scene.argil.count("a1") > 0);
+    let mut daemon = scene.polling(ALICE, true);
     let at = |end: &str| scene.bench.path(&format!("avatar-watch.db{end}"));
     wait_until("its log", || at("-wal").exists());
     daemon.kill().unwrap();
@@ -317,9 +327,7 @@ fn init_uses_no_secret_of_another_user_and_writes_into_no_shared_folder() {
             (0, 0o666, "can be written by everybody"),
         ] {
             set(&path, owner, mode);
-            let refused = bench.run(&init);
-            let said = stderr(&refused);
-            assert_eq!(refused.status.code(), Some(1), "{said}");
+            let said = refusal(&bench.run(&init), 1);
             assert!(said.contains(&format!("{name}` {what}")), "{said}");
             assert!(said.contains("  help: "), "{said}");
         }
@@ -330,17 +338,15 @@ fn init_uses_no_secret_of_another_user_and_writes_into_no_shared_folder() {
         fs::write(&own, "precious\n").unwrap();
         symlink(&own, &path).unwrap();
         std::os::unix::fs::lchown(&path, Some(MALLORY), None).unwrap();
-        let refused = bench.run(&init);
-        assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
+        refusal(&bench.run(&init), 1);
         fs::remove_file(&path).unwrap();
         fs::remove_file(&own).unwrap();
     }
     for (owner, mode) in [(0, 0o777), (0, 0o1777), (MALLORY, 0o755)] {
         set(&bench.path(""), owner, mode);
-        let refused = bench.run(&init);
-        assert_eq!(refused.status.code(), Some(1), "{}", stderr(&refused));
+        let said = refusal(&bench.run(&init), 1);
         let help = "help: create a folder of your own: `mkdir avatar-watch && cd avatar-watch`";
-        assert!(stderr(&refused).contains(help), "{}", stderr(&refused));
+        assert!(said.contains(help), "{said}");
         assert_eq!(fs::read_dir(bench.path("")).unwrap().count(), 0, "nothing was written");
     }
     set(&bench.path(""), 0, 0o755);
@@ -355,8 +361,7 @@ fn no_core_is_dumped_and_no_process_of_the_same_user_reads_the_memory() {
     let scene = Scene::new();
     set(&scene.bench.path(""), ALICE, 0o700);
     set(&scene.bench.config(), ALICE, 0o600);
-    let mut daemon = scene.command(ALICE, false, &["run"]).spawn().unwrap();
-    wait_until("a poll", || scene.argil.count("a1") > 0);
+    let mut daemon = scene.polling(ALICE, false);
     let of_daemon = |name: &str| format!("/proc/{}/{name}", daemon.id());
     let limits = fs::read_to_string(of_daemon("limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
