@@ -27,8 +27,8 @@ use crate::domain::polling::circuit_breaker::BreakerBackoff;
 use crate::notify::channel::Channel;
 use crate::notify::email::channel::Email;
 use crate::notify::email::config::{
-    Bounces, CredentialSource, EmailSpec, FileSpec, LoginMethod, LoginSpec, MailStyle,
-    PhaseTimeouts, SendmailSpec, SmtpSpec, SmtpTls, Threading, TransportConfig,
+    CredentialSource, EmailSpec, FileSpec, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts,
+    SendmailSpec, SmtpSpec, SmtpTls, Threading, TransportConfig,
 };
 use crate::notify::error::NotifyError;
 use crate::notify::format::kind::Format;
@@ -217,9 +217,9 @@ fn email_channel(name: &ChannelName, settings: &EmailSettings) -> Result<Channel
         from: settings.from.clone(),
         to: settings.to.clone(),
         bounces: match &settings.bounce_to {
-            BounceTo::From => Bounces::Sender,
-            BounceTo::Address(address) => Bounces::To(address.clone()),
-            BounceTo::None => Bounces::Nowhere,
+            BounceTo::From => Some(settings.from.clone()),
+            BounceTo::Address(address) => Some(address.clone()),
+            BounceTo::None => None,
         },
         style: MailStyle {
             message_id_domain: settings.message_id_domain.clone(),
@@ -270,7 +270,7 @@ fn smtp_spec(smtp: &SmtpSettings) -> SmtpSpec {
         login: smtp.login.as_ref().map(login),
         ca_pem: smtp.ca_file.clone(),
         hello_name: smtp.hello_name.clone(),
-        timeouts: PhaseTimeouts::with_dot(smtp.dot_timeout),
+        timeouts: PhaseTimeouts { dot: smtp.dot_timeout, ..PhaseTimeouts::default() },
     }
 }
 

@@ -25,13 +25,8 @@ pub enum NotifyError {
     HttpClient(#[source] Box<dyn Error + Send + Sync>),
     #[error("the channel `{channel}` has no recipients")]
     NoRecipients { channel: String },
-    #[error("`{key}` of the channel `{channel}` is not a host name: `{value}`")]
-    HostName {
-        channel: String,
-        /// The key in the config.
-        key: &'static str,
-        value: String,
-    },
+    #[error("`smtp.host` of the channel `{channel}` is not a host name: `{value}`")]
+    HostName { channel: String, value: String },
     #[error("the channel `{channel}` cannot set up TLS")]
     Tls {
         channel: String,

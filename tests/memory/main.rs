@@ -26,7 +26,7 @@ use avatar_watch::domain::time::timestamp::Timestamp;
 use avatar_watch::notify::channel::Channel;
 use avatar_watch::notify::email::channel::Email;
 use avatar_watch::notify::email::config::{
-    Bounces, EmailSpec, MailStyle, PhaseTimeouts, SmtpSpec, SmtpTls, TransportConfig,
+    EmailSpec, MailStyle, PhaseTimeouts, SmtpSpec, SmtpTls, TransportConfig,
 };
 use avatar_watch::notify::format::kind::Format;
 use avatar_watch::notify::format::template::Template;
@@ -321,7 +321,7 @@ fn mail(tokio: &Runtime, reply: Vec<u8>) -> usize {
         channel: ChannelName::parse("ops").unwrap(),
         from: MailAddress::parse("watch@example.com").unwrap(),
         to: vec![MailAddress::parse("ops@example.com").unwrap()],
-        bounces: Bounces::Sender,
+        bounces: Some(MailAddress::parse("watch@example.com").unwrap()),
         style: MailStyle::plain(MailDomain::parse("watch.example.com").unwrap()),
         post: TransportConfig::Smtp(smtp),
     };

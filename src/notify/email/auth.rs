@@ -16,8 +16,6 @@ use crate::notify::transport_error::failed_outcome;
 use crate::secret::Secret;
 use crate::text::secret_text::{SecretKind, clean};
 
-pub(super) struct Auth(LoginSpec);
-
 /// The credentials of one attempt.
 pub(super) struct Credential {
     method: LoginMethod,
@@ -82,71 +80,49 @@ impl Credential {
     }
 }
 
-impl Auth {
-    pub(super) const fn new(spec: LoginSpec) -> Self {
-        Self(spec)
-    }
-
-    /// Fetches the credentials for one attempt; a program may take `limit`.
-    pub(super) async fn credential(&self, limit: Duration) -> Result<Credential, Outcome> {
-        let LoginSpec { user, method, credential } = &self.0;
-        let secret = match credential {
-            CredentialSource::Given(secret) => secret.clone(),
-            CredentialSource::Command(program) => {
-                let ran = subprocess::run(program, &[], b"", limit).await;
-                command_output(program.name(), &ran, kind(*method))?
-            }
-        };
-        Ok(Credential { method: *method, user: user.clone(), secret })
-    }
-}
-
-/// A bearer token is ASCII (RFC 6750, section 2.1).
-const fn kind(method: LoginMethod) -> SecretKind {
-    match method {
-        LoginMethod::Password => SecretKind::Password,
-        LoginMethod::Xoauth2 => SecretKind::Key,
-    }
+/// Fetches the credentials for one attempt; a program may take `limit`.
+pub(super) async fn credential(login: &LoginSpec, limit: Duration) -> Result<Credential, Outcome> {
+    let LoginSpec { user, method, credential } = login;
+    let secret = match credential {
+        CredentialSource::Given(secret) => secret.clone(),
+        CredentialSource::Command(program) => {
+            let kind = match method {
+                LoginMethod::Password => SecretKind::Password,
+                // A bearer token is ASCII (RFC 6750, section 2.1).
+                LoginMethod::Xoauth2 => SecretKind::Key,
+            };
+            let ran = subprocess::run(program, &[], b"", limit).await;
+            command_output(program.name(), &ran, kind)?
+        }
+    };
+    Ok(Credential { method: *method, user: user.clone(), secret })
 }
 
 /// The password or token in the output of a program.
 fn command_output(name: &str, ran: &ProcessOutput, kind: SecretKind) -> Result<Secret, Outcome> {
-    let failed = |class, text: String| {
-        Err(failed_outcome(
-            class,
-            TOKEN,
-            format!("`{name}`, which prints the password or token, {text}"),
-        ))
-    };
-    match &ran.exit {
-        ExitReason::Exit(0) => {}
+    let (class, text) = match &ran.exit {
+        ExitReason::Exit(0) => match clean(&ran.stdout, kind) {
+            Ok(secret) => return Ok(Secret::new(secret)),
+            Err(error) => {
+                let text = format!("printed one that {error} ({})", error.help());
+                (OutcomeClass::Misconfigured, text)
+            }
+        },
         ExitReason::Exit(TEMP_FAIL) => {
-            return failed(
-                OutcomeClass::Local,
-                format!("exited with {TEMP_FAIL} (temporary failure)"),
-            );
+            (OutcomeClass::Local, format!("exited with {TEMP_FAIL} (temporary failure)"))
         }
-        ExitReason::Exit(code) => {
-            return failed(OutcomeClass::Misconfigured, format!("exited with {code}"));
+        ExitReason::Exit(code) => (OutcomeClass::Misconfigured, format!("exited with {code}")),
+        ExitReason::Signal(signal) => {
+            (OutcomeClass::Local, format!("was killed by signal {signal}"))
         }
-        ExitReason::Signal { signal, .. } => {
-            return failed(OutcomeClass::Local, format!("was killed by signal {signal}"));
+        ExitReason::TimedOut => (OutcomeClass::Local, "did not end in time".to_owned()),
+        ExitReason::TooMuchOutput => {
+            (OutcomeClass::Misconfigured, "printed more than a mebibyte, and was killed".to_owned())
         }
-        ExitReason::TimedOut { .. } => {
-            return failed(OutcomeClass::Local, "did not end in time".to_owned());
-        }
-        ExitReason::TooMuchOutput { .. } => {
-            let text = "printed more than a mebibyte, and was killed".to_owned();
-            return failed(OutcomeClass::Misconfigured, text);
-        }
-        ExitReason::NotStarted(error) => {
-            return failed(start_class(error), subprocess::not_started(name, error));
-        }
-    }
-    clean(&ran.stdout, kind).map(Secret::new).or_else(|error| {
-        let text = format!("printed one that {error} ({})", error.help());
-        failed(OutcomeClass::Misconfigured, text)
-    })
+        ExitReason::NotStarted(error) => (start_class(error), subprocess::not_started(name, error)),
+    };
+    let text = format!("`{name}`, which prints the password or token, {text}");
+    Err(failed_outcome(class, TOKEN, text))
 }
 
 /// The initial response of `PLAIN` (RFC 4616).
@@ -168,10 +144,14 @@ const TEMP_FAIL: i32 = 75;
 mod tests {
     use super::*;
 
+    fn printed(exit: ExitReason, stdout: &[u8]) -> ProcessOutput {
+        ProcessOutput { exit, fed: true, stdout: stdout.to_vec(), stderr: b"CANARY".to_vec() }
+    }
+
     #[test]
     fn only_one_valid_line_is_a_token_and_no_output_is_shown() {
         let check = |exit: ExitReason, stdout: &[u8], expected: Result<&str, OutcomeClass>| {
-            let ran = ProcessOutput { exit, stdout: stdout.to_vec(), stderr: b"CANARY".to_vec() };
+            let ran = printed(exit, stdout);
             let found = command_output("/bin/token", &ran, SecretKind::Password);
             if let Err(outcome) = &found {
                 assert_eq!(outcome.phase, TOKEN);
@@ -192,20 +172,16 @@ mod tests {
         check(ExitReason::Exit(0), &[b'x'; 8 * 1024 + 1], misconfigured);
         check(ExitReason::Exit(1), b"CANARY", misconfigured);
         check(ExitReason::Exit(75), b"CANARY", Err(OutcomeClass::Local));
-        check(ExitReason::Signal { signal: 9, fed: true }, b"", Err(OutcomeClass::Local));
-        check(ExitReason::TimedOut { fed: true }, b"", Err(OutcomeClass::Local));
-        check(ExitReason::TooMuchOutput { fed: true }, b"CANARY", misconfigured);
+        check(ExitReason::Signal(9), b"", Err(OutcomeClass::Local));
+        check(ExitReason::TimedOut, b"", Err(OutcomeClass::Local));
+        check(ExitReason::TooMuchOutput, b"CANARY", misconfigured);
         check(ExitReason::NotStarted(std::io::ErrorKind::NotFound.into()), b"", misconfigured);
     }
 
     #[test]
     fn invalid_output_is_refused_with_its_reason() {
         let check = |stdout: &[u8], kind: SecretKind, expected: &str| {
-            let ran = ProcessOutput {
-                exit: ExitReason::Exit(0),
-                stdout: stdout.to_vec(),
-                stderr: Vec::new(),
-            };
+            let ran = printed(ExitReason::Exit(0), stdout);
             let reason = command_output("/bin/token", &ran, kind).unwrap_err().error.unwrap();
             assert!(reason.contains(expected) && !reason.contains("CANARY"), "{reason}");
         };

@@ -11,11 +11,8 @@ use crate::domain::event::Event;
 use crate::domain::mail::address::MailAddress;
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
-use crate::notify::email::auth::Auth;
-use crate::notify::email::config::{Bounces, EmailSpec, SmtpSpec, TransportConfig};
-use crate::notify::email::file_transport::FileTransport;
+use crate::notify::email::config::{EmailSpec, FileSpec, SendmailSpec, SmtpSpec, TransportConfig};
 use crate::notify::email::message::{CONTENT_TYPE, MessageHeaders};
-use crate::notify::email::sendmail::Sendmail;
 use crate::notify::email::smtp::error::{self, SmtpPhase};
 use crate::notify::email::smtp::extensions::Extensions;
 use crate::notify::email::smtp::session::{Server, Transaction};
@@ -32,13 +29,12 @@ pub struct Email {
     bounces: Option<MailAddress>,
     to: Vec<MailAddress>,
     transport: Transport,
-    fingerprint: String,
 }
 
 enum Transport {
     Smtp(Box<Server>),
-    Sendmail(Sendmail),
-    File(FileTransport),
+    Sendmail(SendmailSpec),
+    File(FileSpec),
 }
 
 impl Email {
@@ -59,13 +55,15 @@ impl Email {
             return Err(NotifyError::NoRecipients { channel: channel.to_owned() });
         }
         Ok(Self {
-            bounces: match spec.bounces {
-                Bounces::Sender => Some(spec.from.clone()),
-                Bounces::To(bounces) => Some(bounces),
-                Bounces::Nowhere => None,
+            bounces: spec.bounces,
+            transport: match spec.post {
+                TransportConfig::Smtp(spec) => {
+                    let tls = Tls::new(channel, &spec.host, spec.ca_pem.as_deref())?;
+                    Transport::Smtp(Box::new(Server { spec, tls }))
+                }
+                TransportConfig::Sendmail(spec) => Transport::Sendmail(spec),
+                TransportConfig::File(spec) => Transport::File(spec),
             },
-            fingerprint: fingerprint(&spec.post, &to),
-            transport: transport(channel, spec.post)?,
             headers: MessageHeaders { from: spec.from, style: spec.style },
             to,
         })
@@ -131,7 +129,7 @@ impl Email {
         }
         let MessageHeaders { from, style } = &self.headers;
         let ours = [Some(from), style.reply_to.as_ref(), self.bounces.as_ref()];
-        let host = &server.host;
+        let host = &server.spec.host;
         if ours.into_iter().flatten().any(MailAddress::needs_smtputf8) {
             return Some(error::unsupported(host, SmtpPhase::Mail, error::NO_SMTPUTF8_FOR_US));
         }
@@ -151,14 +149,27 @@ impl Email {
     pub fn attempt_timeout(&self) -> Duration {
         match &self.transport {
             Transport::Smtp(server) => server.attempt_timeout(),
-            Transport::Sendmail(sendmail) => sendmail.attempt_timeout(),
-            Transport::File(_) => FileTransport::attempt_timeout(),
+            Transport::Sendmail(sendmail) => sendmail.timeout,
+            Transport::File(_) => WRITE_TIMEOUT,
         }
     }
 
     /// A hash of the transport and the recipients, which does not reveal them.
     pub fn fingerprint(&self) -> String {
-        self.fingerprint.clone()
+        let transport = match &self.transport {
+            Transport::Smtp(server) => {
+                let SmtpSpec { host, port, .. } = &server.spec;
+                vec!["email".to_owned(), host.clone(), port.to_string()]
+            }
+            Transport::Sendmail(sendmail) => {
+                [&["sendmail".to_owned()], sendmail.program.command.as_slice()].concat()
+            }
+            Transport::File(file) => vec!["file".to_owned(), file.folder.display().to_string()],
+        };
+        let mut recipients: Vec<&str> = self.to.iter().map(MailAddress::as_str).collect();
+        recipients.sort_unstable();
+        let transport = transport.iter().map(String::as_str);
+        signature::fingerprint(&transport.chain(recipients).collect::<Vec<_>>())
     }
 }
 
@@ -166,7 +177,7 @@ impl fmt::Debug for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("Email");
         match &self.transport {
-            Transport::Smtp(server) => shown.field("host", &server.host),
+            Transport::Smtp(server) => shown.field("host", &server.spec.host),
             Transport::Sendmail(sendmail) => shown.field("sendmail", sendmail),
             Transport::File(folder) => shown.field("file", folder),
         };
@@ -174,41 +185,8 @@ impl fmt::Debug for Email {
     }
 }
 
-fn transport(channel: &str, spec: TransportConfig) -> Result<Transport, NotifyError> {
-    Ok(match spec {
-        TransportConfig::Smtp(spec) => Transport::Smtp(Box::new(server(channel, spec)?)),
-        TransportConfig::Sendmail(spec) => Transport::Sendmail(Sendmail::new(spec)),
-        TransportConfig::File(spec) => Transport::File(FileTransport::new(spec.folder)),
-    })
-}
-
-fn server(channel: &str, spec: SmtpSpec) -> Result<Server, NotifyError> {
-    Ok(Server {
-        tls_mode: spec.tls,
-        tls: Tls::new(channel, &spec.host, spec.ca_pem.as_deref())?,
-        host: spec.host,
-        port: spec.port,
-        login: spec.login.map(Auth::new),
-        hello_name: spec.hello_name,
-        timeouts: spec.timeouts,
-    })
-}
-
-fn fingerprint(config: &TransportConfig, to: &[MailAddress]) -> String {
-    let transport = match config {
-        TransportConfig::Smtp(smtp) => {
-            vec!["email".to_owned(), smtp.host.clone(), smtp.port.to_string()]
-        }
-        TransportConfig::Sendmail(sendmail) => {
-            [&["sendmail".to_owned()], sendmail.program.command.as_slice()].concat()
-        }
-        TransportConfig::File(file) => vec!["file".to_owned(), file.folder.display().to_string()],
-    };
-    let mut recipients: Vec<&str> = to.iter().map(MailAddress::as_str).collect();
-    recipients.sort_unstable();
-    let transport = transport.iter().map(String::as_str);
-    signature::fingerprint(&transport.chain(recipients).collect::<Vec<_>>())
-}
+/// An estimate of the longest write; nothing enforces it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
@@ -218,8 +196,7 @@ mod tests {
     use crate::files::program::Program;
     use crate::files::trust::Trust;
     use crate::notify::email::config::{
-        CredentialSource, FileSpec, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts, SendmailSpec,
-        SmtpTls,
+        CredentialSource, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts, SmtpTls,
     };
     use crate::secret::Secret;
 
@@ -244,7 +221,7 @@ mod tests {
             channel: ChannelName::parse("studio-mail").unwrap(),
             from: MailAddress::parse("watch@example.com").unwrap(),
             to: to.iter().map(|to| MailAddress::parse(to).unwrap()).collect(),
-            bounces: Bounces::Sender,
+            bounces: None,
             style: MailStyle::plain(MailDomain::parse("example.com").unwrap()),
             post: transport,
         }

@@ -18,24 +18,13 @@ pub struct EmailSpec {
     pub from: MailAddress,
     /// The recipients; a repeated address gets one mail.
     pub to: Vec<MailAddress>,
-    /// The sender of the envelope.
-    pub bounces: Bounces,
+    /// The sender of the envelope, which receives bounces; without one it is the null path `<>`
+    /// (RFC 5321, section 4.5.5).
+    pub bounces: Option<MailAddress>,
     /// Headers that all mails share.
     pub style: MailStyle,
     /// How mails are sent.
     pub post: TransportConfig,
-}
-
-/// The sender of the envelope, which receives bounces.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Bounces {
-    /// The address of `from`.
-    #[default]
-    Sender,
-    /// Another address.
-    To(MailAddress),
-    /// The null path `<>` (RFC 5321, section 4.5.5).
-    Nowhere,
 }
 
 /// The headers of every mail of a channel.
@@ -179,14 +168,6 @@ pub struct PhaseTimeouts {
     pub opening: Duration,
     /// From the final dot to its reply.
     pub dot: Duration,
-}
-
-impl PhaseTimeouts {
-    /// The defaults with another limit after the final dot.
-    #[must_use]
-    pub fn with_dot(dot: Duration) -> Self {
-        Self { dot, ..Self::default() }
-    }
 }
 
 impl Default for PhaseTimeouts {

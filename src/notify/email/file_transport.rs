@@ -4,20 +4,14 @@
 //! of the delivery; only the owner can read it.
 
 use std::io;
-use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::files::write::{PRIVATE, probe, replace};
+use crate::notify::email::config::FileSpec;
 use crate::notify::message::OutboundMessage;
 use crate::notify::transport_error::failed_outcome;
-
-#[derive(Debug)]
-pub(super) struct FileTransport {
-    path: PathBuf,
-}
 
 /// The envelope, in a file beside the mail.
 #[derive(Serialize)]
@@ -28,16 +22,7 @@ struct EnvelopeFile<'a> {
     delivery: &'a str,
 }
 
-impl FileTransport {
-    pub(super) const fn new(path: PathBuf) -> Self {
-        Self { path }
-    }
-
-    /// An estimate of the longest write; nothing enforces it.
-    pub(super) const fn attempt_timeout() -> Duration {
-        Duration::from_secs(30)
-    }
-
+impl FileSpec {
     /// Writes the envelope, then the mail. Without `from`, the sender is empty.
     pub(super) async fn deliver(&self, from: Option<String>, message: &OutboundMessage) -> Outcome {
         let envelope = EnvelopeFile {
@@ -49,7 +34,7 @@ impl FileTransport {
         // Serializing strings cannot fail.
         let mut envelope = serde_json::to_vec_pretty(&envelope).unwrap_or_default();
         envelope.push(b'\n');
-        let (folder, id) = (self.path.clone(), message.delivery_id.to_string());
+        let (folder, id) = (self.folder.clone(), message.delivery_id.to_string());
         let mail = message.body.clone();
         let writing = tokio::task::spawn_blocking(move || {
             replace(&folder.join(format!("{id}.json")), &envelope, PRIVATE)?;
@@ -61,7 +46,7 @@ impl FileTransport {
 
     /// Checks that a file can be created; leaves none behind.
     pub(super) async fn probe(&self) -> Outcome {
-        let folder = self.path.clone();
+        let folder = self.folder.clone();
         let probing = tokio::task::spawn_blocking(move || probe(&folder));
         self.classify(probing.await.unwrap_or_else(|_| Err(io::ErrorKind::Other.into())))
     }
@@ -75,12 +60,9 @@ impl FileTransport {
             | io::ErrorKind::ReadOnlyFilesystem => OutcomeClass::Misconfigured,
             _ => OutcomeClass::Local,
         };
-        let folder = self.path.display();
-        failed_outcome(
-            class,
-            FILE,
-            format!("a mail cannot be written to the folder `{folder}`: {error}"),
-        )
+        let folder = self.folder.display();
+        let text = format!("a mail cannot be written to the folder `{folder}`: {error}");
+        failed_outcome(class, FILE, text)
     }
 }
 

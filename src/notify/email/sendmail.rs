@@ -4,11 +4,9 @@
 //! The exit status decides (`sysexits.h`), unless the program quotes the reply of a mail server;
 //! then the reply decides, since msmtp exits with 65 for every refusal.
 
-use std::fmt;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::Duration;
 
 use crate::domain::delivery::{Outcome, OutcomeClass, Scope};
 use crate::domain::mail::address::MailAddress;
@@ -19,20 +17,7 @@ use crate::notify::excerpt;
 use crate::notify::subprocess::{self, ExitReason, ProcessOutput};
 use crate::notify::transport_error::failed_outcome;
 
-pub(super) struct Sendmail {
-    spec: SendmailSpec,
-}
-
-impl Sendmail {
-    pub(super) const fn new(spec: SendmailSpec) -> Self {
-        Self { spec }
-    }
-
-    /// The longest duration of one attempt.
-    pub(super) const fn attempt_timeout(&self) -> Duration {
-        self.spec.timeout
-    }
-
+impl SendmailSpec {
     /// Makes exactly one attempt. Without `from`, the sender is empty.
     pub(super) async fn deliver(
         &self,
@@ -45,7 +30,7 @@ impl Sendmail {
         let arguments = ["-i", "-f", sender, "--", &to];
         // Local programs expect LF line ends.
         let message = with_unix_lines(message);
-        let SendmailSpec { program, timeout } = &self.spec;
+        let Self { program, timeout } = self;
         let ran = subprocess::run(program, &arguments, &message, *timeout).await;
         // The first argument of a multi-call program such as busybox is not a secret.
         let arguments =
@@ -63,7 +48,7 @@ impl Sendmail {
         let may_run = |path: &Path| {
             path.metadata().is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
         };
-        let text = match self.spec.program.check() {
+        let text = match self.program.check() {
             Err(distrust) => format!("`{}` {distrust}", self.name()),
             Ok(()) if may_run(Path::new(self.name())) => {
                 return Outcome::new(OutcomeClass::Delivered, SENDMAIL);
@@ -74,7 +59,7 @@ impl Sendmail {
     }
 
     fn name(&self) -> &str {
-        self.spec.program.name()
+        self.program.name()
     }
 
     fn classify(&self, ran: &ProcessOutput, known: &SmtpEnvelope, hidden: &[String]) -> Outcome {
@@ -87,7 +72,7 @@ impl Sendmail {
                 let outcome = match refusal.class {
                     OutcomeClass::Delivered => Outcome::new(OutcomeClass::Delivered, SENDMAIL),
                     class => {
-                        let text = format!("`{name}` exited with {code}{}", sysexits_text(*code));
+                        let text = format!("`{name}` exited with {code}{}", exit_status(*code).2);
                         failed_outcome(class, SENDMAIL, text)
                     }
                 };
@@ -95,41 +80,33 @@ impl Sendmail {
                 let code = reply_in(&errors).filter(|_| !delivered).map(|reply| reply.code);
                 return Outcome { code, scope: refusal.scope, snippet, ..outcome };
             }
-            ExitReason::Signal { signal, fed: true } => {
-                let text = format!("was killed by signal {signal}; it may have accepted the mail");
-                (OutcomeClass::Ambiguous, text)
-            }
-            ExitReason::Signal { signal, fed: false } => {
+            ExitReason::Signal(signal) => {
                 (OutcomeClass::Local, format!("was killed by signal {signal}"))
             }
-            ExitReason::TooMuchOutput { fed: true } => {
-                let text =
-                    "printed more than a mebibyte, and was killed; it may have accepted the mail";
-                (OutcomeClass::Ambiguous, text.to_owned())
+            ExitReason::TooMuchOutput if ran.fed => {
+                (OutcomeClass::Local, "printed more than a mebibyte, and was killed".to_owned())
             }
-            ExitReason::TooMuchOutput { fed: false } => {
+            ExitReason::TooMuchOutput => {
                 let text =
                     "printed more than a mebibyte before it had read the mail, and was killed";
                 (OutcomeClass::Misconfigured, text.to_owned())
             }
-            ExitReason::TimedOut { fed: true } => {
-                let text = "did not end in time, and was killed; it may have accepted the mail";
-                (OutcomeClass::Ambiguous, text.to_owned())
+            ExitReason::TimedOut if ran.fed => {
+                (OutcomeClass::Local, "did not end in time, and was killed".to_owned())
             }
-            ExitReason::TimedOut { fed: false } => {
+            ExitReason::TimedOut => {
                 (OutcomeClass::Retryable, "did not read the mail in time".to_owned())
             }
             ExitReason::NotStarted(error) => {
                 (start_class(error), subprocess::not_started(name, error))
             }
         };
-        Outcome { snippet, ..failed_outcome(class, SENDMAIL, format!("`{name}` {text}")) }
-    }
-}
-
-impl fmt::Debug for Sendmail {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sendmail").field("program", &self.name()).finish_non_exhaustive()
+        let (class, doubt) = if ran.fed && !matches!(ran.exit, ExitReason::NotStarted(_)) {
+            (OutcomeClass::Ambiguous, "; it may have accepted the mail")
+        } else {
+            (class, "")
+        };
+        Outcome { snippet, ..failed_outcome(class, SENDMAIL, format!("`{name}` {text}{doubt}")) }
     }
 }
 
@@ -173,22 +150,33 @@ fn classify_exit(code: i32, errors: &str, known: &SmtpEnvelope) -> RefusalClass 
         (_, None) if USAGE_WORDS.iter().any(|words| lower.contains(words)) => {
             RefusalClass { class: OutcomeClass::Misconfigured, scope: Scope::Channel }
         }
-        (code, None) => classify_status(code),
+        (code, None) => {
+            let (class, scope, _) = exit_status(code);
+            RefusalClass { class, scope }
+        }
     }
 }
 
-/// Classifies an exit status (`sysexits.h`; shells use 126 and 127).
-const fn classify_status(code: i32) -> RefusalClass {
-    let (class, scope) = match code {
-        DATA_ERR | NO_USER => (OutcomeClass::Rejected, Scope::Recipient),
+/// The class, the scope and the meaning for people of an exit status (`sysexits.h`; shells use 126
+/// and 127).
+const fn exit_status(code: i32) -> (OutcomeClass, Scope, &'static str) {
+    match code {
+        64 => (OutcomeClass::Misconfigured, Scope::Channel, " (usage)"),
+        65 => (OutcomeClass::Rejected, Scope::Recipient, " (bad message)"),
+        67 => (OutcomeClass::Rejected, Scope::Recipient, " (no such user)"),
         // The host of the recipient's domain, or the mail server.
-        NO_HOST => (OutcomeClass::Misconfigured, Scope::Recipient),
-        USAGE | SOFTWARE | NO_PERM | CONFIG | NOT_EXECUTABLE | NOT_FOUND => {
-            (OutcomeClass::Misconfigured, Scope::Channel)
-        }
-        _ => (OutcomeClass::Retryable, Scope::Channel),
-    };
-    RefusalClass { class, scope }
+        68 => (OutcomeClass::Misconfigured, Scope::Recipient, " (no such host)"),
+        69 => (OutcomeClass::Retryable, Scope::Channel, " (unavailable)"),
+        70 => (OutcomeClass::Misconfigured, Scope::Channel, " (internal error)"),
+        71 => (OutcomeClass::Retryable, Scope::Channel, " (system error)"),
+        73 => (OutcomeClass::Retryable, Scope::Channel, " (cannot write)"),
+        74 => (OutcomeClass::Retryable, Scope::Channel, " (I/O error)"),
+        75 => (OutcomeClass::Retryable, Scope::Channel, " (temporary failure)"),
+        77 => (OutcomeClass::Misconfigured, Scope::Channel, " (not permitted)"),
+        78 => (OutcomeClass::Misconfigured, Scope::Channel, " (bad config)"),
+        126 | 127 => (OutcomeClass::Misconfigured, Scope::Channel, ""),
+        _ => (OutcomeClass::Retryable, Scope::Channel, ""),
+    }
 }
 
 /// The reply of a mail server that a program quotes.
@@ -231,25 +219,6 @@ fn reply_in(errors: &str) -> Option<Quoted> {
     Some(Quoted { phase, code, text: texts.join(" ") })
 }
 
-/// The meaning of an exit status for people.
-const fn sysexits_text(code: i32) -> &'static str {
-    match code {
-        USAGE => " (usage)",
-        DATA_ERR => " (bad message)",
-        NO_USER => " (no such user)",
-        NO_HOST => " (no such host)",
-        69 => " (unavailable)",
-        SOFTWARE => " (internal error)",
-        71 => " (system error)",
-        73 => " (cannot write)",
-        74 => " (I/O error)",
-        75 => " (temporary failure)",
-        NO_PERM => " (not permitted)",
-        CONFIG => " (bad config)",
-        _ => "",
-    }
-}
-
 fn with_unix_lines(message: &[u8]) -> Vec<u8> {
     let mut lines = Vec::with_capacity(message.len());
     for (at, &byte) in message.iter().enumerate() {
@@ -263,15 +232,6 @@ fn with_unix_lines(message: &[u8]) -> Vec<u8> {
 const SENDMAIL: &str = "sendmail";
 /// Bytes; shorter values are words, not secrets.
 const SECRET_BYTES_MIN: usize = 6;
-const USAGE: i32 = 64;
-const DATA_ERR: i32 = 65;
-const NO_USER: i32 = 67;
-const NO_HOST: i32 = 68;
-const SOFTWARE: i32 = 70;
-const NO_PERM: i32 = 77;
-const CONFIG: i32 = 78;
-const NOT_EXECUTABLE: i32 = 126;
-const NOT_FOUND: i32 = 127;
 /// Errors about unsupported arguments, whatever the exit status.
 const USAGE_WORDS: [&str; 10] = [
     "usage:",

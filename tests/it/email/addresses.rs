@@ -3,16 +3,13 @@
 
 use super::*;
 
-fn address(text: &str) -> MailAddress {
-    MailAddress::parse(text).unwrap()
-}
-
 /// The same channel with other addresses.
 fn channel(mailbox: &Mailbox, from: &str, reply_to: Option<&str>, to: &[&str]) -> Channel {
     let plain = spec_of(TransportConfig::Smtp(spec(mailbox, SmtpTls::None)));
     let style = MailStyle { reply_to: reply_to.map(address), ..plain.style.clone() };
     let to = to.iter().map(|to| address(to)).collect();
-    Channel::Email(Email::new(EmailSpec { from: address(from), to, style, ..plain }).unwrap())
+    let (from, bounces) = (address(from), Some(address(from)));
+    build(EmailSpec { from, bounces, to, style, ..plain })
 }
 
 const FROM: &str = "watch@example.com";

@@ -1,28 +1,42 @@
 //! The ways that need no mail server: a program like `sendmail`, and a folder.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use avatar_watch::notify::email::config::{FileSpec, SendmailSpec};
 
 use super::*;
 
+fn by_program(command: &[&str], timeout: Duration) -> EmailSpec {
+    let program = program(command.iter().map(ToString::to_string).collect());
+    spec_of(TransportConfig::Sendmail(SendmailSpec { program, timeout }))
+}
+
 /// A channel by way of a script, which finds its arguments from `$1` on.
 fn sendmail(script: &str, limit: Duration) -> Channel {
-    let command = ["/bin/sh", "-c", script, "sendmail"].map(str::to_owned).into();
-    let post =
-        TransportConfig::Sendmail(SendmailSpec { program: program(command), timeout: limit });
-    Channel::Email(Email::new(spec_of(post)).unwrap())
+    build(by_program(&["/bin/sh", "-c", script, "sendmail"], limit))
 }
 
 fn folder(path: &Path) -> Channel {
-    let post = TransportConfig::File(FileSpec { folder: path.to_owned() });
-    Channel::Email(Email::new(spec_of(post)).unwrap())
+    build(spec_of(TransportConfig::File(FileSpec { folder: path.to_owned() })))
 }
 
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+fn write_program(path: impl AsRef<Path>, content: &[u8]) {
+    fs::write(&path, content).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// One attempt by a fresh program, which a test that starts a child at the same time may hold
+/// open.
+async fn attempt_by_fresh_program(channel: &Channel, message: &OutboundMessage) -> Outcome {
+    loop {
+        let outcome = channel.deliver(message, sample_events::DETECTED_AT).await;
+        if outcome.class != OutcomeClass::Local {
+            return outcome;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 const LONG: Duration = Duration::from_secs(20);
@@ -42,8 +56,9 @@ async fn a_program_gets_the_mail_and_its_recipient() {
         let mail = fs::read_to_string(folder.path().join("mail")).unwrap();
         assert_eq!(mail.replace('\n', "\r\n").into_bytes(), message.body);
     }
-    let post = channel_without_bounces(&format!("printf '%s|' \"$@\" >{place}/arguments"));
-    assert_eq!(attempt(&post).await.class, OutcomeClass::Delivered);
+    let spec = by_program(&["/bin/sh", "-c", &script, "sendmail"], LONG);
+    let channel = build(EmailSpec { bounces: None, ..spec });
+    assert_eq!(attempt(&channel).await.class, OutcomeClass::Delivered);
     let arguments = fs::read_to_string(folder.path().join("arguments")).unwrap();
     assert_eq!(arguments, format!("-i|-f||--|{TO}|"));
 }
@@ -52,14 +67,12 @@ async fn a_program_gets_the_mail_and_its_recipient() {
 async fn neither_a_recipient_nor_an_argument_is_an_option_or_a_command() {
     let home = tempfile::tempdir().unwrap();
     let at = |name: &str| home.path().join(name).display().to_string();
-    fs::write(at("sendmail"), "#!/bin/sh\ncat >/dev/null; printf '%s\\n' \"$@\" >\"$0-got\"\n")
-        .unwrap();
-    fs::set_permissions(at("sendmail"), fs::Permissions::from_mode(0o755)).unwrap();
+    let script = b"#!/bin/sh\ncat >/dev/null; printf '%s\\n' \"$@\" >\"$0-got\"\n";
+    write_program(at("sendmail"), script);
     let ran = at("ran");
     let given = ["$(touch ran)".replace("ran", &ran), format!("; touch {ran}"), "a b".to_owned()];
-    let command: Vec<String> = [at("sendmail")].into_iter().chain(given.clone()).collect();
-    let post = TransportConfig::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
-    let channel = Channel::Email(Email::new(spec_of(post)).unwrap());
+    let [first, second, third] = given.each_ref();
+    let channel = build(by_program(&[&at("sendmail"), first, second, third], LONG));
     let message = message(&channel);
     for to in [
         "-oQ@example.com",
@@ -71,12 +84,7 @@ async fn neither_a_recipient_nor_an_argument_is_an_option_or_a_command() {
         "\"$(touch ran); a\"@example.com",
     ] {
         let message = OutboundMessage { recipient: to.to_owned(), ..message.clone() };
-        let mut outcome = channel.deliver(&message, sample_events::DETECTED_AT).await;
-        // A test that starts a child at the same time may hold the fresh program open.
-        while outcome.class == OutcomeClass::Local {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            outcome = channel.deliver(&message, sample_events::DETECTED_AT).await;
-        }
+        let outcome = attempt_by_fresh_program(&channel, &message).await;
         assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
         let got = fs::read_to_string(at("sendmail-got")).unwrap();
         let fixed = ["-i", "-f", "watch@example.com", "--", to].map(str::to_owned);
@@ -84,13 +92,6 @@ async fn neither_a_recipient_nor_an_argument_is_an_option_or_a_command() {
         assert_eq!(got.lines().collect::<Vec<_>>(), expected);
         assert!(!Path::new(&ran).exists());
     }
-}
-
-fn channel_without_bounces(script: &str) -> Channel {
-    let command = ["/bin/sh", "-c", script, "sendmail"].map(str::to_owned).into();
-    let post = TransportConfig::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
-    let spec = EmailSpec { bounces: Bounces::Nowhere, ..spec_of(post) };
-    Channel::Email(Email::new(spec).unwrap())
 }
 
 #[tokio::test]
@@ -101,12 +102,8 @@ async fn a_file_that_is_not_executable_is_misconfigured_and_explained() {
         (&b"#!/no/such/interpreter\n"[..], "the interpreter in its first line does not exist"),
         (b"\x7fELF of another machine", "Exec format error"),
     ] {
-        fs::write(&path, content).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        let command = vec![path.display().to_string()];
-        let post =
-            TransportConfig::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
-        let outcome = attempt(&Channel::Email(Email::new(spec_of(post)).unwrap())).await;
+        write_program(&path, content);
+        let outcome = attempt(&build(by_program(&[path.to_str().unwrap()], LONG))).await;
         assert_eq!(outcome.class, OutcomeClass::Misconfigured, "{outcome:?}");
         assert!(outcome.error.as_ref().unwrap().contains(why), "{outcome:?}");
     }
@@ -135,22 +132,11 @@ async fn the_exit_status_decides_whatever_the_program_read_or_printed() {
 async fn a_password_is_masked_and_the_applet_of_busybox_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("manybox");
-    fs::write(&path, "#!/bin/sh\necho \"$1: applet not found, $3 $4\" >&2; exit 127\n").unwrap();
-    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    fs::set_permissions(&path, mode).unwrap();
-    let path = path.to_str().unwrap();
-    let command = [path, "sendmail", "-ap", CANARY, &format!("--pass={CANARY}2")];
-    let command = command.map(str::to_owned).into();
-    let post = TransportConfig::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
-    // A test that starts a child at the same time may hold the fresh program open.
-    let mut outcome = attempt(&Channel::Email(Email::new(spec_of(post.clone())).unwrap())).await;
-    for _ in 0..100 {
-        if outcome.class != OutcomeClass::Local {
-            break;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        outcome = attempt(&Channel::Email(Email::new(spec_of(post.clone())).unwrap())).await;
-    }
+    write_program(&path, b"#!/bin/sh\necho \"$1: applet not found, $3 $4\" >&2; exit 127\n");
+    let pass = format!("--pass={CANARY}2");
+    let command = [path.to_str().unwrap(), "sendmail", "-ap", CANARY, &pass];
+    let channel = build(by_program(&command, LONG));
+    let outcome = attempt_by_fresh_program(&channel, &message(&channel)).await;
     assert_eq!(outcome.class, OutcomeClass::Misconfigured);
     let snippet = outcome.snippet.as_deref();
     assert_eq!(snippet, Some("sendmail: applet not found, *** --pass=***"));
@@ -158,9 +144,12 @@ async fn a_password_is_masked_and_the_applet_of_busybox_is_not() {
 
 #[tokio::test]
 async fn a_killed_program_is_ambiguous_if_it_read_the_whole_mail() {
-    let outcome = attempt(&sendmail("cat >/dev/null; kill -9 $$", LONG)).await;
-    assert_eq!(outcome.class, OutcomeClass::Ambiguous, "{outcome:?}");
-    assert!(outcome.error.unwrap().contains("it may have accepted the mail"));
+    let late = sendmail("cat >/dev/null; sleep 600", Duration::from_millis(500));
+    for channel in [sendmail("cat >/dev/null; kill -9 $$", LONG), late] {
+        let outcome = attempt(&channel).await;
+        assert_eq!(outcome.class, OutcomeClass::Ambiguous, "{outcome:?}");
+        assert!(outcome.error.unwrap().contains("it may have accepted the mail"));
+    }
     let channel = sendmail("head -c 9 >/dev/null; kill -9 $$", LONG);
     // More than waits in a pipe.
     let body = vec![b'x'; 1 << 20];
@@ -170,17 +159,8 @@ async fn a_killed_program_is_ambiguous_if_it_read_the_whole_mail() {
 }
 
 #[tokio::test]
-async fn a_program_that_times_out_is_ambiguous() {
-    let short = Duration::from_millis(500);
-    let outcome = attempt(&sendmail("cat >/dev/null; sleep 600", short)).await;
-    assert_eq!(outcome.class, OutcomeClass::Ambiguous, "{outcome:?}");
-}
-
-#[tokio::test]
 async fn a_missing_program_is_misconfigured() {
-    let command = vec!["/no/such/sendmail".to_owned()];
-    let post = TransportConfig::Sendmail(SendmailSpec { program: program(command), timeout: LONG });
-    let channel = Channel::Email(Email::new(spec_of(post)).unwrap());
+    let channel = build(by_program(&["/no/such/sendmail"], LONG));
     for outcome in [attempt(&channel).await, channel.probe().await] {
         let found = (outcome.class, outcome.phase);
         assert_eq!(found, (OutcomeClass::Misconfigured, "sendmail"));
@@ -191,8 +171,6 @@ async fn a_missing_program_is_misconfigured() {
 
 #[tokio::test]
 async fn a_folder_gets_each_mail_once_with_its_envelope_and_for_its_owner_alone() {
-    use std::os::unix::fs::PermissionsExt as _;
-
     let place = tempfile::tempdir().unwrap();
     let channel = folder(place.path());
     assert_eq!(channel.probe().await.class, OutcomeClass::Delivered);
@@ -220,8 +198,6 @@ async fn a_folder_gets_each_mail_once_with_its_envelope_and_for_its_owner_alone(
 
 #[tokio::test]
 async fn a_mail_file_follows_no_link_and_replaces_planted_files() {
-    use std::os::unix::fs::{PermissionsExt as _, symlink};
-
     let home = tempfile::tempdir().unwrap();
     let (place, precious) = (home.path().join("mails"), home.path().join("precious"));
     fs::create_dir(&place).unwrap();
@@ -259,11 +235,10 @@ async fn a_folder_that_is_not_writable_is_misconfigured() {
     let file = place.path().join("file");
     fs::write(&file, "").unwrap();
     let mut bad = vec![place.path().join("absent"), file];
-    if !is_root() {
+    if !rustix::process::geteuid().is_root() {
         let locked = place.path().join("locked");
         fs::create_dir(&locked).unwrap();
-        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o500);
-        fs::set_permissions(&locked, mode).unwrap();
+        fs::set_permissions(&locked, fs::Permissions::from_mode(0o500)).unwrap();
         bad.push(locked);
     }
     for path in bad {

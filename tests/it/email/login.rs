@@ -39,9 +39,7 @@ async fn a_password_that_the_server_echoes_is_masked() {
 /// A login with a token, for a mailbox that knows the usual one.
 fn with_token(mailbox: &Mailbox, proof: CredentialSource) -> Channel {
     mailbox.offer_auth("XOAUTH2 PLAIN");
-    let login =
-        LoginSpec { user: "watch".to_owned(), method: LoginMethod::Xoauth2, credential: proof };
-    email(SmtpSpec { login: Some(login), ..spec(mailbox, SmtpTls::None) })
+    email(login_by(LoginMethod::Xoauth2, proof, spec(mailbox, SmtpTls::None)))
 }
 
 fn shell(script: &str) -> CredentialSource {
@@ -95,10 +93,8 @@ async fn a_program_without_a_token_is_named_and_nothing_is_connected_to() {
         assert_eq!((outcome.class, outcome.phase), (class, "token"), "{outcome:?}");
         assert!(!format!("{outcome:?}").contains(CANARY), "{outcome:?}");
     }
-    let LoginSpec { user, method, .. } = with_login(spec(&mailbox, SmtpTls::None)).login.unwrap();
-    let login = LoginSpec { user, method, credential: shell("sleep 600") };
-    let slow =
-        SmtpSpec { login: Some(login), ..impatient(Step::Auth, spec(&mailbox, SmtpTls::None)) };
+    let slow = impatient(Step::Auth, spec(&mailbox, SmtpTls::None));
+    let slow = login_by(LoginMethod::Password, shell("sleep 600"), slow);
     let outcome = attempt(&email(slow)).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Local, "token"), "{outcome:?}");
     assert_eq!(mailbox.sessions(), 0);
@@ -107,9 +103,8 @@ async fn a_program_without_a_token_is_named_and_nothing_is_connected_to() {
 #[tokio::test]
 async fn a_password_can_be_printed_by_a_program_too() {
     let mailbox = Mailbox::start(Security::Plain, LOGIN).await;
-    let credential = shell(&format!("echo {CANARY}"));
-    let login = LoginSpec { user: "watch".to_owned(), method: LoginMethod::Password, credential };
-    let channel = email(SmtpSpec { login: Some(login), ..spec(&mailbox, SmtpTls::None) });
+    let (method, proof) = (LoginMethod::Password, shell(&format!("echo {CANARY}")));
+    let channel = email(login_by(method, proof, spec(&mailbox, SmtpTls::None)));
     assert_eq!(channel.probe().await.class, OutcomeClass::Delivered);
 }
 

@@ -1,25 +1,13 @@
 //! The mail itself, read back line by line by other means than those that wrote it.
 
-use std::time::Duration;
-
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::condition::{ConditionSubject, OutageCause, Phase};
-use avatar_watch::domain::delivery::channel::ChannelName;
 use avatar_watch::domain::event::{Event, EventKind, Subject};
-use avatar_watch::domain::mail::address::MailAddress;
-use avatar_watch::domain::mail::domain::MailDomain;
-use avatar_watch::notify::channel::Channel;
-use avatar_watch::notify::email::channel::Email;
-use avatar_watch::notify::email::config::{
-    Bounces, EmailSpec, FileSpec, MailStyle, Threading, TransportConfig,
-};
-use avatar_watch::notify::message::OutboundMessage;
+use avatar_watch::notify::email::config::{FileSpec, Threading};
 
 use proptest::prelude::*;
 
-use crate::harness::sample_events;
-
-const TO: &str = "studio@example.com";
+use super::*;
 
 /// The headers of a mail, unfolded.
 fn headers(mail: &[u8]) -> Vec<(String, String)> {
@@ -82,16 +70,9 @@ const HEADERS: [&str; 18] = [
     "x-avatar-watch-state",
 ];
 
+/// Nothing is sent here.
 fn spec() -> EmailSpec {
-    EmailSpec {
-        channel: ChannelName::parse("studio-mail").unwrap(),
-        from: MailAddress::parse("watch@example.com").unwrap(),
-        to: vec![MailAddress::parse(TO).unwrap()],
-        bounces: Bounces::Sender,
-        style: MailStyle::plain(MailDomain::parse("watch.example.com").unwrap()),
-        // Nothing is sent here.
-        post: TransportConfig::File(FileSpec { folder: "/nowhere".into() }),
-    }
+    spec_of(TransportConfig::File(FileSpec { folder: "/nowhere".into() }))
 }
 
 fn mail_about(event: &Event) -> OutboundMessage {
@@ -99,13 +80,9 @@ fn mail_about(event: &Event) -> OutboundMessage {
 }
 
 fn mail_of(spec: EmailSpec, event: &Event) -> OutboundMessage {
-    let channel = Channel::Email(Email::new(spec).unwrap());
-    let message = sample_events::messages(&channel, event).remove(0);
-    assert_eq!(
-        message,
-        sample_events::messages(&channel, event).remove(0),
-        "the same bytes every time"
-    );
+    let channel = build(spec);
+    let [message, again] = [(), ()].map(|()| sample_events::messages(&channel, event).remove(0));
+    assert_eq!(message, again, "the same bytes every time");
     assert_well_formed(&message.body);
     message
 }
@@ -178,7 +155,7 @@ fn headers_are_configurable() {
     let event = sample_events::settled(Some("Jane"), "IDLE");
     let style = MailStyle {
         subject_prefix: "[studio]".to_owned(),
-        reply_to: Some(MailAddress::parse("help@example.com").unwrap()),
+        reply_to: Some(address("help@example.com")),
         threading: Threading::None,
         list_unsubscribe: Some("mailto:leave@example.com?subject=leave".to_owned()),
         ..spec().style
@@ -272,14 +249,8 @@ fn a_condition_has_a_subject_details_and_advice() {
     let never = sample_events::about_avatar(None, None);
     let subject = format!("{}: missing", sample_events::AVATAR);
     check(EventKind::AvatarMissing, started, never, gone, &subject, &["Last status: none"]);
-    check(
-        EventKind::AvatarMissing,
-        resolved,
-        jane(),
-        None,
-        "Jane: found again",
-        &["Avatar found again"],
-    );
+    let (kind, said) = (EventKind::AvatarMissing, ["Avatar found again"]);
+    check(kind, resolved, jane(), None, "Jane: found again", &said);
     let kind = EventKind::AvatarUnreachable;
     check(kind, started, jane(), Some("403"), "Jane: unreachable", &["403", "The API key works"]);
     check(kind, resolved, jane(), None, "Jane: reachable again", &["reachable again"]);
@@ -310,21 +281,18 @@ fn a_condition_has_a_subject_details_and_advice() {
 #[test]
 fn mails_about_one_thing_are_one_thread() {
     let thread = |event: &Event| header(&mail_about(event).body, "References");
+    let of = |kind, about| thread(&sample_events::condition(kind, Phase::Started, about, None));
     let jane = sample_events::about_avatar(Some("Jane"), None);
-    let missing = sample_events::condition(EventKind::AvatarMissing, Phase::Started, jane, None);
-    assert_eq!(thread(&missing), thread(&sample_events::settled(Some("Jane"), "IDLE")));
-    let account = AccountName::parse("studio_2").unwrap();
-    let about = ConditionSubject::Account { name: account, cause: OutageCause::Local };
-    let unavailable =
-        sample_events::condition(EventKind::AccountUnavailable, Phase::Started, about, None);
-    assert_eq!(thread(&unavailable), "<account.studio-2@watch.example.com>");
-    let config = sample_events::condition(
-        EventKind::ConfigRejected,
-        Phase::Started,
-        ConditionSubject::Config,
-        None,
-    );
-    assert_eq!(thread(&config), "<config@watch.example.com>");
+    let settled = thread(&sample_events::settled(Some("Jane"), "IDLE"));
+    assert_eq!(of(EventKind::AvatarMissing, jane), settled);
+    let name = AccountName::parse("studio_2").unwrap();
+    let account = ConditionSubject::Account { name, cause: OutageCause::Local };
+    let unavailable = of(EventKind::AccountUnavailable, account);
+    assert_eq!(unavailable, "<account.studio-2@watch.example.com>");
+    let config = of(EventKind::ConfigRejected, ConditionSubject::Config);
+    assert_eq!(config, "<config@watch.example.com>");
+    let channel = thread(&sample_events::dead_letter());
+    assert_eq!(channel, "<channel.ops@watch.example.com>");
 }
 
 #[test]
@@ -400,9 +368,8 @@ proptest! {
             };
             let (from, to) = (address.clone(), vec![address.clone()]);
             let spec = EmailSpec { from, to, style, ..spec() };
-            let channel = Channel::Email(Email::new(spec).unwrap());
             let event = sample_events::settled(Some("Jane"), "IDLE");
-            let message = sample_events::messages(&channel, &event).remove(0);
+            let message = sample_events::messages(&build(spec), &event).remove(0);
             let expected = (local.clone(), address.domain().to_string());
             let from = header(&message.body, "From");
             let from = from.strip_prefix("\"Avatar Watch\" <").unwrap().strip_suffix('>').unwrap();

@@ -57,7 +57,9 @@ async fn every_transport_is_probed_and_the_failed_step_is_named() {
             assert!(said.contains(&format!("at `{step}`: ")), "{name}: {said}");
         }
     }
-    assert_eq!(mailbox.wait_for(1).await.len(), 1, "a check sends nothing, and a trial one mail");
+    let sent = mailbox.wait_for(1).await;
+    assert_eq!(sent.len(), 1, "a check sends nothing, and a trial one mail");
+    assert_eq!(sent[0].from, "watch@example.com", "bounces go to the sender");
     assert_eq!(fs::read_dir(mails).unwrap().count(), 2, "a mail, and its envelope");
 
     mailbox.script([vec![(Step::Mail, Upset::Reply("553 5.7.1 not yours"))]]);

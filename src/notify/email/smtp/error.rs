@@ -30,73 +30,34 @@ pub(in crate::notify::email) enum SmtpPhase {
 impl SmtpPhase {
     /// The phase of an outcome.
     pub(in crate::notify::email) const fn name(self) -> &'static str {
-        match self {
-            Self::Resolve => transport_error::RESOLVE,
-            Self::Connect => transport_error::CONNECT,
-            Self::Tls => transport_error::TLS,
-            Self::Hello => "hello",
-            Self::Auth => "auth",
-            Self::Mail => "mail",
-            Self::Rcpt => "rcpt",
-            Self::Data => "data",
-            Self::Dot => "dot",
-        }
+        self.terms().name
     }
 
+    const fn terms(self) -> PhaseTerms {
+        let (name, doing, command, step) = match self {
+            Self::Resolve => {
+                (transport_error::RESOLVE, "resolving its name", CONNECTION, SmtpStep::Hello)
+            }
+            Self::Connect => (transport_error::CONNECT, "connecting", CONNECTION, SmtpStep::Hello),
+            Self::Tls => (transport_error::TLS, "starting TLS", "STARTTLS", SmtpStep::Tls),
+            Self::Hello => ("hello", "greeting", "EHLO", SmtpStep::Hello),
+            Self::Auth => ("auth", "logging in", "AUTH", SmtpStep::Auth),
+            Self::Mail => ("mail", "sending MAIL FROM", "MAIL FROM", SmtpStep::Mail),
+            Self::Rcpt => ("rcpt", "sending RCPT TO", "RCPT TO", SmtpStep::Rcpt),
+            Self::Data => ("data", "sending the mail", "the mail", SmtpStep::Data),
+            Self::Dot => ("dot", "waiting for the mail to be accepted", "the mail", SmtpStep::Dot),
+        };
+        PhaseTerms { name, doing, command, step }
+    }
+}
+
+struct PhaseTerms {
+    name: &'static str,
     /// The activity, for people.
-    const fn doing(self) -> &'static str {
-        match self {
-            Self::Resolve => "resolving its name",
-            Self::Connect => "connecting",
-            Self::Tls => "starting TLS",
-            Self::Hello => "greeting",
-            Self::Auth => "logging in",
-            Self::Mail => "sending MAIL FROM",
-            Self::Rcpt => "sending RCPT TO",
-            Self::Data => "sending the mail",
-            Self::Dot => "waiting for the mail to be accepted",
-        }
-    }
-
+    doing: &'static str,
     /// What a reply refers to, for people.
-    const fn command(self) -> &'static str {
-        match self {
-            Self::Resolve | Self::Connect => "the connection",
-            Self::Tls => "STARTTLS",
-            Self::Hello => "EHLO",
-            Self::Auth => "AUTH",
-            Self::Mail => "MAIL FROM",
-            Self::Rcpt => "RCPT TO",
-            Self::Data | Self::Dot => "the mail",
-        }
-    }
-
-    /// The class of a lost connection: after the final dot, the mail may have been accepted.
-    const fn lost(self) -> OutcomeClass {
-        match self {
-            Self::Dot => OutcomeClass::Ambiguous,
-            Self::Resolve
-            | Self::Connect
-            | Self::Tls
-            | Self::Hello
-            | Self::Auth
-            | Self::Mail
-            | Self::Rcpt
-            | Self::Data => OutcomeClass::Retryable,
-        }
-    }
-
-    const fn step(self) -> SmtpStep {
-        match self {
-            Self::Resolve | Self::Connect | Self::Hello => SmtpStep::Hello,
-            Self::Tls => SmtpStep::Tls,
-            Self::Auth => SmtpStep::Auth,
-            Self::Mail => SmtpStep::Mail,
-            Self::Rcpt => SmtpStep::Rcpt,
-            Self::Data => SmtpStep::Data,
-            Self::Dot => SmtpStep::Dot,
-        }
-    }
+    command: &'static str,
+    step: SmtpStep,
 }
 
 /// The names that the server knows and may mention in a reply.
@@ -118,7 +79,8 @@ impl SmtpEnvelope {
         text: &str,
     ) -> RefusalClass {
         let Self { sender, recipient, hello_name } = self;
-        SmtpRefusal { step: phase.step(), code, text, sender, recipient, hello_name }.classify()
+        SmtpRefusal { step: phase.terms().step, code, text, sender, recipient, hello_name }
+            .classify()
     }
 }
 
@@ -132,7 +94,7 @@ pub(in crate::notify::email) fn refused(
 ) -> Outcome {
     let reply_text = reply.text();
     let outcome = if reply.is_of(400) || reply.is_of(500) {
-        let text = format!("`{host}` answered {} to {}", reply.code, phase.command());
+        let text = format!("`{host}` answered {} to {}", reply.code, phase.terms().command);
         let RefusalClass { class, scope } = known.classify(phase, reply.code, &reply_text);
         Outcome { scope, ..transport_error::failed_outcome(class, phase.name(), text) }
     } else {
@@ -160,7 +122,7 @@ pub(in crate::notify::email) fn connection_lost(
     hidden: &[String],
 ) -> Outcome {
     match lost {
-        StreamError::TimedOut => timed_out(host, phase),
+        StreamError::TimedOut => in_doubt(host, phase, "did not respond while"),
         StreamError::Closed => in_doubt(host, phase, "closed the connection while"),
         StreamError::Flooded => in_doubt(host, phase, "sent a reply without an end while"),
         StreamError::Unreadable(noise) => Outcome {
@@ -219,24 +181,23 @@ pub(in crate::notify::email) fn help(outcome: &Outcome, tls: SmtpTls) -> Option<
     }
 }
 
-/// The outcome of a timeout.
-pub(in crate::notify::email) fn timed_out(host: &str, phase: SmtpPhase) -> Outcome {
-    in_doubt(host, phase, "did not respond while")
-}
-
 /// The outcome of a panic.
 pub(in crate::notify::email) fn broken_off(host: &str, phase: SmtpPhase) -> Outcome {
     in_doubt(host, phase, "was disconnected because of a bug in this program while")
 }
 
+/// The outcome of a lost connection: after the final dot, the mail may have been accepted.
 fn in_doubt(host: &str, phase: SmtpPhase, what: &str) -> Outcome {
-    let doubt = match phase.lost() {
-        OutcomeClass::Ambiguous => "; it may have accepted the mail",
-        _ => "",
+    let (class, doubt) = if phase == SmtpPhase::Dot {
+        (OutcomeClass::Ambiguous, "; it may have accepted the mail")
+    } else {
+        (OutcomeClass::Retryable, "")
     };
-    let text = format!("`{host}` {what} {}{doubt}", phase.doing());
-    transport_error::failed_outcome(phase.lost(), phase.name(), text)
+    let PhaseTerms { name, doing, .. } = phase.terms();
+    transport_error::failed_outcome(class, name, format!("`{host}` {what} {doing}{doubt}"))
 }
+
+const CONNECTION: &str = "the connection";
 
 const STARTTLS_HELP: &str = "does a virus scanner or a firewall in between answer for the server? \
     Try `tls = \"implicit\"` with the server's port for it, usually 465";
@@ -247,16 +208,3 @@ const GREETING_HELP: &str = "are `host` and `port` right? A port with implicit T
 /// The text for a server without SMTPUTF8 when our own addresses need it.
 pub(in crate::notify::email) const NO_SMTPUTF8_FOR_US: &str =
     "does not offer SMTPUTF8 with 8BITMIME, which `from`, `reply_to` or `bounce_to` needs";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_loss_after_the_dot_is_ambiguous() {
-        assert_eq!(timed_out("h", SmtpPhase::Data).class, OutcomeClass::Retryable);
-        let dot = timed_out("h", SmtpPhase::Dot);
-        assert_eq!(dot.class, OutcomeClass::Ambiguous);
-        assert!(dot.error.unwrap().contains("may have accepted"));
-    }
-}

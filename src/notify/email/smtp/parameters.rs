@@ -1,43 +1,45 @@
 //! The parameters of MAIL (RFC 6152, RFC 6531), and the extensions that they require.
 //!
-//! SMTPUTF8 is used only when an address of the envelope or a header needs it.
+//! SMTPUTF8 is used only when an address of the envelope or a header needs it. Bodies are ASCII.
 
 use crate::domain::delivery::{Outcome, OutcomeClass, Scope};
 use crate::domain::mail::address::MailAddress;
 use crate::notify::email::smtp::error::{self, SmtpPhase};
-use crate::notify::email::smtp::extensions::{EIGHT_BIT_MIME, Extensions};
+use crate::notify::email::smtp::extensions::Extensions;
 use crate::notify::transport_error;
 
-/// The parameters for a mail, or the extension that the server lacks.
+/// The parameters for a mail, or the outcome when `host` lacks an extension.
 pub(in crate::notify::email) fn parameters(
+    host: &str,
     offers: &Extensions,
     from: Option<&MailAddress>,
     to: &MailAddress,
     message: &[u8],
-) -> Result<Parameters, Unsupported> {
-    let mut text = String::new();
+) -> Result<Parameters, Outcome> {
     let is_ours = from.is_some_and(MailAddress::needs_smtputf8)
         || head(message).split(|byte| *byte == b'\n').any(is_of_ours);
-    let is_international = is_ours || to.needs_smtputf8() || !head(message).is_ascii();
-    if is_international {
-        if !offers.support_international() {
-            return Err(if is_ours { Unsupported::Sender } else { Unsupported::Recipient });
-        }
-        text.push_str(" SMTPUTF8");
+    let is_of_recipient = !is_ours && (to.needs_smtputf8() || !message.is_ascii());
+    if !is_ours && !is_of_recipient {
+        return Ok(Parameters { text: "", is_of_recipient });
     }
-    if !message.is_ascii() {
-        if !offers.has(EIGHT_BIT_MIME) {
-            return Err(Unsupported::Body);
+    match (offers.support_international(), is_ours) {
+        (true, _) if message.is_ascii() => Ok(Parameters { text: " SMTPUTF8", is_of_recipient }),
+        (true, _) => Ok(Parameters { text: " SMTPUTF8 BODY=8BITMIME", is_of_recipient }),
+        (false, true) => Err(error::unsupported(host, SmtpPhase::Mail, error::NO_SMTPUTF8_FOR_US)),
+        (false, false) => {
+            let text = format!(
+                "`{host}` does not offer SMTPUTF8 with 8BITMIME, which this recipient needs"
+            );
+            let phase = SmtpPhase::Rcpt.name();
+            Err(transport_error::failed_outcome(OutcomeClass::Rejected, phase, text))
         }
-        text.push_str(" BODY=8BITMIME");
     }
-    Ok(Parameters { text, is_of_recipient: is_international && !is_ours })
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::notify::email) struct Parameters {
     /// Each with a leading space.
-    pub(in crate::notify::email) text: String,
+    pub(in crate::notify::email) text: &'static str,
     /// Whether SMTPUTF8 is used for this recipient only.
     is_of_recipient: bool,
 }
@@ -51,33 +53,6 @@ impl Parameters {
                 Outcome { class: OutcomeClass::Throttled, scope: Scope::Unclear, ..outcome }
             }
             _ => outcome,
-        }
-    }
-}
-
-/// An extension that a server lacks for a mail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::notify::email) enum Unsupported {
-    /// SMTPUTF8 for our own addresses: no mail can be sent.
-    Sender,
-    /// SMTPUTF8 for this recipient only.
-    Recipient,
-    /// 8BITMIME.
-    Body,
-}
-
-impl Unsupported {
-    pub(in crate::notify::email) fn outcome(self, host: &str) -> Outcome {
-        let rejected = |phase: SmtpPhase, what: &str| {
-            let text = format!("`{host}` does not offer {what}");
-            transport_error::failed_outcome(OutcomeClass::Rejected, phase.name(), text)
-        };
-        match self {
-            Self::Sender => error::unsupported(host, SmtpPhase::Mail, error::NO_SMTPUTF8_FOR_US),
-            Self::Recipient => {
-                rejected(SmtpPhase::Rcpt, "SMTPUTF8 with 8BITMIME, which this recipient needs")
-            }
-            Self::Body => rejected(SmtpPhase::Mail, "8BITMIME, which this mail needs"),
         }
     }
 }
@@ -97,46 +72,43 @@ const HEAD_END: &[u8] = b"\r\n\r\n";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::notify::email::smtp::extensions::SMTPUTF8;
+    use crate::notify::email::smtp::extensions::{EIGHT_BIT_MIME, SMTPUTF8};
     use crate::notify::email::smtp::reply::Reply;
+
+    fn with(keywords: &[&str], to: &str, message: &str) -> Result<Parameters, Outcome> {
+        let lines = keywords.iter().map(ToString::to_string).collect();
+        let offers = Extensions::of(&Reply { code: 250, lines });
+        let [from, to] = ["a@example.com", to].map(|text| MailAddress::parse(text).unwrap());
+        parameters("h", &offers, Some(&from), &to, message.as_bytes())
+    }
+
+    const ALL: &[&str] = &["m", SMTPUTF8, EIGHT_BIT_MIME];
 
     #[test]
     fn the_headers_decide_whether_smtputf8_is_needed() {
-        let address = |text: &str| MailAddress::parse(text).unwrap();
-        let (plain, script) = (address("a@example.com"), address("é@example.com"));
-        let all: Vec<String> = ["m", SMTPUTF8, EIGHT_BIT_MIME].map(str::to_owned).into();
-        let all = Extensions::of(&Reply { code: 250, lines: all });
-        let check = |to: &MailAddress, message: &str, expected: &str, lack: Option<Unsupported>| {
-            let with =
-                |offers| parameters(offers, Some(&plain), to, message.as_bytes()).map(|it| it.text);
-            assert_eq!(with(&all), Ok(expected.to_owned()), "for {message}");
-            assert_eq!(with(&Extensions::default()).err(), lack, "for {message}");
+        let check = |to: &str, message: &str, expected: &str, lack: Option<OutcomeClass>| {
+            assert_eq!(with(ALL, to, message).unwrap().text, expected, "for {message}");
+            // RFC 6531 requires both extensions.
+            for some in [&["m"][..], &["m", SMTPUTF8], &["m", EIGHT_BIT_MIME]] {
+                let found = with(some, to, message).err().map(|outcome| outcome.class);
+                assert_eq!(found, lack, "for {message} with {some:?}");
+            }
         };
         let needed = " SMTPUTF8 BODY=8BITMIME";
-        check(&plain, "To: a\r\n\r\nb", "", None);
-        check(&plain, "To: a\r\n\r\né", " BODY=8BITMIME", Some(Unsupported::Body));
-        check(&script, "To: é\r\n\r\nb", needed, Some(Unsupported::Recipient));
-        check(&script, "to: é\r\nReply-To: é\r\n\r\nb", needed, Some(Unsupported::Sender));
-        check(&plain, "From: é\r\nTo: a\r\n\r\nb", needed, Some(Unsupported::Sender));
-        // RFC 6531 requires both extensions.
-        let half =
-            Extensions::of(&Reply { code: 250, lines: ["m", SMTPUTF8].map(str::to_owned).into() });
-        let lack = parameters(&half, Some(&plain), &script, b"To: \xc3\xa9\r\n\r\nb");
-        assert_eq!(lack.err(), Some(Unsupported::Recipient));
+        let (of_recipient, of_us) = (OutcomeClass::Rejected, OutcomeClass::Misconfigured);
+        check("a@example.com", "To: a\r\n\r\nb", "", None);
+        check("é@example.com", "To: é\r\n\r\nb", needed, Some(of_recipient));
+        check("é@example.com", "to: é\r\nReply-To: é\r\n\r\nb", needed, Some(of_us));
+        check("a@example.com", "From: é\r\nTo: a\r\n\r\nb", needed, Some(of_us));
     }
 
     #[test]
     fn a_refused_parameter_of_one_recipient_affects_only_that_one() {
         let check = |message: &str, code: u16, expected| {
-            let address = |text: &str| MailAddress::parse(text).unwrap();
-            let all: Vec<String> = ["m", SMTPUTF8, EIGHT_BIT_MIME].map(str::to_owned).into();
-            let offers = Extensions::of(&Reply { code: 250, lines: all });
-            let (from, to) = (address("a@example.com"), address("é@example.com"));
-            let found = parameters(&offers, Some(&from), &to, message.as_bytes()).unwrap();
-            let of_us =
+            let refused =
                 Outcome { code: Some(code), ..Outcome::new(OutcomeClass::Misconfigured, "mail") };
-            let ruled = found.refused(of_us);
-            assert_eq!((ruled.class, ruled.scope), expected, "{code} for {message}");
+            let found = with(ALL, "é@example.com", message).unwrap().refused(refused);
+            assert_eq!((found.class, found.scope), expected, "{code} for {message}");
         };
         let of_recipient = (OutcomeClass::Throttled, Scope::Unclear);
         let of_us = (OutcomeClass::Misconfigured, Scope::Channel);

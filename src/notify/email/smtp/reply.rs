@@ -177,23 +177,6 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_reply_has_a_code_once_three_digits_arrived() {
-        let finish = |bytes: &[u8]| {
-            let mut reader = ReplyReader::default();
-            assert_eq!(reader.push(bytes).1, None);
-            reader.finish()
-        };
-        let code = |bytes: &[u8]| finish(bytes).unwrap().code;
-        assert_eq!(code(b"250-"), 250);
-        assert_eq!(code(b"250-\r\n"), 250);
-        assert_eq!(code(b"250-a\r\n25"), 250);
-        assert_eq!(code(b"250 2.0"), 250);
-        assert_eq!(code(b"554"), 554);
-        assert_eq!(finish(b""), Err(Vec::new()));
-        assert_eq!(finish(b"HTTP/1.1 400 Bad\r\n"), Err(Vec::from(b"HTTP/1.1 400 Bad\r ")));
-    }
-
-    #[test]
     fn kept_bytes_are_bounded() {
         let mut reader = ReplyReader::default();
         for _ in 0..10_000 {

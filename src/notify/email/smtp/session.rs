@@ -16,8 +16,8 @@ use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::mail::address::MailAddress;
 use crate::domain::mail::domain::MailDomain;
 use crate::mask::Mask;
-use crate::notify::email::auth::{Auth, Credential, Mechanism};
-use crate::notify::email::config::{PhaseTimeouts, SmtpTls};
+use crate::notify::email::auth::{self, Credential, Mechanism};
+use crate::notify::email::config::{PhaseTimeouts, SmtpSpec, SmtpTls};
 use crate::notify::email::smtp::data::dot_stuffed;
 use crate::notify::email::smtp::error::{self, SmtpEnvelope, SmtpPhase};
 use crate::notify::email::smtp::extensions::{Extensions, STARTTLS};
@@ -30,13 +30,8 @@ use crate::notify::transport_error;
 use crate::notify::webhook::ssrf_guard;
 
 pub(in crate::notify::email) struct Server {
-    pub(in crate::notify::email) host: String,
-    pub(in crate::notify::email) port: u16,
-    pub(in crate::notify::email) tls_mode: SmtpTls,
+    pub(in crate::notify::email) spec: SmtpSpec,
     pub(in crate::notify::email) tls: Tls,
-    pub(in crate::notify::email) login: Option<Auth>,
-    pub(in crate::notify::email) hello_name: Option<MailDomain>,
-    pub(in crate::notify::email) timeouts: PhaseTimeouts,
 }
 
 /// The mail of one session.
@@ -72,7 +67,7 @@ impl Server {
         let mut session = Session {
             server: self,
             phase: SmtpPhase::Resolve,
-            stream: None,
+            stream: SmtpStream::closed(),
             extensions: Extensions::default(),
             is_answered: false,
             // The sender is not masked: refusals often refer to it, and it is not a secret.
@@ -81,9 +76,9 @@ impl Server {
         };
         let outcome = match catch_panic(session.run(mail)).await {
             Some(Ok(outcome) | Err(outcome)) => outcome,
-            None => error::broken_off(&self.host, session.phase),
+            None => error::broken_off(&self.spec.host, session.phase),
         };
-        let help = outcome.help.or_else(|| error::help(&outcome, self.tls_mode));
+        let help = outcome.help.or_else(|| error::help(&outcome, self.spec.tls));
         let outcome = Outcome { help, ..outcome };
         session.quit().await;
         (outcome, session.extensions)
@@ -91,7 +86,7 @@ impl Server {
 
     /// The longest duration of one attempt.
     pub(in crate::notify::email) fn attempt_timeout(&self) -> Duration {
-        let PhaseTimeouts { opening, data, dot, .. } = self.timeouts;
+        let PhaseTimeouts { opening, data, dot, .. } = self.spec.timeouts;
         [data, dot, QUIT_TIMEOUT].into_iter().fold(opening, Duration::saturating_add)
     }
 
@@ -104,14 +99,14 @@ impl Server {
         };
         let of_connection =
             || MailDomain::literal(local.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)));
-        self.hello_name.clone().or_else(of_machine).unwrap_or_else(of_connection)
+        self.spec.hello_name.clone().or_else(of_machine).unwrap_or_else(of_connection)
     }
 }
 
 struct Session<'a> {
     server: &'a Server,
     phase: SmtpPhase,
-    stream: Option<SmtpStream>,
+    stream: SmtpStream,
     extensions: Extensions,
     /// Whether the last command got a reply.
     is_answered: bool,
@@ -122,10 +117,10 @@ struct Session<'a> {
 impl Session<'_> {
     /// Everything except QUIT.
     async fn run(&mut self, mail: Option<Transaction<'_>>) -> Result<Outcome, Outcome> {
-        let begun = timeout(self.server.timeouts.opening, self.begin(mail)).await;
+        let begun = timeout(self.server.spec.timeouts.opening, self.begin(mail)).await;
         begun.unwrap_or_else(|_| {
             self.is_answered = false;
-            Err(error::timed_out(&self.server.host, self.phase))
+            Err(self.lost(&StreamError::TimedOut))
         })?;
         match mail {
             // The limits from here on do not depend on the duration of the steps before.
@@ -136,8 +131,9 @@ impl Session<'_> {
 
     /// Everything before the message.
     async fn begin(&mut self, mail: Option<Transaction<'_>>) -> Result<(), Outcome> {
-        let credential = match &self.server.login {
-            Some(login) => Some(login.credential(self.server.timeouts.hello).await?),
+        let SmtpSpec { login, timeouts, .. } = &self.server.spec;
+        let credential = match login {
+            Some(login) => Some(auth::credential(login, timeouts.hello).await?),
             None => None,
         };
         self.hidden.extend(credential.iter().flat_map(Credential::hidden));
@@ -150,7 +146,7 @@ impl Session<'_> {
 
     /// Connects, starts TLS and logs in.
     async fn open(&mut self, credential: Option<&Credential>) -> Result<(), Outcome> {
-        let Server { host, port, tls_mode, timeouts, .. } = self.server;
+        let SmtpSpec { host, port, tls, timeouts, .. } = &self.server.spec;
         let resolved = transport_error::resolve(host, *port, timeouts.connect).await;
         let addresses = resolved.map_err(|error| error.outcome(host))?;
         self.phase = SmtpPhase::Connect;
@@ -161,19 +157,18 @@ impl Session<'_> {
         let local = connected.local_addr().map(|address| address.ip()).ok();
         let name = self.server.greeting_name(local);
         self.known.hello_name = name.to_string();
-        self.stream = Some(SmtpStream::new(connected));
-        if *tls_mode == SmtpTls::Implicit {
+        // Each line waits for a reply, so Nagle's algorithm would only add 40 ms.
+        let _ = connected.set_nodelay(true);
+        self.stream = SmtpStream::new(connected);
+        if *tls == SmtpTls::Implicit {
             self.secure().await?;
         }
         self.phase = SmtpPhase::Hello;
-        let greeting = match &mut self.stream {
-            Some(stream) => stream.reply(timeouts.hello).await,
-            None => Err(StreamError::Closed),
-        };
+        let greeting = self.stream.reply(timeouts.hello).await;
         let greeting = self.read_reply(greeting)?;
         self.require(&greeting, 200)?;
         self.hello(&name).await?;
-        if *tls_mode == SmtpTls::Starttls {
+        if *tls == SmtpTls::Starttls {
             self.phase = SmtpPhase::Tls;
             if !self.extensions.has(STARTTLS) {
                 let what = "does not offer STARTTLS; nothing was sent in plain text";
@@ -191,7 +186,7 @@ impl Session<'_> {
 
     /// Performs the TLS handshake.
     async fn secure(&mut self) -> Result<(), Outcome> {
-        let Server { host, timeouts, tls, .. } = self.server;
+        let Server { spec: SmtpSpec { host, timeouts, .. }, tls } = self.server;
         self.phase = SmtpPhase::Tls;
         self.is_answered = false;
         // Extensions offered in plain text may come from an attacker.
@@ -203,27 +198,15 @@ impl Session<'_> {
                 format!("nothing was sent to `{host}`: {why}"),
             )
         })?;
-        let Some(stream) = self.stream.take() else {
-            return Err(error::connection_lost(
-                host,
-                SmtpPhase::Tls,
-                &StreamError::Closed,
-                &self.hidden,
-            ));
-        };
-        match timeout(timeouts.hello, stream.secured(&connector, tls.name())).await {
-            Ok(Ok(stream)) => {
-                self.stream = Some(stream);
-                Ok(())
-            }
-            Ok(Err(error)) => Err(error::unsecured(host, &error, &self.hidden)),
-            Err(_) => Err(error::timed_out(host, SmtpPhase::Tls)),
+        match timeout(timeouts.hello, self.stream.secure(&connector, tls.name())).await {
+            Ok(secured) => secured.map_err(|error| error::unsecured(host, &error, &self.hidden)),
+            Err(_) => Err(self.lost(&StreamError::TimedOut)),
         }
     }
 
     /// Sends EHLO or, when it is refused, HELO, which has no extensions (RFC 5321, section 3.2).
     async fn hello(&mut self, name: &MailDomain) -> Result<(), Outcome> {
-        let limit = self.server.timeouts.hello;
+        let limit = self.server.spec.timeouts.hello;
         self.phase = SmtpPhase::Hello;
         let reply = self.send(&format!("EHLO {name}"), limit).await?;
         if reply.is_of(200) {
@@ -262,7 +245,7 @@ impl Session<'_> {
             names.join(" or "),
             Mask::new(&self.hidden).whole(&self.extensions.mechanisms_shown())
         );
-        Err(error::unsupported(&self.server.host, SmtpPhase::Auth, &what))
+        Err(error::unsupported(&self.server.spec.host, SmtpPhase::Auth, &what))
     }
 
     /// Sends the lines of a mechanism as long as the server asks for them.
@@ -271,7 +254,7 @@ impl Session<'_> {
         credential: &Credential,
         mechanism: Mechanism,
     ) -> Result<Reply, Outcome> {
-        let limit = self.server.timeouts.hello;
+        let limit = self.server.spec.timeouts.hello;
         let mut lines = credential.lines(mechanism).into_iter();
         let mut reply = self.send(&lines.next().unwrap_or_default(), limit).await?;
         for line in lines {
@@ -285,11 +268,10 @@ impl Session<'_> {
 
     /// MAIL, RCPT and DATA, up to the 354 reply.
     async fn send_envelope(&mut self, mail: Transaction<'_>) -> Result<(), Outcome> {
-        let Server { host, timeouts, .. } = self.server;
+        let SmtpSpec { host, timeouts, .. } = &self.server.spec;
         self.phase = SmtpPhase::Mail;
         let Transaction { from, to, message } = mail;
-        let parameters = parameters(&self.extensions, from, to, message);
-        let parameters = parameters.map_err(|lack| lack.outcome(host))?;
+        let parameters = parameters(host, &self.extensions, from, to, message)?;
         let from = from.map_or("", MailAddress::as_str);
         let mail = format!("MAIL FROM:<{from}>{}", parameters.text);
         let accepted = self.command(&mail, timeouts.mail, 200).await;
@@ -302,44 +284,14 @@ impl Session<'_> {
 
     /// Sends the message and the final dot, and waits for the reply.
     async fn send_message(&mut self, message: &[u8]) -> Result<Outcome, Outcome> {
-        let Server { host, timeouts, .. } = self.server;
-        let data = dot_stuffed(message);
+        let timeouts = self.server.spec.timeouts;
         self.is_answered = false;
-        let Some(stream) = &mut self.stream else {
-            return Err(error::connection_lost(
-                host,
-                self.phase,
-                &StreamError::Closed,
-                &self.hidden,
-            ));
-        };
-        // Until the dot is sent, the server cannot have accepted the mail.
-        let sending = async {
-            stream.send(&data).await?;
-            let refusal = stream.unsolicited_refusal();
-            if refusal.is_none() {
-                stream.send(DOT).await?;
-            }
-            Ok(refusal)
-        };
-        match timeout(timeouts.data, sending).await {
-            Ok(Ok(None)) => {}
-            Ok(Ok(Some(refusal))) => return Err(self.refused(&refusal)),
-            Ok(Err(error)) => {
-                return Err(match stream.final_reply().await {
-                    Some(reply) => self.refused(&reply),
-                    None => error::connection_lost(
-                        host,
-                        self.phase,
-                        &StreamError::Broken(error),
-                        &self.hidden,
-                    ),
-                });
-            }
-            Err(_) => return Err(error::timed_out(host, self.phase)),
+        let sent = self.stream.message(&dot_stuffed(message), timeouts.data).await;
+        if let Some(refusal) = sent.map_err(|lost| self.lost(&lost))? {
+            return Err(self.refused(&refusal));
         }
         self.phase = SmtpPhase::Dot;
-        let reply = stream.reply(timeouts.dot).await;
+        let reply = self.stream.reply(timeouts.dot).await;
         let reply = self.read_reply(reply)?;
         self.require(&reply, 200)?;
         Ok(Outcome {
@@ -352,10 +304,10 @@ impl Session<'_> {
     /// Sends QUIT to a server that still replies. Does not change the outcome, and is not part of
     /// the limits of the attempt.
     async fn quit(&mut self) {
-        if let Some(stream) = self.stream.as_mut().filter(|_| self.is_answered) {
+        if self.is_answered {
             let leaving = async {
-                let _ = stream.command("QUIT", QUIT_TIMEOUT).await;
-                stream.close().await;
+                let _ = self.stream.command("QUIT", QUIT_TIMEOUT).await;
+                self.stream.close().await;
             };
             let _ = timeout(QUIT_TIMEOUT, leaving).await;
         }
@@ -370,18 +322,17 @@ impl Session<'_> {
     /// Sends a line, and reads the reply.
     async fn send(&mut self, line: &str, limit: Duration) -> Result<Reply, Outcome> {
         self.is_answered = false;
-        let reply = match &mut self.stream {
-            Some(stream) => stream.command(line, limit).await,
-            None => Err(StreamError::Closed),
-        };
+        let reply = self.stream.command(line, limit).await;
         self.read_reply(reply)
     }
 
     fn read_reply(&mut self, reply: Result<Reply, StreamError>) -> Result<Reply, Outcome> {
         self.is_answered = reply.is_ok();
-        reply.map_err(|lost| {
-            error::connection_lost(&self.server.host, self.phase, &lost, &self.hidden)
-        })
+        reply.map_err(|lost| self.lost(&lost))
+    }
+
+    fn lost(&self, lost: &StreamError) -> Outcome {
+        error::connection_lost(&self.server.spec.host, self.phase, lost, &self.hidden)
     }
 
     /// Checks that a reply is of the given hundred.
@@ -390,7 +341,7 @@ impl Session<'_> {
     }
 
     fn refused(&self, reply: &Reply) -> Outcome {
-        error::refused(&self.server.host, self.phase, reply, &self.known, &self.hidden)
+        error::refused(&self.server.spec.host, self.phase, reply, &self.known, &self.hidden)
     }
 }
 
@@ -405,7 +356,6 @@ fn is_local(name: &MailDomain) -> bool {
     name.ends_with(".localdomain") || name.ends_with(".localhost")
 }
 
-const DOT: &[u8] = b".\r\n";
 /// RFC 4954, section 4.
 const UNKNOWN_MECHANISM: u16 = 504;
 const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
@@ -422,8 +372,9 @@ mod tests {
             panic!("as the test asked for");
         };
         assert_eq!(catch_panic::<()>(panicking).await, None);
-        let class_at = |phase| error::broken_off("h", phase).class;
-        assert_eq!(class_at(SmtpPhase::Hello), OutcomeClass::Retryable);
-        assert_eq!(class_at(SmtpPhase::Dot), OutcomeClass::Ambiguous);
+        let at = |phase| error::broken_off("h", phase);
+        assert_eq!(at(SmtpPhase::Hello).class, OutcomeClass::Retryable);
+        assert_eq!(at(SmtpPhase::Dot).class, OutcomeClass::Ambiguous);
+        assert!(at(SmtpPhase::Dot).error.unwrap().contains("may have accepted"));
     }
 }

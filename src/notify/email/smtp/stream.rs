@@ -8,17 +8,15 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use crate::notify::email::smtp::reply::{Reply, ReplyReader};
 
 /// A connection to a mail server.
 pub(in crate::notify::email) struct SmtpStream {
-    io: Io,
+    io: Box<dyn Io>,
     /// Received bytes that are not parsed yet.
     unread: Vec<u8>,
     /// The server closed the connection, or sent too much.
@@ -26,10 +24,10 @@ pub(in crate::notify::email) struct SmtpStream {
     is_flooded: bool,
 }
 
-enum Io {
-    Plain(TcpStream),
-    Secured(Box<TlsStream<TcpStream>>),
-}
+/// A TCP connection, or TLS within one.
+trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Io for T {}
 
 #[derive(Debug)]
 pub(in crate::notify::email) enum StreamError {
@@ -44,34 +42,32 @@ pub(in crate::notify::email) enum StreamError {
 }
 
 impl SmtpStream {
-    pub(in crate::notify::email) fn new(stream: TcpStream) -> Self {
-        // Each line waits for a reply, so Nagle's algorithm would only add 40 ms.
-        let _ = stream.set_nodelay(true);
-        Self { io: Io::Plain(stream), unread: Vec::new(), is_over: false, is_flooded: false }
+    pub(in crate::notify::email) fn new(
+        io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    ) -> Self {
+        Self { io: Box::new(io), unread: Vec::new(), is_over: false, is_flooded: false }
     }
 
-    /// Performs the TLS handshake.
+    /// A connection that is closed.
+    pub(in crate::notify::email) fn closed() -> Self {
+        Self::new(tokio::io::empty())
+    }
+
+    /// Performs the TLS handshake; the connection is closed when it fails.
     ///
     /// # Errors
     /// When it fails, or the server sent more plain text before it.
-    pub(in crate::notify::email) async fn secured(
-        self,
+    pub(in crate::notify::email) async fn secure(
+        &mut self,
         connector: &TlsConnector,
         name: ServerName<'static>,
-    ) -> io::Result<Self> {
-        if !self.unread.is_empty() {
+    ) -> io::Result<()> {
+        let Self { io, unread, .. } = std::mem::replace(self, Self::closed());
+        if !unread.is_empty() {
             return Err(io::Error::other("plain text followed the reply to STARTTLS"));
         }
-        let Io::Plain(stream) = self.io else {
-            return Err(io::ErrorKind::AlreadyExists.into());
-        };
-        let secured = connector.connect(name, stream).await?;
-        Ok(Self {
-            io: Io::Secured(Box::new(secured)),
-            unread: Vec::new(),
-            is_over: false,
-            is_flooded: false,
-        })
+        *self = Self::new(connector.connect(name, io).await?);
+        Ok(())
     }
 
     /// Sends one line and reads its reply. An unsolicited refusal counts as the reply to the next
@@ -93,26 +89,39 @@ impl SmtpStream {
         }
         match timeout(limit, self.send(format!("{line}\r\n").as_bytes())).await {
             Ok(Ok(())) => self.reply(limit).await,
-            Ok(Err(error)) => self.final_reply().await.ok_or(StreamError::Broken(error)),
+            Ok(Err(error)) => self.final_reply(error).await,
             Err(_) => Err(StreamError::TimedOut),
         }
     }
 
-    /// Sends bytes as they are.
+    /// Sends a message and the final dot. A refusal that precedes the dot is returned, and the dot
+    /// is not sent: until then, the server cannot have accepted the mail.
     ///
     /// # Errors
-    /// When the connection is broken; then not all bytes were sent.
-    pub(in crate::notify::email) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match &mut self.io {
-            Io::Plain(stream) => {
-                stream.write_all(bytes).await?;
-                stream.flush().await
+    /// When not all bytes were sent.
+    pub(in crate::notify::email) async fn message(
+        &mut self,
+        data: &[u8],
+        limit: Duration,
+    ) -> Result<Option<Reply>, StreamError> {
+        let sending = async {
+            self.send(data).await?;
+            let refusal = self.unsolicited_refusal();
+            if refusal.is_none() {
+                self.send(DOT).await?;
             }
-            Io::Secured(stream) => {
-                stream.write_all(bytes).await?;
-                stream.flush().await
-            }
+            Ok(refusal)
+        };
+        match timeout(limit, sending).await {
+            Ok(Ok(refusal)) => Ok(refusal),
+            Ok(Err(error)) => self.final_reply(error).await.map(Some),
+            Err(_) => Err(StreamError::TimedOut),
         }
+    }
+
+    async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.io.write_all(bytes).await?;
+        self.io.flush().await
     }
 
     /// Reads one reply.
@@ -138,12 +147,12 @@ impl SmtpStream {
     }
 
     /// The reply that the server sent before the connection broke, if any.
-    pub(in crate::notify::email) async fn final_reply(&mut self) -> Option<Reply> {
-        self.reply(FINAL_REPLY_TIMEOUT).await.ok()
+    async fn final_reply(&mut self, error: io::Error) -> Result<Reply, StreamError> {
+        self.reply(FINAL_REPLY_TIMEOUT).await.map_err(|_| StreamError::Broken(error))
     }
 
     /// A refusal that the server sent without a command.
-    pub(in crate::notify::email) fn unsolicited_refusal(&mut self) -> Option<Reply> {
+    fn unsolicited_refusal(&mut self) -> Option<Reply> {
         let mut rounds = 0;
         while rounds < UNSOLICITED_READS_MAX && matches!(self.fill().now_or_never(), Some(Ok(1..)))
         {
@@ -165,10 +174,7 @@ impl SmtpStream {
 
     /// Closes the connection in order.
     pub(in crate::notify::email) async fn close(&mut self) {
-        let _ = match &mut self.io {
-            Io::Plain(stream) => stream.shutdown().await,
-            Io::Secured(stream) => stream.shutdown().await,
-        };
+        let _ = self.io.shutdown().await;
     }
 
     async fn read_reply(&mut self, reader: &mut ReplyReader) -> Result<Reply, StreamError> {
@@ -200,16 +206,14 @@ impl SmtpStream {
             return Ok(0);
         }
         let mut part = [0; PART_BYTES];
-        let read = match &mut self.io {
-            Io::Plain(stream) => stream.read(&mut part).await?,
-            Io::Secured(stream) => stream.read(&mut part).await?,
-        };
+        let read = self.io.read(&mut part).await?;
         self.is_over = read == 0;
         self.unread.extend_from_slice(part.get(..read).unwrap_or_default());
         Ok(read)
     }
 }
 
+const DOT: &[u8] = b".\r\n";
 const PART_BYTES: usize = 4096;
 /// The limit of reads for unsolicited replies.
 const UNSOLICITED_READS_MAX: usize = 16;

@@ -7,7 +7,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::TlsConnector;
 
 use crate::notify::error::NotifyError;
-use crate::notify::root_certificates::RootCertificates;
+use crate::notify::root_certificates;
 
 pub(in crate::notify::email) struct Tls {
     name: ServerName<'static>,
@@ -29,7 +29,6 @@ impl Tls {
     ) -> Result<Self, NotifyError> {
         let name = ServerName::try_from(host.to_owned()).map_err(|_| NotifyError::HostName {
             channel: channel.to_owned(),
-            key: "smtp.host",
             value: host.chars().take(HOST_SHOWN_MAX).collect(),
         })?;
         let added = CertificateDer::pem_slice_iter(pem.unwrap_or_default());
@@ -53,10 +52,9 @@ impl Tls {
         if let Some(connector) = self.connector.get() {
             return Ok(connector.clone());
         }
-        let trusted = RootCertificates::read(self.added.iter().cloned());
-        let of_system = trusted.of_system;
-        let connector = TlsConnector::from(Arc::new(trusted.config()?));
-        if of_system > 0 {
+        let (config, has_system) = root_certificates::client_config(self.added.iter().cloned())?;
+        let connector = TlsConnector::from(Arc::new(config));
+        if has_system {
             // Fails when a concurrent attempt was first, which is fine.
             let _ = self.connector.set(connector.clone());
         }
