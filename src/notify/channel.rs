@@ -48,11 +48,8 @@ impl Channel {
     /// event counts as delivered.
     pub async fn deliver(&self, message: &OutboundMessage, now: Timestamp) -> Outcome {
         if message.body.trim_ascii().is_empty() {
-            return transport_error::failed_outcome(
-                OutcomeClass::Rejected,
-                RENDER,
-                EMPTY.to_owned(),
-            );
+            let text = EMPTY.to_owned();
+            return transport_error::failed_outcome(OutcomeClass::Rejected, RENDER, text);
         }
         match self {
             Self::Webhook(webhook) => webhook.deliver(message, now).await,
@@ -80,7 +77,7 @@ impl Channel {
 
     /// The most attempts in flight: one for a chat, and for mail no more connections than servers
     /// accept from one client.
-    pub const fn max_concurrency(&self) -> usize {
+    pub fn max_concurrency(&self) -> usize {
         match self {
             Self::Webhook(webhook) if webhook.format().min_interval().is_some() => 1,
             Self::Webhook(_) => WEBHOOK_CONCURRENCY,
@@ -89,7 +86,7 @@ impl Channel {
     }
 
     /// The least time between two attempts; `None` where the service has no rate limit.
-    pub const fn min_interval(&self) -> Option<Duration> {
+    pub fn min_interval(&self) -> Option<Duration> {
         match self {
             Self::Webhook(webhook) => webhook.format().min_interval(),
             Self::Email(_) => None,

@@ -8,33 +8,31 @@ use crate::domain::delivery::dead_letter::DeadLetter;
 use crate::domain::delivery::recipient_health::masked;
 use crate::domain::event::{Event, EventKind};
 use crate::notify::content::{
-    BAD, Content, ContentField, GOOD, NAME_CHARS_MAX, NEUTRAL, display_name, format_time,
+    Content, ContentField, ContentSeverity, NAME_CHARS_MAX, display_name, format_time,
 };
 use crate::text::sanitize::sanitize_line;
 
 /// The content of a condition that fires or is resolved.
 pub(in crate::notify) fn condition(event: &Event, condition: &Condition) -> Content {
-    let text = condition_text(event.kind, condition);
+    let (short, title, advice) = condition_text(event.kind, condition);
     let (subject_name, mut fields) = subject_fields(&condition.subject);
     if let Some(reason) = &condition.reason {
         let value = sanitize_line(reason, REASON_CHARS_MAX);
         fields.push(ContentField { name: "Reason", value });
     }
     let (since, now) = (format_time(condition.started_at), format_time(event.occurred_at));
-    let (window, color) = match condition.phase {
-        Phase::Started => (format!("Since {since}; detected at {now}."), BAD),
-        Phase::Resolved => (format!("Lasted from {since} to {now}."), GOOD),
+    let (window, severity) = match condition.phase {
+        Phase::Started => (format!("Since {since}; detected at {now}."), ContentSeverity::Bad),
+        Phase::Resolved => (format!("Lasted from {since} to {now}."), ContentSeverity::Good),
     };
     Content {
-        subject: format!("{subject_name}: {}", text.short),
-        title: text.title.to_owned(),
+        subject: format!("{subject_name}: {short}"),
+        title: title.to_owned(),
         subject_name,
         fields,
-        advice: text.advice.to_owned(),
+        advice,
         window: vec![window],
-        status: String::new(),
-        color,
-        event: event.id.clone(),
+        severity,
     }
 }
 
@@ -58,11 +56,9 @@ pub(in crate::notify) fn dead_letter(event: &Event, letter: &DeadLetter) -> Cont
         title: "Delivery failed for good".to_owned(),
         subject_name,
         fields,
-        advice: DEAD_LETTER.to_owned(),
+        advice: DEAD_LETTER,
         window: vec![format!("Moved to the dead letters at {}.", format_time(event.occurred_at))],
-        status: String::new(),
-        color: BAD,
-        event: event.id.clone(),
+        severity: ContentSeverity::Bad,
     }
 }
 
@@ -73,11 +69,9 @@ pub(in crate::notify) fn test(event: &Event, channel: &ChannelName) -> Content {
         title: "Test: this channel works".to_owned(),
         subject_name: format!("Test of channel `{channel}`. No avatar has changed."),
         fields: Vec::new(),
-        advice: NOTHING.to_owned(),
+        advice: NOTHING,
         window: vec![format!("Written at {}.", format_time(event.occurred_at))],
-        status: String::new(),
-        color: NEUTRAL,
-        event: event.id.clone(),
+        severity: ContentSeverity::Neutral,
     }
 }
 
@@ -118,15 +112,12 @@ fn account_name(name: &AccountName) -> String {
     format!("account {name}")
 }
 
-struct ConditionText {
-    /// Goes on after the name of the subject.
-    short: &'static str,
-    title: &'static str,
-    advice: &'static str,
-}
-
-const fn condition_text(kind: EventKind, condition: &Condition) -> ConditionText {
-    let (short, title, advice) = match (kind, condition.phase) {
+/// What goes on after the name of the subject, the title and the advice.
+const fn condition_text(
+    kind: EventKind,
+    condition: &Condition,
+) -> (&'static str, &'static str, &'static str) {
+    match (kind, condition.phase) {
         (EventKind::AvatarMissing, Phase::Started) => {
             ("missing", "Avatar missing: the API does not know its id", MISSING)
         }
@@ -143,7 +134,7 @@ const fn condition_text(kind: EventKind, condition: &Condition) -> ConditionText
             ("training overdue", "Training overdue: it takes longer than expected", OVERDUE)
         }
         (EventKind::AvatarTrainingOverdue, Phase::Resolved) => {
-            ("no longer in training", "Overdue training ended", OVERDUE_RESOLVED)
+            ("no longer in training", "Overdue training ended", STATUS_SHOWN)
         }
         (EventKind::AvatarStatusUnrecognized, Phase::Started) => {
             ("unknown status", "Unknown status: this version does not know it", UNRECOGNIZED)
@@ -151,14 +142,21 @@ const fn condition_text(kind: EventKind, condition: &Condition) -> ConditionText
         (EventKind::AvatarStatusUnrecognized, Phase::Resolved) => (
             "no longer in an unknown status",
             "Unknown status left: the avatar has another status",
-            UNRECOGNIZED_RESOLVED,
+            STATUS_SHOWN,
         ),
         (EventKind::AccountUnavailable, Phase::Started) => {
             let advice = match &condition.subject {
-                ConditionSubject::Account { cause, .. } => account_unavailable(*cause),
+                ConditionSubject::Account { cause, .. } => match cause {
+                    OutageCause::KeyRejected => KEY_REJECTED,
+                    OutageCause::Throttled => THROTTLED,
+                    OutageCause::Unreachable => API_UNREACHABLE,
+                    OutageCause::InvalidResponse => INVALID_RESPONSE,
+                    OutageCause::Local => LOCAL,
+                },
+                // Only an account is unavailable.
                 ConditionSubject::Avatar { .. }
                 | ConditionSubject::Config
-                | ConditionSubject::Channel { .. } => UNAVAILABLE,
+                | ConditionSubject::Channel { .. } => NOTHING,
             };
             ("unavailable", "Account unavailable: its avatars cannot be polled", advice)
         }
@@ -201,22 +199,11 @@ const fn condition_text(kind: EventKind, condition: &Condition) -> ConditionText
             | EventKind::TestPing,
             _,
         ) => (kind.name(), kind.name(), NOTHING),
-    };
-    ConditionText { short, title, advice }
+    }
 }
 
 const fn of_recipient(subject: &ConditionSubject) -> bool {
     matches!(subject, ConditionSubject::Channel { recipient: Some(_), .. })
-}
-
-const fn account_unavailable(cause: OutageCause) -> &'static str {
-    match cause {
-        OutageCause::KeyRejected => KEY_REJECTED,
-        OutageCause::Throttled => THROTTLED,
-        OutageCause::Unreachable => API_UNREACHABLE,
-        OutageCause::InvalidResponse => INVALID_RESPONSE,
-        OutageCause::Local => LOCAL,
-    }
 }
 
 const REASON_CHARS_MAX: usize = 400;
@@ -233,10 +220,7 @@ const OVERDUE: &str = "What to do: check the avatar in Argil's own application. 
 const UNRECOGNIZED: &str = "What to do: check the avatar in Argil's own application, and whether \
     a newer version of avatar-watch knows this status. Polling continues; if a training was \
     observed before, its outcome is reported as usual.";
-const UNRECOGNIZED_RESOLVED: &str = "What to do: nothing. The present status is shown above.";
-const OVERDUE_RESOLVED: &str = "What to do: nothing. The present status is shown above.";
-const UNAVAILABLE: &str = "What to do: read the reason above and fix it. Until then, changes of \
-    these avatars go unnoticed; they are reported afterwards.";
+const STATUS_SHOWN: &str = "What to do: nothing. The present status is shown above.";
 const KEY_REJECTED: &str = "What to do: check in Argil's own application whether the API key was \
     revoked or the subscription has ended. Put a valid key into the config and reload. Until \
     then, changes of these avatars go unnoticed; they are reported afterwards.";

@@ -8,7 +8,6 @@ pub(in crate::notify) mod condition;
 pub(in crate::notify) mod render;
 
 use crate::domain::avatar::AvatarId;
-use crate::domain::id::EventId;
 use crate::domain::time::timestamp::Timestamp;
 use crate::text::sanitize::sanitize_line;
 
@@ -21,11 +20,38 @@ pub(in crate::notify) struct Content {
     /// What the event is about: the name of an avatar, an account or a channel.
     pub(in crate::notify) subject_name: String,
     pub(in crate::notify) fields: Vec<ContentField>,
-    pub(in crate::notify) advice: String,
+    pub(in crate::notify) advice: &'static str,
     pub(in crate::notify) window: Vec<String>,
-    pub(in crate::notify) status: String,
-    pub(in crate::notify) color: &'static str,
-    pub(in crate::notify) event: EventId,
+    pub(in crate::notify) severity: ContentSeverity,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::notify) enum ContentSeverity {
+    /// An avatar is ready, or a condition is resolved.
+    Good,
+    /// An operator should act.
+    Bad,
+    Neutral,
+}
+
+impl ContentSeverity {
+    /// An icon that differs from the others by more than its colour.
+    pub(in crate::notify) const fn icon(self) -> &'static str {
+        match self {
+            Self::Good => "✅",
+            Self::Bad => "❌",
+            Self::Neutral => "ℹ️",
+        }
+    }
+
+    /// Red, green and blue, a byte each.
+    pub(in crate::notify) const fn color(self) -> u32 {
+        match self {
+            Self::Good => 0x002e_9e5b,
+            Self::Bad => 0x00d9_483b,
+            Self::Neutral => 0x007a_869a,
+        }
+    }
 }
 
 /// A row of the table of details.
@@ -40,7 +66,7 @@ impl Content {
     pub(in crate::notify) fn plain(&self) -> String {
         let fields = self.fields.iter().map(|field| format!("{}: {}", field.name, field.value));
         let head = [self.title.clone(), self.subject_name.clone()];
-        let lines = head.into_iter().chain(fields).chain([self.advice.clone()]);
+        let lines = head.into_iter().chain(fields).chain([self.advice.to_owned()]);
         lines.chain(self.window.iter().cloned()).collect::<Vec<_>>().join("\n") + "\n"
     }
 }
@@ -63,6 +89,3 @@ pub(in crate::notify) fn format_time(at: Timestamp) -> String {
 
 /// Characters of a name, or of another short text from outside.
 pub(in crate::notify) const NAME_CHARS_MAX: usize = 80;
-pub(in crate::notify) const GOOD: &str = "#2e9e5b";
-pub(in crate::notify) const BAD: &str = "#d9483b";
-pub(in crate::notify) const NEUTRAL: &str = "#7a869a";

@@ -8,7 +8,7 @@ use crate::notify::content::transition::render;
 pub(in crate::notify) fn content(event: &Event) -> Content {
     match &event.subject {
         Subject::Transition { avatar, transition, training } => {
-            render(event, avatar, transition, training.as_deref())
+            render(avatar, transition, training.as_deref())
         }
         Subject::Condition(it) => condition(event, it),
         Subject::DeadLetter(letter) => dead_letter(event, letter),

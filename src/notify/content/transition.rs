@@ -4,16 +4,14 @@ use crate::domain::avatar::Avatar;
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::training::Training;
 use crate::domain::avatar::transition::{Earlier, Previous, Transition};
-use crate::domain::event::Event;
 use crate::domain::time::humanize::humanize;
 use crate::notify::content::{
-    BAD, Content, ContentField, GOOD, NAME_CHARS_MAX, NEUTRAL, display_name, format_time,
+    Content, ContentField, ContentSeverity, NAME_CHARS_MAX, display_name, format_time,
 };
 use crate::text::sanitize::sanitize_line;
 
 /// The content of a transition.
 pub(in crate::notify) fn render(
-    event: &Event,
     avatar: &Avatar,
     transition: &Transition,
     training: Option<&Training>,
@@ -21,7 +19,7 @@ pub(in crate::notify) fn render(
     let id = transition.avatar_id.as_str();
     let name = display_name(&transition.avatar_id, avatar.name.as_deref());
     let status = sanitize_line(transition.status.name(), NAME_CHARS_MAX);
-    let text = StatusText::of(&transition.status, &status);
+    let (short, title, advice, severity) = status_text(&transition.status, &status);
     let previous =
         transition.previous.status().map(|before| sanitize_line(before.name(), NAME_CHARS_MAX));
     let duration =
@@ -39,49 +37,39 @@ pub(in crate::notify) fn render(
         fields.push(ContentField { name: "Argil's updatedAt", value });
     }
     Content {
-        subject: format!("{name}: {}", text.short),
-        title: text.title,
+        subject: format!("{name}: {short}"),
+        title,
         subject_name: name,
         fields,
-        advice: text.advice.to_owned(),
+        advice,
         window: window(transition, &status),
-        status,
-        color: text.color,
-        event: event.id.clone(),
+        severity,
     }
 }
 
-struct StatusText {
-    /// Goes on after the name of the avatar.
-    short: String,
-    title: String,
-    advice: &'static str,
-    color: &'static str,
-}
-
-impl StatusText {
-    fn of(status: &Status, shown: &str) -> Self {
-        let (short, title, advice, color) = match status {
-            Status::Idle => ("ready", "Ready: the avatar can be used", READY, GOOD),
-            Status::TrainingFailed => {
-                ("training failed", "Training failed: the avatar cannot be used", FAILED, BAD)
-            }
-            Status::Refused => ("refused", "Refused: the avatar cannot be used", REFUSED, BAD),
-            Status::Training => ("in training", "The avatar is in training", WAIT, NEUTRAL),
-            Status::NotTrained => {
-                ("not trained", "The avatar is not trained", NOT_TRAINED, NEUTRAL)
-            }
-            Status::Unrecognized(_) => {
-                return Self {
-                    short: format!("now {shown}"),
-                    title: format!("The avatar is now {shown}"),
-                    advice: UNRECOGNIZED,
-                    color: NEUTRAL,
-                };
-            }
-        };
-        Self { short: short.to_owned(), title: title.to_owned(), advice, color }
-    }
+/// What goes on after the name of the avatar, the title, the advice and the severity.
+fn status_text(status: &Status, shown: &str) -> (String, String, &'static str, ContentSeverity) {
+    let (short, title, advice, severity) = match status {
+        Status::Idle => ("ready", "Ready: the avatar can be used", READY, ContentSeverity::Good),
+        Status::TrainingFailed => {
+            let title = "Training failed: the avatar cannot be used";
+            ("training failed", title, FAILED, ContentSeverity::Bad)
+        }
+        Status::Refused => {
+            ("refused", "Refused: the avatar cannot be used", REFUSED, ContentSeverity::Bad)
+        }
+        Status::Training => {
+            ("in training", "The avatar is in training", WAIT, ContentSeverity::Neutral)
+        }
+        Status::NotTrained => {
+            ("not trained", "The avatar is not trained", NOT_TRAINED, ContentSeverity::Neutral)
+        }
+        Status::Unrecognized(_) => {
+            let (short, title) = (format!("now {shown}"), format!("The avatar is now {shown}"));
+            return (short, title, UNRECOGNIZED, ContentSeverity::Neutral);
+        }
+    };
+    (short.to_owned(), title.to_owned(), advice, severity)
 }
 
 /// The duration between the first poll that showed the training and its end, which lies between

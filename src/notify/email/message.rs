@@ -11,17 +11,17 @@ use lettre::Address;
 use lettre::message::header::{self, HeaderName, HeaderValue, Headers};
 use lettre::message::{Mailbox, Mailboxes, MultiPart, SinglePart};
 
-use crate::domain::avatar::AvatarId;
 use crate::domain::condition::ConditionSubject;
 use crate::domain::delivery::DeliveryId;
-use crate::domain::delivery::channel::ChannelName;
 use crate::domain::event::{Event, Subject};
+use crate::domain::id::EventId;
 use crate::domain::mail::address::MailAddress;
 use crate::domain::mail::domain::MailDomain;
 use crate::domain::time::timestamp::Timestamp;
-use crate::notify::content::Content;
 use crate::notify::content::render;
+use crate::notify::content::{Content, NAME_CHARS_MAX};
 use crate::notify::email::config::{MailStyle, Threading};
+use crate::text::sanitize::sanitize_line;
 
 /// The parts that all mails of a channel share.
 pub(super) struct MessageHeaders {
@@ -56,25 +56,28 @@ impl MessageHeaders {
             headers.set(header::References::from(root));
         }
         match &event.subject {
-            Subject::Transition { .. } => {
-                raw(&mut headers, STATUS, &undecodable(&content.status));
+            Subject::Transition { transition, .. } => {
+                let status = sanitize_line(transition.status.name(), NAME_CHARS_MAX);
+                raw(&mut headers, "X-Avatar-Watch-Status", &undecodable(&status));
             }
-            Subject::Condition(condition) => raw(&mut headers, STATE, condition.phase.name()),
+            Subject::Condition(condition) => {
+                raw(&mut headers, "X-Avatar-Watch-State", condition.phase.name())
+            }
             Subject::DeadLetter(_) | Subject::Ping { .. } => {}
         }
-        raw(&mut headers, AUTO_SUBMITTED, "auto-generated");
-        raw(&mut headers, AUTO_RESPONSE, "All");
-        raw(&mut headers, LIST_ID, &list_id(domain));
+        raw(&mut headers, "Auto-Submitted", "auto-generated");
+        raw(&mut headers, "X-Auto-Response-Suppress", "All");
+        raw(&mut headers, "List-Id", &list_id(domain));
         if let Some(url) = &self.style.list_unsubscribe {
-            raw(&mut headers, LIST_UNSUBSCRIBE, &format!("<{url}>"));
+            raw(&mut headers, "List-Unsubscribe", &format!("<{url}>"));
         }
-        raw(&mut headers, EVENT, event.id.as_str());
-        raw(&mut headers, KIND, event.kind.name());
+        raw(&mut headers, "X-Avatar-Watch-Event", event.id.as_str());
+        raw(&mut headers, "X-Avatar-Watch-Type", event.kind.name());
         headers.set(header::MIME_VERSION_1_0);
         let body = MultiPart::alternative()
             .boundary(format!("{BOUNDARY}{delivery}"))
-            .singlepart(SinglePart::plain(text(&content)))
-            .singlepart(SinglePart::html(html(&content)));
+            .singlepart(SinglePart::plain(text(&content, &event.id)))
+            .singlepart(SinglePart::html(html(&content, &event.id)));
         // The library's builder of whole messages would parse the addresses again, more strictly.
         let mut message = headers.to_string().into_bytes();
         message.extend(body.formatted());
@@ -88,26 +91,30 @@ pub(super) const CONTENT_TYPE: &str = "message/rfc822";
 #[template(path = "mail.txt", config = "src/notify/askama.toml")]
 struct TextMail<'a> {
     content: &'a Content,
+    event: &'a EventId,
 }
 
 #[derive(Template)]
 #[template(path = "mail.html", config = "src/notify/askama.toml")]
 struct HtmlMail<'a> {
     content: &'a Content,
+    event: &'a EventId,
+    color: String,
     /// The advice without the prefix "What to do".
     advice: Option<String>,
 }
 
 /// Rendering into memory does not fail; if it did, the plain text would be sent.
-fn text(content: &Content) -> String {
-    TextMail { content }.render().unwrap_or_else(|_| content.plain())
+fn text(content: &Content, event: &EventId) -> String {
+    TextMail { content, event }.render().unwrap_or_else(|_| content.plain())
 }
 
-fn html(content: &Content) -> String {
+fn html(content: &Content, event: &EventId) -> String {
     let advice = content.advice.strip_prefix(ADVICE).map(capitalised);
     let plain =
         |_| format!("<pre>{}</pre>", content.plain().replace('&', "&amp;").replace('<', "&lt;"));
-    HtmlMail { content, advice }.render().unwrap_or_else(plain)
+    let color = format!("#{:06x}", content.severity.color());
+    HtmlMail { content, event, color, advice }.render().unwrap_or_else(plain)
 }
 
 fn capitalised(text: &str) -> String {
@@ -143,46 +150,26 @@ fn date(now: Timestamp) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(millis)
 }
 
-/// The thread of a mail.
+/// The thread of a mail; valid in a message id (`dot-atom-text` of RFC 5322, section 3.2.3).
 fn topic(subject: &Subject) -> Option<String> {
-    match subject {
-        Subject::Transition { transition, .. } => Some(avatar_topic(&transition.avatar_id)),
-        Subject::Condition(condition) => Some(match &condition.subject {
-            ConditionSubject::Avatar { id, .. } => avatar_topic(id),
-            ConditionSubject::Account { name, .. } => format!("account.{}", atom(name.as_str())),
-            ConditionSubject::Config => "config".to_owned(),
-            ConditionSubject::Channel { name, .. } => channel_topic(name),
-        }),
-        Subject::DeadLetter(letter) => Some(channel_topic(&letter.channel)),
-        Subject::Ping { .. } => None,
-    }
-}
-
-fn channel_topic(name: &ChannelName) -> String {
-    format!("channel.{}", atom(name.as_str()))
-}
-
-fn avatar_topic(id: &AvatarId) -> String {
-    format!("avatar.{}", atom(id.as_str()))
-}
-
-/// A text that is valid in a message id (`dot-atom-text` of RFC 5322, section 3.2.3).
-fn atom(text: &str) -> String {
+    let (kind, name) = match subject {
+        Subject::Transition { transition, .. } => ("avatar", transition.avatar_id.as_str()),
+        Subject::Condition(condition) => match &condition.subject {
+            ConditionSubject::Avatar { id, .. } => ("avatar", id.as_str()),
+            ConditionSubject::Account { name, .. } => ("account", name.as_str()),
+            ConditionSubject::Channel { name, .. } => ("channel", name.as_str()),
+            ConditionSubject::Config => return Some("config".to_owned()),
+        },
+        Subject::DeadLetter(letter) => ("channel", letter.channel.as_str()),
+        Subject::Ping { .. } => return None,
+    };
     let safe = |char: char| if char.is_ascii_alphanumeric() { char } else { '-' };
-    text.chars().map(safe).collect()
+    Some(format!("{kind}.{}", name.chars().map(safe).collect::<String>()))
 }
 
 const ADVICE: &str = "What to do: ";
 const FONT: &str = "font-family:system-ui,-apple-system,'Segoe UI',Roboto,Arial,sans-serif";
 const SENDER: &str = "Avatar Watch";
-const STATUS: &str = "X-Avatar-Watch-Status";
-const STATE: &str = "X-Avatar-Watch-State";
-const EVENT: &str = "X-Avatar-Watch-Event";
-const KIND: &str = "X-Avatar-Watch-Type";
-const AUTO_SUBMITTED: &str = "Auto-Submitted";
-const AUTO_RESPONSE: &str = "X-Auto-Response-Suppress";
-const LIST_ID: &str = "List-Id";
-const LIST_UNSUBSCRIBE: &str = "List-Unsubscribe";
 const BOUNDARY: &str = "=_avatar-watch-";
 /// The last second of the year 9998.
 const DATE_MILLIS_MAX: u64 = 253_370_764_799_000;

@@ -1,38 +1,20 @@
 //! A notification for a chat, before the format of one chat is applied.
 
-use crate::domain::avatar::status::Status;
-use crate::domain::condition::Phase;
-use crate::domain::event::{Event, Subject};
-use crate::notify::content::ContentField;
+use crate::domain::event::Event;
+use crate::notify::content::Content;
 use crate::notify::content::render;
 use crate::text::sanitize::sanitize_line;
 
-/// A notification for a chat. All texts are one line.
+/// A notification for a chat. All texts are one line; those of the content may come from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct ChatMessage {
-    pub(super) severity: ChatSeverity,
-    pub(super) title: String,
-    /// What the event is about; may contain text from outside.
-    pub(super) subject_name: String,
-    /// Details; the values may contain text from outside.
-    pub(super) fields: Vec<ContentField>,
-    /// What to do.
-    pub(super) advice: String,
+    pub(super) content: Content,
     /// When the change happened.
     pub(super) window: String,
     /// The sender, the type and the end of the event's id, by which people recognize repeats.
     pub(super) footer: String,
     /// Shortened ids of the avatar and the event; names are not unique.
-    pub(super) footer_ids: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ChatSeverity {
-    /// An avatar is ready, or a condition is resolved.
-    Good,
-    /// An operator should act.
-    Bad,
-    Neutral,
+    footer_ids: String,
 }
 
 impl ChatMessage {
@@ -40,48 +22,21 @@ impl ChatMessage {
         let content = render::content(event);
         let short = end(event.id.as_str());
         Self {
-            severity: ChatSeverity::of(&event.subject),
-            title: content.title,
-            subject_name: content.subject_name,
-            fields: content.fields,
-            advice: content.advice,
             window: content.window.join(" "),
+            content,
             footer: format!("avatar-watch · {} · event …{short}", event.kind),
             footer_ids: footer_ids(event, short),
         }
     }
 
+    /// The title after an icon.
+    pub(super) fn heading(&self) -> String {
+        format!("{} {}", self.content.severity.icon(), self.content.title)
+    }
+
     /// The message as one line, for push notifications and services that show nothing else.
     pub(super) fn summary(&self) -> String {
-        let Self { title, subject_name, footer_ids, .. } = self;
-        format!("{} {title} · {subject_name} · {footer_ids}", self.severity.icon())
-    }
-}
-
-impl ChatSeverity {
-    fn of(subject: &Subject) -> Self {
-        match subject {
-            Subject::Transition { transition, .. } => match transition.status {
-                Status::Idle => Self::Good,
-                Status::TrainingFailed | Status::Refused => Self::Bad,
-                Status::NotTrained | Status::Training | Status::Unrecognized(_) => Self::Neutral,
-            },
-            Subject::Condition(condition) => match condition.phase {
-                Phase::Started => Self::Bad,
-                Phase::Resolved => Self::Good,
-            },
-            Subject::DeadLetter(_) => Self::Bad,
-            Subject::Ping { .. } => Self::Neutral,
-        }
-    }
-
-    /// An icon that differs from the others by more than its colour.
-    pub(super) const fn icon(self) -> &'static str {
-        match self {
-            Self::Good => "✅",
-            Self::Bad => "❌",
-            Self::Neutral => "ℹ️",
-        }
+        format!("{} · {} · {}", self.heading(), self.content.subject_name, self.footer_ids)
     }
 }
 
@@ -107,6 +62,7 @@ const SHORT_ID: usize = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::event::Subject;
     use crate::notify::format::samples;
 
     #[test]

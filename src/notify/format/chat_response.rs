@@ -4,6 +4,8 @@
 //! A 2xx with an unknown body is `Ambiguous`: the message may have been posted, so it is retried
 //! once only, see [`Delivery`](crate::domain::delivery::Delivery).
 
+use std::time::Duration;
+
 use crate::domain::delivery::OutcomeClass;
 use crate::domain::delivery::channel::Accepts;
 use crate::domain::time::timestamp::Timestamp;
@@ -12,6 +14,8 @@ use crate::notify::webhook::response::{Classification, HttpResponse};
 
 /// How the responses of one chat are classified.
 pub(super) struct ChatRules {
+    /// The least time between two attempts at one URL.
+    pub(super) min_interval: Duration,
     /// Whether a 2xx with this status and body confirms the delivery.
     pub(super) confirms: fn(u16, &BodyMeaning) -> bool,
     /// Refines the general classification of any other response.
@@ -49,6 +53,18 @@ pub(super) fn classify(
         }
         None => general.with(OutcomeClass::Ambiguous, UNCLEAR),
     }
+}
+
+/// The classification of a response, for tests.
+#[cfg(test)]
+pub(super) fn classified(rules: &ChatRules, status: u16, body: &str) -> Classification {
+    let response = HttpResponse { status, body_prefix: body.into(), ..HttpResponse::default() };
+    classify(rules, &response, Accepts::Known, Timestamp::from_millis(0))
+}
+
+#[cfg(test)]
+pub(super) fn check(rules: &ChatRules, status: u16, body: &str, expected: OutcomeClass) {
+    assert_eq!(classified(rules, status, body).class, expected, "for {status} {body:?}");
 }
 
 /// Refines the classification of what is not a success. A 400 that no rule of the chat explains is

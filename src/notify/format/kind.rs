@@ -13,7 +13,7 @@ use crate::domain::event::Event;
 use crate::domain::time::timestamp::Timestamp;
 use crate::notify::error::NotifyError;
 use crate::notify::format::chat_message::ChatMessage;
-use crate::notify::format::chat_response;
+use crate::notify::format::chat_response::{self, ChatRules};
 use crate::notify::format::template::{Template, TemplateError};
 use crate::notify::format::{cloudevents, discord, ntfy, slack, standard, teams};
 use crate::notify::webhook::response::{Classification, HttpResponse};
@@ -91,36 +91,30 @@ impl Format {
         accepts: Accepts,
         now: Timestamp,
     ) -> Classification {
-        let rules = match self {
-            Self::Standard | Self::CloudEvents { .. } | Self::Template(_) => {
-                return response.classify(now);
-            }
-            Self::Slack => &slack::RULES,
-            Self::Discord => &discord::RULES,
-            Self::Teams => &teams::RULES,
-            Self::Ntfy => &ntfy::RULES,
-        };
-        chat_response::classify(rules, response, accepts, now)
+        match self.chat() {
+            Some(rules) => chat_response::classify(rules, response, accepts, now),
+            None => response.classify(now),
+        }
+    }
+
+    /// The rules of a chat; people read its messages, who cannot recognize a repeat by its id.
+    const fn chat(&self) -> Option<&'static ChatRules> {
+        match self {
+            Self::Standard | Self::CloudEvents { .. } | Self::Template(_) => None,
+            Self::Slack => Some(&slack::RULES),
+            Self::Discord => Some(&discord::RULES),
+            Self::Teams => Some(&teams::RULES),
+            Self::Ntfy => Some(&ntfy::RULES),
+        }
     }
 
     /// The least time between two attempts at one URL, for services that limit the rate.
-    pub const fn min_interval(&self) -> Option<Duration> {
-        match self {
-            Self::Standard | Self::CloudEvents { .. } | Self::Template(_) => None,
-            Self::Slack => Some(Duration::from_secs(1)),
-            Self::Discord => Some(Duration::from_millis(400)),
-            Self::Teams => Some(Duration::from_millis(250)),
-            // The server allows a burst of 60, and answers 429 beyond it.
-            Self::Ntfy => Some(Duration::from_millis(500)),
-        }
+    pub fn min_interval(&self) -> Option<Duration> {
+        self.chat().map(|rules| rules.min_interval)
     }
 
-    /// Whether people read the messages; they cannot recognize a repeat by its id.
-    pub const fn is_chat(&self) -> bool {
-        match self {
-            Self::Standard | Self::CloudEvents { .. } | Self::Template(_) => false,
-            Self::Slack | Self::Discord | Self::Teams | Self::Ntfy => true,
-        }
+    pub(in crate::notify) const fn is_chat(&self) -> bool {
+        self.chat().is_some()
     }
 
     /// Where a webhook with this URL posts to.

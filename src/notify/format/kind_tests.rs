@@ -5,6 +5,7 @@ use crate::domain::delivery::template_tree::TemplateTree;
 use crate::domain::delivery::{OutcomeClass, RETRY_AFTER_MAX};
 use crate::notify::format::samples::{self, NAMES};
 use crate::notify::format::truncate::LengthUnit;
+use crate::notify::webhook::body_meaning::BodyMeaning;
 
 const CHATS: [Format; 4] = [Format::Slack, Format::Discord, Format::Teams, Format::Ntfy];
 
@@ -35,6 +36,15 @@ fn texts(value: &Value) -> Vec<&str> {
 fn within(text: &Value, max: usize, unit: LengthUnit) {
     let text = text.as_str().unwrap();
     assert!((1..=max).contains(&unit.count(text)), "{max} {unit:?}: {text:?}");
+}
+
+/// Each of the marks follows a backslash.
+fn all_escaped(text: &str, marks: &str) {
+    let mut before = ' ';
+    for char in text.chars() {
+        assert!(!marks.contains(char) || before == '\\', "`{char}` in {text}");
+        before = if before == '\\' { ' ' } else { char };
+    }
 }
 
 #[test]
@@ -92,11 +102,7 @@ fn discord_messages_have_no_mentions_or_markup_and_keep_the_limits() {
         }
         for text in texts(embed) {
             all += LengthUnit::Utf16.count(text);
-            let mut before = ' ';
-            for char in text.chars() {
-                assert!(!"<@[]`".contains(char) || before == '\\', "`{char}` in {text}");
-                before = if before == '\\' { ' ' } else { char };
-            }
+            all_escaped(text, "<@[]`");
         }
         assert!(all <= 6000, "{all}");
     }
@@ -109,11 +115,7 @@ fn teams_cards_have_no_markup_and_keep_the_limits() {
         assert_eq!(card["version"], "1.4");
         assert!(serde_json::to_vec(&message).unwrap().len() < 21_000);
         for text in texts(&card["body"]) {
-            let mut before = ' ';
-            for char in text.chars() {
-                assert!(!"*[]`{<".contains(char) || before == '\\', "`{char}` in {text}");
-                before = if before == '\\' { ' ' } else { char };
-            }
+            all_escaped(text, "*[]`{<");
         }
     }
 }
@@ -187,6 +189,19 @@ fn a_message_is_posted_to_the_url_of_its_format() {
     check(Format::Ntfy, "https://h.example/a%20b", None);
 }
 
+#[test]
+fn any_2xx_counts_when_the_operator_accepts_any() {
+    for body in ["", "thanks", "<html>", r#"{"ok":false}"#] {
+        let response =
+            HttpResponse { status: 200, body_prefix: body.into(), ..HttpResponse::default() };
+        for format in CHATS {
+            let now = Timestamp::from_millis(0);
+            let found = format.classify(&response, Accepts::AnySuccess, now);
+            assert_eq!(found.class, OutcomeClass::Delivered, "for {body} of {format:?}");
+        }
+    }
+}
+
 /// Random bytes, and bodies that resemble the responses of services.
 fn body() -> impl Strategy<Value = Vec<u8>> {
     let key = prop::sample::select(vec![
@@ -202,12 +217,17 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
         "retry_after",
         "code",
         "http",
+        "data",
     ]);
     let value = prop_oneof![
         Just("true".to_owned()),
         Just("false".to_owned()),
         Just("null".to_owned()),
         Just("{}".to_owned()),
+        Just("[0, {\"ok\": false}]".to_owned()),
+        Just("{\"status\": \"failed\"}".to_owned()),
+        Just("-1e400".to_owned()),
+        Just("\"\\ud83d\"".to_owned()),
         (0_i64..1_000_000).prop_map(|it| it.to_string()),
         "\"[ -!#-\\[\\]-~]{0,20}\"",
     ];
@@ -225,6 +245,7 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     ]);
     prop_oneof![
         prop::collection::vec(any::<u8>(), 0..200),
+        "[{}\\[\\],:\"a-z0-9 -]{0,60}".prop_map(String::into_bytes),
         object,
         word.prop_map(|word| word.as_bytes().to_vec()),
     ]
@@ -241,6 +262,10 @@ proptest! {
         let accepts = if any_success { Accepts::AnySuccess } else { Accepts::Known };
         let decode_error = is_undecoded.then(|| "is coded as `x`".to_owned());
         let response = HttpResponse { status, headers: Vec::new(), body_prefix, decode_error };
+        // A body that reports a failure is no success.
+        let body = BodyMeaning::of(&response);
+        prop_assert!(!(body.is_success() && body.is_failure()), "{:?}", body);
+        prop_assert!(body.status().is_none_or(|status| (400..600).contains(&status)));
         for format in CHATS {
             let Classification { class, retry_after, .. } =
                 format.classify(&response, accepts, Timestamp::from_millis(1_800_000_000_000));

@@ -7,22 +7,23 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::domain::delivery::OutcomeClass;
-use crate::notify::format::chat_message::{ChatMessage, ChatSeverity};
+use crate::notify::content::ContentSeverity;
+use crate::notify::format::chat_message::ChatMessage;
 use crate::notify::format::chat_response::ChatRules;
 use crate::notify::format::truncate::{LengthUnit, no_escape, truncate_escaped};
-use crate::notify::webhook::body_meaning::BodyMeaning;
-use crate::notify::webhook::response::{Classification, HttpResponse};
+use crate::notify::webhook::response::Classification;
 
 /// The message without its topic. ntfy shows the text as it is, so nothing is escaped.
 pub(super) fn render(message: &ChatMessage) -> Value {
-    let fields = message.fields.iter().map(|field| format!("{}: {}", field.name, field.value));
+    let content = &message.content;
+    let fields = content.fields.iter().map(|field| format!("{}: {}", field.name, field.value));
     let mut lines: Vec<String> = fields.collect();
-    lines.extend([message.advice.clone(), message.window.clone(), message.footer.clone()]);
-    let title = format!("{} · {}", message.title, message.subject_name);
-    let (tag, priority) = match message.severity {
-        ChatSeverity::Good => ("white_check_mark", 3),
-        ChatSeverity::Bad => ("x", 4),
-        ChatSeverity::Neutral => ("information_source", 2),
+    lines.extend([content.advice.to_owned(), message.window.clone(), message.footer.clone()]);
+    let title = format!("{} · {}", content.title, content.subject_name);
+    let (tag, priority) = match content.severity {
+        ContentSeverity::Good => ("white_check_mark", 3),
+        ContentSeverity::Bad => ("x", 4),
+        ContentSeverity::Neutral => ("information_source", 2),
     };
     json!({
         "title": truncate_escaped(&title, TITLE_MAX, LengthUnit::Bytes, no_escape),
@@ -42,19 +43,13 @@ pub(super) fn with_topic(body: &[u8], topic: &str) -> Vec<u8> {
 
 /// ntfy returns the message, with an id.
 pub(super) const RULES: ChatRules = ChatRules {
+    // The server allows a burst of 60, and answers 429 beyond it.
+    min_interval: Duration::from_millis(500),
     confirms: |_, body| {
         let json = body.json();
         body.is_message() && json["event"] == "message" && json["error"].is_null()
     },
-    classify_other,
-};
-
-fn classify_other(
-    response: &HttpResponse,
-    body: &BodyMeaning,
-    general: Classification,
-) -> Classification {
-    match (general.class, response.status) {
+    classify_other: |response, body, general| match (general.class, response.status) {
         (OutcomeClass::Throttled, _) if body.json()["code"] == DAILY_QUOTA => Classification {
             retry_after: general.retry_after.max(Some(QUOTA_DELAY)),
             ..general.with(OutcomeClass::Throttled, "the daily quota is used up")
@@ -63,8 +58,8 @@ fn classify_other(
             general.with(OutcomeClass::Misconfigured, "the topic requires another login")
         }
         _ => general,
-    }
-}
+    },
+};
 
 const TITLE_MAX: usize = 250;
 /// Bytes; ntfy turns a longer message into an attachment.
@@ -76,17 +71,12 @@ const QUOTA_DELAY: Duration = Duration::from_hours(3);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::delivery::channel::Accepts;
-    use crate::domain::time::timestamp::Timestamp;
-    use crate::notify::format::chat_response::classify;
+    use crate::notify::format::chat_response::classified;
 
     #[test]
     fn responses_of_ntfy_are_classified() {
         let check = |status: u16, body: &str, expected, delay_s: Option<u64>| {
-            let response =
-                HttpResponse { status, body_prefix: body.into(), ..HttpResponse::default() };
-            let now = Timestamp::from_millis(0);
-            let found = classify(&RULES, &response, Accepts::Known, now);
+            let found = classified(&RULES, status, body);
             let delay = delay_s.map(Duration::from_secs);
             assert_eq!(
                 (found.class, found.retry_after),

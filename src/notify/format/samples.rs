@@ -111,7 +111,8 @@ impl Samples {
                 EventKind::AvatarStatusChanged
             }
         };
-        let observed = Previous::Observed { status: Status::Training, at: self.at };
+        let at = Timestamp::from_millis(LAST_SEEN_AT_MS);
+        let observed = Previous::Observed { status: Status::Training, at };
         let transition = Transition {
             avatar_id: self.avatar.clone(),
             sequence: 42,
@@ -136,32 +137,27 @@ impl Samples {
     }
 
     fn conditions(&self) -> Vec<(EventKind, ConditionSubject)> {
-        let avatar = |known: bool| ConditionSubject::Avatar {
+        let avatar = |status: Option<Status>| ConditionSubject::Avatar {
             id: self.avatar.clone(),
-            name: known.then(|| self.name.clone()),
+            name: status.is_some().then(|| self.name.clone()),
             account: self.account.clone(),
-            status: known.then_some(Status::Training),
-        };
-        let unrecognized = ConditionSubject::Avatar {
-            id: self.avatar.clone(),
-            name: Some(self.name.clone()),
-            account: self.account.clone(),
-            status: Some(Status::from_name("PAUSED")),
+            status,
         };
         let account = ConditionSubject::Account {
             name: self.account.clone(),
             cause: OutageCause::Unreachable,
         };
         let channel = ConditionSubject::Channel { name: self.channel.clone(), recipient: None };
+        let (training, unrecognized) = (Some(Status::Training), Some(Status::from_name("PAUSED")));
         vec![
-            (EventKind::AvatarMissing, avatar(true)),
-            (EventKind::AvatarMissing, avatar(false)),
-            (EventKind::AvatarUnreachable, avatar(true)),
-            (EventKind::AvatarUnreachable, avatar(false)),
-            (EventKind::AvatarTrainingOverdue, avatar(true)),
-            (EventKind::AvatarTrainingOverdue, avatar(false)),
-            (EventKind::AvatarStatusUnrecognized, unrecognized),
-            (EventKind::AvatarStatusUnrecognized, avatar(true)),
+            (EventKind::AvatarMissing, avatar(training.clone())),
+            (EventKind::AvatarMissing, avatar(None)),
+            (EventKind::AvatarUnreachable, avatar(training.clone())),
+            (EventKind::AvatarUnreachable, avatar(None)),
+            (EventKind::AvatarTrainingOverdue, avatar(training.clone())),
+            (EventKind::AvatarTrainingOverdue, avatar(None)),
+            (EventKind::AvatarStatusUnrecognized, avatar(unrecognized)),
+            (EventKind::AvatarStatusUnrecognized, avatar(training)),
             (EventKind::AccountUnavailable, account),
             (EventKind::ConfigRejected, ConditionSubject::Config),
             (EventKind::ChannelFailing, channel.clone()),
@@ -179,6 +175,7 @@ impl Samples {
 }
 
 const DETECTED_AT_MS: i64 = 1_795_432_522_123;
+const LAST_SEEN_AT_MS: i64 = 1_795_432_510_001;
 
 #[cfg(test)]
 mod tests {

@@ -3,6 +3,8 @@
 //!
 //! All text is `plain_text`, which Slack does not format; `&`, `<` and `>` are escaped as well.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::domain::delivery::OutcomeClass;
@@ -11,21 +13,21 @@ use crate::notify::format::chat_message::ChatMessage;
 use crate::notify::format::chat_response::{ChatRules, MESSAGE_REJECTED, is_empty_success};
 use crate::notify::format::truncate::{LengthUnit, truncate_escaped};
 use crate::notify::webhook::body_meaning::BodyMeaning;
-use crate::notify::webhook::response::{Classification, HttpResponse};
 
 pub(super) fn render(message: &ChatMessage) -> Value {
-    let header = format!("{} {}", message.severity.icon(), message.title);
+    let content = &message.content;
+    let header = message.heading();
     let mut blocks = vec![
         json!({ "type": "header", "text": plain(&header, HEADER_MAX) }),
-        json!({ "type": "section", "text": plain(&message.subject_name, SECTION_MAX) }),
+        json!({ "type": "section", "text": plain(&content.subject_name, SECTION_MAX) }),
     ];
-    if !message.fields.is_empty() {
+    if !content.fields.is_empty() {
         let text =
             |field: &ContentField| plain(&format!("{}\n{}", field.name, field.value), FIELD_MAX);
-        let fields: Vec<Value> = message.fields.iter().take(FIELDS_MAX).map(text).collect();
+        let fields: Vec<Value> = content.fields.iter().take(FIELDS_MAX).map(text).collect();
         blocks.push(json!({ "type": "section", "fields": fields }));
     }
-    let rest = format!("{}\n{}", message.advice, message.window);
+    let rest = format!("{}\n{}", content.advice, message.window);
     blocks.push(json!({ "type": "section", "text": plain(&rest, SECTION_MAX) }));
     let footer = plain(&message.footer, SECTION_MAX);
     blocks.push(json!({ "type": "context", "elements": [footer] }));
@@ -34,37 +36,32 @@ pub(super) fn render(message: &ChatMessage) -> Value {
 }
 
 pub(super) const RULES: ChatRules = ChatRules {
+    min_interval: Duration::from_secs(1),
     confirms: |status, body| {
         body.is_success() || is_google_chat(body) || is_empty_success(status, body)
     },
-    classify_other,
+    classify_other: |response, body, general| {
+        let json = body.json();
+        let word = json["error"].as_str().or(body.word()).unwrap_or_default();
+        let is_gone = GONE.contains(&word);
+        match (general.class, response.status) {
+            (OutcomeClass::Retryable, 401 | 403 | 404) if is_gone => {
+                general.with(OutcomeClass::Gone, WEBHOOK_GONE)
+            }
+            // A body alone never disables a channel.
+            (OutcomeClass::Retryable, 200..=299) if is_gone => {
+                general.with(OutcomeClass::Misconfigured, WEBHOOK_GONE)
+            }
+            (OutcomeClass::Retryable, 200..=299) if word.starts_with("invalid_") => {
+                general.with(OutcomeClass::Rejected, MESSAGE_REJECTED)
+            }
+            (OutcomeClass::Retryable, 400 | 401 | 403 | 404) if blames_webhook(body) => {
+                general.with(OutcomeClass::Misconfigured, "the URL of the webhook is not accepted")
+            }
+            _ => general,
+        }
+    },
 };
-
-fn classify_other(
-    response: &HttpResponse,
-    body: &BodyMeaning,
-    general: Classification,
-) -> Classification {
-    let json = body.json();
-    let word = json["error"].as_str().or(body.word()).unwrap_or_default();
-    let is_gone = GONE.contains(&word);
-    match (general.class, response.status) {
-        (OutcomeClass::Retryable, 401 | 403 | 404) if is_gone => {
-            general.with(OutcomeClass::Gone, WEBHOOK_GONE)
-        }
-        // A body alone never disables a channel.
-        (OutcomeClass::Retryable, 200..=299) if is_gone => {
-            general.with(OutcomeClass::Misconfigured, WEBHOOK_GONE)
-        }
-        (OutcomeClass::Retryable, 200..=299) if word.starts_with("invalid_") => {
-            general.with(OutcomeClass::Rejected, MESSAGE_REJECTED)
-        }
-        (OutcomeClass::Retryable, 400 | 401 | 403 | 404) if blames_webhook(body) => {
-            general.with(OutcomeClass::Misconfigured, "the URL of the webhook is not accepted")
-        }
-        _ => general,
-    }
-}
 
 /// Google Chat returns the message.
 fn is_google_chat(body: &BodyMeaning) -> bool {
@@ -117,19 +114,11 @@ const GONE: [&str; 8] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::delivery::channel::Accepts;
-    use crate::domain::time::timestamp::Timestamp;
-    use crate::notify::format::chat_response::classify;
+    use crate::notify::format::chat_response::check;
 
     #[test]
     fn responses_of_slack_are_classified() {
-        let check = |status: u16, body: &str, expected| {
-            let response =
-                HttpResponse { status, body_prefix: body.into(), ..HttpResponse::default() };
-            let now = Timestamp::from_millis(0);
-            let found = classify(&RULES, &response, Accepts::Known, now);
-            assert_eq!(found.class, expected, "for {status} {body:?}");
-        };
+        let check = |status, body: &str, expected| check(&RULES, status, body, expected);
         check(200, "ok", OutcomeClass::Delivered);
         check(200, "ok\n", OutcomeClass::Delivered);
         check(200, r#"{"ok":true}"#, OutcomeClass::Delivered);
@@ -156,13 +145,7 @@ mod tests {
 
     #[test]
     fn responses_of_compatible_services_are_classified() {
-        let check = |status: u16, body: &str, expected| {
-            let response =
-                HttpResponse { status, body_prefix: body.into(), ..HttpResponse::default() };
-            let now = Timestamp::from_millis(0);
-            let found = classify(&RULES, &response, Accepts::Known, now);
-            assert_eq!(found.class, expected, "for {status} {body:?}");
-        };
+        let check = |status, body: &str, expected| check(&RULES, status, body, expected);
         // Mattermost
         check(200, "OK", OutcomeClass::Delivered);
         let invalid = r#"{"id":"web.incoming_webhook.invalid.app_error","message":"Invalid webhook",
@@ -186,16 +169,5 @@ mod tests {
         check(200, "\"ok\"", OutcomeClass::Delivered);
         check(201, "", OutcomeClass::Delivered);
         check(202, "", OutcomeClass::Delivered);
-    }
-
-    #[test]
-    fn any_2xx_counts_when_the_operator_accepts_any() {
-        for body in ["", "thanks", "<html>", r#"{"ok":false}"#] {
-            let response =
-                HttpResponse { status: 200, body_prefix: body.into(), ..HttpResponse::default() };
-            let now = Timestamp::from_millis(0);
-            let found = classify(&RULES, &response, Accepts::AnySuccess, now);
-            assert_eq!(found.class, OutcomeClass::Delivered, "for {body}");
-        }
     }
 }

@@ -8,11 +8,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::domain::avatar::Avatar;
 use crate::domain::avatar::status::Status;
-use crate::domain::avatar::transition::Transition;
-use crate::domain::condition::{Condition, ConditionSubject};
-use crate::domain::delivery::dead_letter::DeadLetter;
+use crate::domain::condition::ConditionSubject;
 use crate::domain::delivery::recipient_health::masked;
 use crate::domain::event::{Event, Subject};
 
@@ -30,14 +27,56 @@ pub fn render(event: &Event) -> Vec<u8> {
 
 pub(super) fn data(event: &Event) -> Data<'_> {
     match &event.subject {
-        Subject::Transition { avatar, transition, .. } => {
-            Data::Transition(TransitionData::new(avatar, transition))
+        Subject::Transition { avatar, transition, .. } => Data::Transition {
+            sequence: transition.sequence,
+            avatar: AvatarData {
+                id: transition.avatar_id.as_str(),
+                name: avatar.name.as_deref(),
+                model: avatar.model.as_deref(),
+                orientation: avatar.orientation.as_deref(),
+                extras: &avatar.extras,
+            },
+            previous_status: transition.previous.status().map(|status| status.name()),
+            status: transition.status.name(),
+            training_observed: transition.training_observed(),
+            last_seen_previous_at: transition.last_seen_previous_at().map(|at| at.to_string()),
+            detected_at: transition.detected_at.to_string(),
+            upstream_updated_at: transition.upstream_updated_at.as_deref(),
+        },
+        Subject::Condition(condition) => Data::Condition {
+            state: condition.phase.name(),
+            started_at: condition.started_at.to_string(),
+            subject: subject_data(&condition.subject),
+            reason: condition.reason.as_deref(),
+        },
+        Subject::DeadLetter(letter) => Data::DeadLetter {
+            channel: letter.channel.as_str(),
+            delivery_id: letter.delivery.as_str(),
+            event_id: letter.event.as_str(),
+            event_type: &letter.kind,
+            avatar_id: letter.avatar_id.as_deref(),
+            attempts: letter.attempts,
+            reason: &letter.reason,
+        },
+        Subject::Ping { channel } => Data::Ping { channel: channel.as_str(), message: PING },
+    }
+}
+
+fn subject_data(subject: &ConditionSubject) -> SubjectData<'_> {
+    match subject {
+        ConditionSubject::Avatar { id, name, account, status } => SubjectData::Avatar {
+            avatar: NamedData { id: id.as_str(), name: name.as_deref() },
+            account: account.as_str(),
+            status: status.as_ref().map(Status::name),
+        },
+        ConditionSubject::Account { name, cause } => {
+            SubjectData::Account { account: name.as_str(), cause: cause.name() }
         }
-        Subject::Condition(condition) => Data::Condition(ConditionData::new(condition)),
-        Subject::DeadLetter(letter) => Data::DeadLetter(DeadLetterData::new(letter)),
-        Subject::Ping { channel } => {
-            Data::Ping(PingData { channel: channel.as_str(), message: PING })
-        }
+        ConditionSubject::Channel { name, recipient } => SubjectData::Channel {
+            channel: name.as_str(),
+            recipient: recipient.as_deref().map(masked),
+        },
+        ConditionSubject::Config => SubjectData::Config {},
     }
 }
 
@@ -55,47 +94,40 @@ struct Message<'a> {
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Data<'a> {
-    Transition(TransitionData<'a>),
-    Condition(ConditionData<'a>),
-    DeadLetter(DeadLetterData<'a>),
-    Ping(PingData<'a>),
+    Transition {
+        sequence: u64,
+        avatar: AvatarData<'a>,
+        previous_status: Option<&'a str>,
+        status: &'a str,
+        training_observed: bool,
+        last_seen_previous_at: Option<String>,
+        detected_at: String,
+        upstream_updated_at: Option<&'a str>,
+    },
+    Condition {
+        state: &'static str,
+        started_at: String,
+        #[serde(flatten)]
+        subject: SubjectData<'a>,
+        reason: Option<&'a str>,
+    },
+    DeadLetter {
+        channel: &'a str,
+        delivery_id: &'a str,
+        event_id: &'a str,
+        event_type: &'a str,
+        avatar_id: Option<&'a str>,
+        attempts: u32,
+        reason: &'a str,
+    },
+    Ping {
+        channel: &'a str,
+        message: &'static str,
+    },
 }
 
 #[derive(Serialize)]
-pub(super) struct TransitionData<'a> {
-    sequence: u64,
-    avatar: AvatarData<'a>,
-    previous_status: Option<&'a str>,
-    status: &'a str,
-    training_observed: bool,
-    last_seen_previous_at: Option<String>,
-    detected_at: String,
-    upstream_updated_at: Option<&'a str>,
-}
-
-impl<'a> TransitionData<'a> {
-    fn new(avatar: &'a Avatar, transition: &'a Transition) -> Self {
-        Self {
-            sequence: transition.sequence,
-            avatar: AvatarData {
-                id: transition.avatar_id.as_str(),
-                name: avatar.name.as_deref(),
-                model: avatar.model.as_deref(),
-                orientation: avatar.orientation.as_deref(),
-                extras: &avatar.extras,
-            },
-            previous_status: transition.previous.status().map(|status| status.name()),
-            status: transition.status.name(),
-            training_observed: transition.training_observed(),
-            last_seen_previous_at: transition.last_seen_previous_at().map(|at| at.to_string()),
-            detected_at: transition.detected_at.to_string(),
-            upstream_updated_at: transition.upstream_updated_at.as_deref(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct AvatarData<'a> {
+pub(super) struct AvatarData<'a> {
     id: &'a str,
     name: Option<&'a str>,
     model: Option<&'a str>,
@@ -104,17 +136,8 @@ struct AvatarData<'a> {
 }
 
 #[derive(Serialize)]
-pub(super) struct ConditionData<'a> {
-    state: &'static str,
-    started_at: String,
-    #[serde(flatten)]
-    subject: SubjectData<'a>,
-    reason: Option<&'a str>,
-}
-
-#[derive(Serialize)]
 #[serde(untagged)]
-enum SubjectData<'a> {
+pub(super) enum SubjectData<'a> {
     Avatar {
         avatar: NamedData<'a>,
         account: &'a str,
@@ -133,66 +156,9 @@ enum SubjectData<'a> {
 }
 
 #[derive(Serialize)]
-struct NamedData<'a> {
+pub(super) struct NamedData<'a> {
     id: &'a str,
     name: Option<&'a str>,
-}
-
-impl<'a> ConditionData<'a> {
-    fn new(condition: &'a Condition) -> Self {
-        let subject = match &condition.subject {
-            ConditionSubject::Avatar { id, name, account, status } => SubjectData::Avatar {
-                avatar: NamedData { id: id.as_str(), name: name.as_deref() },
-                account: account.as_str(),
-                status: status.as_ref().map(Status::name),
-            },
-            ConditionSubject::Account { name, cause } => {
-                SubjectData::Account { account: name.as_str(), cause: cause.name() }
-            }
-            ConditionSubject::Channel { name, recipient } => SubjectData::Channel {
-                channel: name.as_str(),
-                recipient: recipient.as_deref().map(masked),
-            },
-            ConditionSubject::Config => SubjectData::Config {},
-        };
-        Self {
-            state: condition.phase.name(),
-            started_at: condition.started_at.to_string(),
-            subject,
-            reason: condition.reason.as_deref(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-pub(super) struct DeadLetterData<'a> {
-    channel: &'a str,
-    delivery_id: &'a str,
-    event_id: &'a str,
-    event_type: &'a str,
-    avatar_id: Option<&'a str>,
-    attempts: u32,
-    reason: &'a str,
-}
-
-impl<'a> DeadLetterData<'a> {
-    fn new(letter: &'a DeadLetter) -> Self {
-        Self {
-            channel: letter.channel.as_str(),
-            delivery_id: letter.delivery.as_str(),
-            event_id: letter.event.as_str(),
-            event_type: &letter.kind,
-            avatar_id: letter.avatar_id.as_deref(),
-            attempts: letter.attempts,
-            reason: &letter.reason,
-        }
-    }
-}
-
-#[derive(Serialize)]
-pub(super) struct PingData<'a> {
-    channel: &'a str,
-    message: &'static str,
 }
 
 const PING: &str = "a test from avatar-watch: this channel works, no avatar has changed";
@@ -203,117 +169,66 @@ mod tests {
     use crate::domain::account::AccountName;
     use crate::domain::avatar::AvatarId;
     use crate::domain::avatar::transition::Previous;
-    use crate::domain::condition::{OutageCause, Phase};
-    use crate::domain::delivery::channel::ChannelName;
+    use crate::domain::condition::{Condition, OutageCause, Phase};
     use crate::domain::event::EventKind;
-    use crate::domain::id::EventId;
     use crate::domain::time::timestamp::Timestamp;
+    use crate::notify::format::samples;
 
-    const DETECTED_AT: Timestamp = Timestamp::from_millis(1_795_432_522_123);
+    const AT: &str = "2026-11-23T11:15:22.123Z";
 
-    fn event(name: Option<&str>, known: bool, previous: Previous) -> Event {
-        let text = |text: &str| known.then(|| text.to_owned());
-        let id = AvatarId::parse("3c90c3cc-0d44-4b50-8888-8dd25736052a").unwrap();
-        let avatar = Avatar {
-            id: id.clone(),
-            status: Status::Idle,
-            name: name.map(str::to_owned),
-            model: text("ARGIL_ATOM"),
-            orientation: text("ASPECT_RATIO_9_16"),
-            thumbnail_url: None,
-            extras: text("b-7").map(|value| ("batch".to_owned(), value)).into_iter().collect(),
-            updated_at: text("2026-11-23T11:14:58Z"),
-        };
-        let transition = Transition {
-            avatar_id: id,
-            sequence: 42,
-            previous,
-            earlier: None,
-            status: Status::Idle,
-            detected_at: DETECTED_AT,
-            upstream_updated_at: avatar.updated_at.clone(),
-        };
-        Event {
-            id: EventId::parse("evt_1").unwrap(),
-            kind: EventKind::AvatarReady,
-            occurred_at: DETECTED_AT,
-            subject: Subject::Transition {
-                avatar: Box::new(avatar),
-                transition: Box::new(transition),
-                training: None,
-            },
-        }
-    }
-
-    fn check(event: &Event, expected: &[&str]) {
-        assert_eq!(String::from_utf8(render(event)).unwrap(), expected.concat());
+    fn check(event: &Event, expected: &str) {
+        let expected = format!(r#"{{"type":"{}","timestamp":"{AT}",{expected}}}"#, event.kind);
+        assert_eq!(String::from_utf8(render(event)).unwrap(), expected);
     }
 
     #[test]
     fn the_body_is_what_consumers_were_promised() {
-        let at = Timestamp::from_millis(1_795_432_510_001);
-        let previous = Previous::Observed { status: Status::Training, at };
-        check(
-            &event(Some("Jane, English"), true, previous),
-            &[
-                r#"{"type":"avatar.ready","timestamp":"2026-11-23T11:15:22.123Z","#,
-                r#""data":{"sequence":42,"#,
-                r#""avatar":{"id":"3c90c3cc-0d44-4b50-8888-8dd25736052a","#,
-                r#""name":"Jane, English","model":"ARGIL_ATOM","#,
-                r#""orientation":"ASPECT_RATIO_9_16","extras":{"batch":"b-7"}},"#,
-                r#""previous_status":"TRAINING","status":"IDLE","training_observed":true,"#,
-                r#""last_seen_previous_at":"2026-11-23T11:15:10.001Z","#,
-                r#""detected_at":"2026-11-23T11:15:22.123Z","#,
-                r#""upstream_updated_at":"2026-11-23T11:14:58Z"}}"#,
-            ],
-        );
-    }
-
-    #[test]
-    fn an_unknown_value_is_null() {
-        check(
-            &event(None, false, Previous::Assumed(Status::Training)),
-            &[
-                r#"{"type":"avatar.ready","timestamp":"2026-11-23T11:15:22.123Z","#,
-                r#""data":{"sequence":42,"#,
-                r#""avatar":{"id":"3c90c3cc-0d44-4b50-8888-8dd25736052a","#,
-                r#""name":null,"model":null,"orientation":null,"extras":{}},"#,
-                r#""previous_status":"TRAINING","status":"IDLE","training_observed":false,"#,
-                r#""last_seen_previous_at":null,"#,
-                r#""detected_at":"2026-11-23T11:15:22.123Z","#,
-                r#""upstream_updated_at":null}}"#,
-            ],
-        );
+        let [mut known, mut unknown] = [0, 1].map(|at| samples::all().swap_remove(at));
+        let Subject::Transition { avatar, .. } = &mut known.subject else { unreachable!() };
+        avatar.extras.insert("batch".to_owned(), "b-7".to_owned());
+        let expected = [
+            r#""data":{"sequence":42,"avatar":{"id":"3c90c3cc-0d44-4b50-8888-8dd25736052a","#,
+            r#""name":"Jane, English","model":"ARGIL_ATOM","#,
+            r#""orientation":"ASPECT_RATIO_9_16","extras":{"batch":"b-7"}},"#,
+            r#""previous_status":"TRAINING","status":"IDLE","training_observed":true,"#,
+            r#""last_seen_previous_at":"2026-11-23T11:15:10.001Z","#,
+            r#""detected_at":"2026-11-23T11:15:22.123Z","#,
+            r#""upstream_updated_at":"2026-11-23T11:14:58Z"}"#,
+        ];
+        check(&known, &expected.concat());
+        // An unknown value is null.
+        let Subject::Transition { transition, .. } = &mut unknown.subject else { unreachable!() };
+        transition.previous = Previous::Assumed(Status::Training);
+        let expected = [
+            r#""data":{"sequence":42,"avatar":{"id":"3c90c3cc-0d44-4b50-8888-8dd25736052a","#,
+            r#""name":null,"model":null,"orientation":null,"extras":{}},"#,
+            r#""previous_status":"TRAINING","status":"IDLE","training_observed":false,"#,
+            r#""last_seen_previous_at":null,"detected_at":"2026-11-23T11:15:22.123Z","#,
+            r#""upstream_updated_at":null}"#,
+        ];
+        check(&unknown, &expected.concat());
     }
 
     #[test]
     fn a_hostile_name_is_passed_on_unchanged() {
         let name = "\"},{\r\n</script>\u{202e}👩\u{200d}🚀\u{0}";
-        let body = render(&event(Some(name), false, Previous::Unknown));
-        let read: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(read["data"]["avatar"]["name"], name);
-        assert!(read["data"]["previous_status"].is_null());
+        let body = |at: usize| render(&samples::hostile(name)[at]);
+        let read = |at| serde_json::from_slice::<serde_json::Value>(&body(at)).unwrap();
+        assert_eq!(read(0)["data"]["avatar"]["name"], name);
+        assert!(read(1)["data"]["previous_status"].is_null());
     }
 
     #[test]
     fn a_condition_has_a_state_and_a_subject() {
         let check_of = |kind, phase, subject, reason: Option<&str>, expected: &str| {
-            let since = Timestamp::from_millis(1_795_432_510_001);
+            let started_at = Timestamp::from_millis(1_795_432_510_001);
             let reason = reason.map(str::to_owned);
-            let event = Event {
-                id: EventId::parse("evt_1").unwrap(),
-                kind,
-                occurred_at: DETECTED_AT,
-                subject: Subject::Condition(Box::new(Condition {
-                    phase,
-                    started_at: since,
-                    subject,
-                    reason,
-                })),
-            };
-            let head = format!(r#"{{"type":"{kind}","timestamp":"2026-11-23T11:15:22.123Z","#);
-            let state = format!(r#""data":{{"state":"{}","started_at":"{since}","#, phase.name());
-            check(&event, &[&head, &state, expected, "}"]);
+            let condition = Box::new(Condition { phase, started_at, subject, reason });
+            let ping = samples::all().pop().unwrap();
+            let event = Event { kind, subject: Subject::Condition(condition), ..ping };
+            let state =
+                format!(r#""data":{{"state":"{}","started_at":"{started_at}","#, phase.name());
+            check(&event, &[&state, expected].concat());
         };
         let about = |name: Option<&str>, status: Option<&str>| ConditionSubject::Avatar {
             id: AvatarId::parse("a1").unwrap(),
@@ -354,20 +269,7 @@ mod tests {
 
     #[test]
     fn a_ping_names_its_channel() {
-        let ping = Event {
-            id: EventId::parse("evt_1").unwrap(),
-            kind: EventKind::TestPing,
-            occurred_at: DETECTED_AT,
-            subject: Subject::Ping { channel: ChannelName::parse("ops").unwrap() },
-        };
-        check(
-            &ping,
-            &[
-                r#"{"type":"test.ping","timestamp":"2026-11-23T11:15:22.123Z","#,
-                r#""data":{"channel":"ops","message":""#,
-                PING,
-                r#""}}"#,
-            ],
-        );
+        let data = format!(r#""data":{{"channel":"ops","message":"{PING}"}}"#);
+        check(&samples::all().pop().unwrap(), &data);
     }
 }

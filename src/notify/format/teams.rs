@@ -4,36 +4,39 @@
 //! A 2xx means that the workflow was started, not that the card was posted: the workflow can fail
 //! later without a report to the sender.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::domain::delivery::OutcomeClass;
-use crate::notify::format::chat_message::{ChatMessage, ChatSeverity};
+use crate::notify::content::ContentSeverity;
+use crate::notify::format::chat_message::ChatMessage;
 use crate::notify::format::chat_response::ChatRules;
 use crate::notify::format::truncate::{LengthUnit, truncate_escaped};
 use crate::notify::webhook::body_meaning::BodyMeaning;
-use crate::notify::webhook::response::{Classification, HttpResponse};
 
 pub(super) fn render(message: &ChatMessage) -> Value {
-    let color = match message.severity {
-        ChatSeverity::Good => "Good",
-        ChatSeverity::Bad => "Attention",
-        ChatSeverity::Neutral => "Default",
+    let content = &message.content;
+    let color = match content.severity {
+        ContentSeverity::Good => "Good",
+        ContentSeverity::Bad => "Attention",
+        ContentSeverity::Neutral => "Default",
     };
-    let title = format!("{} {}", message.severity.icon(), message.title);
+    let title = message.heading();
     let heading = json!({
         "type": "TextBlock", "text": text(&title), "wrap": true,
         "size": "Large", "weight": "Bolder", "color": color,
     });
     let subject = json!({
-        "type": "TextBlock", "text": text(&message.subject_name), "wrap": true, "weight": "Bolder",
+        "type": "TextBlock", "text": text(&content.subject_name), "wrap": true, "weight": "Bolder",
     });
     let mut body = vec![heading, subject];
-    if !message.fields.is_empty() {
-        let facts = message.fields.iter().take(FACTS_MAX);
+    if !content.fields.is_empty() {
+        let facts = content.fields.iter().take(FACTS_MAX);
         let facts = facts.map(|field| json!({ "title": field.name, "value": text(&field.value) }));
         body.push(json!({ "type": "FactSet", "facts": facts.collect::<Vec<_>>() }));
     }
-    for line in [&message.advice, &message.window] {
+    for line in [content.advice, &message.window] {
         body.push(json!({ "type": "TextBlock", "text": text(line), "wrap": true }));
     }
     body.push(json!({
@@ -58,6 +61,7 @@ pub(super) fn render(message: &ChatMessage) -> Value {
 /// A workflow answers 202 with an empty body; the former connectors answered `1`. A gateway in
 /// between reports a failure of Teams in a 200.
 pub(super) const RULES: ChatRules = ChatRules {
+    min_interval: Duration::from_millis(250),
     confirms: |status, body| match body {
         BodyMeaning::Nothing => true,
         // No gateway answers with this status.
@@ -68,29 +72,22 @@ pub(super) const RULES: ChatRules = ChatRules {
         BodyMeaning::Json(_) | BodyMeaning::Text(_) => body.is_success(),
         BodyMeaning::Page | BodyMeaning::Unreadable => false,
     },
-    classify_other,
+    classify_other: |response, body, general| {
+        let json = body.json();
+        let code = json["error"]["code"].as_str();
+        match (general.class, response.status) {
+            (OutcomeClass::Retryable, _) if code == Some("WorkflowTriggerIsNotEnabled") => {
+                general.with(OutcomeClass::Misconfigured, "the workflow is turned off")
+            }
+            (OutcomeClass::Retryable, 401 | 403) => general
+                .with(OutcomeClass::Misconfigured, "the signature in the URL is not accepted"),
+            (OutcomeClass::Retryable, 404) if code == Some("WorkflowNotFound") => {
+                general.with(OutcomeClass::Gone, "the workflow no longer exists")
+            }
+            _ => general,
+        }
+    },
 };
-
-fn classify_other(
-    response: &HttpResponse,
-    body: &BodyMeaning,
-    general: Classification,
-) -> Classification {
-    let json = body.json();
-    let code = json["error"]["code"].as_str();
-    match (general.class, response.status) {
-        (OutcomeClass::Retryable, _) if code == Some("WorkflowTriggerIsNotEnabled") => {
-            general.with(OutcomeClass::Misconfigured, "the workflow is turned off")
-        }
-        (OutcomeClass::Retryable, 401 | 403) => {
-            general.with(OutcomeClass::Misconfigured, "the signature in the URL is not accepted")
-        }
-        (OutcomeClass::Retryable, 404) if code == Some("WorkflowNotFound") => {
-            general.with(OutcomeClass::Gone, "the workflow no longer exists")
-        }
-        _ => general,
-    }
-}
 
 fn text(text: &str) -> String {
     truncate_escaped(text, TEXT_MAX, LengthUnit::Chars, escape)
@@ -115,19 +112,11 @@ const FACTS_MAX: usize = 10;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::delivery::channel::Accepts;
-    use crate::domain::time::timestamp::Timestamp;
-    use crate::notify::format::chat_response::classify;
+    use crate::notify::format::chat_response::check;
 
     #[test]
     fn responses_of_teams_are_classified() {
-        let check = |status: u16, body: &str, expected| {
-            let response =
-                HttpResponse { status, body_prefix: body.into(), ..HttpResponse::default() };
-            let now = Timestamp::from_millis(0);
-            let found = classify(&RULES, &response, Accepts::Known, now);
-            assert_eq!(found.class, expected, "for {status} {body:?}");
-        };
+        let check = |status, body: &str, expected| check(&RULES, status, body, expected);
         check(202, "", OutcomeClass::Delivered);
         check(200, "1", OutcomeClass::Delivered);
         check(202, "started", OutcomeClass::Delivered);

@@ -14,7 +14,8 @@ use serde_json::{Map, Value, json};
 use crate::domain::condition::ConditionSubject;
 use crate::domain::delivery::template_tree::{TemplateTree, element, member};
 use crate::domain::event::{Event, Subject};
-use crate::notify::format::chat_message::{ChatMessage, ChatSeverity};
+use crate::notify::content::ContentSeverity;
+use crate::notify::format::chat_message::ChatMessage;
 use crate::notify::format::{standard, template_bounds};
 use crate::text::sanitize::sanitize_line;
 
@@ -221,10 +222,10 @@ fn error_text(error: &Error) -> String {
 fn context(event: &Event) -> Value {
     let message = ChatMessage::of(event);
     let body = serde_json::from_slice::<Value>(&standard::render(event)).unwrap_or_default();
-    let severity = match message.severity {
-        ChatSeverity::Good => "good",
-        ChatSeverity::Bad => "bad",
-        ChatSeverity::Neutral => "neutral",
+    let severity = match message.content.severity {
+        ContentSeverity::Good => "good",
+        ContentSeverity::Bad => "bad",
+        ContentSeverity::Neutral => "neutral",
     };
     let (name, status, previous) = match &event.subject {
         Subject::Transition { avatar, transition, .. } => (
@@ -243,6 +244,7 @@ fn context(event: &Event) -> Value {
         Subject::DeadLetter(_) | Subject::Ping { .. } => (None, None, None),
     };
     let fields: Vec<Value> = message
+        .content
         .fields
         .iter()
         .map(|field| json!({ "name": field.name, "value": field.value }))
@@ -254,10 +256,10 @@ fn context(event: &Event) -> Value {
         "data": body["data"],
         "severity": severity,
         "text": message.summary(),
-        "title": message.title,
-        "subject": message.subject_name,
+        "title": message.content.title,
+        "subject": message.content.subject_name,
         "fields": fields,
-        "advice": message.advice,
+        "advice": message.content.advice,
         "window": message.window,
         "footer": message.footer,
         "avatar_id": event.avatar_or_undelivered(),
