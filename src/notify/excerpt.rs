@@ -6,11 +6,12 @@ use crate::text::sanitize::sanitize_line;
 /// The beginning of a response as one line, without the `hidden` texts, which a receiver may have
 /// echoed. `None` when it is blank.
 pub(super) fn redacted_excerpt(response: &[u8], hidden: &[String]) -> Option<String> {
-    let text = String::from_utf8_lossy(response);
+    let text = String::from_utf8_lossy(&response[..response.len().min(BYTES_MAX)]);
     let text = Mask::new(hidden).beginning(&text).into_owned();
     Some(sanitize_line(&text, EXCERPT_CHARS_MAX)).filter(|line| !line.is_empty())
 }
 
+const BYTES_MAX: usize = 4096;
 const EXCERPT_CHARS_MAX: usize = 200;
 
 #[cfg(test)]

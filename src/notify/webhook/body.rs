@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use reqwest::Response;
 
-use crate::content_coding;
 use crate::notify::webhook::response::HttpResponse;
 
 /// Reads the beginning of the body into `result`, within `limit`. Bytes that arrive later or lie
@@ -17,14 +16,7 @@ pub(in crate::notify) async fn read(
     let mut coded = Vec::new();
     // The bytes that arrived before the timeout are kept.
     let _ = tokio::time::timeout(limit, read_prefix(response, &mut coded)).await;
-    let codings: Vec<String> = {
-        let named = result.headers.iter().filter(|(name, _)| name == CONTENT_ENCODING);
-        named.map(|(_, value)| value.clone()).collect()
-    };
-    match content_coding::decode(codings.iter().map(String::as_str), &coded, DECODED_BYTES_MAX) {
-        Ok(decoded) => result.body_prefix = decoded.bytes,
-        Err(error) => result.decode_error = Some(error.to_string()),
-    }
+    result.set_body(&coded);
 }
 
 async fn read_prefix(response: &mut Response, coded: &mut Vec<u8>) {
@@ -36,6 +28,4 @@ async fn read_prefix(response: &mut Response, coded: &mut Vec<u8>) {
     }
 }
 
-const CONTENT_ENCODING: &str = "content-encoding";
 const CODED_BYTES_MAX: usize = 64 * 1024;
-const DECODED_BYTES_MAX: usize = 64 * 1024;

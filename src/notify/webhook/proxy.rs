@@ -17,7 +17,8 @@ use crate::notify::error::NotifyError;
 use crate::notify::excerpt;
 use crate::notify::secret_patterns::SECRET_CHARS_MIN;
 use crate::notify::transport_error::{self, CONNECT};
-use crate::notify::webhook::tunnel::TunnelRefusal;
+use crate::notify::webhook::response::HttpResponse;
+use crate::notify::webhook::tunnel;
 use crate::secret::Secret;
 
 /// An HTTP proxy (RFC 9110, section 3.7): it forwards requests, or opens a tunnel for TLS.
@@ -46,9 +47,7 @@ impl Proxy {
 
     /// The texts to mask in excerpts: the credentials, plain and as they are sent (RFC 7617).
     pub(in crate::notify) fn hidden(&self) -> Vec<String> {
-        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let user = decoded(self.url.username());
-        let password = decoded(self.url.password().unwrap_or_default());
+        let [user, password] = self.credentials();
         let login = format!("{user}:{password}");
         // A short name is a word; masking it would mask other words.
         let user = Some(user).filter(|user| user.chars().count() >= SECRET_CHARS_MIN);
@@ -63,11 +62,14 @@ impl Proxy {
 
     /// The credentials as they are sent (RFC 7617), if there are any.
     pub(in crate::notify) fn login(&self) -> Option<String> {
-        let password = self.url.password();
-        let has_login = !self.url.username().is_empty() || password.is_some();
-        let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let (user, password) = (self.url.username(), password.unwrap_or_default());
-        has_login.then(|| STANDARD.encode(format!("{}:{}", decoded(user), decoded(password))))
+        let login = self.credentials().join(":");
+        (login != ":").then(|| STANDARD.encode(login))
+    }
+
+    /// The user name and the password; empty without.
+    fn credentials(&self) -> [String; 2] {
+        [self.url.username(), self.url.password().unwrap_or_default()]
+            .map(|text| percent_decode_str(text).decode_utf8_lossy().into_owned())
     }
 
     /// The outcome of a 407; `schemes` are those that the proxy offers, in lower case.
@@ -94,22 +96,22 @@ impl Proxy {
     pub(in crate::notify) fn refused(
         &self,
         host: &str,
-        refusal: &TunnelRefusal,
+        response: &HttpResponse,
         hidden: &[String],
     ) -> Outcome {
         let proxy = &self.host;
-        let shown = refusal.body.len().min(EXCERPT_BYTES_MAX);
-        let snippet = excerpt::redacted_excerpt(&refusal.body[..shown], hidden);
-        let (class, text, help) = match refusal.status {
-            Some(LOGIN_REQUIRED_CODE) => {
-                return Outcome { snippet, ..self.login_refused(&refusal.schemes, hidden) };
+        let snippet = excerpt::redacted_excerpt(&response.body_prefix, hidden);
+        let (class, text, help) = match response.status {
+            LOGIN_REQUIRED_CODE => {
+                let schemes = tunnel::schemes(response.values("proxy-authenticate"));
+                return Outcome { snippet, ..self.login_refused(&schemes, hidden) };
             }
-            None => (
+            NOT_HTTP => (
                 OutcomeClass::Misconfigured,
                 format!("the proxy `{proxy}` is not an HTTP proxy"),
                 "are the host and the port of `proxy` right?",
             ),
-            Some(status @ 200..=299) => (
+            status @ 200..=299 => (
                 OutcomeClass::Local,
                 format!(
                     "the proxy `{proxy}` answered {status} to CONNECT with a page of its own, and \
@@ -117,22 +119,21 @@ impl Proxy {
                 ),
                 "does the proxy require a sign-in first, and does it open tunnels?",
             ),
-            Some(status @ (408 | 429 | 500..)) => (
+            status @ (408 | 429 | 500..) => (
                 OutcomeClass::Local,
                 format!("the proxy `{proxy}` answered {status}, and did not connect to `{host}`"),
                 "can the proxy reach that host? Read its log",
             ),
-            Some(status) => (
+            status => (
                 OutcomeClass::Misconfigured,
                 format!("the proxy `{proxy}` answered {status}: it denies access to `{host}`"),
                 "allow that host and its port in the proxy, or use another proxy",
             ),
         };
-        let help = Some(help);
         Outcome {
-            code: refusal.status,
+            code: Some(response.status).filter(|status| *status != NOT_HTTP),
             snippet,
-            help,
+            help: Some(help),
             ..transport_error::failed_outcome(class, PROXY, text)
         }
     }
@@ -199,7 +200,8 @@ fn mentions(error: &(dyn Error + 'static), words: &str) -> bool {
 
 pub(in crate::notify) const PROXY: &str = "proxy";
 const LOGIN_REQUIRED_CODE: u16 = 407;
-const EXCERPT_BYTES_MAX: usize = 4096;
+/// The status of a response that is not HTTP.
+const NOT_HTTP: u16 = 0;
 const BASIC: &str = "basic";
 const OTHER_SCHEME_HELP: &str = "only basic is supported: allow it in the proxy, or set \
     `proxy` to a local proxy that logs in there, such as cntlm or px";

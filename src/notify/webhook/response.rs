@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use crate::content_coding;
 use crate::domain::delivery::retry_after;
 use crate::domain::delivery::{OutcomeClass, RETRY_AFTER_MAX};
 use crate::domain::time::timestamp::Timestamp;
@@ -121,6 +122,14 @@ impl HttpResponse {
         (!rest.is_zero()).then_some(rest)
     }
 
+    /// Decodes the beginning of the body, as far as it arrived.
+    pub(in crate::notify) fn set_body(&mut self, coded: &[u8]) {
+        match content_coding::decode(self.values("content-encoding"), coded, BODY_BYTES_MAX) {
+            Ok(decoded) => self.body_prefix = decoded.bytes,
+            Err(error) => self.decode_error = Some(error.to_string()),
+        }
+    }
+
     pub(in crate::notify) fn values(&self, name: &str) -> impl Iterator<Item = &str> {
         self.headers.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
@@ -146,6 +155,7 @@ fn capped(seconds: f64) -> Option<Duration> {
 const DISABLE: &str = "disable";
 const ABORT: &str = "abort-message";
 const TOO_MANY: u16 = 429;
+const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Unix times from here on are milliseconds: as seconds they would lie thousands of years ahead.
 const MILLISECONDS_FROM: f64 = 1e11;
 

@@ -32,7 +32,6 @@ use crate::notify::webhook::response::{Classification, HttpResponse};
 use crate::notify::webhook::route::{REFUSAL_TIMEOUT, Route};
 use crate::notify::webhook::signature;
 use crate::notify::webhook::ssrf_guard::{self, Blocked};
-use crate::notify::webhook::tunnel::{self, TunnelRefusal};
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
 
@@ -117,13 +116,14 @@ impl Webhook {
         })?;
         let of_headers =
             spec.headers.iter().flat_map(|(_, value)| secret_patterns::of_header(value));
+        // The mask does not depend on their order.
         let hidden = secret_patterns::of_url(&url)
             .into_iter()
             .chain(spec.secrets.iter().flat_map(secret_patterns::of_signing))
             .chain(of_headers)
             .chain(target.topic.iter().map(|topic| topic.expose().to_owned()))
-            .chain(proxy.iter().flat_map(Proxy::hidden));
-        let hidden = secret_patterns::secret_patterns(hidden);
+            .chain(proxy.iter().flat_map(Proxy::hidden))
+            .collect();
         let host = host.to_owned();
         let (egress, ca_pem) = (spec.egress, spec.ca_pem);
         Ok(Self {
@@ -231,13 +231,10 @@ impl Webhook {
         let reason = response.status().canonical_reason().map(|reason| format!(" ({reason})"));
         let mut received = head(&response);
         body::read(&mut response, &mut received, EXCERPT_TIMEOUT).await;
-        let shown = received.body_prefix.len().min(EXCERPT_BYTES_MAX);
-        let snippet = excerpt::redacted_excerpt(&received.body_prefix[..shown], &self.hidden);
+        let snippet = excerpt::redacted_excerpt(&received.body_prefix, &self.hidden);
         let code = Some(received.status);
         if let Some(proxy) = self.route.proxy.as_ref().filter(|_| answered_by_proxy(&received)) {
-            let schemes = tunnel::schemes(received.values("proxy-authenticate"));
-            let refusal = TunnelRefusal { status: code, body: received.body_prefix, schemes };
-            return proxy.refused(&self.route.host, &refusal, &self.hidden);
+            return proxy.refused(&self.route.host, &received, &self.hidden);
         }
         let meaning = self.format.classify(&received, self.accepts, now);
         let remark = meaning.remark.map(|remark| format!("; {remark}"));
@@ -423,7 +420,6 @@ const SERVER_ERROR_HELP: &str = "read the log of the receiver";
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// The share of a short timeout for connecting, so that a timeout shows which step was slow.
 const CONNECT_SHARE: f32 = 0.75;
-const EXCERPT_BYTES_MAX: usize = 4096;
 /// The limit of reading a body after the head has arrived.
 const EXCERPT_TIMEOUT: Duration = Duration::from_secs(2);
 

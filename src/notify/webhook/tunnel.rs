@@ -9,32 +9,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::content_coding;
+use crate::notify::webhook::response::HttpResponse;
 
 pub(in crate::notify) enum TunnelReply {
     Open(TcpStream),
-    Refused(TunnelRefusal),
-}
-
-/// The response of a proxy that opened no tunnel.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::notify) struct TunnelRefusal {
-    /// `None` when the response is not HTTP. A 2xx came with a body.
-    pub(in crate::notify) status: Option<u16>,
-    /// The decoded body, or the bytes that are not HTTP.
-    pub(in crate::notify) body: Vec<u8>,
-    /// The authentication schemes that it offers, in lower case.
-    pub(in crate::notify) schemes: Vec<String>,
-}
-
-/// The status line and headers of a response.
-#[derive(Debug, PartialEq, Eq)]
-struct Head {
-    status: u16,
-    /// With names in lower case; headers that are not text are omitted.
-    headers: Vec<(String, String)>,
-    /// In bytes.
-    length: usize,
+    /// The response of a proxy that opened no tunnel; a 2xx came with a body. Without a status, it
+    /// is not HTTP.
+    Refused(HttpResponse),
 }
 
 /// Requests a tunnel to `authority`; `login` is encoded for the header.
@@ -53,26 +34,24 @@ pub(in crate::notify) async fn request_tunnel(
     );
     stream.write_all(request.as_bytes()).await?;
     let mut response = Vec::new();
-    let head = loop {
-        match Head::parse(&response) {
+    let (mut head, length) = loop {
+        match parse_head(&response) {
             // An interim response: another one follows (RFC 9110, section 15.2).
-            Ok(Status::Complete(head)) if (100..200).contains(&head.status) => {
-                response.drain(..head.length);
+            Ok(Status::Complete((head, length))) if (100..200).contains(&head.status) => {
+                response.drain(..length);
             }
-            Ok(Status::Complete(head)) => break Some(head),
-            Ok(Status::Partial) if response.len() < RESPONSE_BYTES_MAX => {
-                if stream.read_buf(&mut response).await? == 0 {
-                    break None;
-                }
-            }
-            Ok(Status::Partial) | Err(_) => break None,
+            Ok(Status::Complete(found)) => break found,
+            Ok(Status::Partial)
+                if response.len() < RESPONSE_BYTES_MAX
+                    && stream.read_buf(&mut response).await? > 0 => {}
+            Ok(Status::Partial) | Err(_) => break (HttpResponse::default(), 0),
         }
     };
     if response.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let mut body = response.split_off(head.as_ref().map_or(0, |head| head.length));
-    if head.as_ref().is_some_and(|head| (200..300).contains(&head.status)) {
+    let mut body = response.split_off(length);
+    if (200..300).contains(&head.status) {
         // Through an open tunnel, the server of HTTPS does not send before the client does.
         if body.is_empty() {
             let _ = timeout(SETTLE_TIMEOUT, stream.read_buf(&mut body)).await;
@@ -83,47 +62,29 @@ pub(in crate::notify) async fn request_tunnel(
     }
     // The bytes that arrived before the timeout are kept.
     let _ = timeout(SETTLE_TIMEOUT, read_rest(&mut stream, &mut body)).await;
-    Ok(TunnelReply::Refused(match head {
-        Some(head) => head.refusal(&body),
-        None => TunnelRefusal { body, ..TunnelRefusal::default() },
-    }))
+    let is_chunked = |coding: &str| coding.eq_ignore_ascii_case("chunked");
+    if head.values("transfer-encoding").any(is_chunked) {
+        body = unchunked(&body);
+    }
+    head.set_body(&body);
+    Ok(TunnelReply::Refused(head))
 }
 
-impl Head {
-    /// Parses the beginning of a response.
-    ///
-    /// # Errors
-    /// When it is not HTTP.
-    fn parse(response: &[u8]) -> Result<Status<Self>, httparse::Error> {
-        let mut headers = [EMPTY_HEADER; HEADERS_MAX];
-        let mut head = httparse::Response::new(&mut headers);
-        Ok(match head.parse(response)? {
-            Status::Partial => Status::Partial,
-            Status::Complete(length) => Status::Complete(Self {
-                status: head.code.unwrap_or_default(),
-                headers: head.headers.iter().filter_map(text).collect(),
-                length,
-            }),
-        })
-    }
-
-    /// The refusal with the body, as far as it arrived.
-    fn refusal(&self, body: &[u8]) -> TunnelRefusal {
-        let chunked = self.values("transfer-encoding").any(|it| it.eq_ignore_ascii_case("chunked"));
-        let coded = if chunked { unchunked(body) } else { body.to_vec() };
-        let codings = self.values("content-encoding");
-        let decoded = content_coding::decode(codings, &coded, RESPONSE_BYTES_MAX);
-        TunnelRefusal {
-            status: Some(self.status),
-            body: decoded.map(|decoded| decoded.bytes).unwrap_or_default(),
-            schemes: schemes(self.values("proxy-authenticate")),
+/// Parses the status line and the headers of a response. Also returns their length, in bytes.
+///
+/// # Errors
+/// When it is not HTTP.
+fn parse_head(response: &[u8]) -> Result<Status<(HttpResponse, usize)>, httparse::Error> {
+    let mut headers = [EMPTY_HEADER; HEADERS_MAX];
+    let mut head = httparse::Response::new(&mut headers);
+    Ok(match head.parse(response)? {
+        Status::Partial => Status::Partial,
+        Status::Complete(length) => {
+            let status = head.code.unwrap_or_default();
+            let headers = head.headers.iter().filter_map(text).collect();
+            Status::Complete((HttpResponse { status, headers, ..HttpResponse::default() }, length))
         }
-    }
-
-    fn values(&self, name: &str) -> impl Iterator<Item = &str> {
-        let fits = move |(it, _): &&(String, String)| it.as_str() == name;
-        self.headers.iter().filter(fits).map(|(_, value)| value.as_str())
-    }
+    })
 }
 
 /// The schemes of the challenges in `Proxy-Authenticate` (RFC 9110, section 11.6.1), in lower
@@ -200,14 +161,12 @@ mod tests {
 
     #[test]
     fn a_head_is_parsed_or_not_http() {
-        let head = |response: &[u8]| Head::parse(response);
-        assert!(matches!(head(b""), Ok(Status::Partial)));
-        assert!(matches!(head(b"HTTP/1.1 403 No\r\n"), Ok(Status::Partial)));
-        assert!(head(b"SSH-2.0-OpenSSH\r\n").is_err());
-        let Ok(Status::Complete(whole)) = head(b"HTTP/1.0 403 No\r\nA: b \r\n\r\nx") else {
-            panic!("no head")
-        };
-        assert_eq!((whole.status, whole.length), (403, 26));
-        assert_eq!(whole.headers, [("a".to_owned(), "b".to_owned())]);
+        assert!(matches!(parse_head(b""), Ok(Status::Partial)));
+        assert!(matches!(parse_head(b"HTTP/1.1 403 No\r\n"), Ok(Status::Partial)));
+        assert!(parse_head(b"SSH-2.0-OpenSSH\r\n").is_err());
+        let headers = vec![("a".to_owned(), "b".to_owned())];
+        let whole = HttpResponse { status: 403, headers, ..HttpResponse::default() };
+        let found = parse_head(b"HTTP/1.0 403 No\r\nA: b \r\n\r\nx");
+        assert_eq!(found, Ok(Status::Complete((whole, 26))));
     }
 }
