@@ -81,15 +81,9 @@ pub struct Decoder<'r> {
     flaw: FailureSlot,
 }
 
-/// Where a body failed, reported by the innermost coding that detected it.
-type FailureSlot = Rc<Cell<Option<ReadFailure>>>;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ReadFailure {
-    Corrupt(&'static str),
-    Truncated,
-    TooLarge,
-}
+/// How a body that is not whole ends, or the coding that it does not match; reported by the
+/// innermost coding that detected it.
+type FailureSlot = Rc<Cell<Option<Result<End, &'static str>>>>;
 
 impl<'r> Decoder<'r> {
     /// Creates the decoder; `size_max` limits the output of each coding.
@@ -126,12 +120,7 @@ impl<'r> Decoder<'r> {
     ///
     /// When the body does not match its coding.
     pub fn end(&self) -> Result<End, CodingError> {
-        match self.flaw.get() {
-            None => Ok(End::Whole),
-            Some(ReadFailure::Truncated) => Ok(End::Truncated),
-            Some(ReadFailure::TooLarge) => Ok(End::TooLarge),
-            Some(ReadFailure::Corrupt(name)) => Err(CodingError::Corrupt(name)),
-        }
+        self.flaw.get().unwrap_or(Ok(End::Whole)).map_err(CodingError::Corrupt)
     }
 }
 
@@ -197,11 +186,7 @@ impl Read for Layer<'_> {
         read_within(left, flaw, to, |to| {
             decoder.read(to).inspect_err(|error| {
                 let is_cut = ran_dry.get() || error.kind() == io::ErrorKind::UnexpectedEof;
-                let found = if is_cut {
-                    ReadFailure::Truncated
-                } else {
-                    ReadFailure::Corrupt(coding.name())
-                };
+                let found = if is_cut { Ok(End::Truncated) } else { Err(coding.name()) };
                 flaw.set(flaw.get().or(Some(found)));
             })
         })
@@ -211,7 +196,7 @@ impl Read for Layer<'_> {
 /// Reads at most the remaining allowance; more is an error.
 fn read_within(
     left: &mut usize,
-    flaw: &Cell<Option<ReadFailure>>,
+    flaw: &FailureSlot,
     to: &mut [u8],
     mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
 ) -> io::Result<usize> {
@@ -219,7 +204,7 @@ fn read_within(
         if read(&mut [0])? == 0 {
             return Ok(0);
         }
-        flaw.set(flaw.get().or(Some(ReadFailure::TooLarge)));
+        flaw.set(flaw.get().or(Some(Ok(End::TooLarge))));
         return Err(io::ErrorKind::FileTooLarge.into());
     }
     let room = to.len().min(*left);
@@ -335,12 +320,8 @@ impl Read for Windowed<'_> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         if !self.is_begun {
             self.is_begun = true;
-            if self
-                .source
-                .fill_buf()?
-                .first()
-                .is_some_and(|byte| BROTLI_WIDE.contains(&(byte & 0x0f)))
-            {
+            let first = self.source.fill_buf()?.first();
+            if first.is_some_and(|byte| BROTLI_WIDE.contains(&(byte & 0x0f))) {
                 return Err(io::ErrorKind::InvalidData.into());
             }
         }
