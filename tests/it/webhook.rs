@@ -1,5 +1,6 @@
 //! A webhook against a receiver: what its answers mean, what is sent, and what is never seen.
 
+use std::io::Write as _;
 use std::time::Duration;
 
 use avatar_watch::domain::delivery::custom_header::CustomHeaderName;
@@ -10,8 +11,11 @@ use avatar_watch::notify::message::OutboundMessage;
 use avatar_watch::notify::webhook::sender::{Webhook, WebhookSpec};
 use avatar_watch::secret::Secret;
 use avatar_watch::signing_secret::SigningSecret;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use crate::harness::sample_events;
+use crate::harness::tls::Identity;
 use crate::harness::webhook::{Answer, Receiver};
 
 mod formats;
@@ -26,10 +30,20 @@ const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const OLD_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjU";
 const CANARY: &str = "C4N4RYT0KEN";
 const SHORT: Duration = Duration::from_secs(1);
+const LONG: Duration = Duration::from_secs(8);
 
-fn spec(url: &str, secrets: &[&str], timeout: Duration) -> WebhookSpec {
+fn spec_with(url: &str, secrets: &[&str], timeout: Duration) -> WebhookSpec {
     let secrets = secrets.iter().map(|text| SigningSecret::parse(text).unwrap()).collect();
     WebhookSpec::new(Secret::new(url), secrets, timeout)
+}
+
+fn spec(url: &str) -> WebhookSpec {
+    spec_with(url, &[SECRET], LONG)
+}
+
+/// A webhook that trusts the certificate of its receiver.
+fn trusting(url: &str, identity: &Identity) -> WebhookSpec {
+    WebhookSpec { ca_pem: Some(identity.pem().into_bytes()), ..spec(url) }
 }
 
 fn build(spec: WebhookSpec) -> Channel {
@@ -37,16 +51,22 @@ fn build(spec: WebhookSpec) -> Channel {
 }
 
 fn channel_with(url: &str, secrets: &[&str], timeout: Duration) -> Channel {
-    build(spec(url, secrets, timeout))
+    build(spec_with(url, secrets, timeout))
 }
 
 fn channel(url: &str) -> Channel {
-    channel_with(url, &[SECRET], Duration::from_secs(8))
+    build(spec(url))
 }
 
 fn message(channel: &Channel) -> OutboundMessage {
     let event = sample_events::settled(Some("Jane, English"), "IDLE");
     sample_events::messages(channel, &event).remove(0)
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
 }
 
 async fn attempt(channel: &Channel) -> Outcome {
@@ -55,19 +75,15 @@ async fn attempt(channel: &Channel) -> Outcome {
 
 /// One attempt at a receiver with this response.
 async fn outcome_of(answer: Answer) -> Outcome {
-    let receiver = Receiver::start().await;
-    receiver.script([answer]);
-    let outcome = attempt(&channel(&receiver.url())).await;
-    assert_eq!(receiver.received().len(), 1, "one attempt is one request");
-    outcome
+    outcome_within(LONG, answer).await
 }
 
-/// One attempt with a short timeout at a receiver with this behaviour.
-async fn impatient_outcome_of(answer: Answer) -> Outcome {
+async fn outcome_within(timeout: Duration, answer: Answer) -> Outcome {
     let receiver = Receiver::start().await;
     receiver.script([answer]);
-    let outcome = attempt(&channel_with(&receiver.url(), &[SECRET], SHORT)).await;
-    assert_eq!((receiver.received().len(), receiver.connections()), (1, 1));
+    let outcome = attempt(&channel_with(&receiver.url(), &[SECRET], timeout)).await;
+    let made = (receiver.received().len(), receiver.connections());
+    assert_eq!(made, (1, 1), "one attempt is one request");
     outcome
 }
 
@@ -129,13 +145,13 @@ async fn the_clock_of_the_receiver_is_recorded_for_every_response() {
         assert_eq!(clock, Some(Timestamp::from_millis(784_111_777_000)), "for {status}");
         assert_eq!(outcome_of(Answer::status(status)).await.clock, None, "for {status}");
     }
-    assert_eq!(impatient_outcome_of(Answer::Reset).await.clock, None);
+    assert_eq!(outcome_within(SHORT, Answer::Reset).await.clock, None);
 }
 
 #[tokio::test]
 async fn custom_headers_are_sent_and_masked() {
     let receiver = Receiver::start().await;
-    let mut spec = spec(&receiver.url(), &[SECRET], Duration::from_secs(8));
+    let mut spec = spec(&receiver.url());
     let name = |text| CustomHeaderName::parse(text).unwrap();
     let login = "Basic dXNlcjpDNE40UllUMEtFTg==";
     spec.headers = vec![
@@ -159,7 +175,7 @@ async fn custom_headers_are_sent_and_masked() {
 async fn two_attempts_have_the_same_id_and_bytes_and_new_timestamps() {
     let receiver = Receiver::start().await;
     receiver.script([Answer::status(500)]);
-    let channel = channel_with(&receiver.url(), &[SECRET, OLD_SECRET], Duration::from_secs(8));
+    let channel = channel_with(&receiver.url(), &[SECRET, OLD_SECRET], LONG);
     let message = message(&channel);
     let first = sample_events::now();
     let second = first.plus(Duration::from_secs(61));
@@ -188,7 +204,7 @@ async fn two_attempts_have_the_same_id_and_bytes_and_new_timestamps() {
 #[tokio::test]
 async fn a_channel_without_secrets_sends_no_signature() {
     let receiver = Receiver::start().await;
-    attempt(&channel_with(&receiver.url(), &[], Duration::from_secs(8))).await;
+    attempt(&channel_with(&receiver.url(), &[], LONG)).await;
     let received = receiver.wait_for(1).await;
     assert!(!received[0].has_header("webhook-signature"));
 }

@@ -6,9 +6,7 @@ use super::*;
 use crate::harness::proxy::{Manner, Proxy};
 
 fn reaching(url: &str, reach: EgressPolicy) -> Channel {
-    let mut spec = spec(url, &[SECRET], Duration::from_secs(8));
-    spec.egress = reach;
-    build(spec)
+    build(WebhookSpec { egress: reach, ..spec(url) })
 }
 
 /// An attempt and a probe both fail with the expected error.
@@ -34,11 +32,8 @@ async fn cloud_metadata_addresses_are_blocked() {
     }
     let expected = "`[64:ff9b::6464:64c8]` was not connected to: its address is the metadata \
                     service of a cloud";
-    check_refused(
-        &reaching("http://[64:ff9b::100.100.100.200]/", EgressPolicy::AllowPrivate),
-        expected,
-    )
-    .await;
+    let url = "http://[64:ff9b::100.100.100.200]/";
+    check_refused(&reaching(url, EgressPolicy::AllowPrivate), expected).await;
 }
 
 #[tokio::test]
@@ -65,11 +60,8 @@ async fn private_addresses_are_allowed_unless_denied() {
 #[tokio::test]
 async fn deny_private_does_not_apply_to_the_proxy() {
     let (receiver, proxy) = (Receiver::start().await, Proxy::start(Manner::Pass).await);
-    let through = |url: &str, proxy: &str, reach| {
-        let mut spec = spec(url, &[SECRET], Duration::from_secs(8));
-        spec.proxy = Some(Secret::new(proxy));
-        spec.egress = reach;
-        build(spec)
+    let through = |url: &str, proxy: &str, egress| {
+        build(WebhookSpec { proxy: Some(Secret::new(proxy)), egress, ..spec(url) })
     };
     let expected = "`127.0.0.1` was not connected to: its address is this machine, which \
                     `deny_private` forbids";
@@ -78,15 +70,13 @@ async fn deny_private_does_not_apply_to_the_proxy() {
     assert_eq!(proxy.asked().len(), 0);
     // The proxy resolves the name, so the request gets there.
     let by_name = receiver.url().replace("127.0.0.1", "localhost");
-    let channel = through(&by_name, &proxy.url(""), EgressPolicy::DenyPrivate);
-    assert_eq!(channel.probe().await.class, OutcomeClass::Delivered);
-    attempt(&channel).await;
-    assert_eq!(proxy.asked().len(), 1);
     let proxy_by_name = proxy.url("").replace("127.0.0.1", "localhost");
-    let channel = through(&by_name, &proxy_by_name, EgressPolicy::DenyPrivate);
-    assert_eq!(channel.probe().await.class, OutcomeClass::Delivered);
-    attempt(&channel).await;
-    assert_eq!(proxy.asked().len(), 2);
+    for (count, proxy_url) in (1..).zip([proxy.url(""), proxy_by_name]) {
+        let channel = through(&by_name, &proxy_url, EgressPolicy::DenyPrivate);
+        assert_eq!(channel.probe().await.class, OutcomeClass::Delivered);
+        attempt(&channel).await;
+        assert_eq!(proxy.asked().len(), count);
+    }
     let expected = "`169.254.169.254` was not connected to: its address is link-local, as the \
                     metadata services of clouds are";
     let channel =

@@ -1,14 +1,10 @@
 //! Each format over the wire: where it is posted, what is in it, and what the answers of its
 //! target mean.
 
-use std::io::Write as _;
-
 use avatar_watch::domain::delivery::channel::Accepts;
 use avatar_watch::domain::delivery::template_tree::TemplateTree;
 use avatar_watch::notify::format::kind::Format;
 use avatar_watch::notify::format::template::Template;
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use super::*;
@@ -18,7 +14,7 @@ use tokio::net::TcpListener;
 use crate::harness::webhook::Received;
 
 fn speaking(format: Format, url: &str) -> Channel {
-    build(WebhookSpec { format, ..spec(url, &[], Duration::from_secs(8)) })
+    build(WebhookSpec { format, ..spec_with(url, &[], LONG) })
 }
 
 /// One attempt at a receiver with this path and response.
@@ -48,9 +44,7 @@ async fn slack_has_to_say_ok() {
     };
     check(200, "ok", OutcomeClass::Delivered).await;
     check(200, "<html>please log in</html>", OutcomeClass::Retryable).await;
-    check(400, "invalid_payload", OutcomeClass::Rejected).await;
     check(404, "no_service", OutcomeClass::Gone).await;
-    check(410, "channel_is_archived", OutcomeClass::Gone).await;
 }
 
 /// An answer that is none of HTTP: it came after the post, which is most likely to be seen.
@@ -96,9 +90,6 @@ async fn discord_gets_wait_true_and_its_delay_is_kept() {
     assert_eq!(outcome.class, OutcomeClass::Throttled);
     assert_eq!(outcome.retry_after, Some(Duration::from_millis(376)));
     assert_eq!(body(&request)["allowed_mentions"], json!({ "parse": [] }));
-    let gone = Answer::status(404).body(r#"{"message":"Unknown Webhook","code":10015}"#);
-    let (outcome, _) = attempt_with(Format::Discord, "/api/webhooks/1/x", gone).await;
-    assert_eq!(outcome.class, OutcomeClass::Gone);
 }
 
 #[tokio::test]
@@ -111,12 +102,6 @@ async fn teams_accepts_with_202() {
     let (outcome, _) = attempt_with(Format::Teams, "/w?sig=x", answer).await;
     assert_eq!((outcome.class, outcome.code), (OutcomeClass::Throttled, Some(200)));
     assert_eq!(outcome.snippet.as_deref(), Some(failed));
-}
-
-fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(bytes).unwrap();
-    encoder.finish().unwrap()
 }
 
 #[tokio::test]
@@ -185,10 +170,8 @@ async fn ntfy_gets_the_topic_in_the_body_and_it_is_not_stored() {
 #[tokio::test]
 async fn a_signature_is_over_the_bytes_that_are_sent() {
     let receiver = Receiver::start().await;
-    let tree = TemplateTree::Object(vec![(
-        "text".to_owned(),
-        TemplateTree::Text("{{ subject }}: {{ status }}".to_owned()),
-    )]);
+    let text = TemplateTree::Text("{{ subject }}: {{ status }}".to_owned());
+    let tree = TemplateTree::Object(vec![("text".to_owned(), text)]);
     let template = Template { tree, content_type: "application/x-own+json".to_owned() };
     let formats = [
         Format::Ntfy,
@@ -196,12 +179,9 @@ async fn a_signature_is_over_the_bytes_that_are_sent() {
         Format::Template(template),
     ];
     for format in formats {
-        let spec = spec(&receiver.url(), &[SECRET], Duration::from_secs(8));
         let accepts = Accepts::AnySuccess;
-        assert_eq!(
-            attempt(&build(WebhookSpec { format, accepts, ..spec })).await.class,
-            OutcomeClass::Delivered
-        );
+        let channel = build(WebhookSpec { format, accepts, ..spec(&receiver.url()) });
+        assert_eq!(attempt(&channel).await.class, OutcomeClass::Delivered);
     }
     let received = receiver.wait_for(3).await;
     for request in &received {

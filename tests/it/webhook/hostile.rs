@@ -9,7 +9,6 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::harness::argil::Answer as Wire;
-use crate::harness::smtp::{Mailbox, Security};
 use crate::harness::tls::{Identity, TlsServer};
 
 /// The promise of a body that is too long to come.
@@ -34,25 +33,28 @@ async fn a_redirect_is_not_followed() {
         let outcome = outcome_of(Answer::redirect(status, &elsewhere.url())).await;
         assert_eq!((outcome.class, outcome.code), (OutcomeClass::Retryable, Some(status)));
     }
+    let here = outcome_of(Answer::redirect(308, "/hook")).await;
+    assert_eq!((here.class, here.code), (OutcomeClass::Retryable, Some(308)));
     assert_eq!(elsewhere.connections(), 0);
 }
 
 #[tokio::test]
 async fn a_lost_response_is_ambiguous() {
-    let check = async |answer: Answer| {
-        let outcome = impatient_outcome_of(answer.clone()).await;
+    for answer in [
+        Answer::Stall,
+        Answer::Reset,
+        Answer::CloseBeforeHead,
+        Answer::Garbage,
+        Answer::Broken(Wire::ResetInHead),
+        endless("HTTP/1.1 200 OK\r\n", "x-more: and more\r\n"),
+        endless("", "HTTP/1.1 103 Early Hints\r\n\r\n"),
+        Answer::Hold,
+    ] {
+        let outcome = outcome_within(SHORT, answer.clone()).await;
         assert_eq!(outcome.class, OutcomeClass::Ambiguous, "for {answer:?}: {outcome:?}");
         assert_eq!((outcome.phase, outcome.code), ("response", None), "for {answer:?}");
         assert!(outcome.error.unwrap().contains("127.0.0.1"));
-    };
-    check(Answer::Stall).await;
-    check(Answer::Reset).await;
-    check(Answer::CloseBeforeHead).await;
-    check(Answer::Garbage).await;
-    check(Answer::Broken(Wire::ResetInHead)).await;
-    check(endless("HTTP/1.1 200 OK\r\n", "x-more: and more\r\n")).await;
-    check(endless("", "HTTP/1.1 103 Early Hints\r\n\r\n")).await;
-    check(Answer::Hold).await;
+    }
 }
 
 #[tokio::test]
@@ -63,7 +65,7 @@ async fn a_success_counts_without_its_body() {
     };
     let flood = endless(PROMISE, &"x".repeat(8192));
     for answer in [stalled_body(), Answer::Broken(drip), flood, cut_body()] {
-        let outcome = impatient_outcome_of(answer.clone()).await;
+        let outcome = outcome_within(SHORT, answer.clone()).await;
         assert_eq!(outcome.class, OutcomeClass::Delivered, "for {answer:?}: {outcome:?}");
         let snippet = outcome.snippet.unwrap_or_default();
         assert!(snippet.chars().count() <= 200, "for {answer:?}");
@@ -76,10 +78,9 @@ async fn a_refused_connection_is_retried() {
     let port = closed.local_addr().unwrap().port();
     drop(closed);
     let channel = channel(&format!("http://127.0.0.1:{port}/"));
-    let refused = attempt(&channel).await;
-    assert_eq!((refused.class, refused.phase), (OutcomeClass::Retryable, "connect"));
-    let probed = channel.probe().await;
-    assert_eq!((probed.class, probed.phase), (OutcomeClass::Retryable, "connect"));
+    for outcome in [attempt(&channel).await, channel.probe().await] {
+        assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "connect"));
+    }
 }
 
 #[tokio::test]
@@ -90,43 +91,18 @@ async fn a_name_without_an_address_fails_to_resolve() {
 }
 
 #[tokio::test]
-async fn without_tls_or_trust_nothing_is_sent() {
-    let plain = Receiver::start().await;
-    let outcome = attempt(&channel(&plain.url().replace("http:", "https:"))).await;
-    assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "tls"), "{outcome:?}");
-    assert!(plain.received().is_empty());
-    // Any server with a certificate of its own will do.
-    let stranger = Mailbox::start(Security::Implicit, None).await;
-    let url = format!("https://localhost:{}/{CANARY}", stranger.port());
-    let outcome = attempt(&channel(&url)).await;
-    assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "tls"), "{outcome:?}");
-    assert!(outcome.error.unwrap().contains("certificate"));
-    for (host, year_of_end) in [("127.0.0.2", 4000), ("127.0.0.1", 2001)] {
-        let identity = Identity::self_signed(host, year_of_end);
-        let server = TlsServer::start(&identity, "HTTP/1.1 200 OK\r\n\r\n").await;
-        let mut spec = spec(&server.base_url(), &[SECRET], Duration::from_secs(8));
-        spec.ca_pem = Some(identity.pem().into_bytes());
-        let outcome = attempt(&build(spec)).await;
-        assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "tls"), "{host}");
-        assert_eq!(server.requests(), 0, "nothing is sent to `{host}`");
-    }
-}
-
-#[tokio::test]
 async fn a_ca_file_is_trusted_by_its_channel_only() {
     let identity = Identity::self_signed("127.0.0.1", 4000);
     let server = TlsServer::start(&identity, "HTTP/1.1 204 No Content\r\n\r\n").await;
-    let mut trusting = spec(&server.base_url(), &[SECRET], Duration::from_secs(8));
-    assert_eq!(attempt(&build(trusting.clone())).await.phase, "tls");
-    trusting.ca_pem = Some(identity.pem().into_bytes());
-    let outcome = attempt(&build(trusting.clone())).await;
+    assert_eq!(attempt(&channel(&server.base_url())).await.phase, "tls");
+    let mut spec = trusting(&server.base_url(), &identity);
+    let outcome = attempt(&build(spec.clone())).await;
     assert_eq!((outcome.class, outcome.code), (OutcomeClass::Delivered, Some(204)), "{outcome:?}");
     assert_eq!(server.requests(), 1);
     assert_eq!(server.offers(), [["http/1.1"], ["http/1.1"]]);
-    trusting.ca_pem =
-        Some(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----".to_vec());
+    spec.ca_pem = Some(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----".to_vec());
     // The config refuses such a file; here it adds no trust.
-    let outcome = attempt(&build(trusting)).await;
+    let outcome = attempt(&build(spec)).await;
     assert_eq!((outcome.class, server.requests()), (OutcomeClass::Local, 1), "{outcome:?}");
 }
 
@@ -135,9 +111,7 @@ async fn tls_that_breaks_after_the_request_is_ambiguous() {
     let identity = Identity::self_signed("127.0.0.1", 4000);
     let server = TlsServer::start(&identity, "HTTP/1.1 200 OK\r\n\r\n").await;
     server.break_off();
-    let mut spec = spec(&server.base_url(), &[SECRET], Duration::from_secs(8));
-    spec.ca_pem = Some(identity.pem().into_bytes());
-    let outcome = attempt(&build(spec)).await;
+    let outcome = attempt(&build(trusting(&server.base_url(), &identity))).await;
     assert_eq!(server.requests(), 1);
     let found = (outcome.class, outcome.phase);
     assert_eq!(found, (OutcomeClass::Ambiguous, "response"), "{outcome:?}");

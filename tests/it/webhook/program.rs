@@ -14,7 +14,7 @@ use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
 use crate::harness::daemon::{Bench, files_with, stderr, stdout};
 use crate::harness::proxy::{Manner, Proxy};
-use crate::harness::tls::{Identity, TlsServer};
+use crate::harness::tls::TlsServer;
 
 /// A config with one webhook, `ops`, which has these keys too.
 fn config(base_url: &str, url: &str, keys: &str) -> Config {

@@ -5,16 +5,17 @@ use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa};
 
 use super::*;
 use crate::harness::proxy::{Manner, Proxy};
-use crate::harness::tls::{Identity, TlsServer};
+use crate::harness::tls::TlsServer;
 
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
 /// An attempt and a probe at a server with this identity; `trusted` is the client's `ca_file`.
 async fn check(identity: &Identity, trusted: Option<&Identity>, said: &str, help: &str) {
     let server = TlsServer::start(identity, OK).await;
-    let mut spec = spec(&server.base_url(), &[SECRET], Duration::from_secs(8));
-    spec.ca_pem = trusted.map(|identity| identity.pem().into_bytes());
-    let channel = build(spec);
+    let channel = match trusted {
+        Some(trusted) => build(trusting(&server.base_url(), trusted)),
+        None => channel(&server.base_url()),
+    };
     for outcome in [attempt(&channel).await, channel.probe().await] {
         let found = (outcome.class, outcome.phase);
         assert_eq!(found, (OutcomeClass::Retryable, "tls"), "{outcome:?}");
@@ -57,8 +58,7 @@ async fn every_bad_certificate_is_explained_with_a_fix() {
 async fn a_good_certificate_is_trusted_by_attempts_and_probes() {
     for identity in [with(|_| ()), Identity::chained("127.0.0.1")] {
         let server = TlsServer::start(&identity, OK).await;
-        let mut spec = spec(&server.base_url(), &[SECRET], Duration::from_secs(8));
-        spec.ca_pem = Some(identity.pem().into_bytes());
+        let mut spec = trusting(&server.base_url(), &identity);
         let probed = build(spec.clone()).probe().await;
         assert_eq!((probed.class, probed.phase), (OutcomeClass::Delivered, "tls"), "{probed:?}");
         assert_eq!(server.requests(), 0, "a probe sends nothing");
@@ -74,22 +74,23 @@ async fn a_good_certificate_is_trusted_by_attempts_and_probes() {
 }
 
 #[tokio::test]
-async fn a_port_without_tls_is_reported_by_a_probe() {
+async fn a_port_without_tls_is_reported_and_nothing_is_sent() {
     let plain = Receiver::start().await;
-    let probed = channel(&plain.url().replace("http:", "https:")).probe().await;
-    assert_eq!((probed.class, probed.phase), (OutcomeClass::Retryable, "tls"), "{probed:?}");
-    assert!(probed.error.unwrap().contains("does not speak TLS"));
-    assert!(probed.help.unwrap().contains("port"));
+    let channel = channel(&plain.url().replace("http:", "https:"));
+    for outcome in [attempt(&channel).await, channel.probe().await] {
+        let found = (outcome.class, outcome.phase);
+        assert_eq!(found, (OutcomeClass::Retryable, "tls"), "{outcome:?}");
+        assert!(outcome.error.unwrap().contains("does not speak TLS"));
+        assert!(outcome.help.unwrap().contains("port"));
+    }
+    assert!(plain.received().is_empty());
 }
 
 #[tokio::test]
 async fn a_certificate_for_a_name_that_is_our_secret_does_not_show_it() {
     let identity = Identity::self_signed("C4N4RYT0KEN.example", 4000);
-    let server = TlsServer::start(&identity, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
-    let url = format!("{}/C4N4RYT0KEN", server.base_url());
-    let mut spec = spec(&url, &[SECRET], Duration::from_secs(8));
-    spec.ca_pem = Some(identity.pem().into_bytes());
-    let channel = build(spec);
+    let server = TlsServer::start(&identity, OK).await;
+    let channel = build(trusting(&format!("{}/C4N4RYT0KEN", server.base_url()), &identity));
     for outcome in [attempt(&channel).await, channel.probe().await] {
         let said = outcome.error.unwrap();
         assert!(said.contains("its certificate is for another host: for `***.example`"), "{said}");
