@@ -27,8 +27,8 @@ use crate::domain::polling::circuit_breaker::BreakerBackoff;
 use crate::notify::channel::Channel;
 use crate::notify::email::channel::Email;
 use crate::notify::email::config::{
-    CredentialSource, EmailSpec, FileSpec, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts,
-    SendmailSpec, SmtpSpec, SmtpTls, Threading, TransportConfig,
+    CredentialSource, EmailSpec, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts, SendmailSpec,
+    SmtpSpec, SmtpTls, Threading, TransportConfig,
 };
 use crate::notify::error::NotifyError;
 use crate::notify::format::kind::Format;
@@ -239,9 +239,7 @@ fn email_channel(name: &ChannelName, settings: &EmailSettings) -> Result<Channel
                     timeout: *timeout,
                 })
             }
-            MailTransport::File { folder } => {
-                TransportConfig::File(FileSpec { folder: folder.clone() })
-            }
+            MailTransport::File { folder } => TransportConfig::File(folder.clone()),
         },
     })
     .map(Channel::Email)

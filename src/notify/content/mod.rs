@@ -61,16 +61,6 @@ pub(in crate::notify) struct ContentField {
     pub(in crate::notify) value: String,
 }
 
-impl Content {
-    /// The whole content as plain lines.
-    pub(in crate::notify) fn plain(&self) -> String {
-        let fields = self.fields.iter().map(|field| format!("{}: {}", field.name, field.value));
-        let head = [self.title.clone(), self.subject_name.clone()];
-        let lines = head.into_iter().chain(fields).chain([self.advice.to_owned()]);
-        lines.chain(self.window.iter().cloned()).collect::<Vec<_>>().join("\n") + "\n"
-    }
-}
-
 /// The avatar's name, or its id when the name is missing or invisible.
 pub(in crate::notify) fn display_name(id: &AvatarId, name: Option<&str>) -> String {
     let name = name.map(|name| sanitize_line(name, NAME_CHARS_MAX));

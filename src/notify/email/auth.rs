@@ -52,23 +52,22 @@ impl Credential {
 
     /// The lines of the client: the command, then one reply for each challenge of the server.
     pub(super) fn lines(&self, mechanism: Mechanism) -> Vec<String> {
-        let encoded = || match mechanism {
-            Mechanism::Plain => plain(&self.user, &self.secret),
-            Mechanism::Login => STANDARD.encode(&self.user),
-            Mechanism::Xoauth2 => bearer(&self.user, &self.secret),
-        };
-        let begin = |initial: &str| format!("AUTH {}{initial}", mechanism.name());
+        let Self { user, secret, .. } = self;
+        let command = format!("AUTH {}", mechanism.name());
         match mechanism {
             // Some servers ignore the initial response and ask for it; a further challenge is
             // answered with an empty line.
             Mechanism::Plain => {
-                vec![begin(&format!(" {}", encoded())), encoded(), String::new()]
+                let initial = plain(user, secret);
+                vec![format!("{command} {initial}"), initial, String::new()]
             }
             Mechanism::Login => {
-                vec![begin(""), encoded(), STANDARD.encode(self.secret.expose())]
+                vec![command, STANDARD.encode(user), STANDARD.encode(secret.expose())]
             }
             // A challenge contains the reason of a refusal; an empty line requests the reply.
-            Mechanism::Xoauth2 => vec![begin(&format!(" {}", encoded())), String::new()],
+            Mechanism::Xoauth2 => {
+                vec![format!("{command} {}", bearer(user, secret)), String::new()]
+            }
         }
     }
 

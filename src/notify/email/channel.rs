@@ -4,6 +4,7 @@
 //! the others.
 
 use std::fmt;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::domain::delivery::{DeliveryId, Outcome, OutcomeClass};
@@ -11,7 +12,8 @@ use crate::domain::event::Event;
 use crate::domain::mail::address::MailAddress;
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
-use crate::notify::email::config::{EmailSpec, FileSpec, SendmailSpec, SmtpSpec, TransportConfig};
+use crate::notify::email::config::{EmailSpec, SendmailSpec, SmtpSpec, TransportConfig};
+use crate::notify::email::file_transport;
 use crate::notify::email::message::{CONTENT_TYPE, MessageHeaders};
 use crate::notify::email::smtp::error::{self, SmtpPhase};
 use crate::notify::email::smtp::extensions::Extensions;
@@ -19,7 +21,7 @@ use crate::notify::email::smtp::session::{Server, Transaction};
 use crate::notify::email::smtp::tls::Tls;
 use crate::notify::error::NotifyError;
 use crate::notify::message::{OutboundMessage, RenderedMessage};
-use crate::notify::transport_error;
+use crate::notify::transport_error::failed_outcome;
 use crate::notify::webhook::signature;
 
 /// A mail channel with its transport and recipients.
@@ -34,7 +36,7 @@ pub struct Email {
 enum Transport {
     Smtp(Box<Server>),
     Sendmail(SendmailSpec),
-    File(FileSpec),
+    File(PathBuf),
 }
 
 impl Email {
@@ -62,7 +64,7 @@ impl Email {
                     Transport::Smtp(Box::new(Server { spec, tls }))
                 }
                 TransportConfig::Sendmail(spec) => Transport::Sendmail(spec),
-                TransportConfig::File(spec) => Transport::File(spec),
+                TransportConfig::File(folder) => Transport::File(folder),
             },
             headers: MessageHeaders { from: spec.from, style: spec.style },
             to,
@@ -94,7 +96,7 @@ impl Email {
     pub async fn deliver(&self, message: &OutboundMessage) -> Outcome {
         let Ok(to) = MailAddress::parse(&message.recipient) else {
             let text = "the recipient is not an address that a mail can go to".to_owned();
-            return transport_error::failed_outcome(OutcomeClass::Rejected, "rcpt", text);
+            return failed_outcome(OutcomeClass::Rejected, "rcpt", text);
         };
         let from = self.bounces.as_ref();
         match &self.transport {
@@ -102,7 +104,9 @@ impl Email {
                 server.deliver(Transaction { from, to: &to, message: &message.body }).await
             }
             Transport::Sendmail(sendmail) => sendmail.deliver(from, &to, &message.body).await,
-            Transport::File(folder) => folder.deliver(from.map(ToString::to_string), message).await,
+            Transport::File(folder) => {
+                file_transport::deliver(folder, from.map(ToString::to_string), message).await
+            }
         }
     }
 
@@ -118,7 +122,7 @@ impl Email {
                 }
             }
             Transport::Sendmail(sendmail) => sendmail.probe(),
-            Transport::File(folder) => folder.probe().await,
+            Transport::File(folder) => file_transport::check(folder).await,
         }
     }
 
@@ -141,7 +145,7 @@ impl Email {
                 "`{host}` does not offer SMTPUTF8 with 8BITMIME, so it accepts no mail to \
                  {recipients}"
             );
-            transport_error::failed_outcome(OutcomeClass::Rejected, SmtpPhase::Rcpt.name(), text)
+            failed_outcome(OutcomeClass::Rejected, SmtpPhase::Rcpt.name(), text)
         })
     }
 
@@ -164,7 +168,7 @@ impl Email {
             Transport::Sendmail(sendmail) => {
                 [&["sendmail".to_owned()], sendmail.program.command.as_slice()].concat()
             }
-            Transport::File(file) => vec!["file".to_owned(), file.folder.display().to_string()],
+            Transport::File(folder) => vec!["file".to_owned(), folder.display().to_string()],
         };
         let mut recipients: Vec<&str> = self.to.iter().map(MailAddress::as_str).collect();
         recipients.sort_unstable();
@@ -264,7 +268,7 @@ mod tests {
                 timeout: Duration::ZERO,
             }))
         };
-        let file = of_transport(TransportConfig::File(FileSpec { folder: "/a".into() }));
+        let file = of_transport(TransportConfig::File("/a".into()));
         let all = [of(&["a@example.com"]), sendmail("/a"), sendmail("/b"), file];
         for (at, one) in all.iter().enumerate() {
             assert!(all.iter().skip(at + 1).all(|other| other != one));

@@ -71,8 +71,8 @@ pub enum TransportConfig {
     Smtp(SmtpSpec),
     /// By a local program.
     Sendmail(SendmailSpec),
-    /// As files in a folder, for development.
-    File(FileSpec),
+    /// As files in this folder, which must exist; for development.
+    File(PathBuf),
 }
 
 /// The settings of a mail server.
@@ -131,13 +131,6 @@ pub struct SendmailSpec {
     pub program: Program,
     /// The limit of one run.
     pub timeout: Duration,
-}
-
-/// A folder for mails.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileSpec {
-    /// Must exist.
-    pub folder: PathBuf,
 }
 
 /// How a connection to a mail server is secured. There is no opportunistic mode.

@@ -74,10 +74,16 @@ impl MessageHeaders {
         raw(&mut headers, "X-Avatar-Watch-Event", event.id.as_str());
         raw(&mut headers, "X-Avatar-Watch-Type", event.kind.name());
         headers.set(header::MIME_VERSION_1_0);
+        let color = format!("#{:06x}", content.severity.color());
+        let advice = content.advice.strip_prefix(ADVICE).map(capitalised);
+        let text = TextMail { content: &content, event: &event.id }.render();
+        let html = HtmlMail { content: &content, event: &event.id, color, advice }.render();
+        // Rendering into memory does not fail, and an empty message would not be sent.
+        let (Ok(text), Ok(html)) = (text, html) else { return Vec::new() };
         let body = MultiPart::alternative()
             .boundary(format!("{BOUNDARY}{delivery}"))
-            .singlepart(SinglePart::plain(text(&content, &event.id)))
-            .singlepart(SinglePart::html(html(&content, &event.id)));
+            .singlepart(SinglePart::plain(text))
+            .singlepart(SinglePart::html(html));
         // The library's builder of whole messages would parse the addresses again, more strictly.
         let mut message = headers.to_string().into_bytes();
         message.extend(body.formatted());
@@ -102,19 +108,6 @@ struct HtmlMail<'a> {
     color: String,
     /// The advice without the prefix "What to do".
     advice: Option<String>,
-}
-
-/// Rendering into memory does not fail; if it did, the plain text would be sent.
-fn text(content: &Content, event: &EventId) -> String {
-    TextMail { content, event }.render().unwrap_or_else(|_| content.plain())
-}
-
-fn html(content: &Content, event: &EventId) -> String {
-    let advice = content.advice.strip_prefix(ADVICE).map(capitalised);
-    let plain =
-        |_| format!("<pre>{}</pre>", content.plain().replace('&', "&amp;").replace('<', "&lt;"));
-    let color = format!("#{:06x}", content.severity.color());
-    HtmlMail { content, event, color, advice }.render().unwrap_or_else(plain)
 }
 
 fn capitalised(text: &str) -> String {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use avatar_watch::notify::email::config::{FileSpec, SendmailSpec};
+use avatar_watch::notify::email::config::SendmailSpec;
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn sendmail(script: &str, limit: Duration) -> Channel {
 }
 
 fn folder(path: &Path) -> Channel {
-    build(spec_of(TransportConfig::File(FileSpec { folder: path.to_owned() })))
+    build(spec_of(TransportConfig::File(path.to_owned())))
 }
 
 fn write_program(path: impl AsRef<Path>, content: &[u8]) {

@@ -3,7 +3,7 @@
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::condition::{ConditionSubject, OutageCause, Phase};
 use avatar_watch::domain::event::{Event, EventKind, Subject};
-use avatar_watch::notify::email::config::{FileSpec, Threading};
+use avatar_watch::notify::email::config::Threading;
 
 use proptest::prelude::*;
 
@@ -72,7 +72,7 @@ const HEADERS: [&str; 18] = [
 
 /// Nothing is sent here.
 fn spec() -> EmailSpec {
-    spec_of(TransportConfig::File(FileSpec { folder: "/nowhere".into() }))
+    spec_of(TransportConfig::File("/nowhere".into()))
 }
 
 fn mail_about(event: &Event) -> OutboundMessage {
