@@ -12,7 +12,7 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::notify::email::channel::Email;
 use crate::notify::format::kind::Rendered;
 use crate::notify::message::{OutboundMessage, RenderedMessage};
-use crate::notify::transport_error;
+use crate::notify::transport_error::failed_outcome;
 use crate::notify::webhook::sender::Webhook;
 
 /// A webhook or a mail channel.
@@ -49,7 +49,7 @@ impl Channel {
     pub async fn deliver(&self, message: &OutboundMessage, now: Timestamp) -> Outcome {
         if message.body.trim_ascii().is_empty() {
             let text = EMPTY.to_owned();
-            return transport_error::failed_outcome(OutcomeClass::Rejected, RENDER, text);
+            return failed_outcome(OutcomeClass::Rejected, RENDER, text);
         }
         match self {
             Self::Webhook(webhook) => webhook.deliver(message, now).await,

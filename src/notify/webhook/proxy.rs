@@ -16,7 +16,7 @@ use crate::mask::Mask;
 use crate::notify::error::NotifyError;
 use crate::notify::excerpt;
 use crate::notify::secret_patterns::SECRET_CHARS_MIN;
-use crate::notify::transport_error::{self, CONNECT};
+use crate::notify::transport_error::{self, CONNECT, failed_outcome};
 use crate::notify::webhook::response::HttpResponse;
 use crate::notify::webhook::tunnel;
 use crate::secret::Secret;
@@ -87,7 +87,7 @@ impl Proxy {
         Outcome {
             code: Some(LOGIN_REQUIRED_CODE),
             help: Some(help),
-            ..transport_error::failed_outcome(OutcomeClass::Misconfigured, PROXY, text)
+            ..failed_outcome(OutcomeClass::Misconfigured, PROXY, text)
         }
     }
 
@@ -134,7 +134,7 @@ impl Proxy {
             code: Some(response.status).filter(|status| *status != NOT_HTTP),
             snippet,
             help: Some(help),
-            ..transport_error::failed_outcome(class, PROXY, text)
+            ..failed_outcome(class, PROXY, text)
         }
     }
 
@@ -151,7 +151,7 @@ impl Proxy {
         if is_timeout {
             let outcome = match tunnel {
                 // Either of the two may have been slow, so the attempt counts.
-                Tunnel::Requested => transport_error::failed_outcome(
+                Tunnel::Requested => failed_outcome(
                     OutcomeClass::Retryable,
                     CONNECT,
                     format!("`{host}` was not connected to in time, through the proxy `{proxy}`"),
@@ -173,7 +173,7 @@ impl Proxy {
             return Some(self.unreachable(transport_error::not_connected(proxy, error)));
         }
         let text = format!("the proxy `{proxy}` did not connect to `{host}`");
-        Some(transport_error::failed_outcome(OutcomeClass::Local, PROXY, text))
+        Some(failed_outcome(OutcomeClass::Local, PROXY, text))
     }
 }
 

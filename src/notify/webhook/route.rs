@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::domain::delivery::{Outcome, OutcomeClass};
-use crate::notify::transport_error::{self, CONNECT, TLS};
+use crate::notify::transport_error::{self, CONNECT, TLS, failed_outcome};
 use crate::notify::webhook::handshake;
 use crate::notify::webhook::proxy::{PROXY, Proxy, Tunnel};
 use crate::notify::webhook::ssrf_guard;
@@ -58,7 +58,7 @@ impl Route {
             },
             Err(_) => {
                 let text = format!("`{}` did not complete the TLS handshake in time", self.host);
-                transport_error::failed_outcome(OutcomeClass::Retryable, TLS, text)
+                failed_outcome(OutcomeClass::Retryable, TLS, text)
             }
         }
     }

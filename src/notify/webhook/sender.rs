@@ -23,7 +23,7 @@ use crate::notify::excerpt;
 use crate::notify::format::kind::{Format, MessageTarget};
 use crate::notify::message::OutboundMessage;
 use crate::notify::secret_patterns;
-use crate::notify::transport_error::{self, CONNECT, TLS, UnresolvedHost};
+use crate::notify::transport_error::{self, CONNECT, TLS, UnresolvedHost, failed_outcome};
 use crate::notify::webhook::body;
 use crate::notify::webhook::client::{CertificateTrust, HttpClientSpec, LazyClient};
 use crate::notify::webhook::proxy;
@@ -146,7 +146,7 @@ impl Webhook {
         }
         let body = self.target.body(&message.body);
         let Some(headers) = self.headers(message, &body, now) else {
-            return transport_error::failed_outcome(
+            return failed_outcome(
                 OutcomeClass::Rejected,
                 REQUEST,
                 "the content type is not valid in a header".to_owned(),
@@ -154,7 +154,7 @@ impl Webhook {
         };
         let client = match self.client.get() {
             Ok(client) => client,
-            Err(lacks) => return transport_error::failed_outcome(OutcomeClass::Local, TLS, lacks),
+            Err(lacks) => return failed_outcome(OutcomeClass::Local, TLS, lacks),
         };
         let request = client.post(self.target.url.clone()).headers(headers);
         match request.body(body.into_owned()).send().await {
@@ -178,7 +178,7 @@ impl Webhook {
         }
         match self.obstacle() {
             None => self.route.probe(&self.hidden).await,
-            Some(lacks) => transport_error::failed_outcome(OutcomeClass::Local, TLS, lacks),
+            Some(lacks) => failed_outcome(OutcomeClass::Local, TLS, lacks),
         }
     }
 
@@ -323,7 +323,7 @@ impl Webhook {
         }
         if error.is_builder() {
             let text = "the request could not be built".to_owned();
-            return transport_error::failed_outcome(OutcomeClass::Retryable, REQUEST, text);
+            return failed_outcome(OutcomeClass::Retryable, REQUEST, text);
         }
         if transport_error::is_garbled(error) {
             let text = format!(
@@ -332,7 +332,7 @@ impl Webhook {
             );
             // A program recognizes a repeat by its id; people in a chat do not.
             let phase = if self.format.is_chat() { GARBLED } else { RESPONSE };
-            return transport_error::failed_outcome(OutcomeClass::Ambiguous, phase, text);
+            return failed_outcome(OutcomeClass::Ambiguous, phase, text);
         }
         let text = match tls {
             Some(tls) => {
@@ -342,14 +342,14 @@ impl Webhook {
             None => "sent no response".to_owned(),
         };
         let text = format!("`{host}` {text}; it may have accepted the message");
-        transport_error::failed_outcome(OutcomeClass::Ambiguous, RESPONSE, text)
+        failed_outcome(OutcomeClass::Ambiguous, RESPONSE, text)
     }
 
     fn connect_failed(&self, error: &reqwest::Error) -> Outcome {
         let host = &self.route.host;
         if error.is_timeout() && self.route.tunnel() == Tunnel::Requested {
             let text = format!("`{host}` could not be connected to with TLS in time");
-            return transport_error::failed_outcome(OutcomeClass::Retryable, CONNECT, text);
+            return failed_outcome(OutcomeClass::Retryable, CONNECT, text);
         }
         if error.is_timeout() {
             return transport_error::not_connected(host, &std::io::ErrorKind::TimedOut.into());

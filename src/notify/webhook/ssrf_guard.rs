@@ -10,7 +10,7 @@ use url::{Host, Url};
 
 use crate::domain::delivery::egress_policy::{BlockedAddress, EgressPolicy};
 use crate::domain::delivery::{Outcome, OutcomeClass};
-use crate::notify::transport_error::{self, CONNECT};
+use crate::notify::transport_error::{CONNECT, failed_outcome};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("its address is {}{}", .0.describe(), if .0.is_configurable() { CONFIGURABLE } else { "" })]
@@ -20,7 +20,7 @@ impl Blocked {
     /// The outcome for an attempt at `host`: the operator has to change the URL.
     pub(in crate::notify) fn outcome(self, host: &str) -> Outcome {
         let text = format!("`{host}` was not connected to: {self}");
-        transport_error::failed_outcome(OutcomeClass::Misconfigured, CONNECT, text)
+        failed_outcome(OutcomeClass::Misconfigured, CONNECT, text)
     }
 }
 
@@ -44,16 +44,10 @@ pub(in crate::notify) fn filter_addresses(
     addresses: Vec<SocketAddr>,
     egress: EgressPolicy,
 ) -> Result<Vec<SocketAddr>, Blocked> {
-    let mut refused = None;
-    let mut admitted = Vec::with_capacity(addresses.len());
-    for address in addresses {
-        match check(address.ip(), egress) {
-            Ok(()) => admitted.push(address),
-            Err(why) => refused = refused.or(Some(why)),
-        }
-    }
-    match refused {
-        Some(why) if admitted.is_empty() => Err(why),
+    let (admitted, refused): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| check(address.ip(), egress).is_ok());
+    match refused.first() {
+        Some(address) if admitted.is_empty() => check(address.ip(), egress).map(|()| admitted),
         Some(_) | None => Ok(admitted),
     }
 }

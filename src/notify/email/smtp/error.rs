@@ -11,7 +11,7 @@ use crate::notify::email::config::SmtpTls;
 use crate::notify::email::smtp::reply::Reply;
 use crate::notify::email::smtp::stream::StreamError;
 use crate::notify::excerpt;
-use crate::notify::transport_error::{self, cause};
+use crate::notify::transport_error::{self, cause, failed_outcome};
 
 /// A step of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +96,7 @@ pub(in crate::notify::email) fn refused(
     let outcome = if reply.is_of(400) || reply.is_of(500) {
         let text = format!("`{host}` answered {} to {}", reply.code, phase.terms().command);
         let RefusalClass { class, scope } = known.classify(phase, reply.code, &reply_text);
-        Outcome { scope, ..transport_error::failed_outcome(class, phase.name(), text) }
+        Outcome { scope, ..failed_outcome(class, phase.name(), text) }
     } else {
         let what = format!("answered {} out of sequence while", reply.code);
         in_doubt(host, phase, &what)
@@ -107,11 +107,7 @@ pub(in crate::notify::email) fn refused(
 
 /// The outcome when the server does not offer what the settings require.
 pub(in crate::notify::email) fn unsupported(host: &str, phase: SmtpPhase, what: &str) -> Outcome {
-    transport_error::failed_outcome(
-        OutcomeClass::Misconfigured,
-        phase.name(),
-        format!("`{host}` {what}"),
-    )
+    failed_outcome(OutcomeClass::Misconfigured, phase.name(), format!("`{host}` {what}"))
 }
 
 /// The outcome of a step without a reply.
@@ -153,7 +149,7 @@ pub(in crate::notify::email) fn unsecured(
         Some(tls) => transport_error::no_tls(host, tls, hidden),
         None if error.kind() == io::ErrorKind::Other => {
             let text = format!("TLS with `{host}` failed: {error}");
-            transport_error::failed_outcome(OutcomeClass::Retryable, SmtpPhase::Tls.name(), text)
+            failed_outcome(OutcomeClass::Retryable, SmtpPhase::Tls.name(), text)
         }
         None => in_doubt(host, SmtpPhase::Tls, "closed the connection while"),
     }
@@ -194,7 +190,7 @@ fn in_doubt(host: &str, phase: SmtpPhase, what: &str) -> Outcome {
         (OutcomeClass::Retryable, "")
     };
     let PhaseTerms { name, doing, .. } = phase.terms();
-    transport_error::failed_outcome(class, name, format!("`{host}` {what} {doing}{doubt}"))
+    failed_outcome(class, name, format!("`{host}` {what} {doing}{doubt}"))
 }
 
 const CONNECTION: &str = "the connection";

@@ -6,7 +6,7 @@ use crate::domain::delivery::{Outcome, OutcomeClass, Scope};
 use crate::domain::mail::address::MailAddress;
 use crate::notify::email::smtp::error::{self, SmtpPhase};
 use crate::notify::email::smtp::extensions::Extensions;
-use crate::notify::transport_error;
+use crate::notify::transport_error::failed_outcome;
 
 /// The parameters for a mail, or the outcome when `host` lacks an extension.
 pub(in crate::notify::email) fn parameters(
@@ -31,7 +31,7 @@ pub(in crate::notify::email) fn parameters(
                 "`{host}` does not offer SMTPUTF8 with 8BITMIME, which this recipient needs"
             );
             let phase = SmtpPhase::Rcpt.name();
-            Err(transport_error::failed_outcome(OutcomeClass::Rejected, phase, text))
+            Err(failed_outcome(OutcomeClass::Rejected, phase, text))
         }
     }
 }

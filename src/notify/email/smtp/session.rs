@@ -26,7 +26,7 @@ use crate::notify::email::smtp::reply::Reply;
 use crate::notify::email::smtp::stream::{SmtpStream, StreamError};
 use crate::notify::email::smtp::tls::Tls;
 use crate::notify::excerpt;
-use crate::notify::transport_error;
+use crate::notify::transport_error::{self, failed_outcome};
 use crate::notify::webhook::ssrf_guard;
 
 pub(in crate::notify::email) struct Server {
@@ -192,7 +192,7 @@ impl Session<'_> {
         // Extensions offered in plain text may come from an attacker.
         self.extensions = Extensions::default();
         let connector = tls.connector().map_err(|why| {
-            transport_error::failed_outcome(
+            failed_outcome(
                 OutcomeClass::Local,
                 SmtpPhase::Tls.name(),
                 format!("nothing was sent to `{host}`: {why}"),
