@@ -10,17 +10,21 @@ use crate::harness::config::Config;
 use crate::harness::daemon::{Bench, files_with, stderr, wait_until};
 use crate::harness::webhook::{Answer, Receiver};
 
+/// With a heartbeat every second.
+fn beating(url: &str, config: &Config) -> Bench {
+    let beat = format!("heartbeat_url = \"{url}\"\nheartbeat_every = \"1s\"\n");
+    Bench::new(&format!("{beat}{}", config.text()))
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_heartbeat_reports_healthy_and_unhealthy() {
     let (argil, service) = (FakeArgil::start(), Receiver::start().await);
     argil.set_status("a1", "IDLE");
     let url = service.url().replace("/hook", "/ping/CANARY-beat?rid=1");
-    let beat = format!("heartbeat_url = \"{url}\"\nheartbeat_every = \"1s\"\n");
-    let config = Config::new(argil.base_url()).avatar("a1");
     // A redirect is a response like any other, and not followed.
     let elsewhere = Receiver::start().await;
     service.script([Answer::status(200), Answer::redirect(302, &elsewhere.url())]);
-    let bench = Bench::new(&format!("{beat}{}", config.text()));
+    let bench = beating(&url, &Config::new(argil.base_url()).avatar("a1"));
     let daemon = bench.start();
     let heard = service.wait_for(3).await;
     assert!(
@@ -54,9 +58,7 @@ async fn a_heartbeat_that_fails_every_other_time_does_not_fill_the_log() {
     let (argil, service) = (FakeArgil::start(), Receiver::start().await);
     argil.set_status("a1", "IDLE");
     service.script([500, 200, 500, 200, 500].map(Answer::status));
-    let beat = format!("heartbeat_url = \"{}\"\nheartbeat_every = \"1s\"\n", service.url());
-    let config = Config::new(argil.base_url()).avatar("a1");
-    let bench = Bench::new(&format!("{beat}{}", config.text()));
+    let bench = beating(&service.url(), &Config::new(argil.base_url()).avatar("a1"));
     let daemon = bench.start();
     service.wait_for(6).await;
     assert!(daemon.stop().success());
@@ -73,8 +75,7 @@ async fn an_unreachable_heartbeat_service_delays_nothing() {
     service.script((0..100).map(|_| Answer::Stall));
     argil.set_status("a1", "TRAINING");
     let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url());
-    let beat = format!("heartbeat_url = \"{}\"\nheartbeat_every = \"1s\"\n", service.url());
-    let bench = Bench::new(&format!("{beat}{}", config.text()));
+    let bench = beating(&service.url(), &config);
     let daemon = bench.start();
     service.wait_for(1).await;
     daemon.wait_for_log("baseline TRAINING");

@@ -11,18 +11,20 @@ use std::time::Duration;
 
 use avatar_watch::daemon::runtime_config::RuntimeConfig;
 use avatar_watch::domain::avatar::status::Status;
+use avatar_watch::domain::delivery::channel::ChannelName;
 use avatar_watch::domain::delivery::retry_policy::RetrySchedule;
 use avatar_watch::domain::delivery::{Outcome, OutcomeClass};
 use avatar_watch::domain::polling::interval::SettledIntervals;
 use avatar_watch::domain::random::RandomBits;
 use avatar_watch::domain::time::monotonic::Monotonic;
 use avatar_watch::store::admin::deliveries::{AdminResult, DeliveryAdmin, RetryAs};
-use avatar_watch::store::reader::{DeliveryFilter, DeliveryRow};
+use avatar_watch::store::reader::{ChannelRow, DeliveryFilter, DeliveryRow};
 
 use crate::harness::mail_server::{Answer, Call, Gallery, Post, outcome};
-use crate::harness::plans::{id, plan, seconds, with_avatar, with_channel};
+use crate::harness::plans::{id, operator, plan, seconds, with_avatar, with_channel};
 use crate::harness::world::World;
 
+const AVATARS: [&str; 3] = ["a", "b", "c"];
 const SETTLED: [Status; 2] = [Status::Idle, Status::Refused];
 
 /// The loops, a gallery of avatars that are polled every minute, and scripted channels.
@@ -41,14 +43,29 @@ impl Bench {
         Post::scripted(&self.world.clock, move |number, _| script(number))
     }
 
+    /// Starts the daemon with the scripted channel `ops`.
+    async fn serving(script: impl Fn(usize) -> Answer + Send + 'static) -> (Self, Arc<Post>) {
+        let mut bench = Self::new();
+        let post = bench.post(script);
+        bench.start(&[("ops", &post)]).await;
+        (bench, post)
+    }
+
+    /// The same, after `a` has settled once.
+    async fn sending(script: impl Fn(usize) -> Answer + Send + 'static) -> (Self, Arc<Post>) {
+        let (bench, post) = Self::serving(script).await;
+        bench.settle("a", 1).await;
+        (bench, post)
+    }
+
     /// A plan with these channels and avatars `a`, `b` and `c`, which were in training when they
     /// were registered.
     fn plan(&self, channels: &[(&str, &Arc<Post>)]) -> RuntimeConfig<Gallery, Post> {
         let mut plan = plan(Arc::clone(&self.gallery));
         plan.intervals.settled = SettledIntervals::always(Some(seconds(60)));
         plan.intervals.missing = seconds(60);
-        let plan = ["a", "b", "c"]
-            .into_iter()
+        let plan = AVATARS
+            .iter()
             .fold(plan, |plan, avatar| with_avatar(plan, avatar, Some(Status::Training)));
         channels.iter().fold(plan, |plan, (name, post)| with_channel(plan, name, post))
     }
@@ -65,6 +82,10 @@ impl Bench {
             self.gallery.show(&id(avatar), SETTLED[number % 2].clone());
             self.world.pass(seconds(60)).await;
         }
+    }
+
+    fn show_all(&self, status: &Status) {
+        AVATARS.iter().for_each(|avatar| self.gallery.show(&id(avatar), status.clone()));
     }
 
     /// Goes on, from try to try, until nothing more is to be tried.
@@ -121,13 +142,80 @@ impl Bench {
     }
 }
 
+/// A scripted channel `ops`, and an operator channel `watch` that gets only conditions.
+struct Watched {
+    bench: Bench,
+    ops: Arc<Post>,
+    watch: Arc<Post>,
+}
+
+impl Watched {
+    async fn new(script: impl Fn(usize) -> Answer + Send + 'static) -> Self {
+        let bench = Bench::new();
+        let ops = bench.post(script);
+        Self::start(bench, ops).await
+    }
+
+    async fn start(bench: Bench, ops: Arc<Post>) -> Self {
+        let watch = Post::taking(&bench.world.clock);
+        let mut watched = Self { bench, ops, watch };
+        watched.bench.show_all(&Status::Training);
+        let plan = watched.plan();
+        watched.bench.world.start(plan).await;
+        watched.bench.world.quiet().await;
+        watched
+    }
+
+    fn plan(&self) -> RuntimeConfig<Gallery, Post> {
+        let plan = self.bench.plan(&[("ops", &self.ops), ("watch", &self.watch)]);
+        let mut plan = operator(plan, "watch");
+        plan.channels.get_mut(&name("watch")).unwrap().events.clear();
+        plan
+    }
+
+    async fn pass(&self, time: Duration) {
+        self.bench.hop(time).await;
+    }
+
+    /// The row of `ops`.
+    fn channel(&self) -> ChannelRow {
+        let mut channels = self.bench.world.reader().channels().unwrap().into_iter();
+        channels.find(|channel| channel.name == name("ops")).unwrap()
+    }
+
+    /// The conditions sent to the operator channel, in order: `type state channel recipient`.
+    fn conditions(&self) -> Vec<String> {
+        let reported = |call: Call| {
+            let body = call.json();
+            let data = ["state", "channel", "recipient"].map(|key| body["data"][key].as_str());
+            let parts = [body["type"].as_str()].into_iter().chain(data);
+            parts.flatten().collect::<Vec<_>>().join(" ")
+        };
+        self.watch.calls().into_iter().map(reported).collect()
+    }
+}
+
+fn name(name: &str) -> ChannelName {
+    ChannelName::parse(name).unwrap()
+}
+
 /// The waits between the calls.
 fn waits(calls: &[Call]) -> Vec<Duration> {
     calls.windows(2).map(|pair| pair[1].at.since(pair[0].at)).collect()
 }
 
 fn now(class: OutcomeClass) -> Answer {
-    Answer::Now(outcome(class))
+    class.into()
+}
+
+/// Answers so many calls like this, and takes all others.
+fn first(times: usize, answer: impl Into<Answer>) -> impl Fn(usize) -> Answer + Send + 'static {
+    let answer = answer.into();
+    move |number| if number <= times { answer.clone() } else { now(OutcomeClass::Delivered) }
+}
+
+fn slowly(time: Duration) -> Answer {
+    Answer::After(time, outcome(OutcomeClass::Delivered))
 }
 
 fn throttled(wait: Duration) -> Answer {
@@ -136,11 +224,7 @@ fn throttled(wait: Duration) -> Answer {
 
 #[tokio::test]
 async fn a_dead_receiver_gets_ten_attempts_in_three_days_then_a_dead_letter() {
-    let bench = Bench::new();
-    let post = bench.post(|_| now(OutcomeClass::Retryable));
-    let mut bench = bench;
-    bench.start(&[("ops", &post)]).await;
-    bench.settle("a", 1).await;
+    let (bench, post) = Bench::sending(|_| now(OutcomeClass::Retryable)).await;
     bench.run_dry().await;
     let calls = post.calls();
     assert_eq!(calls.len(), 10);
@@ -159,13 +243,7 @@ async fn a_dead_receiver_gets_ten_attempts_in_three_days_then_a_dead_letter() {
 
 #[tokio::test]
 async fn a_repeat_has_the_same_id_and_the_same_bytes() {
-    let bench = Bench::new();
-    let post = bench.post(|number| {
-        now(if number < 5 { OutcomeClass::Ambiguous } else { OutcomeClass::Delivered })
-    });
-    let mut bench = bench;
-    bench.start(&[("ops", &post)]).await;
-    bench.settle("a", 1).await;
+    let (bench, post) = Bench::sending(first(4, OutcomeClass::Ambiguous)).await;
     bench.run_dry().await;
     let calls = post.calls();
     assert_eq!(calls.len(), 5);
@@ -177,9 +255,8 @@ async fn a_repeat_has_the_same_id_and_the_same_bytes() {
 
 #[tokio::test]
 async fn an_event_is_sent_at_once_and_once_to_every_channel() {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
     let (ops, mail) = (Post::taking(&bench.world.clock), Post::taking(&bench.world.clock));
-    let mut bench = bench;
     bench.start(&[("ops", &ops), ("mail", &mail)]).await;
     bench.settle("a", 1).await;
     for post in [&ops, &mail] {
@@ -195,12 +272,11 @@ async fn an_event_is_sent_at_once_and_once_to_every_channel() {
 
 #[tokio::test]
 async fn events_of_one_avatar_keep_their_order_and_others_go_on() {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
     let a_refused = Post::scripted(&bench.world.clock, |number, message| {
         let about_a = String::from_utf8_lossy(&message.body).contains(r#""id":"a""#);
         now(if about_a && number < 12 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })
     });
-    let mut bench = bench;
     bench.start(&[("ops", &a_refused)]).await;
     bench.settle("a", 3).await;
     bench.settle("b", 3).await;
@@ -222,28 +298,22 @@ async fn events_of_one_avatar_keep_their_order_and_others_go_on() {
 
 #[tokio::test]
 async fn a_dead_letter_unblocks_its_queue() {
-    let bench = Bench::new();
-    let post = bench.post(|number| {
-        now(if number == 1 { OutcomeClass::Rejected } else { OutcomeClass::Delivered })
-    });
-    let mut bench = bench;
-    bench.start(&[("ops", &post)]).await;
+    let (bench, _) = Bench::serving(first(1, OutcomeClass::Rejected)).await;
     bench.settle("a", 2).await;
     assert_eq!(bench.states(), ["failed", "delivered"]);
 }
 
 #[tokio::test]
 async fn one_dead_channel_delays_no_other() {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
     let (dead, mute) = (
         bench.post(|_| now(OutcomeClass::Retryable)),
         bench.post(|_| Answer::After(seconds(3600), outcome(OutcomeClass::Retryable))),
     );
     let well = Post::taking(&bench.world.clock);
-    let mut bench = bench;
     bench.start(&[("dead", &dead), ("mute", &mute), ("well", &well)]).await;
     for round in 1..=5 {
-        for avatar in ["a", "b", "c"] {
+        for avatar in AVATARS {
             bench.settle(avatar, round).await;
             assert_eq!(well.calls().last().unwrap().at, bench.world.clock.reading());
         }
@@ -255,15 +325,14 @@ async fn one_dead_channel_delays_no_other() {
 
 #[tokio::test]
 async fn attempts_in_flight_stay_within_the_limit_of_the_channel() {
-    let bench = Bench::new();
-    let slow = bench.post(|_| Answer::After(seconds(10), outcome(OutcomeClass::Delivered)));
+    let mut bench = Bench::new();
+    let slow = bench.post(|_| slowly(seconds(10)));
     let names: Vec<String> = (0..20).map(|number| format!("z{number}")).collect();
     let mut plan = bench.plan(&[("ops", &slow)]);
     for name in &names {
         bench.gallery.show(&id(name), Status::Idle);
         plan = with_avatar(plan, name, Some(Status::Training));
     }
-    let mut bench = bench;
     bench.world.start(plan).await;
     for in_flight in [8, 16, 20] {
         bench.world.quiet().await;
@@ -278,14 +347,7 @@ async fn attempts_in_flight_stay_within_the_limit_of_the_channel() {
 
 #[tokio::test]
 async fn a_requested_delay_is_kept_and_costs_no_attempt() {
-    let bench = Bench::new();
-    let post = bench.post(|number| match number {
-        1..=12 => throttled(seconds(2 * 3600)),
-        _ => now(OutcomeClass::Delivered),
-    });
-    let mut bench = bench;
-    bench.start(&[("ops", &post)]).await;
-    bench.settle("a", 1).await;
+    let (bench, post) = Bench::sending(first(12, throttled(seconds(2 * 3600)))).await;
     bench.run_dry().await;
     let calls = post.calls();
     assert_eq!(calls.len(), 13, "more attempts than the schedule has");
@@ -295,11 +357,7 @@ async fn a_requested_delay_is_kept_and_costs_no_attempt() {
 
 #[tokio::test]
 async fn a_requested_delay_is_capped() {
-    let bench = Bench::new();
-    let post = bench.post(|_| throttled(seconds(u64::from(u32::MAX))));
-    let mut bench = bench;
-    bench.start(&[("ops", &post)]).await;
-    bench.settle("a", 1).await;
+    let (bench, _) = Bench::sending(|_| throttled(seconds(u64::from(u32::MAX)))).await;
     let begun: Monotonic = bench.world.clock.reading();
     bench.run_dry().await;
     assert_eq!(bench.states(), ["failed"]);

@@ -33,6 +33,8 @@ use crate::harness::mail_server::Post;
 use crate::harness::plans::{plan, seconds, the_account, with_avatar, with_channel};
 use crate::harness::world::{Counted, Loops, World};
 
+type Plan = RuntimeConfig<Counted<Client>, Post>;
+
 /// The loops, a fake API over HTTP, and a channel `ops` that accepts everything.
 struct Bench {
     api: FakeArgil,
@@ -45,18 +47,13 @@ impl Bench {
     fn new() -> Self {
         let api = FakeArgil::start();
         let world = World::new(1);
-        let client = Client::new(ApiClientSpec {
-            base_url: api.base_url(),
-            api_key: Secret::new("key"),
-            timeout: Duration::from_secs(20),
-        });
-        let source = Arc::new(Counted(client.unwrap(), world.outside.clone()));
+        let source = source(&api, "key", &world);
         let ops = Post::taking(&world.clock);
         Self { api, world, source, ops }
     }
 
     /// A config with these avatars and the channel `ops`.
-    fn plan(&self, avatars: &[&str]) -> RuntimeConfig<Counted<Client>, Post> {
+    fn plan(&self, avatars: &[&str]) -> Plan {
         let plan = plan(Arc::clone(&self.source));
         let plan = with_channel(plan, "ops", &self.ops);
         avatars.iter().fold(plan, |plan, avatar| with_avatar(plan, avatar, None))
@@ -64,21 +61,62 @@ impl Bench {
 
     /// Starts the daemon with these avatars, each with this status, after the first poll.
     async fn watching(avatars: &[&str], status: &str) -> Self {
-        Self::with(Loops::Both, avatars, status).await
+        Self::with(Loops::Both, avatars, status, |plan| plan).await
     }
 
     /// The same with the poller only, for tests of intervals.
     async fn polling(avatars: &[&str], status: &str) -> Self {
-        Self::with(Loops::Poller, avatars, status).await
+        Self::with(Loops::Poller, avatars, status, |plan| plan).await
     }
 
-    async fn with(loops: Loops, avatars: &[&str], status: &str) -> Self {
+    /// The same with a changed plan.
+    async fn with(
+        loops: Loops,
+        avatars: &[&str],
+        status: &str,
+        change: impl FnOnce(Plan) -> Plan,
+    ) -> Self {
         let mut bench = Self::new();
         bench.world.loops = loops;
-        avatars.iter().for_each(|avatar| bench.api.set_status(avatar, status));
-        bench.world.start(bench.plan(avatars)).await;
-        bench.world.quiet().await;
+        bench.set_all(avatars, status);
+        bench.run(change(bench.plan(avatars))).await;
         bench
+    }
+
+    /// Starts the daemon, after the first polls.
+    async fn run(&mut self, plan: Plan) {
+        self.world.start(plan).await;
+        self.world.quiet().await;
+    }
+
+    /// Reloads the config, after the polls that this causes.
+    async fn change(&self, plan: Plan) {
+        self.world.reload(plan).await;
+        self.world.quiet().await;
+    }
+
+    fn set_all(&self, avatars: &[&str], status: &str) {
+        avatars.iter().for_each(|avatar| self.api.set_status(avatar, status));
+    }
+
+    /// Holds the answer to the next poll of the avatar until it is notified.
+    fn hold(&self, avatar: &str) -> Arc<Notify> {
+        let gate = Arc::new(Notify::new());
+        self.api.answer_next(avatar, Answer::Hold(Arc::clone(&gate)));
+        gate
+    }
+
+    /// Locks the database from outside.
+    fn lock(&self) -> rusqlite::Connection {
+        let beside = rusqlite::Connection::open(self.world.path()).unwrap();
+        beside.execute_batch("BEGIN IMMEDIATE").unwrap();
+        beside
+    }
+
+    /// What is stored as firing: `kind subject`.
+    fn conditions(&self) -> Vec<String> {
+        let rows = self.world.reader().conditions().unwrap();
+        rows.iter().map(|row| format!("{} {}", row.kind, row.subject)).collect()
     }
 
     /// Advances the clock to the next poll of the avatar, by at most `limit`; returns the time
@@ -123,6 +161,28 @@ impl Bench {
     }
 }
 
+fn source(
+    api: &FakeArgil,
+    key: &'static str,
+    world: &World<Counted<Client>, Post>,
+) -> Arc<Counted<Client>> {
+    let client = Client::new(ApiClientSpec {
+        base_url: api.base_url(),
+        api_key: Secret::new(key),
+        timeout: Duration::from_secs(20),
+    });
+    Arc::new(Counted(client.unwrap(), world.outside.clone()))
+}
+
+fn settled_is_never(mut plan: Plan) -> Plan {
+    plan.intervals.settled = SettledIntervals::always(None);
+    plan
+}
+
+fn numbered(letter: &str, numbers: std::ops::Range<usize>) -> Vec<&'static str> {
+    numbers.map(|number| &*format!("{letter}{number:02}").leak()).collect()
+}
+
 // When it polls.
 
 #[tokio::test]
@@ -151,10 +211,7 @@ async fn a_settled_avatar_is_never_polled_again_if_settled_is_never() {
     bench.api.set_status("a", "IDLE");
     bench.api.set_status("b", "NOT_TRAINED");
     bench.world.loops = Loops::Poller;
-    let mut plan = bench.plan(&["a", "b"]);
-    plan.intervals.settled = SettledIntervals::always(None);
-    bench.world.start(plan).await;
-    bench.world.quiet().await;
+    bench.run(settled_is_never(bench.plan(&["a", "b"]))).await;
     bench.world.live(seconds(3600)).await;
     assert_eq!(bench.api.count("a"), 1);
     bench.world.pass(seconds(30 * 24 * 3600)).await;
@@ -219,9 +276,8 @@ async fn no_more_polls_are_in_flight_than_allowed() {
     let gate = Arc::new(Notify::new());
     let held = Arc::clone(&gate);
     bench.api.answer_with(move |_| Some(Answer::Hold(Arc::clone(&held))));
-    let names: Vec<String> = (0..20).map(|number| format!("a{number}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    names.iter().for_each(|name| bench.api.set_status(name, "TRAINING"));
+    let names = numbered("a", 0..20);
+    bench.set_all(&names, "TRAINING");
     let mut plan = bench.plan(&names);
     the_account(&mut plan).max_concurrency = 3;
     bench.world.start(plan).await;
@@ -240,14 +296,11 @@ async fn no_more_polls_are_in_flight_than_allowed() {
 
 #[tokio::test]
 async fn no_more_requests_go_out_in_a_second_than_allowed() {
-    let mut bench = Bench::new();
-    let names: Vec<String> = (0..30).map(|number| format!("a{number}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    names.iter().for_each(|name| bench.api.set_status(name, "NOT_TRAINED"));
-    let mut plan = bench.plan(&names);
-    the_account(&mut plan).max_per_second = NonZeroU32::new(5).unwrap();
-    bench.world.start(plan).await;
-    bench.world.quiet().await;
+    let bench = Bench::with(Loops::Both, &numbered("a", 0..30), "NOT_TRAINED", |mut plan| {
+        the_account(&mut plan).max_per_second = NonZeroU32::new(5).unwrap();
+        plan
+    })
+    .await;
     for second in 0..5 {
         assert_eq!(bench.api.requests().len(), 1 + 5 * second, "after {second} s");
         bench.world.live(seconds(1)).await;
@@ -259,10 +312,8 @@ async fn no_more_requests_go_out_in_a_second_than_allowed() {
 #[tokio::test]
 async fn a_slow_avatar_delays_no_other() {
     let mut bench = Bench::new();
-    bench.api.set_status("quick", "TRAINING");
-    bench.api.set_status("slow", "TRAINING");
-    let gate = Arc::new(Notify::new());
-    bench.api.answer_next("slow", Answer::Hold(Arc::clone(&gate)));
+    bench.set_all(&["quick", "slow"], "TRAINING");
+    let gate = bench.hold("slow");
     bench.world.start(bench.plan(&["quick", "slow"])).await;
     for polls in 2..=6 {
         bench.world.quiet_but(1).await;

@@ -61,7 +61,7 @@ fn nothing_is_lost_or_invented_or_notified_twice_in_any_seeded_world() {
             });
         }
     });
-    notify(&format!("{} seeds: {}", seeds.len(), sum.into_inner().unwrap()));
+    notify(&format!("{} seeds: {:?}", seeds.len(), sum.into_inner().unwrap()));
 }
 
 #[track_caller]

@@ -1,12 +1,11 @@
 //! The real daemon, killed many times during retention: the database stays intact, and pending
 //! deliveries are unchanged to the byte.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::avatar::transition::{Previous, Transition};
-use avatar_watch::domain::avatar::{Avatar, AvatarId};
 use avatar_watch::domain::delivery::channel::ChannelName;
 use avatar_watch::domain::delivery::retry_policy::DeliveryPolicy;
 use avatar_watch::domain::delivery::{Delivery, DeliveryId};
@@ -22,7 +21,8 @@ use rustix::process::Signal;
 
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
-use crate::harness::daemon::{Bench, stderr};
+use crate::harness::daemon::{Bench, stderr, wait_until};
+use crate::harness::plans::avatar;
 
 const CHANGES: u64 = 2000;
 /// Years ago.
@@ -40,22 +40,12 @@ fn change(sequence: u64) -> ObservationCommit {
         detected_at: THEN,
         upstream_updated_at: None,
     };
-    let avatar = Avatar {
-        id: id.clone(),
-        status: Status::Idle,
-        name: None,
-        model: None,
-        orientation: None,
-        thumbnail_url: None,
-        extras: BTreeMap::new(),
-        updated_at: None,
-    };
     let event = Event {
         id: EventId::mint(THEN, roll),
         kind: EventKind::AvatarReady,
         occurred_at: THEN,
         subject: Subject::Transition {
-            avatar: Box::new(avatar),
+            avatar: Box::new(avatar(&id, &Status::Idle)),
             transition: Box::new(transition.clone()),
             training: None,
         },
@@ -147,9 +137,7 @@ async fn kills_during_retention_lose_no_pending_delivery() {
         bench.configure(&keep("forever"));
         let before = std::fs::read_to_string(bench.path("daemon.log")).unwrap().len();
         let daemon = bench.start();
-        let log = |text: &str| {
-            crate::harness::daemon::wait_until(text, || daemon.log()[before..].contains(text));
-        };
+        let log = |text: &str| wait_until(text, || daemon.log()[before..].contains(text));
         log("watching with the database");
         bench.configure(&keep("7d"));
         daemon.signal(Signal::HUP);

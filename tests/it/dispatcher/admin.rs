@@ -6,13 +6,7 @@ use super::*;
 const GLANCE: Duration = Duration::from_secs(2);
 
 async fn with_one_dead_letter() -> (Bench, Arc<Post>) {
-    let bench = Bench::new();
-    let post = bench.post(|number| {
-        now(if number == 1 { OutcomeClass::Rejected } else { OutcomeClass::Delivered })
-    });
-    let mut bench = bench;
-    bench.start(&[("ops", &post)]).await;
-    bench.settle("a", 1).await;
+    let (bench, post) = Bench::sending(first(1, OutcomeClass::Rejected)).await;
     assert_eq!(bench.states(), ["failed"]);
     (bench, post)
 }
@@ -43,13 +37,7 @@ async fn a_dead_letter_sent_again_keeps_its_id_and_bytes() {
 
 #[tokio::test]
 async fn a_manual_attempt_does_not_wait_for_the_schedule() {
-    let bench = Bench::new();
-    let post = bench.post(|number| {
-        now(if number < 6 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })
-    });
-    let mut bench = bench;
-    bench.start(&[("ops", &post)]).await;
-    bench.settle("a", 1).await;
+    let (bench, post) = Bench::sending(first(5, OutcomeClass::Retryable)).await;
     for _ in 0..4 {
         let due_at = bench.rows()[0].next_attempt_at.unwrap();
         bench.world.pass(due_at.since(bench.world.clock.wall())).await;
@@ -63,11 +51,7 @@ async fn a_manual_attempt_does_not_wait_for_the_schedule() {
 
 #[tokio::test]
 async fn a_delivery_in_flight_refuses_a_manual_attempt() {
-    let bench = Bench::new();
-    let slow = bench.post(|_| Answer::After(seconds(30), outcome(OutcomeClass::Delivered)));
-    let mut bench = bench;
-    bench.start(&[("ops", &slow)]).await;
-    bench.settle("a", 1).await;
+    let (bench, slow) = Bench::sending(|_| slowly(seconds(30))).await;
     assert_eq!(retry(&bench, &bench.rows()[0], 7), AdminResult::InvalidState("sending".to_owned()));
     bench.world.pass(seconds(30)).await;
     assert_eq!(slow.calls().len(), 1);
@@ -75,12 +59,7 @@ async fn a_delivery_in_flight_refuses_a_manual_attempt() {
 
 #[tokio::test]
 async fn a_cancelled_delivery_is_not_attempted_and_unblocks_its_queue() {
-    let bench = Bench::new();
-    let post = bench.post(|number| {
-        now(if number == 1 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })
-    });
-    let mut bench = bench;
-    bench.start(&[("ops", &post)]).await;
+    let (bench, post) = Bench::serving(first(1, OutcomeClass::Retryable)).await;
     bench.gallery.show(&id("a"), Status::Idle);
     bench.world.pass(seconds(60)).await;
     let row = bench.rows().remove(0);

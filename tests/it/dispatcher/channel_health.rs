@@ -2,62 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use avatar_watch::domain::delivery::channel::ChannelName;
 use avatar_watch::domain::delivery::retry_policy::{DeliveryPolicy, OnUnknown};
 use avatar_watch::store::admin::channels::{ChannelAdminResult, ChannelSwitch};
-use avatar_watch::store::reader::ChannelRow;
 
 use super::*;
-use crate::harness::plans::operator;
 
 const HOUR: Duration = seconds(3600);
 const DAY: Duration = seconds(24 * 3600);
 
-/// A scripted channel `ops`, and an operator channel `watch`.
-struct Watched {
-    bench: Bench,
-    ops: Arc<Post>,
-    watch: Arc<Post>,
-}
-
 impl Watched {
-    async fn new(script: impl Fn(usize) -> Answer + Send + 'static) -> Self {
-        let bench = Bench::new();
-        let (ops, watch) = (bench.post(script), Post::taking(&bench.world.clock));
-        let mut watched = Self { bench, ops, watch };
-        train_all(&watched.bench);
-        let plan = watched.plan();
-        watched.bench.world.start(plan).await;
-        watched.bench.world.quiet().await;
-        watched
-    }
-
-    fn plan(&self) -> RuntimeConfig<Gallery, Post> {
-        let mut plan =
-            operator(self.bench.plan(&[("ops", &self.ops), ("watch", &self.watch)]), "watch");
-        plan.channels.get_mut(&name("watch")).unwrap().events.clear();
-        plan
-    }
-
-    async fn pass(&self, time: Duration) {
-        self.bench.hop(time).await;
-    }
-
-    fn channel(&self, wanted: &str) -> ChannelRow {
-        let mut channels = self.bench.world.reader().channels().unwrap().into_iter();
-        channels.find(|channel| channel.name == name(wanted)).unwrap()
-    }
-
-    /// The conditions sent to the operator channel, in order.
-    fn conditions(&self) -> Vec<String> {
-        let body = |call: Call| {
-            let body: serde_json::Value = serde_json::from_slice(&call.body).unwrap();
-            let state = body["data"]["state"].as_str().unwrap_or("once").to_owned();
-            format!("{} {state} {}", body["type"].as_str().unwrap(), body["data"]["channel"])
-        };
-        self.watch.calls().into_iter().map(body).collect()
-    }
-
     fn admin(
         &self,
         turn: impl Fn(&mut DeliveryAdmin, &ChannelName) -> ChannelAdminResult,
@@ -81,14 +34,6 @@ impl Watched {
     }
 }
 
-fn train_all(bench: &Bench) {
-    ["a", "b", "c"].iter().for_each(|avatar| bench.gallery.show(&id(avatar), Status::Training));
-}
-
-fn name(name: &str) -> ChannelName {
-    ChannelName::parse(name).unwrap()
-}
-
 fn one(state: &str, count: usize) -> BTreeMap<String, usize> {
     BTreeMap::from([(state.to_owned(), count)])
 }
@@ -96,16 +41,15 @@ fn one(state: &str, count: usize) -> BTreeMap<String, usize> {
 #[tokio::test]
 async fn a_dead_receiver_is_only_probed_and_catches_up_when_it_recovers() {
     let back_at = Monotonic::default().plus(seconds(6 * 3600));
-    let bench = Bench::new();
+    let mut bench = Bench::new();
     let clock = bench.world.clock.clone();
     let ops = bench.post(move |_| {
         let well = clock.reading() >= back_at;
         now(if well { OutcomeClass::Delivered } else { OutcomeClass::Retryable })
     });
-    let mut bench = bench;
-    train_all(&bench);
+    bench.show_all(&Status::Training);
     bench.start(&[("ops", &ops)]).await;
-    for avatar in ["a", "b", "c"] {
+    for avatar in AVATARS {
         bench.settle(avatar, 1).await;
     }
     bench.hop(HOUR).await;
@@ -127,32 +71,25 @@ async fn a_dead_receiver_is_only_probed_and_catches_up_when_it_recovers() {
 
 #[tokio::test]
 async fn operators_are_notified_once_of_a_failing_channel_and_its_recovery() {
-    let it = Watched::new(|number| {
-        now(if number <= 4 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })
-    })
-    .await;
+    let it = Watched::new(first(4, OutcomeClass::Retryable)).await;
     it.bench.settle("a", 1).await;
     it.pass(HOUR).await;
-    assert_eq!(it.conditions(), ["channel.failing firing \"ops\""]);
-    assert!(it.channel("ops").health.failing_since.is_some());
+    assert_eq!(it.conditions(), ["channel.failing firing ops"]);
+    assert!(it.channel().health.failing_since.is_some());
     it.pass(3 * HOUR).await;
-    assert_eq!(
-        it.conditions(),
-        ["channel.failing firing \"ops\"", "channel.failing resolved \"ops\""]
-    );
+    assert_eq!(it.conditions(), ["channel.failing firing ops", "channel.failing resolved ops"]);
     assert_eq!(it.states_of_ops(), one("delivered", 1));
     it.bench.check_attempts(&[&it.ops, &it.watch]);
 }
 
 #[tokio::test]
 async fn a_channel_is_not_notified_about_itself() {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
     let (ops, watch) = (
         bench.post(|_| now(OutcomeClass::Retryable)),
         bench.post(|_| now(OutcomeClass::Retryable)),
     );
-    let mut bench = bench;
-    train_all(&bench);
+    bench.show_all(&Status::Training);
     let plan = bench.plan(&[("ops", &ops), ("watch", &watch)]);
     bench.world.start(operator(operator(plan, "ops"), "watch")).await;
     bench.settle("a", 1).await;
@@ -173,23 +110,20 @@ async fn a_channel_is_not_notified_about_itself() {
 
 #[tokio::test]
 async fn a_gone_target_disables_the_channel_and_enabling_sends_what_is_pending() {
-    let it = Watched::new(|number| {
-        now(if number == 1 { OutcomeClass::Gone } else { OutcomeClass::Delivered })
-    })
-    .await;
+    let it = Watched::new(first(1, OutcomeClass::Gone)).await;
     it.bench.settle("a", 1).await;
     it.bench.settle("b", 2).await;
     it.pass(20 * DAY).await;
     assert_eq!(it.ops.calls().len(), 1, "a gone target is not called again");
     assert_eq!(it.states_of_ops(), one("pending", 3), "nothing is dropped, however long it takes");
-    assert_eq!(it.conditions(), ["channel.disabled firing \"ops\""]);
+    assert_eq!(it.conditions(), ["channel.disabled firing ops"]);
     assert_eq!(it.enable(), ChannelAdminResult::Done);
     it.pass(seconds(10)).await;
     assert_eq!(it.states_of_ops(), one("delivered", 3));
     let (calls, rows) = (it.ops.calls(), it.bench.rows());
     let rows: Vec<_> = rows.iter().filter(|row| row.channel == name("ops")).collect();
     assert!(calls[1..].iter().map(|call| &call.delivery_id).eq(rows.iter().map(|row| &row.id)));
-    assert_eq!(it.conditions()[1..], ["channel.disabled resolved \"ops\""]);
+    assert_eq!(it.conditions()[1..], ["channel.disabled resolved ops"]);
     assert_eq!(it.enable(), ChannelAdminResult::Already);
     it.bench.check_attempts(&[&it.ops, &it.watch]);
 }
@@ -214,9 +148,9 @@ async fn misconfiguration_is_reported_at_once_and_disables_the_channel_after_an_
     let it = Watched::new(|_| now(OutcomeClass::Misconfigured)).await;
     it.bench.settle("a", 1).await;
     it.pass(seconds(1)).await;
-    assert_eq!(it.conditions(), ["channel.failing firing \"ops\""]);
+    assert_eq!(it.conditions(), ["channel.failing firing ops"]);
     it.pass(3 * HOUR).await;
-    assert_eq!(it.conditions()[1..], ["channel.disabled firing \"ops\""]);
+    assert_eq!(it.conditions()[1..], ["channel.disabled firing ops"]);
     assert_eq!(it.states_of_ops(), one("pending", 1));
     let attempts = it.ops.calls().len();
     assert!((4..=12).contains(&attempts), "{attempts} attempts in an hour");
@@ -224,15 +158,12 @@ async fn misconfiguration_is_reported_at_once_and_disables_the_channel_after_an_
 
 #[tokio::test]
 async fn settings_fixed_within_the_hour_lose_nothing() {
-    let it = Watched::new(|number| {
-        now(if number <= 3 { OutcomeClass::Misconfigured } else { OutcomeClass::Delivered })
-    })
-    .await;
+    let it = Watched::new(first(3, OutcomeClass::Misconfigured)).await;
     it.bench.settle("a", 1).await;
     it.bench.settle("b", 1).await;
     it.pass(HOUR).await;
     assert_eq!(it.states_of_ops(), one("delivered", 2));
-    assert_eq!(it.conditions()[1..], ["channel.failing resolved \"ops\""]);
+    assert_eq!(it.conditions()[1..], ["channel.failing resolved ops"]);
 }
 
 #[tokio::test]
@@ -243,7 +174,7 @@ async fn five_days_without_success_disable_the_channel() {
         it.pass(DAY).await;
     }
     assert!(
-        it.conditions().contains(&"channel.disabled firing \"ops\"".to_owned()),
+        it.conditions().contains(&"channel.disabled firing ops".to_owned()),
         "{:?}",
         it.conditions()
     );
@@ -258,13 +189,12 @@ async fn every_dead_letter_is_reported_once() {
     it.bench.settle("a", 2).await;
     it.bench.settle("b", 1).await;
     it.pass(DAY).await;
-    assert_eq!(it.conditions(), ["delivery.exhausted once \"ops\""; 3]);
+    assert_eq!(it.conditions(), ["delivery.exhausted ops"; 3]);
     let ids: Vec<String> = it
         .watch
         .calls()
         .iter()
-        .map(|call| serde_json::from_slice::<serde_json::Value>(&call.body).unwrap())
-        .map(|body| body["data"]["delivery_id"].as_str().unwrap().to_owned())
+        .map(|call| call.json()["data"]["delivery_id"].as_str().unwrap().to_owned())
         .collect();
     let dead = it.bench.rows().into_iter().filter(|row| row.state == "failed");
     assert_eq!(ids, dead.map(|row| row.id.to_string()).collect::<Vec<_>>());
@@ -283,17 +213,13 @@ async fn conditions_unreported_before_a_crash_are_reported_after_it() {
     let plan = it.plan();
     it.bench.world.start(plan).await;
     it.pass(seconds(60)).await;
-    assert_eq!(it.conditions(), ["channel.disabled firing \"ops\""]);
+    assert_eq!(it.conditions(), ["channel.disabled firing ops"]);
 }
 
 #[tokio::test]
 async fn a_requested_delay_holds_for_the_whole_channel_and_no_other() {
-    let it = Watched::new(|number| match number {
-        1 => throttled(2 * HOUR),
-        _ => now(OutcomeClass::Delivered),
-    })
-    .await;
-    for avatar in ["a", "b", "c"] {
+    let it = Watched::new(first(1, throttled(2 * HOUR))).await;
+    for avatar in AVATARS {
         it.bench.settle(avatar, 1).await;
     }
     it.pass(HOUR).await;
@@ -337,7 +263,7 @@ async fn a_paused_channel_continues_where_it_stopped() {
 
 #[tokio::test]
 async fn a_network_outage_costs_no_attempt() {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
     let back_at = Monotonic::default().plus(2 * DAY);
     let post = |bench: &Bench| {
         let clock = bench.world.clock.clone();
@@ -349,7 +275,6 @@ async fn a_network_outage_costs_no_attempt() {
         })
     };
     let (ops, mail) = (post(&bench), post(&bench));
-    let mut bench = bench;
     bench.start(&[("ops", &ops), ("mail", &mail)]).await;
     bench.settle("a", 1).await;
     bench.hop(2 * DAY + seconds(400)).await;
@@ -363,14 +288,11 @@ async fn a_network_outage_costs_no_attempt() {
 
 #[tokio::test]
 async fn an_ambiguous_attempt_is_held_if_configured_and_the_queue_goes_on() {
-    let bench = Bench::new();
-    let post = bench.post(|number| {
-        now(if number == 1 { OutcomeClass::Ambiguous } else { OutcomeClass::Delivered })
-    });
+    let mut bench = Bench::new();
+    let post = bench.post(first(1, OutcomeClass::Ambiguous));
     let mut plan = bench.plan(&[("ops", &post)]);
     let hold = DeliveryPolicy { on_unknown: OnUnknown::Hold, ..DeliveryPolicy::webhook() };
     plan.channels.get_mut(&name("ops")).unwrap().policy = hold;
-    let mut bench = bench;
     bench.world.start(plan).await;
     bench.settle("a", 2).await;
     assert_eq!(bench.states(), ["failed", "delivered"]);
@@ -379,18 +301,15 @@ async fn an_ambiguous_attempt_is_held_if_configured_and_the_queue_goes_on() {
 
 #[tokio::test]
 async fn a_rate_limited_channel_gets_one_attempt_at_a_time() {
-    let bench = Bench::new();
+    let mut bench = Bench::new();
     let post = bench.post(|_| now(OutcomeClass::Delivered));
     let mut plan = bench.plan(&[("ops", &post)]);
     let channel = plan.channels.get_mut(&name("ops")).unwrap();
     (channel.max_concurrency, channel.min_interval) = (1, Some(seconds(3)));
-    let mut bench = bench;
-    train_all(&bench);
+    bench.show_all(&Status::Training);
     bench.world.start(plan).await;
     bench.world.quiet().await;
-    for avatar in ["a", "b", "c"] {
-        bench.gallery.show(&id(avatar), Status::Idle);
-    }
+    bench.show_all(&Status::Idle);
     bench.world.live(seconds(80)).await;
     let calls = post.calls();
     assert_eq!(calls.len(), 3);

@@ -41,6 +41,12 @@ pub(crate) struct Call {
     pub(crate) body: Vec<u8>,
 }
 
+impl Call {
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
 /// What a call comes to.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
@@ -52,6 +58,12 @@ pub(crate) enum Answer {
     Panic,
     /// A bug before the sending, which no notifier can have.
     Break,
+}
+
+impl From<OutcomeClass> for Answer {
+    fn from(class: OutcomeClass) -> Self {
+        Self::Now(outcome(class))
+    }
 }
 
 impl Post {

@@ -118,7 +118,12 @@ pub(crate) fn backoff(initial_s: u64, max_s: u64) -> Backoff {
 
 /// A successful observation of an avatar.
 pub(crate) fn seen(id: &AvatarId, status: &Status) -> Observation {
-    Observation::Seen(Box::new(Avatar {
+    Observation::Seen(Box::new(avatar(id, status)))
+}
+
+/// An avatar without anything that the API may leave out.
+pub(crate) fn avatar(id: &AvatarId, status: &Status) -> Avatar {
+    Avatar {
         id: id.clone(),
         status: status.clone(),
         name: None,
@@ -127,7 +132,7 @@ pub(crate) fn seen(id: &AvatarId, status: &Status) -> Observation {
         thumbnail_url: None,
         extras: BTreeMap::new(),
         updated_at: None,
-    }))
+    }
 }
 
 pub(crate) fn id(text: &str) -> AvatarId {

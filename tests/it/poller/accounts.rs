@@ -2,20 +2,17 @@
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::time::Duration;
 
-use avatar_watch::argil::client::{ApiClientSpec, Client};
-use avatar_watch::daemon::runtime_config::{RuntimeConfig, WatchedAvatar};
+use avatar_watch::argil::client::Client;
+use avatar_watch::daemon::runtime_config::WatchedAvatar;
 use avatar_watch::domain::account::AccountName;
-use avatar_watch::secret::Secret;
 use tokio::sync::Notify;
 
 use crate::harness::argil::{Answer, FakeArgil, Request};
-use crate::harness::mail_server::Post;
 use crate::harness::plans::{account, id, operator, seconds};
 use crate::harness::world::Counted;
 
-use super::Bench;
+use super::{Bench, Plan, numbered, source};
 
 /// A second account, with an API of its own.
 struct Second {
@@ -26,21 +23,12 @@ struct Second {
 impl Second {
     fn new(bench: &Bench) -> Self {
         let api = FakeArgil::start();
-        let client = Client::new(ApiClientSpec {
-            base_url: api.base_url(),
-            api_key: Secret::new("second-key"),
-            timeout: Duration::from_secs(20),
-        });
-        let source = Arc::new(Counted(client.unwrap(), bench.world.outside.clone()));
+        let source = source(&api, "second-key", &bench.world);
         Self { api, source }
     }
 
     /// The config with the second account and these avatars.
-    fn join(
-        &self,
-        mut plan: RuntimeConfig<Counted<Client>, Post>,
-        avatars: &[&str],
-    ) -> RuntimeConfig<Counted<Client>, Post> {
+    fn join(&self, mut plan: Plan, avatars: &[&str]) -> Plan {
         plan.accounts.insert(second(), account(Arc::clone(&self.source)));
         for avatar in avatars {
             let registration = WatchedAvatar { account: second(), ..WatchedAvatar::default() };
@@ -63,8 +51,7 @@ async fn each_account_uses_its_own_key_and_base_url() {
     bench.api.set_status("a", "TRAINING");
     second.api.set_status("b", "TRAINING");
     let plan = second.join(bench.plan(&["a"]), &["b"]);
-    bench.world.start(plan).await;
-    bench.world.quiet().await;
+    bench.run(plan).await;
     assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > TRAINING"]);
     assert_eq!((bench.api.count("b"), second.api.count("a")), (0, 0));
 }
@@ -73,14 +60,12 @@ async fn each_account_uses_its_own_key_and_base_url() {
 async fn a_revoked_key_delays_no_event_of_another_account() {
     let mut bench = Bench::new();
     let second = Second::new(&bench);
-    let theirs: Vec<String> = (0..50).map(|number| format!("r{number}")).collect();
-    let theirs: Vec<&str> = theirs.iter().map(String::as_str).collect();
+    let theirs = numbered("r", 0..50);
     theirs.iter().for_each(|avatar| second.api.set_status(avatar, "TRAINING"));
     second.api.require_key("it was revoked");
     bench.api.set_status("a", "TRAINING");
     let plan = operator(second.join(bench.plan(&["a"]), &theirs), "ops");
-    bench.world.start(plan).await;
-    bench.world.quiet().await;
+    bench.run(plan).await;
     for round in 0..20 {
         let refused = second.api.requests().len();
         bench.api.set_status("a", if round % 2 == 0 { "IDLE" } else { "TRAINING" });
@@ -89,17 +74,10 @@ async fn a_revoked_key_delays_no_event_of_another_account() {
         assert_eq!(wait, pace, "in round {round}: as if there were no other account");
         assert!(second.api.requests().len() <= refused + 6, "in round {round}");
     }
-    let notified: Vec<String> = bench
-        .ops
-        .calls()
-        .iter()
-        .map(|call| serde_json::from_slice::<serde_json::Value>(&call.body).unwrap())
-        .map(|body| format!("{} {}", body["type"], body["data"]["account"]))
-        .collect();
-    let unavailable = notified.iter().filter(|text| text.contains("account.unavailable")).count();
-    assert_eq!(unavailable, 1, "{notified:?}");
-    assert!(notified.contains(&"\"account.unavailable\" \"second\"".to_owned()), "{notified:?}");
-    assert_eq!(notified.iter().filter(|text| text.contains("avatar.ready")).count(), 10);
+    let notified = bench.notified();
+    let unavailable: Vec<_> = notified.iter().filter(|it| it.starts_with("account.")).collect();
+    assert_eq!(unavailable, ["account.unavailable firing second key_rejected"]);
+    assert_eq!(notified.iter().filter(|it| it.starts_with("avatar.ready")).count(), 10);
 }
 
 #[tokio::test]
@@ -141,10 +119,8 @@ async fn an_avatar_can_move_to_another_account() {
     bench.api.set_status("a", "TRAINING");
     second.api.set_status("a", "IDLE");
     let plan = second.join(bench.plan(&["a"]), &[]);
-    bench.world.start(plan).await;
-    bench.world.quiet().await;
-    bench.world.reload(second.join(bench.plan(&[]), &["a"])).await;
-    bench.world.quiet().await;
+    bench.run(plan).await;
+    bench.change(second.join(bench.plan(&[]), &["a"])).await;
     assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE"]);
     let before = bench.api.count("a");
     bench.world.live(seconds(4000)).await;
@@ -156,8 +132,7 @@ async fn a_response_for_the_previous_account_is_discarded() {
     let mut bench = Bench::new();
     let second = Second::new(&bench);
     second.api.set_status("m", "TRAINING");
-    let gate = Arc::new(Notify::new());
-    bench.api.answer_next("m", Answer::Hold(Arc::clone(&gate)));
+    let gate = bench.hold("m");
     bench.world.start(operator(second.join(bench.plan(&["m"]), &[]), "ops")).await;
     bench.api.wait_until("the first poll", |seen| seen.len() == 1).await;
     bench.world.reload(operator(second.join(bench.plan(&[]), &["m"]), "ops")).await;
@@ -166,7 +141,7 @@ async fn a_response_for_the_previous_account_is_discarded() {
     bench.world.quiet().await;
     bench.world.live(seconds(5)).await;
     assert_eq!(bench.history(), ["m: - > TRAINING"], "as its new account shows it");
-    assert_eq!(bench.world.reader().conditions().unwrap(), []);
+    assert_eq!(bench.conditions(), [""; 0]);
     assert!(second.api.count("m") >= 1 && bench.api.count("m") == 1);
 }
 
@@ -179,17 +154,11 @@ async fn a_response_to_the_old_key_does_not_affect_the_new_one() {
     }
     bench.world.start(operator(bench.plan(&["a", "b"]), "ops")).await;
     bench.api.wait_until("both polls", |seen| seen.len() == 2).await;
-    let client = Client::new(ApiClientSpec {
-        base_url: bench.api.base_url(),
-        api_key: Secret::new("new-key"),
-        timeout: Duration::from_secs(20),
-    });
-    bench.source = Arc::new(Counted(client.unwrap(), bench.world.outside.clone()));
+    bench.source = source(&bench.api, "new-key", &bench.world);
     bench.world.reload(operator(bench.plan(&["a", "b"]), "ops")).await;
     bench.world.quiet_but(2).await;
     bench.api.require_key("new-key");
-    bench.api.set_status("a", "TRAINING");
-    bench.api.set_status("b", "TRAINING");
+    bench.set_all(&["a", "b"], "TRAINING");
     // A refusal of the old key.
     gate.notify_waiters();
     bench.world.quiet().await;

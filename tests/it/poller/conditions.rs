@@ -3,29 +3,25 @@
 use std::time::Duration;
 
 use crate::harness::argil::Answer;
-use crate::harness::plans::{id, operator, seconds, the_account};
+use crate::harness::plans::{id, operator, overdue, seconds, the_account};
 
-use super::Bench;
+use super::{Bench, Loops, Plan};
 
 impl Bench {
     /// Starts the daemon with these avatars and the operator channel `ops`.
     async fn operated(avatars: &[&str], status: &str) -> Self {
-        let mut bench = Self::new();
-        avatars.iter().for_each(|avatar| bench.api.set_status(avatar, status));
-        bench.boot(avatars).await;
-        bench
+        Self::with(Loops::Both, avatars, status, |plan| operator(plan, "ops")).await
     }
 
     async fn boot(&mut self, avatars: &[&str]) {
-        self.world.start(operator(self.plan(avatars), "ops")).await;
-        self.world.quiet().await;
+        self.run(operator(self.plan(avatars), "ops")).await;
     }
 
     /// The events that `ops` received: `type state subject`, or `type avatar` for transitions.
     pub(super) fn notified(&self) -> Vec<String> {
         let calls = self.ops.calls();
         let notified = calls.iter().map(|call| {
-            let body: serde_json::Value = serde_json::from_slice(&call.body).unwrap();
+            let body = call.json();
             let data = &body["data"];
             let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
             let parts = [
@@ -40,16 +36,15 @@ impl Bench {
     }
 }
 
+pub(super) fn overdue_after_an_hour(plan: Plan) -> Plan {
+    overdue(operator(plan, "ops"), "a", seconds(3600))
+}
+
 // Overdue trainings.
 
 #[tokio::test]
 async fn training_overdue_fires_once_and_is_resolved_once() {
-    let mut bench = Bench::new();
-    bench.api.set_status("a", "TRAINING");
-    let mut plan = operator(bench.plan(&["a"]), "ops");
-    plan = crate::harness::plans::overdue(plan, "a", seconds(3600));
-    bench.world.start(plan).await;
-    bench.world.quiet().await;
+    let bench = Bench::with(Loops::Both, &["a"], "TRAINING", overdue_after_an_hour).await;
     bench.world.live(seconds(3599)).await;
     assert!(bench.notified().is_empty());
     bench.world.live(seconds(61)).await;
@@ -68,14 +63,7 @@ async fn training_overdue_fires_once_and_is_resolved_once() {
 
 #[tokio::test]
 async fn training_overdue_fires_once_over_restarts_and_crashes() {
-    let mut bench = Bench::new();
-    bench.api.set_status("a", "TRAINING");
-    let plan = |bench: &Bench| {
-        let plan = operator(bench.plan(&["a"]), "ops");
-        crate::harness::plans::overdue(plan, "a", seconds(3600))
-    };
-    bench.world.start(plan(&bench)).await;
-    bench.world.quiet().await;
+    let mut bench = Bench::with(Loops::Both, &["a"], "TRAINING", overdue_after_an_hour).await;
     bench.world.live(seconds(3700)).await;
     for crash in [true, false, true] {
         if crash {
@@ -83,8 +71,7 @@ async fn training_overdue_fires_once_over_restarts_and_crashes() {
         } else {
             bench.world.stop().await;
         }
-        bench.world.start(plan(&bench)).await;
-        bench.world.quiet().await;
+        bench.run(overdue_after_an_hour(bench.plan(&["a"]))).await;
         bench.world.live(seconds(600)).await;
     }
     assert_eq!(bench.notified(), ["avatar.training_overdue firing a"]);
@@ -98,8 +85,7 @@ async fn training_overdue_fires_once_over_restarts_and_crashes() {
 #[tokio::test]
 async fn an_avatar_that_never_existed_fires_missing_at_once_and_is_polled_soon() {
     let bench = Bench::operated(&[], "").await;
-    bench.world.reload(operator(bench.plan(&["typo"]), "ops")).await;
-    bench.world.quiet().await;
+    bench.change(operator(bench.plan(&["typo"]), "ops")).await;
     assert_eq!(bench.notified(), ["avatar.missing firing typo"]);
     let waits = bench.waits("typo").await.map(|wait| wait.as_secs());
     assert_eq!(waits, [180, 180, 900, 900]);
@@ -196,12 +182,11 @@ async fn an_api_outage_fires_unavailable_after_unavailable_after_and_once() {
 
 #[tokio::test]
 async fn unavailable_fires_in_time_even_without_polls() {
-    let mut bench = Bench::new();
-    bench.api.set_status("a", "TRAINING");
-    let mut plan = operator(bench.plan(&["a"]), "ops");
-    the_account(&mut plan).unavailable_after = seconds(100);
-    bench.world.start(plan).await;
-    bench.world.quiet().await;
+    let bench = Bench::with(Loops::Both, &["a"], "TRAINING", |mut plan| {
+        the_account(&mut plan).unavailable_after = seconds(100);
+        operator(plan, "ops")
+    })
+    .await;
     bench.api.answer_with(|_| Some(Answer::status(429, "{}").with("retry-after", "3000")));
     bench.world.live(seconds(106)).await;
     assert_eq!(bench.notified(), ["account.unavailable firing argil throttled"]);
@@ -243,16 +228,14 @@ async fn a_channel_without_operator_gets_no_condition() {
     bench.api.require_key("another");
     bench.world.live(seconds(7200)).await;
     assert_eq!(bench.deliveries(), 0);
-    let conditions = bench.world.reader().conditions().unwrap();
-    let kinds: Vec<_> = conditions.iter().map(|it| it.kind.as_str()).collect();
-    assert_eq!(kinds, ["avatar.missing", "account.unavailable"], "they are known all the same");
+    let known = ["avatar.missing a", "account.unavailable account argil"];
+    assert_eq!(bench.conditions(), known, "they are known all the same");
 }
 
 #[tokio::test]
 async fn a_condition_that_cannot_be_written_yet_is_published_later_and_once() {
     let bench = Bench::operated(&["a"], "TRAINING").await;
-    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
-    beside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let beside = bench.lock();
     bench.api.require_key("another");
     bench.world.clock.advance(seconds(5));
     bench.api.wait_until("the key is refused", |seen| seen.len() == 2).await;

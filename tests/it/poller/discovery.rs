@@ -2,10 +2,10 @@
 //! known before.
 
 use crate::harness::argil::Answer;
-use crate::harness::plans::{operator, seconds};
+use crate::harness::plans::seconds;
 
 use super::Bench;
-use super::lists::discovering;
+use super::lists::{by_list, discovering};
 
 #[tokio::test]
 async fn a_list_that_contradicts_the_known_status_causes_a_poll_and_no_transition() {
@@ -28,9 +28,7 @@ async fn a_list_never_resolves_failures_of_single_polls() {
     bench.api.answer_list_next(Answer::status(200, stale));
     // Later lists still show the old status.
     bench.world.live(seconds(3 * 3600)).await;
-    let conditions = bench.world.reader().conditions().unwrap();
-    let [condition] = conditions.as_slice() else { panic!("{conditions:?}") };
-    assert_eq!((condition.kind.as_str(), condition.subject.as_str()), ("avatar.missing", "a"));
+    assert_eq!(bench.conditions(), ["avatar.missing a"]);
     assert_eq!(bench.deliveries(), 1, "notified once");
 }
 
@@ -43,8 +41,7 @@ async fn an_account_without_list_is_polled_singly() {
         });
         bench.api.set_status("a", "TRAINING");
         bench.api.set_status("b", "NOT_TRAINED");
-        bench.world.start(operator(bench.list_plan(&["a", "b"]), "ops")).await;
-        bench.world.quiet().await;
+        bench.run(by_list(bench.plan(&["a", "b"]))).await;
         assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > NOT_TRAINED"], "{code}");
         bench.world.live(seconds(50)).await;
         assert!(bench.api.count("a") >= 10, "{code}: {} polls", bench.api.count("a"));
@@ -54,7 +51,7 @@ async fn an_account_without_list_is_polled_singly() {
         bench.world.live(seconds(4 * 3600)).await;
         let lists = bench.api.lists();
         assert!((2..=10).contains(&lists), "{code}: {lists} lists");
-        assert_eq!(bench.world.reader().conditions().unwrap(), [], "{code}");
+        assert_eq!(bench.conditions(), [""; 0], "{code}");
         bench.api.answer_with(|_| None);
         bench.world.live(seconds(2 * 3600)).await;
         assert!(bench.api.lists() >= lists + 2, "{code}: it goes back to lists");
@@ -79,8 +76,7 @@ async fn a_discovered_avatar_with_a_history_continues_it() {
     let mut bench = Bench::watching(&["a"], "TRAINING").await;
     bench.world.stop().await;
     bench.api.set_status("a", "IDLE");
-    bench.world.start(discovering(bench.plan(&[]))).await;
-    bench.world.quiet().await;
+    bench.run(discovering(bench.plan(&[]))).await;
     bench.world.live(seconds(10)).await;
     assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE"]);
     assert_eq!(bench.deliveries(), 1);
@@ -103,12 +99,11 @@ async fn a_discovered_avatar_with_a_history_continues_it() {
 #[tokio::test]
 async fn an_unreadable_avatar_of_the_first_list_is_not_new_later() {
     let mut bench = Bench::new();
-    ["a", "b", "c"].iter().for_each(|avatar| bench.api.set_status(avatar, "IDLE"));
+    bench.set_all(&["a", "b", "c"], "IDLE");
     let odd = r#"[{"id":"a","status":"IDLE"},{"id":"b","status":null},
         {"id":"c","status":"TRAINING"},{"id":"c","status":"IDLE"}]"#;
     bench.api.answer_list_next(Answer::status(200, odd));
-    bench.world.start(discovering(bench.plan(&[]))).await;
-    bench.world.quiet().await;
+    bench.run(discovering(bench.plan(&[]))).await;
     bench.world.live(seconds(900)).await;
     assert_eq!(bench.history(), ["a: - > IDLE", "b: - > IDLE", "c: - > IDLE"]);
     assert_eq!(bench.deliveries(), 0);
@@ -138,8 +133,7 @@ async fn no_more_than_ten_thousand_avatars_are_discovered() {
         Answer::status(200, format!("[{}]", ids.map(element).collect::<Vec<_>>().join(",")))
     };
     bench.api.answer_list_next(list(0..10_500));
-    bench.world.start(discovering(bench.plan(&[]))).await;
-    bench.world.quiet().await;
+    bench.run(discovering(bench.plan(&[]))).await;
     assert_eq!(bench.world.reader().watches().unwrap().len(), 10_000);
     bench.api.answer_list_next(list(0..10_700));
     bench.world.live(seconds(301)).await;
@@ -156,11 +150,8 @@ async fn no_more_than_ten_thousand_avatars_are_discovered() {
 /// Takes the store's lock timeout in real time.
 #[tokio::test]
 async fn discovered_avatars_that_are_not_written_yet_survive_a_reload() {
-    let mut bench = Bench::new();
-    bench.world.start(discovering(bench.plan(&[]))).await;
-    bench.world.quiet().await;
-    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
-    beside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let bench = Bench::discovering(&[]).await;
+    let beside = bench.lock();
     bench.api.set_status("new", "IDLE");
     bench.world.clock.advance(seconds(300));
     bench.api.wait_until("the second list", |_| bench.api.lists() == 2).await;

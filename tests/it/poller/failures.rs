@@ -11,7 +11,7 @@ use crate::harness::mail_server::{Gallery, Post};
 use crate::harness::plans::{id, plan, seconds, with_avatar, with_channel};
 use crate::harness::world::World;
 
-use super::{Bench, Loops};
+use super::Bench;
 
 #[tokio::test]
 async fn a_transition_that_cannot_be_written_is_found_after_the_restart_and_notified_once() {
@@ -37,8 +37,7 @@ async fn a_transition_is_kept_while_the_database_is_busy_even_if_the_status_chan
     let bench = Bench::watching(&["a"], "TRAINING").await;
     // The dispatcher claims at even seconds, the poll is at the fifth.
     bench.world.live(seconds(4)).await;
-    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
-    beside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let beside = bench.lock();
     bench.api.set_status("a", "IDLE");
     bench.world.clock.advance(seconds(1));
     bench.api.wait_until("the avatar is polled", |seen| seen.len() == 2).await;
@@ -102,9 +101,8 @@ async fn a_stop_that_cannot_write_an_observation_is_not_clean() {
 
 /// `IDLE` was observed while another connection holds the write lock.
 async fn meet_a_busy_database() -> (Bench, rusqlite::Connection) {
-    let bench = Bench::with(Loops::Poller, &["a"], "TRAINING").await;
-    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
-    beside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let bench = Bench::polling(&["a"], "TRAINING").await;
+    let beside = bench.lock();
     bench.api.set_status("a", "IDLE");
     bench.world.clock.advance(seconds(5));
     bench.api.wait_until("the avatar is polled", |seen| seen.len() == 2).await;
@@ -151,8 +149,7 @@ async fn a_panic_in_a_poll_costs_one_poll_and_no_avatar() {
 async fn a_stop_waits_for_polls_in_flight_and_stores_a_checkpoint() {
     let mut bench = Bench::watching(&["a", "b"], "TRAINING").await;
     bench.world.live(seconds(50)).await;
-    let gate = Arc::new(Notify::new());
-    bench.api.answer_next("a", Answer::Hold(Arc::clone(&gate)));
+    let gate = bench.hold("a");
     bench.world.clock.advance(seconds(6));
     bench.world.quiet_but(1).await;
     bench.api.set_status("a", "IDLE");
@@ -181,7 +178,6 @@ async fn a_stop_is_bounded_and_a_cancelled_poll_is_repeated() {
     bench.world.clock.advance(seconds(2));
     bench.world.stop().await;
     assert_eq!(bench.history(), ["a: - > TRAINING"]);
-    bench.world.start(bench.plan(&["a"])).await;
-    bench.world.quiet().await;
+    bench.run(bench.plan(&["a"])).await;
     assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE"]);
 }

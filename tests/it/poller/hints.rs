@@ -1,16 +1,13 @@
 //! Hints: they make a watched avatar due now, and have no other effect.
 
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Notify;
-
-use crate::harness::argil::Answer;
 use crate::harness::plans::{id, seconds, the_account};
 
-use super::Bench;
 use avatar_watch::domain::polling::interval::SettledIntervals;
+
+use super::{Bench, Loops, settled_is_never};
 
 #[tokio::test]
 async fn a_hint_makes_a_watched_avatar_due_now() {
@@ -64,8 +61,7 @@ async fn a_flood_costs_one_poll_per_avatar_and_second() {
 #[tokio::test]
 async fn a_hint_during_a_poll_causes_another_one() {
     let bench = Bench::watching(&["a"], "NOT_TRAINED").await;
-    let gate = Arc::new(Notify::new());
-    bench.api.answer_next("a", Answer::Hold(Arc::clone(&gate)));
+    let gate = bench.hold("a");
     bench.world.clock.advance(seconds(60));
     bench.world.quiet_but(1).await;
     bench.world.hint(&id("a"));
@@ -91,12 +87,7 @@ async fn a_hint_does_not_bypass_the_circuit_breaker() {
 
 #[tokio::test]
 async fn a_hint_polls_an_avatar_that_is_never_polled_again() {
-    let mut bench = Bench::new();
-    bench.api.set_status("a", "IDLE");
-    let mut plan = bench.plan(&["a"]);
-    plan.intervals.settled = SettledIntervals::always(None);
-    bench.world.start(plan).await;
-    bench.world.quiet().await;
+    let bench = Bench::with(Loops::Both, &["a"], "IDLE", settled_is_never).await;
     bench.world.live(seconds(9000)).await;
     assert_eq!(bench.api.count("a"), 1);
     bench.world.hint(&id("a"));
@@ -109,14 +100,12 @@ async fn a_hint_polls_an_avatar_that_is_never_polled_again() {
 async fn a_flood_of_hints_starves_no_avatar() {
     let mut bench = Bench::new();
     let hinted = ["a", "b", "c", "d"];
-    hinted.iter().for_each(|avatar| bench.api.set_status(avatar, "TRAINING"));
+    bench.set_all(&["a", "b", "c", "d", "t"], "TRAINING");
     bench.api.set_status("v", "IDLE");
-    bench.api.set_status("t", "TRAINING");
     let mut plan = bench.plan(&["a", "b", "c", "d", "t", "v"]);
     the_account(&mut plan).max_per_second = NonZeroU32::new(4).unwrap();
     plan.intervals.settled = SettledIntervals::always(Some(seconds(10)));
-    bench.world.start(plan).await;
-    bench.world.quiet().await;
+    bench.run(plan).await;
     for _ in 0..240 {
         hinted.iter().for_each(|avatar| bench.world.hint(&id(avatar)));
         bench.world.live(Duration::from_millis(500)).await;

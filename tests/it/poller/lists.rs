@@ -3,44 +3,34 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use avatar_watch::argil::client::Client;
 use avatar_watch::daemon::runtime_config::{Discovery, RuntimeConfig, Strategy};
 use avatar_watch::domain::account::AccountName;
 
 use crate::harness::argil::Answer;
-use crate::harness::mail_server::Post;
 use crate::harness::plans::{operator, seconds};
-use crate::harness::world::Counted;
 
-use super::Bench;
-
-type BenchPlan = RuntimeConfig<Counted<Client>, Post>;
+use super::{Bench, Loops, Plan, numbered};
 
 impl Bench {
-    pub(super) fn list_plan(&self, avatars: &[&str]) -> BenchPlan {
-        RuntimeConfig { strategy: Strategy::List, ..self.plan(avatars) }
-    }
-
     /// Starts the daemon with the list strategy and these avatars, after the first poll.
     pub(super) async fn listing(avatars: &[&str], status: &str) -> Self {
-        let mut bench = Self::new();
-        avatars.iter().for_each(|avatar| bench.api.set_status(avatar, status));
-        bench.world.start(operator(bench.list_plan(avatars), "ops")).await;
-        bench.world.quiet().await;
-        bench
+        Self::with(Loops::Both, avatars, status, by_list).await
     }
 
     /// Starts the daemon with discovery, after the first list.
     pub(super) async fn discovering(known: &[&str]) -> Self {
         let mut bench = Self::new();
-        known.iter().for_each(|avatar| bench.api.set_status(avatar, "IDLE"));
-        bench.world.start(discovering(bench.plan(&[]))).await;
-        bench.world.quiet().await;
+        bench.set_all(known, "IDLE");
+        bench.run(discovering(bench.plan(&[]))).await;
         bench
     }
 }
 
-pub(super) fn discovering(plan: BenchPlan) -> BenchPlan {
+pub(super) fn by_list(plan: Plan) -> Plan {
+    RuntimeConfig { strategy: Strategy::List, ..operator(plan, "ops") }
+}
+
+pub(super) fn discovering(plan: Plan) -> Plan {
     let discovery = Discovery {
         every: seconds(300),
         accounts: BTreeSet::from([AccountName::default()]),
@@ -88,8 +78,7 @@ async fn an_absent_avatar_is_polled_singly_before_anything_is_concluded() {
     bench.api.set_status("b", "REFUSED");
     bench.world.live(seconds(61)).await;
     assert_eq!(bench.history()[2], "b: TRAINING > REFUSED");
-    let conditions = bench.world.reader().conditions().unwrap();
-    assert_eq!(conditions, [], "a list proves what is in it and nothing else");
+    assert_eq!(bench.conditions(), [""; 0], "a list proves what is in it and nothing else");
 }
 
 #[tokio::test]
@@ -97,25 +86,19 @@ async fn an_avatar_absent_from_list_and_poll_is_missing() {
     let bench = Bench::listing(&["a", "b"], "TRAINING").await;
     bench.api.remove("b");
     bench.world.live(seconds(3600)).await;
-    let conditions = bench.world.reader().conditions().unwrap();
-    assert_eq!(conditions.len(), 1);
-    assert_eq!(
-        (conditions[0].kind.as_str(), conditions[0].subject.as_str()),
-        ("avatar.missing", "b")
-    );
+    assert_eq!(bench.conditions(), ["avatar.missing b"]);
 }
 
 #[tokio::test]
 async fn a_list_that_becomes_paginated_loses_no_avatar() {
-    let names: Vec<String> = (0..30).map(|number| format!("a{number:02}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let names = numbered("a", 0..30);
     let bench = Bench::listing(&names, "NOT_TRAINED").await;
     names.iter().skip(20).for_each(|name| bench.api.hide_from_list(name));
     bench.world.live(seconds(60)).await;
     for name in &names {
         assert_eq!(bench.api.count(name) > 0, *name >= "a20", "`{name}`");
     }
-    names.iter().for_each(|name| bench.api.set_status(name, "IDLE"));
+    bench.set_all(&names, "IDLE");
     bench.world.live(seconds(61)).await;
     assert_eq!(bench.deliveries(), 30);
 }
@@ -130,7 +113,7 @@ async fn a_failing_list_backs_off_like_a_poll_and_causes_no_burst() {
     assert!((6..=40).contains(&polls), "{polls} requests in 1000 s of failure");
     assert_eq!(bench.history().len(), 3);
     bench.api.answer_with(|_| None);
-    ["a", "b", "c"].iter().for_each(|it| bench.api.set_status(it, "IDLE"));
+    bench.set_all(&["a", "b", "c"], "IDLE");
     bench.world.live(seconds(300)).await;
     assert_eq!(bench.deliveries(), 3 + 2, "the transitions, and unavailable firing and resolved");
     let lists = bench.api.lists();
@@ -165,8 +148,7 @@ async fn a_hint_causes_a_poll_and_no_list_poll() {
 async fn the_case_of_an_id_does_not_matter_in_a_list() {
     let mut bench = Bench::new();
     bench.api.set_status("abc-def", "TRAINING");
-    bench.world.start(bench.list_plan(&["ABC-DEF"])).await;
-    bench.world.quiet().await;
+    bench.run(by_list(bench.plan(&["ABC-DEF"]))).await;
     assert_eq!(bench.history(), ["ABC-DEF: - > TRAINING"]);
 }
 
@@ -181,7 +163,7 @@ async fn the_first_list_is_a_baseline_and_later_avatars_are_new() {
     bench.world.live(seconds(301)).await;
     assert_eq!(bench.history()[0], "new: - > IDLE");
     assert_eq!(bench.deliveries(), 1);
-    let body: serde_json::Value = serde_json::from_slice(&bench.ops.calls()[0].body).unwrap();
+    let body = bench.ops.calls()[0].json();
     assert_eq!(body["type"], "avatar.ready");
     assert!(
         body["data"]["previous_status"].is_null()
@@ -199,8 +181,7 @@ async fn a_discovered_avatar_is_watched_like_any_other_over_restarts() {
     bench.world.crash().await;
     bench.api.set_status("new", "TRAINING_FAILED");
     bench.api.set_status("newer", "REFUSED");
-    bench.world.start(discovering(bench.plan(&[]))).await;
-    bench.world.quiet().await;
+    bench.run(discovering(bench.plan(&[]))).await;
     bench.world.live(seconds(61)).await;
     let expected = [
         "new: - > TRAINING",
@@ -210,8 +191,7 @@ async fn a_discovered_avatar_is_watched_like_any_other_over_restarts() {
     ];
     assert_eq!(bench.history(), expected);
     assert_eq!(bench.deliveries(), 2);
-    bench.world.reload(bench.plan(&[])).await;
-    bench.world.quiet().await;
+    bench.change(bench.plan(&[])).await;
     let before = bench.api.requests().len();
     bench.world.live(seconds(9000)).await;
     assert_eq!(bench.api.requests().len(), before, "when discovery is off, nothing is watched");
@@ -237,10 +217,8 @@ async fn a_page_adds_no_new_avatar_and_a_shrunk_list_waits_for_the_next() {
 #[tokio::test]
 async fn an_avatar_of_the_config_is_not_discovered_again() {
     let mut bench = Bench::new();
-    bench.api.set_status("mine", "TRAINING");
-    bench.api.set_status("found", "TRAINING");
-    bench.world.start(discovering(bench.plan(&["mine"]))).await;
-    bench.world.quiet().await;
+    bench.set_all(&["mine", "found"], "TRAINING");
+    bench.run(discovering(bench.plan(&["mine"]))).await;
     bench.world.live(seconds(600)).await;
     assert_eq!(bench.history(), ["found: - > TRAINING", "mine: - > TRAINING"]);
     bench.world.reload(discovering(bench.plan(&["mine", "found"]))).await;
@@ -253,12 +231,10 @@ async fn an_interrupted_first_list_is_still_the_first_after_the_restart() {
     let mut bench = Bench::new();
     bench.api.set_status("old", "IDLE");
     bench.api.answer_list_next(Answer::status(500, "oops"));
-    bench.world.start(discovering(bench.plan(&[]))).await;
-    bench.world.quiet().await;
+    bench.run(discovering(bench.plan(&[]))).await;
     bench.world.crash().await;
     bench.api.set_status("old2", "IDLE");
-    bench.world.start(discovering(bench.plan(&[]))).await;
-    bench.world.quiet().await;
+    bench.run(discovering(bench.plan(&[]))).await;
     bench.world.live(Duration::from_secs(600)).await;
     assert_eq!(bench.history(), ["old: - > IDLE", "old2: - > IDLE"]);
     assert_eq!(bench.deliveries(), 0);

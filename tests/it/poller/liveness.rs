@@ -8,14 +8,11 @@ use std::time::Duration;
 use avatar_watch::daemon::background::liveness::{Loop, Part};
 use avatar_watch::daemon::background::stats::DaemonStats;
 use avatar_watch::daemon::background::watchdog;
-use avatar_watch::domain::polling::interval::SettledIntervals;
-use tokio::sync::Notify;
 
-use crate::harness::argil::Answer;
 use crate::harness::clock::HandClock;
 use crate::harness::plans::seconds;
 
-use super::Bench;
+use super::{Bench, Loops, settled_is_never};
 
 impl Bench {
     fn stuck(&self) -> Option<Part> {
@@ -36,12 +33,7 @@ impl Bench {
 
 #[tokio::test]
 async fn idle_loops_make_progress() {
-    let mut bench = Bench::new();
-    bench.api.set_status("a", "IDLE");
-    let mut plan = bench.plan(&["a"]);
-    plan.intervals.settled = SettledIntervals::always(None);
-    bench.world.start(plan).await;
-    bench.world.quiet().await;
+    let bench = Bench::with(Loops::Both, &["a"], "IDLE", settled_is_never).await;
     bench.never_stuck_for(seconds(200), 0).await;
     assert_eq!(bench.api.count("a"), 1);
 }
@@ -49,8 +41,7 @@ async fn idle_loops_make_progress() {
 #[tokio::test]
 async fn an_api_without_responses_stalls_no_loop() {
     let bench = Bench::watching(&["a"], "TRAINING").await;
-    let gate = Arc::new(Notify::new());
-    bench.api.answer_next("a", Answer::Hold(Arc::clone(&gate)));
+    let gate = bench.hold("a");
     let begun = bench.world.clock.reading();
     bench.never_stuck_for(seconds(130), 1).await;
     assert!(bench.world.clock.reading().since(begun) > Part::Poller.limit());
@@ -63,8 +54,7 @@ async fn an_api_without_responses_stalls_no_loop() {
 #[tokio::test]
 async fn a_locked_database_is_failing_and_not_stalled() {
     let bench = Bench::watching(&[], "").await;
-    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
-    beside.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let beside = bench.lock();
     bench.world.clock.advance(seconds(2));
     let progress = &bench.world.pulse().liveness;
     while progress.store_failing_since().is_none() {

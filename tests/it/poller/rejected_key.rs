@@ -25,9 +25,9 @@ async fn a_throttled_account_makes_one_poll_before_the_others() {
     }
     bench.world.live(seconds(5)).await;
     assert_eq!(bench.api.requests().len(), 6, "these were in flight together");
-    bench.api.answer_next("a", Answer::status(429, "{}").with("retry-after", "60"));
-    bench.api.answer_next("b", Answer::status(429, "{}").with("retry-after", "60"));
-    bench.api.answer_next("c", Answer::status(429, "{}").with("retry-after", "60"));
+    for avatar in ["a", "b", "c"] {
+        bench.api.answer_next(avatar, Answer::status(429, "{}").with("retry-after", "60"));
+    }
     bench.world.live(seconds(30)).await;
     assert_eq!(bench.api.requests().len(), 7, "one poll goes first");
     bench.world.live(seconds(59)).await;
@@ -62,7 +62,6 @@ async fn a_restart_resets_the_circuit_breaker() {
     bench.world.stop().await;
     bench.api.require_key("key");
     let before = bench.api.requests().len();
-    bench.world.start(bench.plan(&["a", "b"])).await;
-    bench.world.quiet().await;
+    bench.run(bench.plan(&["a", "b"])).await;
     assert_eq!(bench.api.requests().len(), before + 2);
 }

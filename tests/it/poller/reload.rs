@@ -12,8 +12,7 @@ async fn a_reload_resets_the_circuit_breaker() {
     bench.world.live(seconds(300)).await;
     bench.api.require_key("key");
     let before = bench.api.requests().len();
-    bench.world.reload(bench.plan(&["a", "b"])).await;
-    bench.world.quiet().await;
+    bench.change(bench.plan(&["a", "b"])).await;
     assert_eq!(bench.api.requests().len(), before + 2);
 }
 
@@ -21,8 +20,7 @@ async fn a_reload_resets_the_circuit_breaker() {
 async fn a_reload_polls_new_avatars_at_once() {
     let bench = Bench::watching(&["a"], "TRAINING").await;
     bench.api.set_status("b", "TRAINING");
-    bench.world.reload(bench.plan(&["a", "b"])).await;
-    bench.world.quiet().await;
+    bench.change(bench.plan(&["a", "b"])).await;
     assert_eq!((bench.api.count("a"), bench.api.count("b")), (1, 1));
     assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > TRAINING"]);
 }
@@ -35,8 +33,7 @@ async fn a_removed_avatar_is_not_polled_and_keeps_its_history() {
     assert_eq!(bench.api.count("b"), 1);
     assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > TRAINING"]);
     bench.api.set_status("b", "IDLE");
-    bench.world.reload(bench.plan(&["a", "b"])).await;
-    bench.world.quiet().await;
+    bench.change(bench.plan(&["a", "b"])).await;
     let expected = ["a: - > TRAINING", "b: - > TRAINING", "b: TRAINING > IDLE"];
     assert_eq!(bench.history(), expected, "what happened meanwhile is news");
     assert_eq!(bench.ops.calls().len(), 1);
@@ -50,8 +47,7 @@ async fn a_reload_expedites_only_failing_avatars() {
     }
     bench.world.live(seconds(65)).await;
     let (well, ill) = (bench.api.count("well"), bench.api.count("ill"));
-    bench.world.reload(bench.plan(&["well", "ill"])).await;
-    bench.world.quiet().await;
+    bench.change(bench.plan(&["well", "ill"])).await;
     assert_eq!(bench.api.count("well"), well);
     assert_eq!(bench.api.count("ill"), ill + 1);
 }
@@ -61,12 +57,10 @@ async fn a_shorter_interval_applies_at_once_and_a_longer_one_from_the_next_poll(
     let bench = Bench::watching(&["a"], "NOT_TRAINED").await;
     let mut plan = bench.plan(&["a"]);
     plan.intervals.not_trained = seconds(10);
-    bench.world.reload(plan).await;
-    bench.world.quiet().await;
+    bench.change(plan).await;
     assert_eq!(bench.waits("a").await, [seconds(10)]);
     let mut plan = bench.plan(&["a"]);
     plan.intervals.not_trained = seconds(200);
-    bench.world.reload(plan).await;
-    bench.world.quiet().await;
+    bench.change(plan).await;
     assert_eq!(bench.waits("a").await, [seconds(10), seconds(200)]);
 }

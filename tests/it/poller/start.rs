@@ -12,7 +12,7 @@ use crate::harness::clock::HandClock;
 use crate::harness::plans::{id, seconds, the_account};
 use crate::harness::world::Loops;
 
-use super::Bench;
+use super::{Bench, numbered};
 
 #[tokio::test]
 async fn avatars_that_are_due_later_stay_so_over_a_restart() {
@@ -21,8 +21,7 @@ async fn avatars_that_are_due_later_stay_so_over_a_restart() {
     bench.world.stop().await;
     bench.world.clock.advance(seconds(10));
     let before = bench.api.requests().len();
-    bench.world.start(bench.plan(&["a", "b"])).await;
-    bench.world.quiet().await;
+    bench.run(bench.plan(&["a", "b"])).await;
     assert_eq!(bench.api.requests().len(), before, "nothing is due yet");
     assert_eq!(bench.wait_for_poll("a", seconds(60)).await, Some(seconds(20)));
 }
@@ -33,8 +32,7 @@ async fn avatars_that_became_due_are_polled_at_once() {
     bench.world.stop().await;
     bench.api.set_status("a", "IDLE");
     bench.world.clock.advance(seconds(7000));
-    bench.world.start(bench.plan(&["a"])).await;
-    bench.world.quiet().await;
+    bench.run(bench.plan(&["a"])).await;
     assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE"]);
     let transition = bench.world.reader().transitions(None, 1).unwrap().remove(0);
     let window = transition.detected_at.since(transition.last_seen_previous_at().unwrap());
@@ -48,8 +46,7 @@ async fn a_checkpoint_of_a_wrong_clock_delays_no_avatar() {
     bench.world.live(seconds(60)).await;
     bench.world.stop().await;
     bench.world.clock.jump_wall(-400 * 24 * 3600 * 1000);
-    bench.world.start(bench.plan(&["a"])).await;
-    bench.world.quiet().await;
+    bench.run(bench.plan(&["a"])).await;
     let wait = bench.wait_for_poll("a", seconds(3600)).await.unwrap();
     assert!(wait <= seconds(60), "{wait:?}");
 }
@@ -58,8 +55,7 @@ async fn a_checkpoint_of_a_wrong_clock_delays_no_avatar() {
 async fn after_a_kill_all_avatars_are_polled_within_the_rate_limit_and_trainings_first() {
     let mut bench = Bench::new();
     bench.world.loops = Loops::Poller;
-    let names: Vec<String> = (0..40).map(|number| format!("a{number:02}")).collect();
-    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let names = numbered("a", 0..40);
     for (number, name) in names.iter().enumerate() {
         bench.api.set_status(name, if number % 8 == 7 { "TRAINING" } else { "IDLE" });
     }
@@ -68,13 +64,11 @@ async fn after_a_kill_all_avatars_are_polled_within_the_rate_limit_and_trainings
         the_account(&mut plan).max_per_second = NonZeroU32::new(5).unwrap();
         plan
     };
-    bench.world.start(plan(&bench)).await;
-    bench.world.quiet().await;
+    bench.run(plan(&bench)).await;
     bench.world.live(seconds(20)).await;
     bench.world.crash().await;
     let before = bench.api.requests().len();
-    bench.world.start(plan(&bench)).await;
-    bench.world.quiet().await;
+    bench.run(plan(&bench)).await;
     bench.world.live(Duration::from_millis(999)).await;
     let first: Vec<String> =
         bench.api.requests()[before..].iter().map(|request| request.avatar.clone()).collect();
@@ -92,16 +86,14 @@ async fn after_a_kill_all_avatars_are_polled_within_the_rate_limit_and_trainings
 async fn high_priority_polls_go_first_and_no_avatar_starves() {
     let mut bench = Bench::new();
     bench.world.loops = Loops::Poller;
-    let names: Vec<String> = (0..30).map(|number| format!("n{number:02}")).collect();
-    let mut names: Vec<&str> = names.iter().map(String::as_str).collect();
-    names.iter().for_each(|name| bench.api.set_status(name, "NOT_TRAINED"));
+    let mut names = numbered("n", 0..30);
+    bench.set_all(&names, "NOT_TRAINED");
     names.push("t");
     bench.api.set_status("t", "TRAINING");
     let mut plan = bench.plan(&names);
     the_account(&mut plan).max_per_second = NonZeroU32::MIN;
     plan.intervals.not_trained = seconds(10);
-    bench.world.start(plan).await;
-    bench.world.quiet().await;
+    bench.run(plan).await;
     bench.world.live(seconds(40)).await;
     let before = bench.api.count("t");
     bench.world.live(seconds(300)).await;
@@ -114,13 +106,11 @@ async fn high_priority_polls_go_first_and_no_avatar_starves() {
 
 #[tokio::test]
 async fn jitter_only_shortens_an_interval() {
-    let mut bench = Bench::new();
-    bench.world.loops = Loops::Poller;
-    bench.api.set_status("a", "NOT_TRAINED");
-    let mut plan = bench.plan(&["a"]);
-    plan.intervals.jitter = 0.2;
-    bench.world.start(plan).await;
-    bench.world.quiet().await;
+    let bench = Bench::with(Loops::Poller, &["a"], "NOT_TRAINED", |mut plan| {
+        plan.intervals.jitter = 0.2;
+        plan
+    })
+    .await;
     let waits: [_; 40] = bench.waits("a").await;
     let (least, most) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
     assert!(*least >= seconds(48) && *most <= seconds(60), "from {least:?} to {most:?}");

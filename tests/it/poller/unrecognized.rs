@@ -5,9 +5,11 @@ use avatar_watch::daemon::runtime_config::{RuntimeConfig, Strategy};
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::store::sqlite::verify;
 
-use crate::harness::plans::{operator, overdue, seconds, with_avatar};
+use crate::harness::mail_server::Call;
+use crate::harness::plans::{operator, seconds, with_avatar};
 
-use super::Bench;
+use super::conditions::overdue_after_an_hour;
+use super::{Bench, Loops};
 
 const UNKNOWN: &str = "avatar.status_unrecognized";
 
@@ -21,10 +23,8 @@ impl Bench {
     }
 
     async fn boot_strictly(&mut self, strategy: Strategy) {
-        let plan = operator(self.plan(&["a"]), "ops");
-        let plan = overdue(plan, "a", seconds(3600));
-        self.world.start(RuntimeConfig { strategy, infer_missed_training: false, ..plan }).await;
-        self.world.quiet().await;
+        let plan = overdue_after_an_hour(self.plan(&["a"]));
+        self.run(RuntimeConfig { strategy, infer_missed_training: false, ..plan }).await;
     }
 
     async fn shows(&self, status: &str) {
@@ -35,10 +35,10 @@ impl Bench {
     /// `training_observed` and `previous_status` of the last transition event.
     fn last_news(&self) -> (bool, String) {
         let calls = self.ops.calls();
-        let bodies = calls
+        let mut news = calls
             .iter()
-            .map(|call| -> serde_json::Value { serde_json::from_slice(&call.body).unwrap() });
-        let mut news = bodies.filter(|body| body["data"]["training_observed"].is_boolean());
+            .map(Call::json)
+            .filter(|body| body["data"]["training_observed"].is_boolean());
         let data = news.next_back().unwrap()["data"].clone();
         let previous = data["previous_status"].as_str().unwrap().to_owned();
         (data["training_observed"].as_bool().unwrap(), previous)
@@ -125,11 +125,8 @@ async fn documented_statuses_in_another_spelling_are_recognized() {
 #[tokio::test]
 async fn an_unknown_status_may_have_been_a_training_unless_inference_is_off() {
     for infer_missed_training in [true, false] {
-        let mut bench = Bench::new();
-        bench.api.set_status("a", "IDLE");
-        let plan = operator(bench.plan(&["a"]), "ops");
-        bench.world.start(RuntimeConfig { infer_missed_training, ..plan }).await;
-        bench.world.quiet().await;
+        let plan = |plan| RuntimeConfig { infer_missed_training, ..operator(plan, "ops") };
+        let bench = Bench::with(Loops::Both, &["a"], "IDLE", plan).await;
         for status in ["ODD", "IDLE"] {
             bench.api.set_status("a", status);
             bench.world.live(seconds(3700)).await;
@@ -199,8 +196,7 @@ async fn an_avatar_never_observed_in_training_is_not_reported_as_trained() {
     bench.api.set_status("a", "ODD");
     let plan = with_avatar(operator(bench.plan(&["b"]), "ops"), "a", None);
     bench.api.set_status("b", "TRAINING");
-    bench.world.start(RuntimeConfig { infer_missed_training: false, ..plan }).await;
-    bench.world.quiet().await;
+    bench.run(RuntimeConfig { infer_missed_training: false, ..plan }).await;
     bench.shows("IDLE").await;
     let notified = ["avatar.status_unrecognized firing a", "avatar.status_unrecognized resolved a"];
     assert_eq!(
@@ -225,8 +221,7 @@ async fn an_avatar_assumed_in_training_is_notified_through_an_unknown_status() {
     let mut bench = Bench::new();
     bench.api.set_status("a", "ODD");
     let plan = with_avatar(operator(bench.plan(&[]), "ops"), "a", Some(Status::Training));
-    bench.world.start(RuntimeConfig { infer_missed_training: false, ..plan }).await;
-    bench.world.quiet().await;
+    bench.run(RuntimeConfig { infer_missed_training: false, ..plan }).await;
     bench.shows("IDLE").await;
     assert!(bench.notified().contains(&"avatar.ready a".to_owned()), "{:?}", bench.notified());
     assert_eq!(bench.last_news(), (false, "ODD".to_owned()));

@@ -5,14 +5,13 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avatar_watch::daemon::background::log_throttle::TemplateFallbackLog;
-use avatar_watch::daemon::runtime_config::{ChannelRuntime, RuntimeConfig, WatchedAvatar};
+use avatar_watch::daemon::runtime_config::{RuntimeConfig, WatchedAvatar};
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::delivery::DeliveryId;
 use avatar_watch::domain::delivery::channel::ChannelName;
 use avatar_watch::domain::delivery::recipient_health::masked;
-use avatar_watch::domain::delivery::retry_policy::{DeliveryPolicy, RetrySchedule};
+use avatar_watch::domain::delivery::retry_policy::RetrySchedule;
 use avatar_watch::domain::event::EventKind;
 use avatar_watch::domain::polling::interval::SettledIntervals;
 use avatar_watch::domain::random::RandomBits;
@@ -22,7 +21,7 @@ use avatar_watch::store::admin::deliveries::{AdminResult, DeliveryAdmin, RetryAs
 use avatar_watch::store::reader::{DeliveryFilter, DeliveryRow};
 use tokio::task::yield_now;
 
-use crate::harness::plans::{id, plan, seconds, the_account};
+use crate::harness::plans::{id, plan, seconds, the_account, with_channel};
 use crate::harness::world::World;
 use crate::simulation::environment::{Nature, SimPost, SimSource};
 use crate::simulation::figures::Figures;
@@ -265,44 +264,38 @@ impl Stage {
         }
         for channel in CHANNELS {
             if chosen(&mut self.dice) {
-                plan.channels.insert(name(channel), self.channel(channel));
+                plan = self.with_channel(plan, channel);
             }
         }
         // The operator is in every plan, so that each condition has its deliveries.
-        plan.channels.insert(name(OPERATOR), self.channel(OPERATOR));
+        plan = self.with_channel(plan, OPERATOR);
         self.nature.follow(self.plans.len());
         self.plans.push(note(&plan, per_second));
         plan
     }
 
-    fn channel(&mut self, channel: &str) -> ChannelRuntime<SimPost> {
+    fn with_channel(&self, plan: SimPlan, channel: &str) -> SimPlan {
         let recipients: &[&str] = if channel == "mail" { &["x@a.test", "y@a.test"] } else { &[""] };
         let post = SimPost {
             nature: self.nature.clone(),
             channel: channel.to_owned(),
             recipients: recipients.iter().map(|&to| to.to_owned()).collect(),
         };
-        let events = match channel {
-            "all" => EventKind::SELECTABLE.to_vec(),
-            OPERATOR => Vec::new(),
-            "bad-news" => vec![EventKind::AvatarRefused, EventKind::AvatarTrainingFailed],
-            _ => EventKind::DEFAULT.to_vec(),
-        };
-        let schedule = RetrySchedule::new(RETRIES_S.map(seconds).to_vec()).unwrap();
-        let terms = DeliveryPolicy { schedule, ..DeliveryPolicy::webhook() };
-        let operator = channel == OPERATOR;
-        ChannelRuntime {
-            notifier: Arc::new(post),
-            target: channel.to_owned(),
-            // Nature takes half as long, but the clock may leap over all of it.
-            attempt_timeout: seconds(60),
-            events,
-            operator,
-            policy: terms,
-            max_concurrency: 8,
-            min_interval: None,
-            fallbacks: TemplateFallbackLog::default(),
+        let mut plan = with_channel(plan, channel, &Arc::new(post));
+        let runtime = plan.channels.get_mut(&name(channel)).unwrap();
+        // Nature takes half as long, but the clock may leap over all of it.
+        runtime.attempt_timeout = seconds(60);
+        match channel {
+            "all" => runtime.events = EventKind::SELECTABLE.to_vec(),
+            OPERATOR => runtime.events.clear(),
+            "bad-news" => {
+                runtime.events = vec![EventKind::AvatarRefused, EventKind::AvatarTrainingFailed];
+            }
+            _ => {}
         }
+        runtime.operator = channel == OPERATOR;
+        runtime.policy.schedule = RetrySchedule::new(RETRIES_S.map(seconds).to_vec()).unwrap();
+        plan
     }
 
     fn rows(&self) -> Vec<DeliveryRow> {
@@ -348,9 +341,7 @@ impl Stage {
         });
         rows.unwrap().map(Result::unwrap).collect()
     }
-}
 
-impl Stage {
     fn conditions(&self) -> Vec<ConditionEvent> {
         let connection = rusqlite::Connection::open(self.world.path()).unwrap();
         let sql = "SELECT id, type, body, occurred_at FROM events

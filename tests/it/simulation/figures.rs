@@ -1,7 +1,6 @@
 //! The figures of a simulation.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use crate::simulation::history::History;
 
@@ -42,30 +41,5 @@ impl Figures {
         let events: BTreeSet<_> =
             accepted.clone().map(|call| (&call.event_id, &call.channel, &call.recipient)).collect();
         self.repeats += accepted.count() - events.len();
-    }
-}
-
-impl fmt::Display for Figures {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{:.0} virtual hours, {} crashes, {} stops, {} reloads, {} jumps of the wall; \
-             {} polls, {} transitions, {} changes of conditions, {} deliveries \
-             ({} dead letters), {} attempts, {} repeats; \
-             calm after {:.1} h at most",
-            self.hours,
-            self.crashes,
-            self.stops,
-            self.reloads,
-            self.jumps,
-            self.polls,
-            self.transitions,
-            self.conditions,
-            self.deliveries,
-            self.dead,
-            self.calls,
-            self.repeats,
-            self.calm_hours_most,
-        )
     }
 }
