@@ -17,21 +17,9 @@ use crate::domain::avatar::status::Status;
 pub struct AvatarId(String);
 
 /// Why a text is not an avatar id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum AvatarIdError {
-    /// No text at all.
-    #[error("an avatar id must not be empty")]
-    Empty,
-    /// Longer than any id can be.
-    #[error("an avatar id has at most {ID_LENGTH_MAX} characters")]
-    TooLong,
-    /// Blanks, control characters, letters beyond ASCII.
-    #[error("an avatar id has only visible ASCII characters, without blanks")]
-    Character,
-    /// `.` and `..` name other places in a URL, however they are encoded.
-    #[error("`.` and `..` are not avatar ids")]
-    Dots,
-}
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct AvatarIdError(String);
 
 impl AvatarId {
     /// Parses an id. One in the form of a UUID is converted to lower case (RFC 9562, section 4), so
@@ -41,17 +29,19 @@ impl AvatarId {
     /// When the text is empty, too long, has other than visible ASCII characters, or is a path
     /// of dots.
     pub fn parse(text: &str) -> Result<Self, AvatarIdError> {
+        let fault = |why: &str| Err(AvatarIdError(why.to_owned()));
         if text.is_empty() {
-            return Err(AvatarIdError::Empty);
+            return fault("an avatar id must not be empty");
         }
         if text.len() > ID_LENGTH_MAX {
-            return Err(AvatarIdError::TooLong);
+            return fault(&format!("an avatar id has at most {ID_LENGTH_MAX} characters"));
         }
         if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(AvatarIdError::Character);
+            return fault("an avatar id has only visible ASCII characters, without blanks");
         }
+        // They name other places in a URL, however they are encoded.
         if text == "." || text == ".." {
-            return Err(AvatarIdError::Dots);
+            return fault("`.` and `..` are not avatar ids");
         }
         let is_uuid = uuid::Uuid::try_parse(text).is_ok() && text.len() == UUID_LENGTH;
         Ok(Self(if is_uuid { text.to_ascii_lowercase() } else { text.to_owned() }))
@@ -106,19 +96,21 @@ mod tests {
 
     #[test]
     fn ids_are_checked_when_they_come_in() {
-        let check = |text: &str, expected: Result<(), AvatarIdError>| {
-            assert_eq!(AvatarId::parse(text).map(|_| ()), expected, "for `{text}`");
-        };
-        check("3c90c3cc-0d44-4b50-8888-8dd25736052a", Ok(()));
-        check("a/b?c#d%2e", Ok(()));
-        check("...", Ok(()));
-        check("", Err(AvatarIdError::Empty));
-        check(&"x".repeat(129), Err(AvatarIdError::TooLong));
-        check("a b", Err(AvatarIdError::Character));
-        check("a\nb", Err(AvatarIdError::Character));
-        check("é", Err(AvatarIdError::Character));
-        check(".", Err(AvatarIdError::Dots));
-        check("..", Err(AvatarIdError::Dots));
+        for good in ["3c90c3cc-0d44-4b50-8888-8dd25736052a", "a/b?c#d%2e", "..."] {
+            assert_eq!(AvatarId::parse(good).map(|_| ()), Ok(()), "for `{good}`");
+        }
+        for (bad, reason) in [
+            ("", "empty"),
+            (&*"x".repeat(129), "at most 128"),
+            ("a b", "visible ASCII"),
+            ("a\nb", "visible ASCII"),
+            ("é", "visible ASCII"),
+            (".", "`..`"),
+            ("..", "`..`"),
+        ] {
+            let error = AvatarId::parse(bad).unwrap_err().to_string();
+            assert!(error.contains(reason), "for `{bad}`: {error}");
+        }
     }
 
     #[test]

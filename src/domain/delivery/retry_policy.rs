@@ -24,13 +24,11 @@ impl DeliveryPolicy {
         }
     }
 
-    /// The default policy of a chat.
-    pub fn chat() -> Self {
+    pub(crate) fn chat() -> Self {
         Self { expires_after: CHAT_EXPIRES_AFTER, ..Self::webhook() }
     }
 
-    /// The default policy of a mail channel.
-    pub fn email() -> Self {
+    pub(crate) fn email() -> Self {
         Self { schedule: RetrySchedule::email(), ..Self::webhook() }
     }
 }
@@ -50,15 +48,9 @@ pub enum OnUnknown {
 pub struct RetrySchedule(Vec<Duration>);
 
 /// Why a list of delays is not a schedule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RetryScheduleError {
-    /// There are no delays.
-    #[error("a retry schedule needs at least one delay: `[\"0s\"]` makes one attempt")]
-    Empty,
-    /// There are too many.
-    #[error("a retry schedule has at most {ATTEMPTS_MAX} delays")]
-    TooLong,
-}
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RetryScheduleError(String);
 
 impl RetrySchedule {
     /// Creates a schedule.
@@ -67,10 +59,12 @@ impl RetrySchedule {
     /// When there is none, or there are more than a hundred.
     pub fn new(waits: Vec<Duration>) -> Result<Self, RetryScheduleError> {
         if waits.is_empty() {
-            return Err(RetryScheduleError::Empty);
+            let why = "a retry schedule needs at least one delay: `[\"0s\"]` makes one attempt";
+            return Err(RetryScheduleError(why.to_owned()));
         }
         if waits.len() > ATTEMPTS_MAX {
-            return Err(RetryScheduleError::TooLong);
+            let why = format!("a retry schedule has at most {ATTEMPTS_MAX} delays");
+            return Err(RetryScheduleError(why));
         }
         Ok(Self(waits))
     }
@@ -104,7 +98,6 @@ impl RetrySchedule {
     }
 }
 
-/// The default maximum age.
 const EXPIRES_AFTER: Duration = Duration::from_hours(7 * 24);
 /// The default maximum age for chats, where old events are worth little.
 const CHAT_EXPIRES_AFTER: Duration = Duration::from_hours(24);
@@ -159,8 +152,9 @@ mod tests {
         let schedule = RetrySchedule::new(vec![Duration::ZERO, Duration::from_secs(5)]).unwrap();
         assert_eq!(schedule.delay(1), Some(Duration::from_secs(5)));
         assert_eq!(schedule.delay(2), None);
-        assert_eq!(RetrySchedule::new(Vec::new()), Err(RetryScheduleError::Empty));
-        let long = vec![Duration::ZERO; 101];
-        assert_eq!(RetrySchedule::new(long), Err(RetryScheduleError::TooLong));
+        for (count, reason) in [(0, "at least one"), (101, "at most 100")] {
+            let error = RetrySchedule::new(vec![Duration::ZERO; count]).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+        }
     }
 }

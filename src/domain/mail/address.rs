@@ -3,9 +3,10 @@
 //! Only the syntax is validated (RFC 5321, section 4.1.2, and RFC 6531), not whether it exists. It
 //! can be used in SMTP commands and headers unchanged. Display names are not supported.
 
+use std::borrow::Cow;
 use std::fmt;
 
-use crate::domain::mail::domain::{MailDomain, MailDomainError};
+use crate::domain::mail::domain::MailDomain;
 use crate::text::characters::is_unsafe;
 
 /// An address such as `studio@example.com`, `"john doe"@example.com` or `root@[127.0.0.1]`.
@@ -19,38 +20,8 @@ pub struct MailAddress {
 
 /// Why a text is not an address, as the end of a sentence that begins with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MailAddressError {
-    /// No `@`.
-    #[error("has no `@`")]
-    NoAt,
-    /// Nothing before the `@`.
-    #[error("has nothing before its `@`")]
-    NoLocalPart,
-    /// A display name, or brackets.
-    #[error("has a name or angle brackets around the address")]
-    Named,
-    /// Control or invisible characters.
-    #[error("has control characters or invisible characters in it")]
-    Invisible,
-    /// Blanks at the beginning or the end.
-    #[error("has blanks around it")]
-    Blanks,
-    /// A local part that would need quotes.
-    #[error(
-        "has blanks, or dots or signs in an odd place, before its `@`: where that is really its \
-         name, it stands in double quotes, like `\"john doe\"@example.com`"
-    )]
-    Unquoted,
-    /// Quotes that do not go from the beginning to the `@`.
-    #[error("has a double quote that does not belong to a pair around all before its `@`")]
-    Quotes,
-    /// RFC 5321, section 4.5.3.1.
-    #[error("is too long: 64 characters before its `@`, and 254 in all, are the most")]
-    Length,
-    /// An invalid domain.
-    #[error("has a wrong domain, which {0}")]
-    Domain(#[source] MailDomainError),
-}
+#[error("{0}")]
+pub struct MailAddressError(Cow<'static, str>);
 
 impl MailAddress {
     /// Parses an address.
@@ -59,22 +30,24 @@ impl MailAddress {
     /// When the text is not `local@domain`, or carries a display name or control characters.
     pub fn parse(text: &str) -> Result<Self, MailAddressError> {
         if text.trim() != text {
-            return Err(MailAddressError::Blanks);
+            return Err(fault("has blanks around it"));
         }
         if text.chars().any(is_unsafe) {
-            return Err(MailAddressError::Invisible);
+            return Err(fault("has control characters or invisible characters in it"));
         }
         let (content, domain) = match text.strip_prefix('"') {
             Some(rest) => unquote(rest)?,
             None => plain(text)?,
         };
         if content.is_empty() {
-            return Err(MailAddressError::NoLocalPart);
+            return Err(fault("has nothing before its `@`"));
         }
-        let domain = MailDomain::parse(domain).map_err(MailAddressError::Domain)?;
+        let domain = MailDomain::parse(domain).map_err(|error| {
+            MailAddressError(format!("has a wrong domain, which {error}").into())
+        })?;
         let text = format!("{}@{domain}", local_part(&content));
         if content.len() > LOCAL_LENGTH_MAX || text.len() > LENGTH_MAX {
-            return Err(MailAddressError::Length);
+            return Err(fault(LENGTH));
         }
         Ok(Self { text, domain })
     }
@@ -116,28 +89,27 @@ fn unquote(rest: &str) -> Result<(String, &str), MailAddressError> {
             '"' => {
                 return match rest.get(at + 1..).and_then(|rest| rest.strip_prefix('@')) {
                     Some(domain) => Ok((content, domain)),
-                    None if rest.contains('<') => Err(MailAddressError::Named),
-                    None => Err(MailAddressError::Quotes),
+                    None if rest.contains('<') => Err(fault(NAMED)),
+                    None => Err(fault(QUOTES)),
                 };
             }
             '\\' => content.extend(chars.next().map(|(_, char)| char)),
             _ => content.push(char),
         }
     }
-    Err(MailAddressError::Quotes)
+    Err(fault(QUOTES))
 }
 
-/// The parts of an address without quotes.
 fn plain(text: &str) -> Result<(String, &str), MailAddressError> {
     if text.contains(['<', '>']) {
-        return Err(MailAddressError::Named);
+        return Err(fault(NAMED));
     }
-    let (local, domain) = text.rsplit_once('@').ok_or(MailAddressError::NoAt)?;
+    let (local, domain) = text.rsplit_once('@').ok_or_else(|| fault("has no `@`"))?;
     if local.contains('"') {
-        return Err(MailAddressError::Quotes);
+        return Err(fault(QUOTES));
     }
     if !local.is_empty() && !is_dot_atom(local) {
-        return Err(MailAddressError::Unquoted);
+        return Err(fault(UNQUOTED));
     }
     Ok((local.to_owned(), domain))
 }
@@ -161,6 +133,17 @@ fn is_dot_atom(text: &str) -> bool {
     text.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atext))
 }
 
+const fn fault(why: &'static str) -> MailAddressError {
+    MailAddressError(Cow::Borrowed(why))
+}
+
+const NAMED: &str = "has a name or angle brackets around the address";
+const QUOTES: &str = "has a double quote that does not belong to a pair around all before its `@`";
+const UNQUOTED: &str = "has blanks, or dots or signs in an odd place, before its `@`: where that \
+                        is really its name, it stands in double quotes, like \
+                        `\"john doe\"@example.com`";
+/// RFC 5321, section 4.5.3.1.
+const LENGTH: &str = "is too long: 64 characters before its `@`, and 254 in all, are the most";
 const LOCAL_LENGTH_MAX: usize = 64;
 /// A path is at most 256 octets, with its angle brackets.
 const LENGTH_MAX: usize = 254;

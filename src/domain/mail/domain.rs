@@ -13,37 +13,8 @@ pub struct MailDomain(String);
 
 /// Why a text is not a domain, as the end of a sentence that begins with it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum MailDomainError {
-    /// Nothing is there.
-    #[error("is empty")]
-    Empty,
-    /// Two dots in a row, or one at the beginning.
-    #[error("has nothing between two of its dots")]
-    EmptyLabel,
-    /// RFC 1035, section 2.3.4.
-    #[error("is too long: 253 characters, and 63 between two dots, are the most")]
-    Length,
-    /// A label that begins or ends with a hyphen.
-    #[error("has a hyphen where a part of it begins or ends")]
-    Hyphen,
-    /// A character that is in no name.
-    #[error("has other characters in it than letters, digits, hyphens and dots")]
-    Character,
-    /// An address of the Internet without its brackets.
-    #[error("is an address: in brackets, it is `{0}`")]
-    Bare(MailDomain),
-    /// A name with a numeric last label.
-    #[error("ends in a number, as no name does; an address is written like `[192.0.2.1]`")]
-    Number,
-    /// Brackets around no address.
-    #[error(
-        "has no address in its brackets: they are written `[192.0.2.1]` or `[IPv6:2001:db8::1]`"
-    )]
-    Literal,
-    /// Letters that no name can have.
-    #[error("is no name: its letters have no form that name servers know (punycode)")]
-    Script,
-}
+#[error("{0}")]
+pub struct MailDomainError(String);
 
 impl MailDomain {
     /// Parses a domain. A trailing dot is removed.
@@ -53,15 +24,16 @@ impl MailDomain {
     pub fn parse(text: &str) -> Result<Self, MailDomainError> {
         if let Some(inside) = text.strip_prefix('[') {
             let address = inside.strip_suffix(']').and_then(address);
-            return address.map(Self::literal).ok_or(MailDomainError::Literal);
+            return address.map(Self::literal).ok_or_else(|| fault(LITERAL));
         }
         if let Some(address) = address(text) {
-            return Err(MailDomainError::Bare(Self::literal(address)));
+            let literal = Self::literal(address);
+            return Err(fault(&format!("is an address: in brackets, it is `{literal}`")));
         }
         let ascii = if text.is_ascii() {
             text.to_owned()
         } else {
-            idna::domain_to_ascii_strict(text).map_err(|_| MailDomainError::Script)?
+            idna::domain_to_ascii_strict(text).map_err(|_| fault(SCRIPT))?
         };
         let name = ascii.strip_suffix('.').unwrap_or(&ascii);
         check_name(name)?;
@@ -76,8 +48,7 @@ impl MailDomain {
         })
     }
 
-    /// The domain as it is sent.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 
@@ -116,32 +87,42 @@ fn address(text: &str) -> Option<IpAddr> {
 /// Labels of letters, digits and hyphens, and of underscores, which are forbidden and used.
 fn check_name(name: &str) -> Result<(), MailDomainError> {
     if name.is_empty() {
-        return Err(MailDomainError::Empty);
+        return Err(fault("is empty"));
     }
     for label in name.split('.') {
         if label.is_empty() {
-            return Err(MailDomainError::EmptyLabel);
+            return Err(fault("has nothing between two of its dots"));
         }
         if !label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)) {
-            return Err(MailDomainError::Character);
+            return Err(fault("has other characters in it than letters, digits, hyphens and dots"));
         }
         if label.starts_with('-') || label.ends_with('-') {
-            return Err(MailDomainError::Hyphen);
+            return Err(fault("has a hyphen where a part of it begins or ends"));
         }
         if label.len() > LABEL_LENGTH_MAX {
-            return Err(MailDomainError::Length);
+            return Err(fault(LENGTH));
         }
     }
     if name.len() > NAME_LENGTH_MAX {
-        return Err(MailDomainError::Length);
+        return Err(fault(LENGTH));
     }
     let last = name.rsplit('.').next().unwrap_or(name);
     if last.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(MailDomainError::Number);
+        return Err(fault(NUMBER));
     }
     Ok(())
 }
 
+fn fault(why: &str) -> MailDomainError {
+    MailDomainError(why.to_owned())
+}
+
+/// RFC 1035, section 2.3.4.
+const LENGTH: &str = "is too long: 253 characters, and 63 between two dots, are the most";
+const NUMBER: &str = "ends in a number, as no name does; an address is written like `[192.0.2.1]`";
+const LITERAL: &str = "has no address in its brackets: they are written `[192.0.2.1]` or \
+                       `[IPv6:2001:db8::1]`";
+const SCRIPT: &str = "is no name: its letters have no form that name servers know (punycode)";
 const TAG: &str = "IPv6:";
 const LABEL_LENGTH_MAX: usize = 63;
 const NAME_LENGTH_MAX: usize = 253;
