@@ -4,6 +4,7 @@ use crate::daemon::background::log_throttle::LogThrottle;
 use crate::daemon::request_id::RequestIds;
 use crate::daemon::rng::Rng;
 use crate::daemon::wakeup::Wakeup;
+use crate::domain::random::RandomBits;
 use crate::runtime::event_bus::EventBus;
 use crate::runtime::last_seen::LastSeen;
 use crate::runtime::metrics::Metrics;
@@ -30,4 +31,21 @@ pub struct DaemonContext<C> {
     pub throttle: LogThrottle,
     /// Generates request ids.
     pub requests: RequestIds,
+}
+
+impl<C> DaemonContext<C> {
+    /// The handles of a new process, which `boot` identifies.
+    pub fn new(store: Store, clock: C, rng: Rng, events: EventBus, boot: RandomBits) -> Self {
+        Self {
+            store,
+            clock,
+            rng,
+            wakeup: Wakeup::default(),
+            events,
+            last_seen: LastSeen::default(),
+            metrics: Metrics::new(),
+            throttle: LogThrottle::default(),
+            requests: RequestIds::new(boot),
+        }
+    }
 }

@@ -19,7 +19,7 @@ use crate::config::snapshot::ConfigSnapshot;
 use crate::daemon::background::channel_test;
 use crate::daemon::background::config::BackgroundConfig;
 use crate::daemon::background::heartbeat;
-use crate::daemon::background::log_throttle::{Key, LogThrottle};
+use crate::daemon::background::log_throttle::Key;
 use crate::daemon::background::retention;
 use crate::daemon::background::stats::DaemonStats;
 use crate::daemon::config_status::ConfigStatus;
@@ -29,17 +29,13 @@ use crate::daemon::error::DaemonError;
 use crate::daemon::open_store;
 use crate::daemon::poller::Poller;
 use crate::daemon::ports::Clock;
-use crate::daemon::request_id::RequestIds;
 use crate::daemon::rng::Rng;
 use crate::daemon::shutdown::Shutdown;
-use crate::daemon::wakeup::Wakeup;
 use crate::daemon::web_listener::{ListenerChange, WebDeps, WebListener};
 use crate::daemon::wiring::{self, WiredConfig};
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
 use crate::runtime::event_bus::EventBus;
-use crate::runtime::last_seen::LastSeen;
-use crate::runtime::metrics::Metrics;
 use crate::store::error::StoreError;
 use crate::store::handle::Store;
 use crate::store::recovery::CrashRecovery;
@@ -98,21 +94,7 @@ impl<C: Clock> Daemon<C> {
         register(&store, &config, now, random).await?;
         let rejected_since = store.config_rejected().await?;
 
-        let wakeup = Wakeup::default();
-        let (last_seen, metrics) = (LastSeen::default(), Metrics::new());
-        let requests = RequestIds::new(boot);
-        let throttle = LogThrottle::default();
-        let context = DaemonContext {
-            store,
-            clock,
-            rng,
-            wakeup,
-            events,
-            last_seen,
-            metrics,
-            throttle,
-            requests,
-        };
+        let context = DaemonContext::new(store, clock, rng, events, boot);
         let stats = Arc::new(DaemonStats::default());
         let (configs, config_receiver) = watch::channel(Arc::clone(&config));
         let (background, background_receiver) = watch::channel(background);
@@ -138,20 +120,11 @@ impl<C: Clock> Daemon<C> {
             test_requests,
         };
         let web_listener = listener_change.apply(None, settings, &web_deps);
-        let (store, clock) = (context.store.clone(), context.clock.clone());
-        let retention = retention::run(store, clock, background_receiver.clone(), shutdown.clone());
+        let (config, stop) = (background_receiver.clone(), shutdown.clone());
+        let retention = retention::run(context.clone(), config, stop.clone());
         loops.spawn(async move { ("retention", retention.await) });
-        let (store, clock) = (context.store.clone(), context.clock.clone());
-        let throttle = context.throttle.clone();
-        let stats_of_heartbeat = Arc::clone(&stats);
-        let heartbeat = heartbeat::run(
-            store,
-            clock,
-            stats_of_heartbeat,
-            throttle,
-            background_receiver,
-            shutdown.clone(),
-        );
+        let heartbeat =
+            heartbeat::run(context.clone(), Arc::clone(&stats), background_receiver, stop);
         loops.spawn(async move {
             heartbeat.await;
             ("heartbeat", Ok(()))
@@ -287,18 +260,11 @@ impl<C: Clock> Daemon<C> {
         }
     }
 
-    /// Address of the status page, if there is one.
-    pub fn page(&self) -> Option<SocketAddr> {
+    pub(crate) fn page(&self) -> Option<SocketAddr> {
         self.web.as_ref().map(WebListener::address)
     }
 
-    /// Number of avatars and channels in the active config.
-    pub fn size(&self) -> (usize, usize) {
-        (self.settings.avatars.len(), self.settings.channels.len())
-    }
-
-    /// The status line.
-    pub fn status_line(&self) -> String {
+    pub(crate) fn status_line(&self) -> String {
         self.stats.status_line(self.context.clock.monotonic())
     }
 
@@ -422,7 +388,6 @@ async fn close(writer: Writer) {
     }
 }
 
-/// Name of these configs in the log.
 const CONFIGS: &str = "a reloaded config";
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 /// Capacity of the queue of hints; further hints are dropped.

@@ -12,20 +12,17 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::daemon::background::config::{BackgroundConfig, HeartbeatConfig};
-use crate::daemon::background::log_throttle::{Key, LogThrottle, Resolution};
+use crate::daemon::background::log_throttle::{Key, Resolution};
 use crate::daemon::background::stats::DaemonStats;
-use crate::daemon::ports::Clock;
+use crate::daemon::context::DaemonContext;
+use crate::daemon::ports::{Clock, sleep_until};
 use crate::daemon::shutdown::Shutdown;
 use crate::domain::time::monotonic::Monotonic;
 use crate::notify::heartbeat::HeartbeatStatus;
-use crate::store::handle::Store;
 
-/// Sends heartbeats until a stop is requested; applies reloads.
-pub async fn run<C: Clock>(
-    store: Store,
-    clock: C,
+pub(crate) async fn run<C: Clock>(
+    DaemonContext { store, clock, throttle, .. }: DaemonContext<C>,
     stats: Arc<DaemonStats>,
-    throttle: LogThrottle,
     mut configs: watch::Receiver<Arc<BackgroundConfig>>,
     stop: Shutdown,
 ) {
@@ -41,7 +38,7 @@ pub async fn run<C: Clock>(
                 config = configs.borrow_and_update().heartbeat.clone();
                 continue;
             }
-            () = sleep(&clock, config.as_ref(), next_at) => {}
+            () = sleep_until(&clock, config.as_ref().map(|_| next_at)) => {}
         }
         let Some(HeartbeatConfig { heartbeat, every }) = &config else { continue };
         if !stats.liveness.has_begun() {
@@ -89,15 +86,6 @@ pub async fn run<C: Clock>(
     }
 }
 
-/// Waits for the next heartbeat; forever when the heartbeat is off.
-async fn sleep<C: Clock>(clock: &C, config: Option<&HeartbeatConfig>, next_at: Monotonic) {
-    match config {
-        Some(_) => clock.sleep_until(next_at).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// Why the daemon is unhealthy; `None` when it is healthy.
 fn failure_reason(stats: &DaemonStats, can_write: bool, now: Monotonic) -> Option<String> {
     let (accounts, unavailable) = (stats.accounts.get(), stats.accounts_unavailable.get());
     if let Some(stall) = stats.liveness.stalled(now) {

@@ -11,20 +11,16 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::daemon::background::config::BackgroundConfig;
+use crate::daemon::context::DaemonContext;
 use crate::daemon::ports::Clock;
 use crate::daemon::shutdown::Shutdown;
 use crate::domain::time::monotonic::Monotonic;
 use crate::store::error::{Recovery, StoreError};
-use crate::store::handle::Store;
 use crate::store::retention::{PruneCursor, Pruned};
 
 /// Runs retention passes until a stop is requested. A reload that changes `keep_…` starts one.
-///
-/// # Errors
-/// When the store fails for good.
-pub async fn run<C: Clock>(
-    store: Store,
-    clock: C,
+pub(crate) async fn run<C: Clock>(
+    DaemonContext { store, clock, .. }: DaemonContext<C>,
     mut configs: watch::Receiver<Arc<BackgroundConfig>>,
     stop: Shutdown,
 ) -> Result<(), StoreError> {

@@ -8,25 +8,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avatar_watch::daemon::background::log_throttle::LogThrottle;
 use avatar_watch::daemon::background::stats::DaemonStats;
 use avatar_watch::daemon::context::DaemonContext;
 use avatar_watch::daemon::dispatcher::Dispatcher;
 use avatar_watch::daemon::poller::Poller;
 use avatar_watch::daemon::ports::{AvatarSource, Notifier};
-use avatar_watch::daemon::request_id::RequestIds;
 use avatar_watch::daemon::rng::Rng;
 use avatar_watch::daemon::runtime_config::RuntimeConfig;
 use avatar_watch::daemon::shutdown::Shutdown;
-use avatar_watch::daemon::wakeup::Wakeup;
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::polling::list_observation::ListObservation;
 use avatar_watch::domain::polling::observation::Observation;
 use avatar_watch::domain::random::RandomBits;
 use avatar_watch::domain::time::timestamp::Timestamp;
 use avatar_watch::runtime::event_bus::EventBus;
-use avatar_watch::runtime::last_seen::LastSeen;
-use avatar_watch::runtime::metrics::Metrics;
 use avatar_watch::store::error::StoreError;
 use avatar_watch::store::handle::Store;
 use avatar_watch::store::reader::Reader;
@@ -109,17 +104,8 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
         let (store, writer) = self.open_store();
         let (now, roll) = (self.clock.wall(), self.chance.next_bits());
         register(&store, &plan, now, roll).await;
-        let tools = DaemonContext {
-            store: store.clone(),
-            clock: self.clock.clone(),
-            rng: self.chance.clone(),
-            wakeup: Wakeup::default(),
-            events: EventBus::default(),
-            last_seen: LastSeen::default(),
-            metrics: Metrics::new(),
-            throttle: LogThrottle::default(),
-            requests: RequestIds::new(roll),
-        };
+        let (clock, chance) = (self.clock.clone(), self.chance.clone());
+        let tools = DaemonContext::new(store.clone(), clock, chance, EventBus::default(), roll);
         let pulse = Arc::new(DaemonStats::default());
         let (plans, followed) = watch::channel(Arc::clone(&plan));
         let shutdown = Shutdown::default();
