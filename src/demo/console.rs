@@ -73,7 +73,7 @@ impl Console {
                         format!("rejected with {code} on attempt {attempt}; will be retried")
                     }
                     DeliveryState::Failed { reason } => format!("failed: {reason}"),
-                    DeliveryState::Sending | DeliveryState::Cancelled => state.name().to_owned(),
+                    DeliveryState::Sending => state.name().to_owned(),
                 };
                 self.line(&format!("{at}  {name:<10}   ↳ {text}  {id}"));
             }

@@ -4,13 +4,15 @@
 
 use std::fmt;
 
+use crate::domain::id::{NAME_LENGTH_MAX, is_name};
+
 /// An account's name: 1 to 64 of `a-z A-Z 0-9 _ -`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountName(String);
 
 /// The text is not an account name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("an account's name is 1 to {LENGTH_MAX} letters, digits, `_` or `-`")]
+#[error("an account's name is 1 to {NAME_LENGTH_MAX} letters, digits, `_` or `-`")]
 pub struct AccountNameError;
 
 impl AccountName {
@@ -22,11 +24,7 @@ impl AccountName {
     /// # Errors
     /// When the text is empty, too long, or has other characters.
     pub fn parse(text: &str) -> Result<Self, AccountNameError> {
-        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        if text.is_empty() || text.len() > LENGTH_MAX || !plain {
-            return Err(AccountNameError);
-        }
-        Ok(Self(text.to_owned()))
+        if is_name(text) { Ok(Self(text.to_owned())) } else { Err(AccountNameError) }
     }
 
     /// Whether it is the default account.
@@ -34,8 +32,7 @@ impl AccountName {
         self.0 == Self::DEFAULT
     }
 
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
@@ -51,8 +48,6 @@ impl fmt::Display for AccountName {
         f.write_str(&self.0)
     }
 }
-
-const LENGTH_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -94,11 +94,6 @@ impl EventKind {
         }
     }
 
-    /// The selectable kind of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::SELECTABLE.into_iter().find(|kind| kind.name() == name)
-    }
-
     /// The event of a transition, if any; `None` for the first poll.
     ///
     /// With `infer_unseen_training`, a settled avatar is an event even if its training was not
@@ -281,13 +276,5 @@ mod tests {
         for bad in ["", "evt_", "evt_a.b", "msg_0193", "evt_a b"] {
             assert!(EventId::parse(bad).is_err(), "for `{bad}`");
         }
-    }
-
-    #[test]
-    fn a_kind_is_found_by_its_name() {
-        for kind in EventKind::SELECTABLE {
-            assert_eq!(EventKind::from_name(kind.name()), Some(kind));
-        }
-        assert_eq!(EventKind::from_name("test.ping"), None);
     }
 }

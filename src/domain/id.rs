@@ -58,6 +58,12 @@ pub(super) fn is_id(text: &str, prefix: &str) -> bool {
     !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric())
 }
 
+/// Whether a text is a name of an account, a channel or a topic: 1 to 64 of `a-z A-Z 0-9 _ -`.
+pub(super) fn is_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
+    (1..=NAME_LENGTH_MAX).contains(&text.len()) && text.bytes().all(plain)
+}
+
 /// The 32 hex digits of a version 7 UUID of that time.
 pub(super) fn uuid_v7(now: Timestamp, random: RandomBits) -> String {
     let millis = u64::try_from(now.as_millis()).unwrap_or(0);
@@ -65,4 +71,5 @@ pub(super) fn uuid_v7(now: Timestamp, random: RandomBits) -> String {
     uuid.simple().to_string()
 }
 
+pub(super) const NAME_LENGTH_MAX: usize = 64;
 const EVENT_PREFIX: &str = "evt_";

@@ -175,7 +175,7 @@ impl Metrics {
         let outcome = match state {
             DeliveryState::Delivered => "delivered",
             DeliveryState::Failed { .. } => "failed",
-            DeliveryState::Pending { .. } | DeliveryState::Sending | DeliveryState::Cancelled => {
+            DeliveryState::Pending { .. } | DeliveryState::Sending => {
                 return;
             }
         };

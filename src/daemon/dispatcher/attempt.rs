@@ -23,21 +23,15 @@ use crate::store::error::{Recovery, StoreError};
 use crate::store::tables::outbox::{AttemptResult, Claimed, RecordedResult};
 use crate::text::plural::counted;
 
-/// Detectors that all attempts share.
 #[derive(Clone, Debug, Default)]
-pub struct Detectors {
-    /// Detects that the host's network is down.
+pub(crate) struct Detectors {
     pub local_fault: Arc<LocalFaultDetector>,
-    /// Detects that the local clock is wrong.
     pub clock_skew: Arc<ClockSkew>,
 }
 
 /// Attempts a claimed delivery on its channel and records the result. `detectors` reclassify
 /// failures that are local to this host.
-///
-/// # Errors
-/// When the store fails for good.
-pub async fn run_attempt<S, N: Notifier, C: Clock>(
+pub(crate) async fn run_attempt<S, N: Notifier, C: Clock>(
     context: DaemonContext<C>,
     config: Arc<RuntimeConfig<S, N>>,
     detectors: Detectors,
@@ -61,7 +55,7 @@ pub async fn run_attempt<S, N: Notifier, C: Clock>(
         biased;
         ended_at = AssertUnwindSafe(sending).catch_unwind() => ended_at.unwrap_or_else(|_| {
             error!("delivery attempt panicked: this is a bug");
-            panicked()
+            may_be_accepted("was aborted by a bug in avatar-watch")
         }),
         outcome = hard_timeout(&context.clock, started_at, *attempt_timeout) => outcome,
     };
@@ -117,21 +111,14 @@ async fn hard_timeout<C: Clock>(
 ) -> Outcome {
     clock.sleep_until(started_at.plus(attempt_timeout)).await;
     clock.sleep_until(clock.monotonic().plus(TIMEOUT_GRACE)).await;
-    let limit_s = attempt_timeout.as_secs();
-    Outcome {
-        error: Some(format!(
-            "the attempt did not complete within {limit_s} s; the message may have been accepted"
-        )),
-        ..Outcome::new(OutcomeClass::Ambiguous, "unknown")
-    }
+    may_be_accepted(&format!("did not complete within {} s", attempt_timeout.as_secs()))
 }
 
-/// Outcome of an attempt that panicked: ambiguous. It spends an attempt and counts against the
-/// channel, because the next attempt may panic as well.
-fn panicked() -> Outcome {
-    let error =
-        "the attempt was aborted by a bug in avatar-watch; the message may have been accepted";
-    Outcome { error: Some(error.to_owned()), ..Outcome::new(OutcomeClass::Ambiguous, "unknown") }
+/// Ambiguous. It spends an attempt and counts against the channel, because the next attempt may end
+/// like this as well.
+fn may_be_accepted(what: &str) -> Outcome {
+    let error = Some(format!("the attempt {what}; the message may have been accepted"));
+    Outcome { error, ..Outcome::new(OutcomeClass::Ambiguous, "unknown") }
 }
 
 /// Records the result, however long the store is busy. After a crash before that, the delivery is
@@ -197,19 +184,13 @@ fn log_attempt<C>(
         }
         DeliveryState::Pending { next_attempt_at } => {
             let phase = attempt_result.outcome.phase;
-            if let Some(emission) = context.throttle.record(key, phase, now) {
-                warn!(
-                    phase,
-                    suppressed = emission.suppressed(),
-                    "delivery to channel `{channel}` failed: {reason}; next attempt at \
-                     {next_attempt_at}"
-                );
-            } else {
-                debug!(
-                    phase,
-                    "delivery to channel `{channel}` failed: {reason}; next attempt at \
-                     {next_attempt_at}"
-                );
+            let text = format!(
+                "delivery to channel `{channel}` failed: {reason}; next attempt at \
+                 {next_attempt_at}"
+            );
+            match context.throttle.record(key, phase, now) {
+                Some(emission) => warn!(phase, suppressed = emission.suppressed(), "{text}"),
+                None => debug!(phase, "{text}"),
             }
         }
         DeliveryState::Failed { reason } => error!(
@@ -217,9 +198,7 @@ fn log_attempt<C>(
              `avatar-watch deliveries retry {id}`",
             counted(u64::from(*attempt), "attempt")
         ),
-        DeliveryState::Sending | DeliveryState::Cancelled => {
-            debug!("attempt ended in an unexpected state")
-        }
+        DeliveryState::Sending => debug!("attempt ended in an unexpected state"),
     }
 }
 
@@ -228,4 +207,4 @@ const TIMEOUT_GRACE: Duration = Duration::from_secs(15);
 /// Name of attempt results in the log.
 const RESULTS: &str = "attempt results";
 /// Delay before a store operation is retried.
-pub const STORE_RETRY_DELAY: Duration = Duration::from_secs(5);
+pub(crate) const STORE_RETRY_DELAY: Duration = Duration::from_secs(5);

@@ -2,13 +2,15 @@
 
 use std::fmt;
 
+use crate::domain::id::{NAME_LENGTH_MAX, is_name};
+
 /// A channel's name: 1 to 64 of `a-z A-Z 0-9 _ -`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ChannelName(String);
 
 /// The text is not a channel name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a channel's name is 1 to {LENGTH_MAX} letters, digits, `_` or `-`")]
+#[error("a channel's name is 1 to {NAME_LENGTH_MAX} letters, digits, `_` or `-`")]
 pub struct ChannelNameError;
 
 impl ChannelName {
@@ -17,11 +19,7 @@ impl ChannelName {
     /// # Errors
     /// When the text is empty, too long, or has other characters.
     pub fn parse(text: &str) -> Result<Self, ChannelNameError> {
-        let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-        if text.is_empty() || text.len() > LENGTH_MAX || !plain {
-            return Err(ChannelNameError);
-        }
-        Ok(Self(text.to_owned()))
+        if is_name(text) { Ok(Self(text.to_owned())) } else { Err(ChannelNameError) }
     }
 
     /// The name as text.
@@ -35,8 +33,6 @@ impl fmt::Display for ChannelName {
         f.write_str(&self.0)
     }
 }
-
-const LENGTH_MAX: usize = 64;
 
 /// Which responses of a chat service count as delivered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

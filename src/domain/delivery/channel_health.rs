@@ -25,11 +25,9 @@ pub enum ChannelState {
 }
 
 impl ChannelState {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Active, Self::Paused, Self::Disabled];
+    pub(crate) const ALL: [Self; 3] = [Self::Active, Self::Paused, Self::Disabled];
 
-    /// The word in rows and tables.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Active => "active",
             Self::Paused => "paused",
@@ -37,14 +35,13 @@ impl ChannelState {
         }
     }
 
-    /// The state of that word.
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|state| state.name() == name)
     }
 }
 
 /// The health of a channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChannelHealth {
     /// Whether messages are sent to it.
     pub state: ChannelState,
@@ -73,30 +70,11 @@ pub struct ChannelHealth {
 /// The result of applying an attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthUpdate {
-    /// The new health.
-    pub health: ChannelHealth,
+    pub(crate) health: ChannelHealth,
     /// Whether the delivery now counts as failing in this run.
     pub counted: bool,
     /// Whether deliveries that wait for a later attempt are due now.
     pub reschedule_pending: bool,
-}
-
-impl Default for ChannelHealth {
-    fn default() -> Self {
-        Self {
-            state: ChannelState::Active,
-            reason: None,
-            not_before: PAST,
-            probe_at: PAST,
-            half_open: false,
-            failure_run: 0,
-            failing: 0,
-            failure_since: None,
-            first_failure_at: None,
-            misconfigured_since: None,
-            failing_since: None,
-        }
-    }
 }
 
 impl ChannelHealth {
@@ -317,7 +295,6 @@ const REFUSED_PROBE_MIN: Duration = Duration::from_secs(60);
 const REFUSED_PROBE_MAX: Duration = Duration::from_secs(15 * 60);
 /// A delivery with this many failed attempts is reported, even if it is the only one.
 const REPORTED_AT_ATTEMPT: u32 = 4;
-/// A failure that lasts this long is reported.
 const REPORTED_AFTER: Duration = Duration::from_hours(1);
 /// The number of consecutive unknown outcomes after which a delivery counts as failing.
 const UNKNOWNS_COUNTED_FROM: u32 = 2;

@@ -37,8 +37,7 @@ impl CustomHeaderName {
         Ok(Self(name))
     }
 
-    /// The name in lower case.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }

@@ -106,7 +106,6 @@ fn inner(address: [u8; 16]) -> Vec<[u8; 4]> {
     }
 }
 
-/// The kind of the first matching row.
 fn listed(address: IpAddr) -> Option<BlockedAddress> {
     let has = |net: &str| net.parse::<IpNet>().is_ok_and(|net| net.contains(&address));
     NETS.iter().find(|(nets, _)| nets.iter().any(|net| has(net))).map(|(_, refusal)| *refusal)
@@ -186,75 +185,75 @@ mod tests {
         reach.check(bytes)
     }
 
-    #[test]
-    fn each_address_is_called_or_not() {
-        let check = |text: &str, near: Option<BlockedAddress>, public: Option<BlockedAddress>| {
+    fn check(
+        texts: &[impl AsRef<str>],
+        near: Option<BlockedAddress>,
+        public: Option<BlockedAddress>,
+    ) {
+        for text in texts.iter().map(AsRef::as_ref) {
             assert_eq!(refusal(EgressPolicy::AllowPrivate, text), near, "near, `{text}`");
             assert_eq!(refusal(EgressPolicy::DenyPrivate, text), public, "public, `{text}`");
-        };
-        let never = |text, refusal| check(text, Some(refusal), Some(refusal));
-        let by_choice = |text, refusal| check(text, None, Some(refusal));
-        let always = |text| check(text, None, None);
-        for text in ["169.254.169.254", "169.254.0.0", "169.254.255.255", "fe80::1", "febf::1"] {
-            never(text, BlockedAddress::LinkLocal);
         }
-        for text in ["100.100.100.200", "192.0.0.192", "168.63.129.16"] {
-            never(text, BlockedAddress::Metadata);
-        }
-        for text in ["fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fd00:c1::a9fe:a9fe"] {
-            never(text, BlockedAddress::Metadata);
-        }
-        for text in ["64:ff9b:1:a9fe:a9:fe00:808:808", "64:ff9b:1:8a9:fe:a9fe::1"] {
-            never(text, BlockedAddress::LinkLocal);
-        }
-        for text in ["0.0.0.0", "0.1.2.3", "::"] {
-            never(text, BlockedAddress::Unspecified);
-        }
-        for text in ["224.0.0.1", "239.255.255.255", "255.255.255.255", "ff02::1"] {
-            never(text, BlockedAddress::Multicast);
-        }
-        for text in ["127.0.0.1", "127.255.255.255", "::1"] {
-            by_choice(text, BlockedAddress::Loopback);
-        }
-        for text in ["10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1"] {
-            by_choice(text, BlockedAddress::Private);
-        }
-        for text in ["100.127.255.255", "fd00::1", "fc00::1", "fec0::1", "fd00:42::43"] {
-            by_choice(text, BlockedAddress::Private);
-        }
-        for text in [
-            "192.0.0.1",
-            "192.0.2.1",
-            "198.18.0.1",
-            "198.19.255.255",
-            "198.51.100.1",
-            "203.0.113.1",
-            "240.0.0.1",
-            "255.255.255.254",
-            "100::1",
-            "64:ff9b:1:808:8:800:808:808",
-            "2001:1::1",
-            "2001:0:102:304::808:808",
-            "2001:db8::1",
-            "3fff::1",
-            "4000::1",
-            "5f00::1",
-        ] {
-            by_choice(text, BlockedAddress::Reserved);
-        }
-        for text in ["8.8.8.8", "172.15.0.1", "172.32.0.1", "100.63.255.255", "100.128.0.0"] {
-            always(text);
-        }
-        for text in ["1.1.1.1", "169.253.1.1", "169.255.1.1", "2606:4700::1", "2a00:1450::1"] {
-            always(text);
-        }
+    }
+
+    #[test]
+    fn each_address_is_called_or_not() {
+        let never = |texts, refusal| check(texts, Some(refusal), Some(refusal));
+        let by_choice = |texts, refusal| check(texts, None, Some(refusal));
+        let always = |texts| check(texts, None, None);
+        never(
+            &["169.254.169.254", "169.254.0.0", "169.254.255.255", "fe80::1", "febf::1"],
+            BlockedAddress::LinkLocal,
+        );
+        never(&["100.100.100.200", "192.0.0.192", "168.63.129.16"], BlockedAddress::Metadata);
+        never(
+            &["fd00:ec2::254", "fd00:ec2::23", "fd20:ce::254", "fd00:c1::a9fe:a9fe"],
+            BlockedAddress::Metadata,
+        );
+        never(
+            &["64:ff9b:1:a9fe:a9:fe00:808:808", "64:ff9b:1:8a9:fe:a9fe::1"],
+            BlockedAddress::LinkLocal,
+        );
+        never(&["0.0.0.0", "0.1.2.3", "::"], BlockedAddress::Unspecified);
+        never(
+            &["224.0.0.1", "239.255.255.255", "255.255.255.255", "ff02::1"],
+            BlockedAddress::Multicast,
+        );
+        by_choice(&["127.0.0.1", "127.255.255.255", "::1"], BlockedAddress::Loopback);
+        by_choice(
+            &["10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1"],
+            BlockedAddress::Private,
+        );
+        by_choice(
+            &["100.127.255.255", "fd00::1", "fc00::1", "fec0::1", "fd00:42::43"],
+            BlockedAddress::Private,
+        );
+        by_choice(
+            &[
+                "192.0.0.1",
+                "192.0.2.1",
+                "198.18.0.1",
+                "198.19.255.255",
+                "198.51.100.1",
+                "203.0.113.1",
+                "240.0.0.1",
+                "255.255.255.254",
+                "100::1",
+                "64:ff9b:1:808:8:800:808:808",
+                "2001:1::1",
+                "2001:0:102:304::808:808",
+                "2001:db8::1",
+                "3fff::1",
+                "4000::1",
+                "5f00::1",
+            ],
+            BlockedAddress::Reserved,
+        );
+        always(&["8.8.8.8", "172.15.0.1", "172.32.0.1", "100.63.255.255", "100.128.0.0"]);
+        always(&["1.1.1.1", "169.253.1.1", "169.255.1.1", "2606:4700::1", "2a00:1450::1"]);
         // Everybody's, by the same registry: the name servers of AS112 (RFC 7534, RFC 7535).
-        for text in ["192.31.196.1", "192.175.48.1"] {
-            always(text);
-        }
-        for text in ["198.17.255.255", "198.20.0.0", "192.0.1.1", "223.255.255.255", "3ffe::1"] {
-            always(text);
-        }
+        always(&["192.31.196.1", "192.175.48.1"]);
+        always(&["198.17.255.255", "198.20.0.0", "192.0.1.1", "223.255.255.255", "3ffe::1"]);
     }
 
     #[test]
@@ -266,31 +265,19 @@ mod tests {
             ("10.1.2.3", None, Some(BlockedAddress::Private)),
             ("8.8.8.8", None, None),
         ] {
-            for prefix in ["::ffff:", "64:ff9b::"] {
-                let text = format!("{prefix}{inner}");
-                assert_eq!(refusal(EgressPolicy::AllowPrivate, &text), near, "near, `{text}`");
-                assert_eq!(refusal(EgressPolicy::DenyPrivate, &text), public, "public, `{text}`");
-            }
-            for prefix in ["2a00::5efe:", "2a00::200:5efe:"] {
-                let text = format!("{prefix}{inner}");
-                assert_eq!(refusal(EgressPolicy::AllowPrivate, &text), near, "near, `{text}`");
-                assert_eq!(refusal(EgressPolicy::DenyPrivate, &text), public, "public, `{text}`");
-            }
-            // Unallocated addresses are blocked if only the internet is allowed.
-            let public = public.or(Some(BlockedAddress::Reserved));
-            for prefix in ["::", "::ffff:0:"] {
-                let text = format!("{prefix}{inner}");
-                assert_eq!(refusal(EgressPolicy::AllowPrivate, &text), near, "near, `{text}`");
-                assert_eq!(refusal(EgressPolicy::DenyPrivate, &text), public, "public, `{text}`");
-            }
-            let [a, b, c, d] = inner.parse::<std::net::Ipv4Addr>().unwrap().octets();
+            let forms =
+                |prefixes: &[&str]| prefixes.iter().map(|it| format!("{it}{inner}")).collect();
+            let same: Vec<String> =
+                forms(&["::ffff:", "64:ff9b::", "2a00::5efe:", "2a00::200:5efe:"]);
+            check(&same, near, public);
+            let [a, b, c, d] = inner.parse::<Ipv4Addr>().unwrap().octets();
             let pair = |high, low| u16::from_be_bytes([high, low]);
             let six_to_four = Ipv6Addr::new(0x2002, pair(a, b), pair(c, d), 0, 0, 0, 0, 1);
             let teredo = Ipv6Addr::new(0x2001, 0, 0x808, 0x808, 0, 0, !pair(a, b), !pair(c, d));
-            for text in [six_to_four.to_string(), teredo.to_string()] {
-                assert_eq!(refusal(EgressPolicy::AllowPrivate, &text), near, "near, `{text}`");
-                assert_eq!(refusal(EgressPolicy::DenyPrivate, &text), public, "public, `{text}`");
-            }
+            let mut unallocated: Vec<String> = forms(&["::", "::ffff:0:"]);
+            unallocated.extend([six_to_four, teredo].map(|it| it.to_string()));
+            // Unallocated addresses are blocked if only the internet is allowed.
+            check(&unallocated, near, public.or(Some(BlockedAddress::Reserved)));
         }
     }
 }

@@ -6,14 +6,14 @@
 //! clocks are elsewhere.
 
 pub mod retry_policy;
-pub mod retry_after;
+pub(crate) mod retry_after;
 pub mod channel;
 pub mod channel_health;
 pub mod recipient_health;
 pub mod dead_letter;
 pub mod egress_policy;
 pub mod custom_header;
-pub mod ntfy_topic;
+pub(crate) mod ntfy_topic;
 pub mod template_tree;
 
 use std::fmt;
@@ -79,8 +79,6 @@ pub enum DeliveryState {
         /// Why, for people.
         reason: String,
     },
-    /// Cancelled by an operator.
-    Cancelled,
 }
 
 impl DeliveryState {
@@ -91,7 +89,6 @@ impl DeliveryState {
             Self::Sending => "sending",
             Self::Delivered => "delivered",
             Self::Failed { .. } => "failed",
-            Self::Cancelled => "cancelled",
         }
     }
 }

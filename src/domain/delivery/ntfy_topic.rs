@@ -2,20 +2,19 @@
 
 use std::fmt;
 
+use crate::domain::id::{NAME_LENGTH_MAX, is_name};
+
 /// A topic: 1 to 64 of `a-z A-Z 0-9 _ -`. It hides itself from `Debug`.
 #[derive(Clone, PartialEq, Eq)]
-pub struct NtfyTopic(String);
+pub(crate) struct NtfyTopic(String);
 
 /// Why a path contains no topic. Does not repeat the path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NtfyTopicError {
-    /// There is no path.
     #[error("the path of the URL is empty")]
     Empty,
-    /// Longer, or of other characters, than a topic.
-    #[error("the last part of its path is not 1 to {LENGTH_MAX} letters, digits, `_` or `-`")]
+    #[error("the last part of its path is not 1 to {NAME_LENGTH_MAX} letters, digits, `_` or `-`")]
     Malformed,
-    /// A reserved name of the server.
     #[error("the last part of its path is a name that ntfy keeps for itself")]
     Reserved,
 }
@@ -25,14 +24,13 @@ impl NtfyTopic {
     /// which ends in a slash.
     ///
     /// When the last segment is not a valid topic of ntfy.
-    pub fn of_path(path: &str) -> Result<(String, Self), NtfyTopicError> {
+    pub(crate) fn of_path(path: &str) -> Result<(String, Self), NtfyTopicError> {
         let text = path.trim_matches('/');
         let (root, topic) = text.rsplit_once('/').unwrap_or(("", text));
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
         if topic.is_empty() {
             return Err(NtfyTopicError::Empty);
         }
-        if topic.len() > LENGTH_MAX || !topic.bytes().all(plain) {
+        if !is_name(topic) {
             return Err(NtfyTopicError::Malformed);
         }
         // Users may copy the URL of an endpoint below the topic.
@@ -44,7 +42,7 @@ impl NtfyTopic {
     }
 
     /// The topic as text, for the line that sends it.
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }
@@ -55,7 +53,6 @@ impl fmt::Debug for NtfyTopic {
     }
 }
 
-const LENGTH_MAX: usize = 64;
 /// Names that the server reserves.
 const RESERVED: [&str; 10] =
     ["docs", "static", "file", "app", "metrics", "account", "settings", "signup", "login", "v1"];

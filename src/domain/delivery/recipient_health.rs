@@ -18,8 +18,7 @@ pub struct RecipientHealth {
     pub failure_since: Option<Timestamp>,
     /// Since when it is reported as failing.
     pub failing_since: Option<Timestamp>,
-    /// The last failure, for people.
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 impl RecipientHealth {
@@ -94,7 +93,6 @@ pub fn masked(address: &str) -> String {
     format!("{begin}***@{domain}")
 }
 
-/// A failure that lasts this long is reported.
 const REPORTED_AFTER: Duration = Duration::from_hours(1);
 /// A delivery with this many failed attempts is reported.
 const REPORTED_AT_ATTEMPT: u32 = 4;

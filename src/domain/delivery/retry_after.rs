@@ -10,7 +10,7 @@ use crate::domain::time::timestamp::Timestamp;
 /// `now`, so that a wrong local clock does not matter.
 ///
 /// The result is at most `max`. `None` for zero, for a date in the past, and for other text.
-pub fn parse(
+pub(crate) fn parse(
     header: &str,
     date_header: Option<&str>,
     now: Timestamp,

@@ -392,20 +392,14 @@ fn read_claimed(row: &Row<'_>) -> rusqlite::Result<Claimed> {
 fn next_attempt_at(delivery: &Delivery) -> Option<Timestamp> {
     match delivery.state {
         DeliveryState::Pending { next_attempt_at } => Some(next_attempt_at),
-        DeliveryState::Sending
-        | DeliveryState::Delivered
-        | DeliveryState::Failed { .. }
-        | DeliveryState::Cancelled => None,
+        DeliveryState::Sending | DeliveryState::Delivered | DeliveryState::Failed { .. } => None,
     }
 }
 
 fn final_reason(delivery: &Delivery) -> Option<&str> {
     match &delivery.state {
         DeliveryState::Failed { reason } => Some(reason),
-        DeliveryState::Pending { .. }
-        | DeliveryState::Sending
-        | DeliveryState::Delivered
-        | DeliveryState::Cancelled => None,
+        DeliveryState::Pending { .. } | DeliveryState::Sending | DeliveryState::Delivered => None,
     }
 }
 
