@@ -20,18 +20,14 @@ use crate::text::sanitize::sanitize_line;
 /// What was stored and published, and what is pending.
 #[derive(Debug)]
 pub(super) struct ConfigStatus {
-    /// Since when `config.rejected` is firing.
     rejected_since: Option<Timestamp>,
-    /// Whether saving the active config is pending.
     active: bool,
     /// The rejection reason, while saving it is pending.
     reason: Option<String>,
-    /// The event that is pending.
     unreported: Option<(Phase, Timestamp, Option<String>)>,
 }
 
 impl ConfigStatus {
-    /// Starts with the stored state.
     pub(super) const fn new(rejected_since: Option<Timestamp>) -> Self {
         Self { rejected_since, active: false, reason: None, unreported: None }
     }
@@ -76,7 +72,6 @@ impl ConfigStatus {
         self.publish(context, config, (Phase::Started, context.clock.now(), Some(reason))).await
     }
 
-    /// Retries pending writes.
     pub(super) async fn retry<C: Clock>(
         &mut self,
         context: &DaemonContext<C>,
@@ -161,7 +156,6 @@ fn tolerate_busy<C: Clock>(
     }
 }
 
-/// Name of these writes in the log.
 const CONFIG_STATUS: &str = "the config status";
 /// Maximum length of a published rejection reason, in characters.
 const REASON_CHARS_MAX: usize = 2_000;

@@ -23,7 +23,6 @@ pub fn load(config: &ConfigFile, environment: &Environment) -> Result<Settings, 
     if problems.is_empty() { Ok(settings) } else { Err(ConfigError::Problems(problems)) }
 }
 
-/// The template of the settings.
 pub(crate) fn template(settings: &TemplateSettings) -> Template {
     Template { tree: settings.tree.clone(), content_type: settings.content_type.clone() }
 }

@@ -4,7 +4,7 @@
 //! and sends them. They share the database and a wakeup, nothing else. Decisions are made in
 //! `domain`; this module carries them out, logs and counts.
 
-pub mod clock;
+pub(crate) mod clock;
 pub mod context;
 pub mod ports;
 pub mod shutdown;
@@ -12,16 +12,16 @@ pub mod wiring;
 pub mod poller;
 pub mod dispatcher;
 pub mod supervisor;
-pub mod signals;
-pub mod service;
+pub(crate) mod signals;
+pub(crate) mod service;
 pub mod error;
 pub mod runtime_config;
 pub mod load_config;
-pub mod open_store;
-pub mod web_listener;
+pub(crate) mod open_store;
+pub(crate) mod web_listener;
 pub mod wakeup;
 pub mod rng;
 pub mod request_id;
 mod config_status;
-pub mod wait_loop;
+pub(crate) mod wait_loop;
 pub mod background;

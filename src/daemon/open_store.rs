@@ -13,10 +13,7 @@ use crate::store::handle::Store;
 use crate::store::writer::Writer;
 
 /// Opens the store at `path` on a thread of its own; `boot_id` marks the claims of this process.
-///
-/// # Errors
-/// As [`Store::open`].
-pub async fn open(path: &Path, boot_id: String) -> Result<(Store, Writer), StoreError> {
+pub(crate) async fn open(path: &Path, boot_id: String) -> Result<(Store, Writer), StoreError> {
     let path = path.to_owned();
     let opened = tokio::task::spawn_blocking(move || open_and_report(&path, boot_id)).await;
     opened.unwrap_or_else(|failure| match failure.try_into_panic() {
@@ -33,7 +30,7 @@ fn open_and_report(path: &Path, boot_id: String) -> Result<(Store, Writer), Stor
                 if done.recv_timeout(REPORT_EVERY) != Err(RecvTimeoutError::Timeout) {
                     return;
                 }
-                systemd::still_starting("opening the database", REPORT_EVERY * 10);
+                systemd::extend_timeout("opening the database", REPORT_EVERY * 10);
             }
         };
         // If the thread cannot be spawned, the store is opened without reports.

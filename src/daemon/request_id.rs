@@ -20,8 +20,7 @@ impl RequestIds {
         Self { process, last: Arc::default() }
     }
 
-    /// The next id.
-    pub fn next(&self) -> String {
+    pub(crate) fn next(&self) -> String {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         format!("{}-{number:x}", self.process)
     }

@@ -33,20 +33,16 @@ use crate::domain::time::monotonic::Monotonic;
 use crate::runtime::event_bus::EventBus;
 use crate::store::error::Recovery;
 
-/// Why the service ended without a stop request.
 #[derive(Debug, thiserror::Error)]
-pub enum ServiceError {
-    /// The config is invalid.
+pub(crate) enum ServiceError {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The daemon failed.
     #[error(transparent)]
     Daemon(#[from] DaemonError),
 }
 
 impl ServiceError {
-    /// Whether the failure is transient.
-    pub fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Config(error) => error.may_pass(),
             Self::Daemon(error) => error.may_pass(),
@@ -58,13 +54,13 @@ impl ServiceError {
 ///
 /// # Errors
 /// When the config is invalid at the start, or the daemon fails.
-pub async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
+pub(crate) async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
     let system = |doing| move |source| DaemonError::System { doing, source };
     let mut signals = Signals::take().map_err(system("installing signal handlers"))?;
     systemd::start().map_err(system("starting a thread"))?;
     let settings = load_config::load(config, &Environment::from_process())?;
     let rng = Rng::from_entropy().map_err(system("reading entropy"))?;
-    log_warnings(&settings);
+    log_warnings(&settings.warnings);
     name_servers::log_forbidden();
     let Some((mut daemon, mut is_stopping)) = start(&settings, rng, &mut signals).await? else {
         systemd::stopping();
@@ -168,7 +164,7 @@ async fn report_status<T>(stats: &DaemonStats, stopping: impl Future<Output = T>
             0 => "stopping".to_owned(),
             total => format!("draining: {left} of {total} deliveries in flight"),
         };
-        systemd::still_stopping(&status, STOP_REPORT_EVERY * 10);
+        systemd::extend_timeout(&status, STOP_REPORT_EVERY * 10);
         select! {
             done = &mut stopping => return done,
             () = tokio::time::sleep(STOP_REPORT_EVERY) => {}
@@ -181,7 +177,6 @@ async fn report_status<T>(stats: &DaemonStats, stopping: impl Future<Output = T>
 struct ReloadRetry {
     at: Option<Monotonic>,
     delay: Duration,
-    /// The reasons that were logged.
     is_logged: String,
     /// The file to apply; a different file is not applied without a request.
     stamp: Option<ConfigStamp>,
@@ -196,7 +191,6 @@ impl ReloadRetry {
         is_same && self.at.is_some_and(|at| at <= now)
     }
 
-    /// How long to sleep.
     fn pause(&self, now: Monotonic) -> Duration {
         self.at.map_or(STATUS_EVERY, |at| at.since(now).clamp(RELOAD_DELAY_MIN, STATUS_EVERY))
     }
@@ -214,7 +208,6 @@ fn stamp(path: &Path) -> Option<ConfigStamp> {
     Some((file.ino(), file.len(), file.mtime(), file.mtime_nsec()))
 }
 
-/// Reloads the config.
 async fn reload(
     config: &ConfigFile,
     daemon: &mut Daemon<SystemClock>,
@@ -279,27 +272,22 @@ async fn try_reload(
     let warnings = new.warnings.clone();
     // An unchanged file still resets the circuit breakers.
     let changes = daemon.reload(new).await?;
-    warnings.iter().for_each(|warning| warn!("{}", warning.one_line()));
+    log_warnings(&warnings);
     Ok(changes)
 }
 
-/// Formats an error with its causes on one line.
 fn with_causes(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-fn log_warnings(settings: &Settings) {
-    settings.warnings.iter().for_each(|warning| warn!("{}", warning.one_line()));
+fn log_warnings(warnings: &[Problem]) {
+    warnings.iter().for_each(|warning| warn!("{}", warning.one_line()));
 }
 
 /// How long a start may continue after a stop was requested.
 const START_GRACE: Duration = Duration::from_secs(2);
-/// Interval between two progress reports while stopping.
 const STOP_REPORT_EVERY: Duration = Duration::from_secs(1);
-/// Interval between two updates of the status line.
 const STATUS_EVERY: Duration = Duration::from_secs(5);
-/// Minimum delay before a reload is retried.
 const RELOAD_DELAY_MIN: Duration = Duration::from_millis(250);
-/// Maximum delay before a reload is retried.
 const RELOAD_DELAY_MAX: Duration = Duration::from_secs(60);

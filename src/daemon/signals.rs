@@ -6,32 +6,29 @@ use futures_util::StreamExt as _;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_tokio::Signals as SignalStream;
 
-/// Request of a signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServiceSignal {
+pub(crate) enum ServiceSignal {
     /// `SIGHUP`: reload the config.
     Reload,
     /// `SIGTERM`, `SIGINT`: stop.
     Stop,
 }
 
-/// A signal that requests a stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StopSignal {
+pub(crate) enum StopSignal {
     /// `SIGINT`, as Ctrl-C sends it.
     Interrupt,
-    /// `SIGTERM`.
     Terminate,
 }
 
 /// Receives the stop signals of this process; the others keep their default effect.
-pub struct Stops {
+pub(crate) struct Stops {
     stream: SignalStream,
 }
 
 /// Receives the signals of this process. Stop signals have a stream of their own, so that reloads
 /// cannot delay them.
-pub struct Signals {
+pub(crate) struct Signals {
     stops: Stops,
     reloads: SignalStream,
 }
@@ -49,16 +46,11 @@ impl fmt::Debug for Signals {
 }
 
 impl Stops {
-    /// Replaces the default handlers.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn take() -> std::io::Result<Self> {
+    pub(crate) fn take() -> std::io::Result<Self> {
         Ok(Self { stream: SignalStream::new([SIGINT, SIGTERM])? })
     }
 
-    /// The next signal.
-    pub async fn next(&mut self) -> StopSignal {
+    pub(crate) async fn next(&mut self) -> StopSignal {
         match self.stream.next().await {
             Some(SIGINT) => StopSignal::Interrupt,
             Some(_) => StopSignal::Terminate,
@@ -68,16 +60,12 @@ impl Stops {
 }
 
 impl Signals {
-    /// Replaces the default handlers.
-    ///
-    /// # Errors
-    /// When the system refuses.
-    pub fn take() -> std::io::Result<Self> {
+    pub(crate) fn take() -> std::io::Result<Self> {
         Ok(Self { stops: Stops::take()?, reloads: SignalStream::new([SIGHUP])? })
     }
 
     /// The next request; a stop goes first.
-    pub async fn next(&mut self) -> ServiceSignal {
+    pub(crate) async fn next(&mut self) -> ServiceSignal {
         tokio::select! {
             biased;
             _ = self.stops.next() => ServiceSignal::Stop,
@@ -86,7 +74,7 @@ impl Signals {
     }
 
     /// Waits for a stop request; ignores reload requests.
-    pub async fn next_stop(&mut self) {
+    pub(crate) async fn next_stop(&mut self) {
         self.stops.next().await;
     }
 }

@@ -31,31 +31,21 @@ use crate::domain::polling::watch::{Policy, Watch};
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
 
-/// Input of a wait.
 #[derive(Debug)]
 pub struct WaitRequest<S> {
-    /// The account of the avatars.
     pub account: AccountName,
-    /// The runtime of the account.
     pub runtime: AccountRuntime<S>,
-    /// Polling intervals.
     pub intervals: PollIntervals,
-    /// Backoff of a tripped circuit breaker.
     pub breaker_backoff: BreakerBackoff,
     /// The stored watch of each avatar; no duplicates.
     pub watches: Vec<Watch>,
-    /// Forecasts from past trainings.
     pub forecasts: ForecastCache,
 }
 
-/// State of an avatar during a wait.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WaitUpdate {
-    /// The avatar.
+pub(crate) struct WaitUpdate {
     pub id: AvatarId,
-    /// Its name.
     pub name: Option<String>,
-    /// Its model.
     pub model: Option<String>,
     /// Its status and since when; `None` before the first successful poll.
     pub status: Option<(Status, Timestamp)>,
@@ -65,9 +55,8 @@ pub struct WaitUpdate {
     pub reason: Option<String>,
 }
 
-/// State of a wait.
 #[derive(Debug)]
-pub struct WaitLoop<S, C: Clock> {
+pub(crate) struct WaitLoop<S, C: Clock> {
     request: WaitRequest<S>,
     clock: C,
     rng: Rng,
@@ -80,8 +69,7 @@ pub struct WaitLoop<S, C: Clock> {
 }
 
 impl WaitUpdate {
-    /// The state when the wait begins.
-    pub fn begin(known: &Watch) -> Self {
+    pub(crate) fn begin(known: &Watch) -> Self {
         Self::of(AvatarWait::new(known.clone()).watch(), None, None)
     }
 
@@ -95,7 +83,7 @@ impl WaitUpdate {
 
 impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
     /// Creates a wait that reports the first poll of each avatar, changes and outcomes.
-    pub fn new(
+    pub(crate) fn new(
         mut request: WaitRequest<S>,
         clock: C,
         rng: Rng,
@@ -128,7 +116,7 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
     }
 
     /// Polls until every avatar has an outcome, or the receiver is dropped.
-    pub async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         while !self.waits.is_empty() && !self.reports.is_closed() {
             let wake_at = self.launch();
             select! {

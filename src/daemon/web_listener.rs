@@ -36,24 +36,17 @@ use crate::web::state::{
 
 /// Dependencies of the web server that a reload does not change.
 #[derive(Clone, Debug)]
-pub struct WebDeps<C> {
-    /// Shared handles of the daemon.
+pub(crate) struct WebDeps<C> {
     pub context: DaemonContext<C>,
-    /// Path of the database.
     pub database: PathBuf,
-    /// Statistics of the loops.
     pub stats: Arc<DaemonStats>,
-    /// When the daemon started.
     pub started_at: Monotonic,
-    /// Receives avatars to poll now.
     pub poll_requests: mpsc::Sender<AvatarId>,
-    /// Receives channels to test.
     pub test_requests: mpsc::Sender<TestRequest>,
 }
 
-/// An open listener.
 #[derive(Debug)]
-pub struct WebListener {
+pub(crate) struct WebListener {
     listen: SocketAddr,
     address: SocketAddr,
     hint_token: watch::Sender<Option<Secret>>,
@@ -63,10 +56,8 @@ pub struct WebListener {
     task: JoinHandle<()>,
 }
 
-/// Change of the listener on a reload.
 #[derive(Debug)]
-pub enum ListenerChange {
-    /// Keep it open.
+pub(crate) enum ListenerChange {
     Keep,
     /// Open it at another address, or for the first time.
     Open(SocketAddr, TcpListener),
@@ -81,7 +72,7 @@ impl ListenerChange {
     ///
     /// # Errors
     /// When the configured address cannot be bound.
-    pub fn plan(
+    pub(crate) fn plan(
         web_listener: Option<&WebListener>,
         web: &WebSettings,
     ) -> Result<Self, DaemonError> {
@@ -112,8 +103,7 @@ impl ListenerChange {
         }
     }
 
-    /// Applies the change; returns the listener.
-    pub fn apply<C: Clock>(
+    pub(crate) fn apply<C: Clock>(
         self,
         web_listener: Option<WebListener>,
         settings: &Settings,
@@ -175,8 +165,7 @@ impl WebListener {
         web_listener
     }
 
-    /// The bound address.
-    pub const fn address(&self) -> SocketAddr {
+    pub(crate) const fn address(&self) -> SocketAddr {
         self.address
     }
 
@@ -185,18 +174,14 @@ impl WebListener {
     }
 
     /// Completes when the server ends by itself; the listener is unusable afterwards.
-    ///
-    /// # Errors
-    /// When the server panicked.
-    pub async fn ended(web_listener: Option<&mut Self>) -> Result<(), JoinError> {
+    pub(crate) async fn ended(web_listener: Option<&mut Self>) -> Result<(), JoinError> {
         match web_listener {
             Some(web_listener) => (&mut web_listener.task).await,
             None => std::future::pending().await,
         }
     }
 
-    /// Closes the listener and waits for its connections.
-    pub async fn close(self) {
+    pub(crate) async fn close(self) {
         let Self { _open: open, task, .. } = self;
         drop(open);
         drop(task.await);
@@ -235,7 +220,6 @@ fn app_state<C: Clock>(
     }
 }
 
-/// Progress of each part.
 fn parts(stats: &DaemonStats, now: Monotonic) -> Vec<LoopState> {
     let moved = stats.liveness.moved().map(|(part, at)| {
         let age = now.since(at);
@@ -244,7 +228,6 @@ fn parts(stats: &DaemonStats, now: Monotonic) -> Vec<LoopState> {
     moved.collect()
 }
 
-/// The part of the config that the web server shows.
 fn config_view(settings: &Settings) -> ConfigView {
     let web = &settings.web;
     let avatars = settings.avatars.iter().map(|avatar| {

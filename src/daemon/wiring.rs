@@ -80,11 +80,7 @@ pub fn build(
     })
 }
 
-/// Builds the config of the background tasks.
-///
-/// # Errors
-/// When the heartbeat client cannot be built.
-pub fn build_background(settings: &Settings) -> Result<BackgroundConfig, DaemonError> {
+pub(crate) fn build_background(settings: &Settings) -> Result<BackgroundConfig, DaemonError> {
     let heartbeat = match &settings.heartbeat {
         Some(HeartbeatSettings { url, every }) => {
             let heartbeat = Heartbeat::new(url).map_err(DaemonError::Heartbeat)?;

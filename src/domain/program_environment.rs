@@ -3,7 +3,7 @@
 //! secrets.
 
 /// Whether a program inherits this variable. None of these can be the source of a secret.
-pub fn is_passed_on(variable: &str) -> bool {
+pub(crate) fn is_passed_on(variable: &str) -> bool {
     PASSED_ON.contains(&variable) || variable.starts_with("LC_")
 }
 

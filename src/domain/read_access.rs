@@ -19,8 +19,7 @@ impl ReadAccess {
         if is_loopback && !has_hosts && !takes_hints { Self::Local } else { Self::Token }
     }
 
-    /// The word for it.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Local => "local",
             Self::Token => "token",

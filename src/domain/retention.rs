@@ -23,7 +23,6 @@ pub struct Cutoffs {
 }
 
 impl Retention {
-    /// The limits at that time.
     pub fn cutoffs(self, now: Timestamp) -> Cutoffs {
         Cutoffs {
             transitions_before: self.transitions.map(|age| now.minus(age)),
@@ -33,7 +32,6 @@ impl Retention {
 }
 
 impl Cutoffs {
-    /// Whether nothing is removed.
     pub fn is_none(self) -> bool {
         self == Self::default()
     }

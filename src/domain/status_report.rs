@@ -14,7 +14,6 @@ use crate::domain::time::humanize::humanize;
 use crate::domain::time::timestamp::Timestamp;
 use crate::text::plural::counted;
 
-/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
     /// No findings.
@@ -27,29 +26,21 @@ pub enum Severity {
     Critical,
 }
 
-/// One problem or notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Its severity.
     pub level: Severity,
-    /// The avatar that it is about, if any.
     pub avatar: Option<String>,
-    /// The start, if known.
     pub since: Option<Timestamp>,
     /// The text for people. It can contain untrusted text.
     pub text: String,
 }
 
-/// The inputs of the evaluation.
 #[derive(Clone, Debug, Default)]
-pub struct Inputs<'a> {
-    /// Whether the daemon runs.
+pub(crate) struct Inputs<'a> {
     pub running: bool,
-    /// The parts of the daemon that are stuck.
     pub stalled: Vec<&'a str>,
     /// Why the daemon cannot work at all, as a sentence, if so.
     pub obstacle: Option<&'a str>,
-    /// Whether the config can be read completely.
     pub config_readable: bool,
     /// The problems of the config file, which would reject a reload.
     pub config_problems: &'a [String],
@@ -61,71 +52,50 @@ pub struct Inputs<'a> {
     pub conditions: Vec<ConditionFacts<'a>>,
     /// The channels; `None` if not requested.
     pub channels: Option<Vec<ChannelFacts<'a>>>,
-    /// The watched avatars with a failure.
     pub unreachable: Vec<AvatarFacts<'a>>,
-    /// The watched avatars with an unrecognized status.
     pub unrecognized: Vec<StatusFacts<'a>>,
 }
 
-/// A firing condition.
 #[derive(Clone, Copy, Debug)]
 pub struct ConditionFacts<'a> {
     /// Its kind, such as `account.unavailable`.
     pub kind: &'a str,
     /// The subject: an avatar's id, or words such as `account argil`.
     pub subject: &'a str,
-    /// When it started.
     pub since: Option<Timestamp>,
     /// The cause of an outage, as a word.
     pub cause: Option<&'a str>,
-    /// Why, for people.
     pub reason: Option<&'a str>,
 }
 
-/// A channel.
 #[derive(Clone, Copy, Debug)]
 pub struct ChannelFacts<'a> {
-    /// Its name.
     pub name: &'a str,
-    /// Whether the config has it.
     pub configured: bool,
-    /// Whether messages are sent to it.
     pub state: ChannelState,
-    /// Since when it is reported as failing.
     pub failing_since: Option<Timestamp>,
-    /// The last failure, for people.
     pub reason: Option<&'a str>,
     /// Pending deliveries and those in flight.
     pub in_flight: u64,
-    /// When the oldest of them was created.
     pub oldest_at: Option<Timestamp>,
     /// Dead letters that were not sent again.
     pub failed: u64,
 }
 
-/// An avatar with a failure.
 #[derive(Clone, Copy, Debug)]
 pub struct AvatarFacts<'a> {
-    /// Its id.
     pub id: &'a str,
-    /// Its account.
     pub account: Option<&'a str>,
-    /// The kind of the failure.
     pub kind: &'a str,
-    /// Since when.
     pub since: Option<Timestamp>,
-    /// Why, for people.
     pub reason: &'a str,
 }
 
 /// An avatar in a status that this version does not know.
 #[derive(Clone, Copy, Debug)]
 pub struct StatusFacts<'a> {
-    /// Its id.
     pub id: &'a str,
-    /// The status, as it came.
     pub status: &'a str,
-    /// Since when it has that status.
     pub since: Option<Timestamp>,
 }
 
@@ -137,10 +107,6 @@ impl<'a> StatusFacts<'a> {
 }
 
 impl Severity {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Ok, Self::Info, Self::Warning, Self::Critical];
-
-    /// The name for programs.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -150,7 +116,6 @@ impl Severity {
         }
     }
 
-    /// The summary for people.
     pub const fn summary(self) -> &'static str {
         match self {
             Self::Ok => "OK",
@@ -160,7 +125,6 @@ impl Severity {
         }
     }
 
-    /// The highest severity of the findings.
     pub fn of(findings: &[Finding]) -> Self {
         findings.iter().map(|finding| finding.level).max().unwrap_or(Self::Ok)
     }
@@ -173,7 +137,7 @@ impl Severity {
 
 /// Evaluates the inputs into findings, the worst first; a message is late if it is older than
 /// `late_after`.
-pub fn evaluate(facts: &Inputs<'_>, late_after: Duration, now: Timestamp) -> Vec<Finding> {
+pub(crate) fn evaluate(facts: &Inputs<'_>, late_after: Duration, now: Timestamp) -> Vec<Finding> {
     let mut findings = Vec::new();
     if !facts.running {
         findings.push(found(Severity::Critical, "the daemon is not running".to_owned()));
@@ -209,7 +173,7 @@ pub fn evaluate(facts: &Inputs<'_>, late_after: Duration, now: Timestamp) -> Vec
 
 /// Why nothing is sent to a channel, as a word; `None` for a healthy channel, and for one that is
 /// not in the config and has no pending deliveries.
-pub const fn blocked_reason(
+pub(crate) const fn blocked_reason(
     configured: bool,
     state: ChannelState,
     failing: bool,
@@ -336,16 +300,14 @@ fn unrecognized(avatar: &StatusFacts<'_>) -> Finding {
     }
 }
 
-/// The finding if the database is not writable.
-pub const UNWRITABLE: &str = "the database is not writable: observations are kept in memory, and \
-                              no \
-                              notifications are sent";
+pub(crate) const UNWRITABLE: &str = "the database is not writable: observations are kept in \
+                                     memory, and no notifications are sent";
 
 const UNRECOGNIZED: EventKind = EventKind::AvatarStatusUnrecognized;
 
 /// The default of `late_after`: longer than the first delays of the usual schedule, shorter than an
 /// outage.
-pub const LATE_AFTER: Duration = Duration::from_secs(10 * 60);
+pub(crate) const LATE_AFTER: Duration = Duration::from_secs(10 * 60);
 /// A failed poll is repeated within seconds or minutes; only lasting failures are warnings.
 const GRACE: Duration = Duration::from_secs(5 * 60);
 

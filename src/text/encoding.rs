@@ -1,16 +1,12 @@
 //! Decodes text files as UTF-8, or reports why that fails. Windows editors and shells save UTF-16,
 //! which is recognized and reported, and put a byte order mark before UTF-8, which is removed.
 
-/// Why bytes are not text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum EncodingError {
-    /// Two bytes for each character.
+pub(crate) enum EncodingError {
     #[error("is in UTF-16, not in UTF-8")]
     Utf16,
-    /// Four bytes for each character.
     #[error("is in UTF-32, not in UTF-8")]
     Utf32,
-    /// Another encoding, or damaged UTF-8.
     #[error("is not UTF-8")]
     Unknown {
         /// The number of valid bytes before the first error.
@@ -19,8 +15,7 @@ pub enum EncodingError {
 }
 
 impl EncodingError {
-    /// How to fix it.
-    pub const fn help(self) -> &'static str {
+    pub(crate) const fn help(self) -> &'static str {
         match self {
             Self::Utf16 | Self::Utf32 => {
                 "save it as UTF-8: Notepad asks for the encoding when it saves, PowerShell takes \
@@ -34,7 +29,7 @@ impl EncodingError {
 /// Decodes the bytes, without a byte order mark.
 ///
 /// When they are not UTF-8, or clearly another encoding.
-pub fn decode(bytes: &[u8]) -> Result<&str, EncodingError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<&str, EncodingError> {
     if let Some(fault) = marked(bytes).or_else(|| unmarked(bytes)) {
         return Err(fault);
     }

@@ -4,7 +4,7 @@
 use crate::text::characters::{is_filler, is_unsafe};
 
 /// Appends `text` with escapes such as `\n` and `\u{202e}`.
-pub fn push_escaped(line: &mut String, text: &str) {
+pub(crate) fn push_escaped(line: &mut String, text: &str) {
     for char in text.chars() {
         if is_unsafe(char) {
             line.extend(char.escape_default());
@@ -16,7 +16,7 @@ pub fn push_escaped(line: &mut String, text: &str) {
 
 /// A JSON document of any form with everything that shows nothing escaped as JSON has it, such as
 /// `\u202e`: it means the same. Line breaks between its parts stay.
-pub fn escape_json(json: &str) -> String {
+pub(crate) fn escape_json(json: &str) -> String {
     let mut escaped = String::with_capacity(json.len());
     for char in json.chars() {
         // Within its texts, a line break is escaped already.

@@ -4,9 +4,9 @@
 //! nor lines of the log.
 
 pub mod characters;
-pub mod escape;
-pub mod plural;
-pub mod sanitize;
-pub mod odd_character;
-pub mod encoding;
-pub mod secret_text;
+pub(crate) mod escape;
+pub(crate) mod plural;
+pub(crate) mod sanitize;
+pub(crate) mod odd_character;
+pub(crate) mod encoding;
+pub(crate) mod secret_text;

@@ -6,17 +6,17 @@ use crate::text::sanitize::is_blank;
 
 /// An invisible character, or one that resembles another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OddCharacter(char);
+pub(crate) struct OddCharacter(char);
 
 impl OddCharacter {
     /// The character, if it is one of these; spaces, tabs and line ends are included.
-    pub fn of(char: char) -> Option<Self> {
+    pub(crate) fn of(char: char) -> Option<Self> {
         let hides = is_blank(char.encode_utf8(&mut [0; 4]));
         (hides || is_lookalike(char) || is_nothing(char)).then_some(Self(char))
     }
 
     /// Whether it is visible, and only resembles another.
-    pub const fn is_visible(self) -> bool {
+    pub(crate) const fn is_visible(self) -> bool {
         is_lookalike(self.0)
     }
 

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 /// A number with its noun: `1 avatar`, `2 avatars`, `2 deliveries`.
-pub fn counted<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
+pub(crate) fn counted<N: Display + PartialEq + From<u8>>(number: N, noun: &str) -> String {
     match noun.strip_suffix("ry") {
         _ if number == N::from(1) => format!("{number} {noun}"),
         Some(stem) => format!("{number} {stem}ries"),

@@ -5,7 +5,7 @@ use crate::text::characters::{is_filler, is_unsafe};
 
 /// `text` on one line, with at most `chars_max` characters: control characters, line breaks and
 /// changes of the writing direction become single blanks.
-pub fn sanitize_line(text: &str, chars_max: usize) -> String {
+pub(crate) fn sanitize_line(text: &str, chars_max: usize) -> String {
     let mut line = String::new();
     let mut count = 0;
     for word in text.split(|char: char| char.is_whitespace() || is_unsafe(char)) {
@@ -27,22 +27,21 @@ pub fn sanitize_line(text: &str, chars_max: usize) -> String {
 }
 
 /// `text` with everything escaped that a terminal interprets, or that hides or reorders text.
-pub fn sanitize(text: &str) -> String {
+pub(crate) fn sanitize(text: &str) -> String {
     text.chars().map(|char| if is_unsafe(char) { REPLACEMENT } else { char }).collect()
 }
 
 /// Whether `text` has no visible character.
-pub fn is_blank(text: &str) -> bool {
+pub(crate) fn is_blank(text: &str) -> bool {
     text.chars().all(is_blank_char)
 }
 
-/// `text` without invisible characters at both ends.
-pub fn trim_blank(text: &str) -> &str {
+pub(crate) fn trim_blank(text: &str) -> &str {
     text.trim_matches(is_blank_char)
 }
 
 /// Whether it is invisible: a blank, an unsafe character, or a joiner or filler.
-pub fn is_blank_char(char: char) -> bool {
+pub(crate) fn is_blank_char(char: char) -> bool {
     is_filler(char) || char.is_whitespace() || is_unsafe(char)
 }
 

@@ -21,52 +21,40 @@ pub enum SecretKind {
 
 /// Why a text is no secret of its kind; it never repeats a visible part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SecretError {
-    /// Nothing is there, or nothing but line ends.
+pub(crate) enum SecretError {
     #[error("is empty")]
     Empty,
-    /// It cannot be read as text.
     #[error("{0}")]
     Encoding(EncodingError),
-    /// It is too long.
     #[error("has more than {BYTES_MAX} bytes")]
     Long,
-    /// A line break before or in it.
     #[error("has more than one line")]
     Lines,
-    /// A blank or invisible character around it.
     #[error("{} with {character}", if *.behind { "ends" } else { "begins" })]
     Around {
-        /// The character.
         character: OddCharacter,
         /// Whether it follows the text.
         behind: bool,
     },
-    /// An invalid character in it.
     #[error("has {character} in it, as character {place}")]
     Inside {
-        /// The character.
         character: OddCharacter,
         /// The position, counted from one.
         place: usize,
     },
-    /// A visible character beyond ASCII.
     #[error("has a character beyond ASCII in it, as character {place}")]
     BeyondAscii {
         /// The position, counted from one.
         place: usize,
     },
-    /// Quotes from the syntax of another file.
     #[error("stands in quotes, which are taken for a part of it")]
     Quoted,
-    /// A line break as an escape sequence.
     #[error("ends with a `\\n` that is written out, as a backslash and a letter")]
     WrittenOut,
 }
 
 impl SecretError {
-    /// How to fix it.
-    pub const fn help(self) -> &'static str {
+    pub(crate) const fn help(self) -> &'static str {
         match self {
             Self::Empty => "put the secret there",
             Self::Encoding(fault) => fault.help(),
@@ -86,7 +74,7 @@ impl SecretError {
 /// The secret in the bytes.
 ///
 /// When they are empty, not text, or contain characters that this kind of secret cannot have.
-pub fn clean(bytes: &[u8], kind: SecretKind) -> Result<&str, SecretError> {
+pub(crate) fn clean(bytes: &[u8], kind: SecretKind) -> Result<&str, SecretError> {
     let text = decode(bytes).map_err(SecretError::Encoding)?;
     let text = text.trim_end_matches(['\r', '\n']);
     if text.is_empty() {
@@ -124,7 +112,7 @@ pub fn clean(bytes: &[u8], kind: SecretKind) -> Result<&str, SecretError> {
 }
 
 /// Whether a text is in quotes, as if the syntax of another file removed them.
-pub fn is_quoted(text: &str) -> bool {
+pub(crate) fn is_quoted(text: &str) -> bool {
     let mut chars = text.chars();
     matches!(
         (chars.next(), chars.next_back()),

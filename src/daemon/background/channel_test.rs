@@ -20,7 +20,7 @@ use crate::notify::message::{OutboundMessage, RenderedMessage};
 use crate::web::state::{TestRequest, TestResult};
 
 /// Serves test requests one at a time, until all senders are dropped.
-pub async fn serve<S: Send + Sync + 'static, N: Notifier, C: Clock>(
+pub(crate) async fn serve<S: Send + Sync + 'static, N: Notifier, C: Clock>(
     mut tests: mpsc::Receiver<TestRequest>,
     configs: watch::Receiver<Arc<RuntimeConfig<S, N>>>,
     clock: C,
@@ -41,7 +41,7 @@ pub async fn serve<S: Send + Sync + 'static, N: Notifier, C: Clock>(
 }
 
 /// Renders a new `test.ping` for every recipient of a channel.
-pub fn test_messages<N: Notifier>(
+pub(crate) fn test_messages<N: Notifier>(
     notifier: &N,
     channel: &ChannelName,
     now: Timestamp,

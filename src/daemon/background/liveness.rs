@@ -54,13 +54,11 @@ impl Liveness {
         mark.set(Some(now));
     }
 
-    /// Records that the store owes a response.
-    pub fn store_request(&self, now: Monotonic) {
+    pub(crate) fn store_request(&self, now: Monotonic) {
         self.store_requested.set(Some(now));
     }
 
-    /// Records a successful response of the store.
-    pub fn store_response(&self) {
+    pub(crate) fn store_response(&self) {
         self.store_requested.set(None);
         self.store_failing.set(None);
     }
@@ -78,8 +76,7 @@ impl Liveness {
         self.store_failing.get()
     }
 
-    /// Whether both loops have started.
-    pub fn has_begun(&self) -> bool {
+    pub(crate) fn has_begun(&self) -> bool {
         self.poller.get().is_some() && self.dispatcher.get().is_some()
     }
 
@@ -96,16 +93,9 @@ impl Liveness {
 
     /// The part that exceeds its limit at `now`; the store first, since the others wait for it.
     pub fn stalled(&self, now: Monotonic) -> Option<Stall> {
-        let parts = [
-            (Part::Store, &self.store_requested),
-            (Part::Poller, &self.poller),
-            (Part::Dispatcher, &self.dispatcher),
-            (Part::Service, &self.service),
-        ];
-        parts.into_iter().find_map(|(part, mark)| {
-            let since = mark.get()?;
-            (now.since(since) > part.limit()).then_some(Stall { part, since })
-        })
+        let is_stalled = |(part, since): &(Part, Monotonic)| now.since(*since) > part.limit();
+        let stalled = self.moved().filter(is_stalled).min_by_key(|(part, _)| *part != Part::Store);
+        stalled.map(|(part, since)| Stall { part, since })
     }
 }
 
@@ -130,11 +120,8 @@ impl Part {
             Self::Store => Duration::from_secs(90),
         }
     }
-}
 
-impl Part {
-    /// Name of the part.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Poller => "poller",
             Self::Dispatcher => "dispatcher",
@@ -155,14 +142,12 @@ impl fmt::Display for Part {
 pub struct AtomicMonotonic(AtomicU64);
 
 impl AtomicMonotonic {
-    /// Stores the time.
-    pub fn set(&self, monotonic: Option<Monotonic>) {
+    pub(crate) fn set(&self, monotonic: Option<Monotonic>) {
         let number = monotonic.map_or(0, |monotonic| monotonic.as_millis().saturating_add(1));
         self.0.store(number, Ordering::Relaxed);
     }
 
-    /// Loads the time.
-    pub fn get(&self) -> Option<Monotonic> {
+    pub(crate) fn get(&self) -> Option<Monotonic> {
         self.0.load(Ordering::Relaxed).checked_sub(1).map(Monotonic::from_millis)
     }
 }

@@ -103,7 +103,6 @@ impl fmt::Display for Emission {
     }
 }
 
-/// State of one failure.
 #[derive(Clone, Copy, Debug)]
 struct Throttle {
     since: Monotonic,
@@ -126,7 +125,6 @@ pub struct Emission {
 }
 
 impl Throttle {
-    /// A failure that begins, and is logged.
     const fn begin(now: Monotonic) -> Self {
         Self {
             since: now,
@@ -188,7 +186,6 @@ impl Throttle {
 
 /// The delay before a failure is logged once more; it doubles from then on.
 const FIRST_DELAY: Duration = Duration::from_hours(1);
-/// The longest delay.
 const LONGEST_DELAY: Duration = Duration::from_hours(24);
 
 /// Template problems of one channel that were logged already; cleared by the next message that
@@ -198,8 +195,7 @@ const LONGEST_DELAY: Duration = Duration::from_hours(24);
 pub struct TemplateFallbackLog(Mutex<Vec<String>>);
 
 impl TemplateFallbackLog {
-    /// Logs the template problems of the messages for one event.
-    pub fn note(&self, channel: &ChannelName, drafts: &[RenderedMessage]) {
+    pub(crate) fn note(&self, channel: &ChannelName, drafts: &[RenderedMessage]) {
         for draft in drafts {
             if let Some(problem) = self.unlogged(draft.fallback.as_deref()) {
                 warn!(

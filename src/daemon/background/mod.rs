@@ -1,14 +1,14 @@
 //! What runs beside the two loops: retention, heartbeat, watchdog, systemd, statistics, log
 //! throttle, tests of channels.
 
-pub mod retention;
-pub mod heartbeat;
+pub(crate) mod retention;
+pub(crate) mod heartbeat;
 pub mod watchdog;
 pub mod liveness;
 pub mod stats;
-pub mod systemd;
-pub mod channel_test;
+pub(crate) mod systemd;
+pub(crate) mod channel_test;
 pub mod log_throttle;
-pub mod config;
-pub mod name_servers;
-pub mod shortage;
+pub(crate) mod config;
+pub(crate) mod name_servers;
+pub(crate) mod shortage;

@@ -10,8 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 
 use tracing::warn;
 
-/// Logs the name servers that a filter blocks.
-pub fn log_forbidden() {
+pub(crate) fn log_forbidden() {
     // Without the file, the resolver uses a server on this host, which no filter blocks.
     let Ok(text) = fs::read_to_string(RESOLV_CONF) else { return };
     for (server, address) in servers(&text, index_of) {

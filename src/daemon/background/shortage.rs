@@ -6,17 +6,14 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use rustix::io::Errno;
 
 /// Checks that enough file descriptors are available.
-///
-/// # Errors
-/// When they are not.
-pub fn probe() -> io::Result<()> {
+pub(crate) fn probe() -> io::Result<()> {
     let stderr = io::stderr();
     let handles = (0..HANDLES_MIN).map(|_| stderr.as_fd().try_clone_to_owned());
     handles.collect::<io::Result<Vec<OwnedFd>>>().map(drop)
 }
 
 /// Suggests a fix if the error is a shortage of this machine.
-pub fn help(error: &io::Error) -> Option<&'static str> {
+pub(crate) fn help(error: &io::Error) -> Option<&'static str> {
     match Errno::from_io_error(error)? {
         Errno::MFILE => Some(
             "raise the limit of open files to 64 or more: `ulimit -n`, or `LimitNOFILE=` of the \

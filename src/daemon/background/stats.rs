@@ -38,20 +38,17 @@ pub struct DaemonStats {
 pub struct Gauge(AtomicU64);
 
 impl Gauge {
-    /// Stores the value.
-    pub fn set(&self, number: usize) {
+    pub(crate) fn set(&self, number: usize) {
         self.0.store(number as u64, Ordering::Relaxed);
     }
 
-    /// Loads the value.
-    pub fn get(&self) -> u64 {
+    pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
 impl DaemonStats {
-    /// The status line at `now`.
-    pub fn status_line(&self, now: Monotonic) -> String {
+    pub(crate) fn status_line(&self, now: Monotonic) -> String {
         let mut parts = vec![counted(self.avatars.get(), "avatar")];
         let optional = [(&self.training, "training"), (&self.failing, "unreachable")];
         parts.extend(optional.iter().filter_map(|(gauge, label)| gauge.label(label)));

@@ -18,10 +18,7 @@ use sd_notify::NotifyState;
 use tracing::{info, warn};
 
 /// Starts the sender thread if `NOTIFY_SOCKET` is set.
-///
-/// # Errors
-/// When the system cannot start a thread.
-pub fn start() -> io::Result<()> {
+pub(crate) fn start() -> io::Result<()> {
     let address = std::env::var_os("NOTIFY_SOCKET").filter(|address| !address.is_empty());
     if let (Some(address), None) = (address, MANAGER.get()) {
         drop(MANAGER.set(Manager::start(address)?));
@@ -29,8 +26,7 @@ pub fn start() -> io::Result<()> {
     Ok(())
 }
 
-/// Reports that the daemon is ready.
-pub fn ready(status: &str) {
+pub(crate) fn ready(status: &str) {
     update(|pending| {
         pending.ready = true;
         // The extended operation is over.
@@ -39,8 +35,7 @@ pub fn ready(status: &str) {
     });
 }
 
-/// Reports that the config is being reloaded.
-pub fn reloading() {
+pub(crate) fn reloading() {
     let at = match NotifyState::monotonic_usec_now() {
         Ok(NotifyState::MonotonicUsec(at)) => at.into(),
         Ok(_) | Err(_) => None,
@@ -52,40 +47,28 @@ pub fn reloading() {
     });
 }
 
-/// Reports that the daemon is stopping.
-pub fn stopping() {
+pub(crate) fn stopping() {
     update(|pending| pending.stopping = true);
 }
 
-/// Extends the start timeout by `grace`; `status` describes the current step.
-pub fn still_starting(status: &str, grace: Duration) {
-    extend(status, grace);
-}
-
-/// Extends the stop timeout by `grace`; `status` describes what is left.
-pub fn still_stopping(status: &str, grace: Duration) {
-    extend(status, grace);
-}
-
-fn extend(status: &str, grace: Duration) {
+/// Extends the timeout of the start or the stop by `grace`; `status` describes the current step.
+pub(crate) fn extend_timeout(status: &str, grace: Duration) {
     update(|pending| {
         pending.dropped += u64::from(pending.grace.replace(grace).is_some());
         pending.set_status(status);
     });
 }
 
-/// Sets the status line.
-pub fn status(status: &str) {
+pub(crate) fn status(status: &str) {
     update(|pending| pending.set_status(status));
 }
 
 /// The watchdog timeout (`WatchdogSec=`), if it is set.
-pub fn watchdog_limit() -> Option<Duration> {
+pub(crate) fn watchdog_limit() -> Option<Duration> {
     MANAGER.get().and_then(|_| sd_notify::watchdog_enabled()).filter(|limit| !limit.is_zero())
 }
 
-/// Sends a watchdog keep-alive.
-pub fn alive() {
+pub(crate) fn alive() {
     update(|pending| {
         pending.dropped += u64::from(pending.alive);
         pending.alive = true;
@@ -93,7 +76,7 @@ pub fn alive() {
 }
 
 /// Number of messages that were replaced or not accepted.
-pub fn dropped() -> u64 {
+pub(crate) fn dropped() -> u64 {
     MANAGER.get().map_or(0, |manager| manager.pending().dropped)
 }
 
@@ -115,7 +98,6 @@ struct ManagerShared {
     wakeup: Condvar,
 }
 
-/// Messages that are not sent yet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Pending {
     /// When the reload started, in microseconds of the monotonic clock, if available.
@@ -125,7 +107,6 @@ struct Pending {
     grace: Option<Duration>,
     status: Option<String>,
     alive: bool,
-    /// Number of messages that were not sent.
     dropped: u64,
 }
 
@@ -207,23 +188,15 @@ impl Pending {
             let at = at.map(NotifyState::MonotonicUsec);
             messages.push(text(&[NotifyState::Reloading]) + &text(at.as_slice()));
         }
-        let mut states = Vec::new();
-        if self.ready {
-            states.push(NotifyState::Ready);
-        }
-        if self.stopping {
-            states.push(NotifyState::Stopping);
-        }
-        if let Some(grace) = self.grace {
-            let grace_us = u32::try_from(grace.as_micros()).unwrap_or(u32::MAX);
-            states.push(NotifyState::ExtendTimeoutUsec(grace_us));
-        }
-        if let Some(status) = &self.status {
-            states.push(NotifyState::Status(status));
-        }
-        if self.alive {
-            states.push(NotifyState::Watchdog);
-        }
+        let extended = |grace: Duration| u32::try_from(grace.as_micros()).unwrap_or(u32::MAX);
+        let states = [
+            self.ready.then_some(NotifyState::Ready),
+            self.stopping.then_some(NotifyState::Stopping),
+            self.grace.map(extended).map(NotifyState::ExtendTimeoutUsec),
+            self.status.as_deref().map(NotifyState::Status),
+            self.alive.then_some(NotifyState::Watchdog),
+        ];
+        let states: Vec<_> = states.into_iter().flatten().collect();
         if !states.is_empty() {
             messages.push(text(&states));
         }
@@ -306,8 +279,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("socket");
         let manager = Manager::start(path.clone().into()).unwrap();
-        manager.update(|pending| pending.ready = true);
-        while manager.pending().is_any() {
+        manager.update(|pending| (pending.ready, pending.alive) = (true, true));
+        // Until the first attempt has failed.
+        while manager.pending().dropped == 0 {
             thread::yield_now();
         }
         let socket = UnixDatagram::bind(&path).unwrap();

@@ -12,16 +12,15 @@ use tracing::{info, warn};
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::time::timestamp::Timestamp;
 
-/// The channels with a logged skew.
 #[derive(Debug, Default)]
-pub struct ClockSkew {
+pub(crate) struct ClockSkew {
     skewed: Mutex<HashSet<ChannelName>>,
 }
 
 impl ClockSkew {
     /// Compares the receiver's `Date` header with the local time, and logs the skew once until it
     /// is gone.
-    pub fn check(&self, channel: &ChannelName, theirs: Option<Timestamp>, ours: Timestamp) {
+    pub(crate) fn check(&self, channel: &ChannelName, theirs: Option<Timestamp>, ours: Timestamp) {
         let Some(theirs) = theirs else { return };
         let skew = ours.since(theirs).max(theirs.since(ours));
         let mut skewed = self.skewed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -41,5 +40,4 @@ impl ClockSkew {
     }
 }
 
-/// Skew that is tolerated.
 const SKEW_MAX: Duration = Duration::from_secs(60);

@@ -13,7 +13,7 @@ use crate::domain::time::monotonic::Monotonic;
 
 /// Failures to connect, by channel.
 #[derive(Debug, Default)]
-pub struct LocalFaultDetector {
+pub(crate) struct LocalFaultDetector {
     /// When each channel last failed to connect; a channel that connects is removed.
     connect_failures: Mutex<HashMap<ChannelName, Monotonic>>,
 }
@@ -21,7 +21,7 @@ pub struct LocalFaultDetector {
 impl LocalFaultDetector {
     /// Turns a retryable connection failure into a local one if no channel can be connected to.
     /// A single channel says nothing about the network.
-    pub fn reclassify<'a>(
+    pub(crate) fn reclassify<'a>(
         &self,
         channel: &ChannelName,
         outcome: Outcome,

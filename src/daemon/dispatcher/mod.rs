@@ -4,10 +4,10 @@
 //! the next delivery of the same queue starts; a slow channel delays no other; deliveries in flight
 //! at a crash are claimed again after the restart.
 
-pub mod attempt;
-pub mod operator_alerts;
-pub mod local_fault;
-pub mod clock_skew;
+pub(crate) mod attempt;
+pub(crate) mod operator_alerts;
+pub(crate) mod local_fault;
+pub(crate) mod clock_skew;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -177,18 +177,16 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     /// again.
     fn slots(&self, now: Monotonic) -> (Vec<(ChannelName, usize)>, Option<Monotonic>) {
         let mut slots = Vec::with_capacity(self.config.channels.len());
-        let mut next_available_at = None;
+        let mut next_available_at: Option<Monotonic> = None;
         for (name, channel_runtime) in &self.config.channels {
             let busy = self.in_use.get(name).copied().unwrap_or(0);
-            let busy_until = self.available_at.get(name).copied().filter(|until| *until > now);
             let free = channel_runtime.max_concurrency.saturating_sub(busy);
-            match busy_until {
-                Some(until) => {
-                    next_available_at =
-                        Some(next_available_at.map_or(until, |at: Monotonic| at.min(until)));
+            match self.available_at.get(name) {
+                Some(until) if *until > now => {
+                    next_available_at = next_available_at.into_iter().chain([*until]).min();
                 }
-                None if free > 0 => slots.push((name.clone(), free)),
-                None => {}
+                Some(_) | None if free > 0 => slots.push((name.clone(), free)),
+                Some(_) | None => {}
             }
         }
         (slots, next_available_at)
@@ -262,9 +260,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     }
 }
 
-/// Name of deliveries in the log.
 const DELIVERIES: &str = "deliveries";
-/// Name of operator events in the log.
 const EVENTS: &str = "operator events";
 /// Maximum time between two claims: the table may change without a wakeup, for example through a
 /// command.

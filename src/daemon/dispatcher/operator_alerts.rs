@@ -24,7 +24,7 @@ use crate::store::pending_alerts::{ChannelChange, PendingAlerts};
 ///
 /// # Errors
 /// When the store cannot write them; the next call retries.
-pub async fn publish_pending<S, N: Notifier, C: Clock>(
+pub(crate) async fn publish_pending<S, N: Notifier, C: Clock>(
     context: &DaemonContext<C>,
     config: &Arc<RuntimeConfig<S, N>>,
 ) -> Result<(), StoreError> {

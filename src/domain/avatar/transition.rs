@@ -55,16 +55,14 @@ pub enum Earlier {
 }
 
 impl Earlier {
-    /// The word for it in rows.
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Observed => "seen",
             Self::Assumed => "supposed",
         }
     }
 
-    /// The evidence of that word.
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         [Self::Observed, Self::Assumed].into_iter().find(|it| it.name() == name)
     }
 }

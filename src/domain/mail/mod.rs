@@ -3,5 +3,5 @@
 
 pub mod address;
 pub mod domain;
-pub mod smtp_refusal;
-pub mod smtp_phrases;
+pub(crate) mod smtp_refusal;
+pub(crate) mod smtp_phrases;

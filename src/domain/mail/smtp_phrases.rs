@@ -106,7 +106,6 @@ const LIMITS: &[&str] = &[
     "submission quota",
     "message quota",
     "relay limit",
-    "relay sending limit",
     "daily limit",
     "daily quota",
     "hourly limit",
@@ -191,13 +190,9 @@ const SENDER: &[&str] = &[
 /// What `OpenSMTPD` says, without a status code, of mail that no rule of it takes, also to relay.
 const NO_RULE: &str = "invalid recipient: <";
 const RECIPIENT: &[&str] = &[
-    "user unknown",
-    "unknown user",
-    "user not found",
     "no such",
     "not exist",
     "doesn't exist",
-    "does not exist",
     "unknown",
     "unroutable",
     "unrouteable",
@@ -205,7 +200,6 @@ const RECIPIENT: &[&str] = &[
     "invalid recipient",
     "invalid mailbox",
     "invalid address",
-    "recipient not found",
     "recipientnotfound",
     "not found",
     "no mailbox",

@@ -11,16 +11,12 @@ use crate::domain::mail::smtp_phrases::{Phrase, mentions};
 
 /// A step of a mail transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SmtpStep {
+pub(crate) enum SmtpStep {
     /// The greeting of the server, and EHLO or HELO.
     Hello,
-    /// STARTTLS.
     Tls,
-    /// AUTH.
     Auth,
-    /// MAIL FROM.
     Mail,
-    /// RCPT TO.
     Rcpt,
     /// DATA, until its go-ahead.
     Data,
@@ -30,10 +26,8 @@ pub enum SmtpStep {
 
 /// A reply of 4yz or 5yz, and what the client sent before.
 #[derive(Clone, Copy, Debug)]
-pub struct SmtpRefusal<'a> {
-    /// The step that it responds to.
+pub(crate) struct SmtpRefusal<'a> {
     pub step: SmtpStep,
-    /// The reply code.
     pub code: u16,
     /// The text after the code; lines are joined by blanks.
     pub text: &'a str,
@@ -41,16 +35,12 @@ pub struct SmtpRefusal<'a> {
     pub sender: &'a str,
     /// The recipient; empty before there is one.
     pub recipient: &'a str,
-    /// The name in EHLO.
     pub hello_name: &'a str,
 }
 
-/// The classification of a refusal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RefusalClass {
-    /// The class of the outcome.
+pub(crate) struct RefusalClass {
     pub class: OutcomeClass,
-    /// What it is about.
     pub scope: Scope,
 }
 
@@ -61,11 +51,8 @@ pub(in crate::domain) enum Blame {
     Us,
     /// The sender, until a limit is lifted.
     UsTemporarily,
-    /// This recipient.
     Recipient,
-    /// This mail.
     Mail,
-    /// Any of them.
     Unclear,
 }
 
@@ -86,8 +73,7 @@ impl SmtpRefusal<'_> {
         mentions(self.text, self.sender, self.recipient, self.hello_name)
     }
 
-    /// What it means.
-    pub fn classify(&self) -> RefusalClass {
+    pub(crate) fn classify(&self) -> RefusalClass {
         if self.code < 500 {
             return RefusalClass { class: self.class_for_now(), scope: self.scope_for_now() };
         }
@@ -211,7 +197,7 @@ const fn by_status(subject: u16, detail: u16) -> Option<Blame> {
 /// The enhanced status code in a reply: subject and detail. It is at the beginning (RFC 2034,
 /// section 4), or as `(#5.1.1)` at the end, as in qmail; a code with another first digit than the
 /// reply code is ignored.
-pub fn status(code: u16, text: &str) -> Option<(u16, u16)> {
+pub(crate) fn status(code: u16, text: &str) -> Option<(u16, u16)> {
     let mut words = text.split_ascii_whitespace();
     let first = words.next()?;
     let marked = words.rev().find_map(|word| word.strip_prefix("(#")?.split(')').next());

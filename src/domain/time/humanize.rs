@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// A duration as at most two units, rounded down: `42s`, `2m 5s`, `2h 59m`, `1d 1h`.
-pub fn humanize(duration: Duration) -> String {
+pub(crate) fn humanize(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let first = UNITS.iter().position(|(_, size)| seconds >= *size).unwrap_or(UNITS.len() - 1);
     let shown = UNITS.iter().skip(first).take(UNITS_SHOWN);

@@ -4,4 +4,4 @@
 
 pub mod timestamp;
 pub mod monotonic;
-pub mod humanize;
+pub(crate) mod humanize;
