@@ -14,9 +14,6 @@ pub struct Rng {
 
 impl Rng {
     /// Seeds from the system's entropy.
-    ///
-    /// # Errors
-    /// When the system cannot provide entropy.
     pub fn from_entropy() -> std::io::Result<Self> {
         let mut bits = [0; 16];
         getrandom::fill(&mut bits).map_err(std::io::Error::from)?;

@@ -51,9 +51,6 @@ impl ServiceError {
 }
 
 /// Runs until a stop is requested.
-///
-/// # Errors
-/// When the config is invalid at the start, or the daemon fails.
 pub(crate) async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
     let system = |doing| move |source| DaemonError::System { doing, source };
     let mut signals = Signals::take().map_err(system("installing signal handlers"))?;

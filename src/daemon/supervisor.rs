@@ -63,9 +63,6 @@ pub struct Daemon<C: Clock> {
 impl<C: Clock> Daemon<C> {
     /// Opens the store and starts the loops. Attempts that an earlier process left open are
     /// recovered first.
-    ///
-    /// # Errors
-    /// When the store cannot be opened, or a client or channel cannot be built.
     pub async fn start(
         settings: &Settings,
         clock: C,
@@ -231,18 +228,12 @@ impl<C: Clock> Daemon<C> {
     }
 
     /// Retries pending writes about the config.
-    ///
-    /// # Errors
-    /// When the store fails for good.
     pub async fn catch_up(&mut self) -> Result<(), DaemonError> {
         let config = Arc::clone(&self.configs.borrow());
         self.config_status.retry(&self.context, &config, &self.settings).await
     }
 
     /// Publishes `config.rejected` once, and keeps its reason up to date.
-    ///
-    /// # Errors
-    /// When the store fails for good.
     pub async fn on_rejected(&mut self, reason: &str) -> Result<(), DaemonError> {
         self.context.metrics.record_reload(false, self.context.clock.now());
         let config = Arc::clone(&self.configs.borrow());
@@ -297,9 +288,6 @@ impl<C: Clock> Daemon<C> {
 
     /// Stops gracefully: what is in flight may finish, within a limit or until `hurry` completes.
     /// Then the store is closed.
-    ///
-    /// # Errors
-    /// When the store failed during shutdown.
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> Result<(), DaemonError> {
         let Self {
             context, writer, shutdown, mut loops, web: web_listener, configs, web_deps, ..

@@ -69,9 +69,6 @@ pub(crate) enum ListenerChange {
 
 impl ListenerChange {
     /// Plans the change for a config, and binds a new address.
-    ///
-    /// # Errors
-    /// When the configured address cannot be bound.
     pub(crate) fn plan(
         web_listener: Option<&WebListener>,
         web: &WebSettings,

@@ -39,9 +39,6 @@ use crate::notify::webhook::sender::{Webhook, WebhookSpec};
 pub type WiredConfig = RuntimeConfig<Client, Channel>;
 
 /// Builds the runtime config. Clients with unchanged settings are taken from `before`.
-///
-/// # Errors
-/// When a client or a channel cannot be built.
 pub fn build(
     settings: &Settings,
     before: Option<(&Settings, &WiredConfig)>,
@@ -133,9 +130,6 @@ fn source(
 }
 
 /// Builds the API client.
-///
-/// # Errors
-/// When it cannot be built.
 pub fn client(account: &AccountSettings) -> Result<Client, DaemonError> {
     Client::new(ApiClientSpec {
         base_url: account.base_url.clone(),
@@ -146,9 +140,6 @@ pub fn client(account: &AccountSettings) -> Result<Client, DaemonError> {
 }
 
 /// Builds one channel.
-///
-/// # Errors
-/// When it cannot be built.
 pub fn channel(settings: &ChannelSettings) -> Result<Channel, DaemonError> {
     let built = match &settings.kind {
         ChannelKind::Webhook(webhook) => webhook_channel(webhook),

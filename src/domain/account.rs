@@ -20,9 +20,6 @@ impl AccountName {
     pub const DEFAULT: &'static str = "argil";
 
     /// Parses a name.
-    ///
-    /// # Errors
-    /// When the text is empty, too long, or has other characters.
     pub fn parse(text: &str) -> Result<Self, AccountNameError> {
         if is_name(text) { Ok(Self(text.to_owned())) } else { Err(AccountNameError) }
     }

@@ -22,9 +22,6 @@ impl EventId {
     }
 
     /// Parses an id.
-    ///
-    /// # Errors
-    /// When the text does not begin with `evt_` or has other than letters and digits behind it.
     pub fn parse(text: &str) -> Result<Self, EventIdError> {
         if !is_id(text, EVENT_PREFIX) {
             return Err(EventIdError(text.to_owned()));

@@ -27,8 +27,6 @@ impl EncodingError {
 }
 
 /// Decodes the bytes, without a byte order mark.
-///
-/// When they are not UTF-8, or clearly another encoding.
 pub(crate) fn decode(bytes: &[u8]) -> Result<&str, EncodingError> {
     if let Some(fault) = marked(bytes).or_else(|| unmarked(bytes)) {
         return Err(fault);

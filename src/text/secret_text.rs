@@ -72,8 +72,6 @@ impl SecretError {
 }
 
 /// The secret in the bytes.
-///
-/// When they are empty, not text, or contain characters that this kind of secret cannot have.
 pub(crate) fn clean(bytes: &[u8], kind: SecretKind) -> Result<&str, SecretError> {
     let text = decode(bytes).map_err(SecretError::Encoding)?;
     let text = text.trim_end_matches(['\r', '\n']);

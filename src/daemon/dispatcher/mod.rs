@@ -70,9 +70,6 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     }
 
     /// Delivers until a stop is requested; applies new configs.
-    ///
-    /// # Errors
-    /// When the store fails for good.
     pub async fn run(
         mut self,
         mut configs: watch::Receiver<Arc<RuntimeConfig<S, N>>>,

@@ -24,10 +24,6 @@ pub struct AvatarIdError(String);
 impl AvatarId {
     /// Parses an id. One in the form of a UUID is converted to lower case (RFC 9562, section 4), so
     /// that an avatar has one spelling.
-    ///
-    /// # Errors
-    /// When the text is empty, too long, has other than visible ASCII characters, or is a path
-    /// of dots.
     pub fn parse(text: &str) -> Result<Self, AvatarIdError> {
         let fault = |why: &str| Err(AvatarIdError(why.to_owned()));
         if text.is_empty() {

@@ -15,9 +15,6 @@ pub struct ChannelNameError;
 
 impl ChannelName {
     /// Parses a name.
-    ///
-    /// # Errors
-    /// When the text is empty, too long, or has other characters.
     pub fn parse(text: &str) -> Result<Self, ChannelNameError> {
         if is_name(text) { Ok(Self(text.to_owned())) } else { Err(ChannelNameError) }
     }

@@ -22,8 +22,6 @@ pub enum CustomHeaderNameError {
 
 impl CustomHeaderName {
     /// Parses a name; converts it to lower case.
-    ///
-    /// When it is invalid or reserved.
     pub fn parse(text: &str) -> Result<Self, CustomHeaderNameError> {
         let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
         if text.is_empty() || text.len() > LENGTH_MAX || !text.bytes().all(is_token) {

@@ -40,9 +40,6 @@ impl DeliveryId {
     }
 
     /// Parses an id.
-    ///
-    /// # Errors
-    /// When the text does not begin with `dlv_` or has other than letters and digits behind it.
     pub fn parse(text: &str) -> Result<Self, DeliveryIdError> {
         if !is_id(text, DELIVERY_PREFIX) {
             return Err(DeliveryIdError(text.to_owned()));

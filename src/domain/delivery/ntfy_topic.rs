@@ -22,8 +22,6 @@ pub enum NtfyTopicError {
 impl NtfyTopic {
     /// The topic, which is the last segment of a URL's path, and the path of the server before it,
     /// which ends in a slash.
-    ///
-    /// When the last segment is not a valid topic of ntfy.
     pub(crate) fn of_path(path: &str) -> Result<(String, Self), NtfyTopicError> {
         let text = path.trim_matches('/');
         let (root, topic) = text.rsplit_once('/').unwrap_or(("", text));

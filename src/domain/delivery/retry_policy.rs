@@ -54,9 +54,6 @@ pub struct RetryScheduleError(String);
 
 impl RetrySchedule {
     /// Creates a schedule.
-    ///
-    /// # Errors
-    /// When there is none, or there are more than a hundred.
     pub fn new(waits: Vec<Duration>) -> Result<Self, RetryScheduleError> {
         if waits.is_empty() {
             let why = "a retry schedule needs at least one delay: `[\"0s\"]` makes one attempt";

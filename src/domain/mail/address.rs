@@ -25,9 +25,6 @@ pub struct MailAddressError(Cow<'static, str>);
 
 impl MailAddress {
     /// Parses an address.
-    ///
-    /// # Errors
-    /// When the text is not `local@domain`, or carries a display name or control characters.
     pub fn parse(text: &str) -> Result<Self, MailAddressError> {
         if text.trim() != text {
             return Err(fault("has blanks around it"));

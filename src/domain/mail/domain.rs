@@ -18,9 +18,6 @@ pub struct MailDomainError(String);
 
 impl MailDomain {
     /// Parses a domain. A trailing dot is removed.
-    ///
-    /// # Errors
-    /// When it is neither a name nor an address in brackets.
     pub fn parse(text: &str) -> Result<Self, MailDomainError> {
         if let Some(inside) = text.strip_prefix('[') {
             let address = inside.strip_suffix(']').and_then(address);
