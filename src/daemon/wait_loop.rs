@@ -32,7 +32,7 @@ use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
 
 #[derive(Debug)]
-pub struct WaitRequest<S> {
+pub(crate) struct WaitRequest<S> {
     pub account: AccountName,
     pub runtime: AccountRuntime<S>,
     pub intervals: PollIntervals,

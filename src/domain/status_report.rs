@@ -15,7 +15,7 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::text::plural::counted;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Severity {
+pub(crate) enum Severity {
     /// No findings.
     Ok,
     /// Intended by an operator, or probably transient.
@@ -27,7 +27,7 @@ pub enum Severity {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub(crate) struct Finding {
     pub level: Severity,
     pub avatar: Option<String>,
     pub since: Option<Timestamp>,
@@ -57,7 +57,7 @@ pub(crate) struct Inputs<'a> {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct ConditionFacts<'a> {
+pub(crate) struct ConditionFacts<'a> {
     /// Its kind, such as `account.unavailable`.
     pub kind: &'a str,
     /// The subject: an avatar's id, or words such as `account argil`.
@@ -69,7 +69,7 @@ pub struct ConditionFacts<'a> {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct ChannelFacts<'a> {
+pub(crate) struct ChannelFacts<'a> {
     pub name: &'a str,
     pub configured: bool,
     pub state: ChannelState,
@@ -83,7 +83,7 @@ pub struct ChannelFacts<'a> {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct AvatarFacts<'a> {
+pub(crate) struct AvatarFacts<'a> {
     pub id: &'a str,
     pub account: Option<&'a str>,
     pub kind: &'a str,
@@ -93,7 +93,7 @@ pub struct AvatarFacts<'a> {
 
 /// An avatar in a status that this version does not know.
 #[derive(Clone, Copy, Debug)]
-pub struct StatusFacts<'a> {
+pub(crate) struct StatusFacts<'a> {
     pub id: &'a str,
     pub status: &'a str,
     pub since: Option<Timestamp>,
@@ -101,13 +101,13 @@ pub struct StatusFacts<'a> {
 
 impl<'a> StatusFacts<'a> {
     /// The facts of an avatar with that status; `None` when it is a documented one.
-    pub fn of(id: &'a str, status: &'a str, since: Option<Timestamp>) -> Option<Self> {
+    pub(crate) fn of(id: &'a str, status: &'a str, since: Option<Timestamp>) -> Option<Self> {
         (!Status::from_name(status).is_recognized()).then_some(Self { id, status, since })
     }
 }
 
 impl Severity {
-    pub const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Ok => "ok",
             Self::Info => "note",
@@ -116,7 +116,7 @@ impl Severity {
         }
     }
 
-    pub const fn summary(self) -> &'static str {
+    pub(crate) const fn summary(self) -> &'static str {
         match self {
             Self::Ok => "OK",
             Self::Info => "OK, with notices",
@@ -125,12 +125,12 @@ impl Severity {
         }
     }
 
-    pub fn of(findings: &[Finding]) -> Self {
+    pub(crate) fn of(findings: &[Finding]) -> Self {
         findings.iter().map(|finding| finding.level).max().unwrap_or(Self::Ok)
     }
 
     /// Whether no operator needs to act.
-    pub fn is_well(self) -> bool {
+    pub(crate) fn is_well(self) -> bool {
         self < Self::Warning
     }
 }

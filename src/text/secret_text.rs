@@ -8,7 +8,7 @@ use crate::text::odd_character::OddCharacter;
 
 /// The kind of a secret, which decides the allowed characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SecretKind {
+pub(crate) enum SecretKind {
     /// A key or token: visible ASCII (RFC 6750, section 2.1).
     Key,
     /// The value of a header: ASCII, with blanks inside (RFC 9110, section 5.5).

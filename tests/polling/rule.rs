@@ -33,7 +33,7 @@ impl PollingRule {
         let ours = |name, adaptive| {
             let defaults = defaults();
             let max = max.unwrap_or(defaults.training.max);
-            let training = TrainingInterval { max, adaptive: adaptive, ..defaults.training };
+            let training = TrainingInterval { max, adaptive, ..defaults.training };
             Self {
                 name,
                 intervals: Intervals::Configured(Box::new(PollIntervals { training, ..defaults })),
