@@ -76,6 +76,11 @@ impl Prompter {
         }
     }
 
+    /// Prints text between the questions.
+    pub(crate) fn say(&self, text: &str) -> io::Result<()> {
+        write_prompt(text)
+    }
+
     /// Asks for a secret until the answer is valid; `None` for an empty answer.
     pub(crate) fn ask_secret(
         &self,

@@ -2,14 +2,19 @@
 //! shows every key, and is valid as soon as its variables are set.
 
 use toml::Value;
+use url::Url;
 
 use crate::config::from_env::KEY_VARIABLE;
+use crate::config::sections::format;
+use crate::text::sanitize::sanitize;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StarterAnswers {
     pub(crate) api_key: SecretLocation,
-    /// The avatars to watch; empty for a placeholder.
-    pub(crate) avatars: Vec<String>,
+    /// The URL of the API, if it is not the default.
+    pub(crate) base_url: Option<String>,
+    /// The avatars to watch; without one, the lines are comments.
+    pub(crate) avatars: Vec<StarterAvatar>,
     /// The URL of a webhook; without it, its lines are comments.
     pub(crate) webhook_url: Option<String>,
     pub(crate) webhook_secret: SecretLocation,
@@ -18,6 +23,15 @@ pub(crate) struct StarterAnswers {
     /// The mail server; without it, a placeholder is written.
     pub(crate) smtp_host: Option<String>,
     pub(crate) smtp_password: SecretLocation,
+    /// Whether no channel gets the conditions for operators.
+    pub(crate) no_operator: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StarterAvatar {
+    pub(crate) id: String,
+    /// Its name at Argil, for people.
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -31,21 +45,37 @@ pub(crate) enum SecretLocation {
 
 /// The text of a starter config. Answers are quoted; they are validated when the file is loaded.
 pub(crate) fn init_config(answers: &StarterAnswers) -> String {
-    let placeholder = ["the-id-of-your-avatar".to_owned()];
-    let ids = if answers.avatars.is_empty() { &placeholder[..] } else { &answers.avatars };
-    let avatar =
-        |id: &String| format!("[[avatars]]\nid = {}\n#name = \"Jane, English\"\n", quoted(id));
-    let avatars: Vec<String> = ids.iter().map(avatar).collect();
+    let avatar = |StarterAvatar { id, name }: &StarterAvatar| {
+        let name = name.as_ref().map(|name| format!("# {}\n", sanitize(name)));
+        format!("{}[[avatars]]\nid = {}\n", name.unwrap_or_default(), quoted(id))
+    };
+    let avatars = match answers.avatars.as_slice() {
+        [] => optional(false, "[[avatars]]\nid = \"the-id-of-your-avatar\"\n"),
+        avatars => avatars.iter().map(avatar).collect::<Vec<_>>().join("\n"),
+    };
     let url = answers.webhook_url.as_deref().unwrap_or("https://example.com/hooks/avatars");
-    let webhook = format!(
-        "[channels.webhook]\ntype = \"webhook\"\nurl = {}\nsecret = {}\n",
-        quoted(url),
-        source(&answers.webhook_secret, SECRET_VARIABLE)
-    );
+    let operator = |is_operator: bool| match is_operator && !answers.no_operator {
+        true => OPERATOR,
+        false => "",
+    };
+    let webhook_operator = operator(answers.webhook_url.is_some() && answers.mail_to.is_none());
+    let chat = chat_of(url);
+    let webhook = match chat {
+        Some(chat) => format!(
+            "[channels.{chat}]\ntype = \"{chat}\"\nurl = {}\n{webhook_operator}",
+            quoted(url)
+        ),
+        None => format!(
+            "[channels.webhook]\ntype = \"webhook\"\nurl = {}\nsecret = {}\n{webhook_operator}",
+            quoted(url),
+            source(&answers.webhook_secret, SECRET_VARIABLE)
+        ),
+    };
     let to = quoted(answers.mail_to.as_deref().unwrap_or("studio@example.com"));
     let mail = format!(
-        "[channels.mail]\ntype = \"email\"\nfrom = {to}\nto = [{to}]\n\n[channels.mail.smtp]\n\
+        "[channels.mail]\ntype = \"email\"\nfrom = {to}\nto = [{to}]\n{}\n[channels.mail.smtp]\n\
          host = {}\ntls = \"starttls\"\nusername = {to}\npassword = {}\n",
+        operator(answers.mail_to.is_some()),
         quoted(answers.smtp_host.as_deref().unwrap_or("smtp.example.com")),
         source(&answers.smtp_password, PASSWORD_VARIABLE)
     );
@@ -53,16 +83,27 @@ pub(crate) fn init_config(answers: &StarterAnswers) -> String {
         HEAD.to_owned(),
         instruction(&answers.api_key, KEY_VARIABLE, "…"),
         format!("api_key = {}\n", source(&answers.api_key, KEY_VARIABLE)),
+        answers.base_url.iter().map(|url| format!("base_url = {}\n", quoted(url))).collect(),
         AVATARS_HEAD.to_owned(),
-        avatars.join("\n"),
-        WEBHOOK_HEAD.to_owned(),
-        instruction(&answers.webhook_secret, SECRET_VARIABLE, "whsec_…"),
+        avatars,
+        match chat {
+            Some(_) => CHAT_HEAD.to_owned(),
+            None => {
+                let secret = instruction(&answers.webhook_secret, SECRET_VARIABLE, "whsec_…");
+                format!("{WEBHOOK_HEAD}{secret}")
+            }
+        },
         optional(answers.webhook_url.is_some(), &webhook),
         MAIL_HEAD.to_owned(),
         instruction(&answers.smtp_password, PASSWORD_VARIABLE, "…"),
         optional(answers.mail_to.is_some(), &mail),
     ]
     .concat()
+}
+
+/// The chat service that a URL belongs to, as a type of channel.
+pub(crate) fn chat_of(url: &str) -> Option<&'static str> {
+    format::Name::of_url(&Url::parse(url).ok()?).map(|(word, _)| *word)
 }
 
 fn source(place: &SecretLocation, variable: &str) -> String {
@@ -113,6 +154,16 @@ const WEBHOOK_HEAD: &str = "
 # A webhook. `avatar-watch secret` generates the secret; the receiver needs it too:
 ";
 
+const CHAT_HEAD: &str = "
+# A chat. Everyone who has the URL can write to it:
+";
+
+/// The line that makes a channel the one for operators.
+const OPERATOR: &str = "\
+# It is also notified when the watching itself fails, such as for a revoked key:
+operator = true
+";
+
 const MAIL_HEAD: &str = "
 # Mail to one recipient through your mail server, with its password:
 ";
@@ -138,7 +189,10 @@ mod tests {
     fn a_starter_loads_with_and_without_answers() {
         let check = |avatar: Option<&str>, webhook: Option<&str>, mail: Option<&str>| {
             let answers = StarterAnswers {
-                avatars: avatar.map(str::to_owned).into_iter().collect(),
+                avatars: avatar
+                    .map(|id| StarterAvatar { id: id.to_owned(), name: Some("Jane\n".to_owned()) })
+                    .into_iter()
+                    .collect(),
                 webhook_url: webhook.map(str::to_owned),
                 mail_to: mail.map(str::to_owned),
                 ..StarterAnswers::default()
@@ -149,8 +203,10 @@ mod tests {
             let read = |text: &str, access| file::read_text(path, text, access, &environment);
             let settings = read(&text, FileAccess::Others(0o644)).unwrap();
             let channels = usize::from(webhook.is_some()) + usize::from(mail.is_some());
-            assert_eq!((settings.avatars.len(), settings.channels.len()), (1, channels));
+            let avatars = usize::from(avatar.is_some());
+            assert_eq!((settings.avatars.len(), settings.channels.len()), (avatars, channels));
             let uncommented: String = text.lines().map(uncomment).collect();
+            let uncommented = uncommented.replace("the-id-of-your-avatar", "a1");
             assert!(read(&uncommented, FileAccess::Owner).is_ok());
         };
         check(None, None, None);
@@ -166,14 +222,17 @@ mod tests {
     proptest! {
         #[test]
         fn no_answer_breaks_out_of_its_quotes(text: String) {
+            let avatar = StarterAvatar { id: text.clone(), name: Some(text.clone()) };
             let answers = StarterAnswers {
                 api_key: SecretLocation::File(text.clone()),
-                avatars: vec![text.clone(), text.clone()],
+                base_url: Some(text.clone()),
+                avatars: vec![avatar.clone(), avatar],
                 webhook_url: Some(text.clone()),
                 webhook_secret: SecretLocation::File(text.clone()),
                 mail_to: Some(text.clone()),
                 smtp_host: Some(text.clone()),
                 smtp_password: SecretLocation::File(text.clone()),
+                no_operator: false,
             };
             let table: toml::Table = init_config(&answers).parse().unwrap();
             prop_assert_eq!(table["argil"]["api_key"]["file"].as_str(), Some(text.as_str()));

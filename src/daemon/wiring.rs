@@ -88,7 +88,7 @@ pub(crate) fn build_background(settings: &Settings) -> Result<BackgroundConfig, 
     Ok(BackgroundConfig { retention: settings.retention, heartbeat })
 }
 
-/// Describes what this machine lacks to use parts of the config.
+/// Describes what keeps parts of the config from working, or their failures from being noticed.
 pub fn obstacles(config: &WiredConfig, background: &BackgroundConfig) -> Vec<String> {
     let accounts = config.accounts.iter().filter_map(|(name, account)| {
         let obstacle = account.source.obstacle()?;
@@ -102,8 +102,15 @@ pub fn obstacles(config: &WiredConfig, background: &BackgroundConfig) -> Vec<Str
         let obstacle = heartbeat.heartbeat.obstacle()?;
         Some(format!("the heartbeat cannot be sent yet: {obstacle}"))
     });
-    accounts.chain(channels).chain(heartbeat).collect()
+    let no_operator =
+        !config.channels.is_empty() && !config.channels.values().any(|channel| channel.operator);
+    let no_operator = no_operator.then(|| NO_OPERATOR.to_owned());
+    accounts.chain(channels).chain(heartbeat).chain(no_operator).collect()
 }
+
+/// Why failures of the daemon's own work are not noticed.
+const NO_OPERATOR: &str = "no channel has `operator = true`, so no notification is sent when \
+    polling or a channel fails; set it in one of the channels";
 
 /// The runtime of an account.
 pub fn account(settings: &AccountSettings, source: Arc<Client>) -> AccountRuntime<Client> {

@@ -1,5 +1,5 @@
-//! The cost and the benefit of polling rules, by simulation: `cargo bench --bench polling` prints the tables
-//! of `docs/polling.md`.
+//! The cost and the benefit of polling rules, by simulation: `cargo bench --bench polling`
+//! prints the tables of `docs/polling.md`.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]

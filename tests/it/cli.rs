@@ -295,7 +295,8 @@ async fn check_online_tests_the_key_each_avatar_and_each_channel() {
     let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
     let bench = Bench::new(config.clone().avatar("a2").text());
     argil.set_status("a1", "TRAINING");
-    let (seen, missing) = ("ok   avatar `a1`: status TRAINING", "FAIL avatar `a2`: no such avatar");
+    let (seen, missing) =
+        ("ok   avatar \"avatar a1\" (`a1`): status TRAINING", "FAIL avatar `a2`: no such avatar");
     bench.prints(&["check", "--online"], 2, &[seen, missing, "ok   channel `ops`"]);
     assert!(receiver.received().is_empty(), "nothing is sent");
     bench.configure(config.text());
@@ -313,7 +314,8 @@ fn check_online_polls_each_avatar_with_its_own_account() {
     let account = format!("api_key = \"studio-key\"\nbase_url = \"{}\"\n", studio.base_url());
     let config = Config::new(argil.base_url()).avatar("a1").avatar("a2");
     let config = config.with("account = \"studio\"\n").with("\n[accounts.studio]\n").with(&account);
-    let words = ["FAIL avatar `a1`: API key rejected", "ok   avatar `a2`: status IDLE"];
+    let words =
+        ["FAIL avatar `a1`: API key rejected", "ok   avatar \"avatar a2\" (`a2`): status IDLE"];
     Bench::new(config.text()).prints(&["check", "--online"], 2, &words);
     assert_eq!((argil.count("a2"), studio.count("a1")), (0, 0), "no id goes to another account");
 }

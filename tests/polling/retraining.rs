@@ -154,7 +154,7 @@ const NAME: &str = "Retrainings";
 const TEXT: &str = "\
 1,000 retrainings in each row, which begin at a random time after an outcome and end as the training
 before. *Notified* is the share that a poll fell into; the others leave no trace. *Requests* are the
-polls uniform the outcome and the begin of the retraining.";
+polls between the outcome and the begin of the retraining.";
 
 /// When retrainings begin after the outcome, and how long they last.
 const BEGINS: [(&str, (Duration, Duration), &[Duration]); 4] = [

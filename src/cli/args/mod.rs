@@ -168,7 +168,11 @@ pub(crate) struct InitArgs {
     /// The avatars to watch
     #[arg(long, value_name = "ID", num_args = 1..)]
     pub(crate) avatar: Vec<String>,
-    /// The webhook to notify; its secret is generated into a file beside the config
+    /// The URL of the API, if it is not Argil's
+    #[arg(long, value_name = "URL")]
+    pub(crate) base_url: Option<String>,
+    /// The webhook or chat to notify; the secret of a webhook is generated into a file beside the
+    /// config
     #[arg(long, value_name = "URL")]
     pub(crate) webhook: Option<String>,
     /// The mailbox to notify

@@ -34,7 +34,7 @@ use crate::store::error::StoreError;
 use crate::store::files::location;
 use crate::store::reader::Reader;
 use crate::text::plural::counted;
-use crate::text::sanitize::sanitize;
+use crate::text::sanitize::{is_blank, sanitize, sanitize_line};
 
 pub(crate) fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
     let found = config_path(config);
@@ -185,11 +185,15 @@ fn changes(is_stored: bool, old: Option<&ConfigSnapshot>, settings: &Settings) -
 
 fn online(config: Option<&Path>, settings: &Settings) -> Exit {
     match block_on(test_everything(settings)) {
-        Ok(Ok(true)) => {
+        Ok(Ok(Tally { checks, failed: 0 })) => {
+            line(&format!("{} passed", counted(checks, "check")));
             line(&next_step(config, settings));
             Exit::Ok
         }
-        Ok(Ok(false)) => Exit::Problems,
+        Ok(Ok(Tally { checks, failed })) => {
+            line(&format!("{failed} of {} failed", counted(checks, "check")));
+            Exit::Problems
+        }
         Ok(Err(error)) => failed(&error, Exit::Problems),
         Err(error) => failed(&error, Exit::Problems),
     }
@@ -210,26 +214,41 @@ pub(crate) fn run_hint(config: Option<&Path>) -> String {
     format!("`{run}` starts the daemon; as a service: `sudo systemctl enable --now avatar-watch`")
 }
 
-/// Polls the avatars and connects to every channel. Returns whether everything succeeded.
-async fn test_everything(settings: &Settings) -> Result<bool, DaemonError> {
-    let mut good = true;
+/// The number of checks, and of those that failed.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    checks: usize,
+    failed: usize,
+}
+
+impl Tally {
+    /// Prints a result and counts it.
+    fn print(&mut self, what: &str, fine: bool, text: &str, help: Option<&str>) {
+        self.checks += 1;
+        self.failed += usize::from(!print_result(what, fine, text, help));
+    }
+}
+
+/// Polls the avatars and connects to every channel.
+async fn test_everything(settings: &Settings) -> Result<Tally, DaemonError> {
+    let mut tally = Tally::default();
     for (name, account) in &settings.accounts {
         let avatars = settings.avatars.iter().filter(|avatar| avatar.account == *name);
         let mut avatars = avatars.peekable();
         let client = wiring::client(account)?;
-        good &= match avatars.peek() {
-            Some(_) => poll_all(&client, avatars).await,
-            None => test_api_key(&client, name).await,
-        };
+        match avatars.peek() {
+            Some(_) => poll_all(&client, avatars, &mut tally).await,
+            None => test_api_key(&client, name, &mut tally).await,
+        }
     }
     for settings in settings.channels.values() {
         let outcome = wiring::channel(settings)?.probe().await;
         let fine = outcome.class == OutcomeClass::Delivered;
         let help = (!fine).then(|| advice::for_channel(&outcome));
         let what = format!("channel `{}`", settings.name);
-        good &= print_result(&what, fine, &connection(&outcome), help);
+        tally.print(&what, fine, &connection(&outcome), help);
     }
-    Ok(good)
+    Ok(tally)
 }
 
 /// Polls the avatars of an account, at most `POLLS_MAX`; stops at a failure that concerns the
@@ -237,22 +256,39 @@ async fn test_everything(settings: &Settings) -> Result<bool, DaemonError> {
 async fn poll_all<'a>(
     client: &Client,
     mut avatars: impl Iterator<Item = &'a AvatarSettings>,
-) -> bool {
-    let mut good = true;
+    tally: &mut Tally,
+) {
+    let (mut polled, mut missing) = (0, 0);
     for avatar in avatars.by_ref().take(POLLS_MAX) {
         let seen = client.get_avatar(&avatar.id, SystemClock.now()).await;
         let (fine, text, help) = advice::for_poll(&seen);
-        good &= print_result(&format!("avatar `{}`", avatar.id), fine, &text, help);
+        tally.print(&described(avatar, &seen), fine, &text, help);
         if is_account_wide(&seen) {
             line("  other avatars of the account were not polled: this failure affects them too");
-            return good;
+            return;
         }
+        polled += 1;
+        missing += usize::from(matches!(seen, Observation::Missing { .. }));
+    }
+    if missing == polled && polled > 1 {
+        line("     no avatar was found: is `base_url` right?");
     }
     match avatars.count() {
         0 => {}
         more => line(&format!("     {} more not polled", counted(more, "avatar"))),
     }
-    good
+}
+
+/// An avatar by the name in the config or in the response, with its id.
+fn described(avatar: &AvatarSettings, seen: &Observation) -> String {
+    let listed = match seen {
+        Observation::Seen(avatar) => avatar.name.as_ref(),
+        _ => None,
+    };
+    match avatar.name.as_ref().or(listed).filter(|name| !is_blank(name)) {
+        Some(name) => format!("avatar \"{}\" (`{}`)", sanitize_line(name, 60), avatar.id),
+        None => format!("avatar `{}`", avatar.id),
+    }
 }
 
 fn is_account_wide(seen: &Observation) -> bool {
@@ -273,7 +309,7 @@ fn is_account_wide(seen: &Observation) -> bool {
     }
 }
 
-async fn test_api_key(client: &Client, name: &AccountName) -> bool {
+async fn test_api_key(client: &Client, name: &AccountName, tally: &mut Tally) {
     let (fine, text, help) = match client.list_avatars(SystemClock.now()).await {
         ListObservation::Listed { avatars, .. } => {
             let count = counted(avatars.len(), "avatar");
@@ -281,7 +317,7 @@ async fn test_api_key(client: &Client, name: &AccountName) -> bool {
         }
         ListObservation::Failed(seen) => advice::for_poll(&seen),
     };
-    print_result(&format!("account `{name}`"), fine, &text, help)
+    tally.print(&format!("account `{name}`"), fine, &text, help);
 }
 
 fn connection(outcome: &Outcome) -> String {

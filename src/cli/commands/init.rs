@@ -9,28 +9,25 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::cli::args::InitArgs;
-use crate::cli::commands::secret;
+use crate::cli::commands::{init_questions, secret};
 use crate::cli::exit::Exit;
 use crate::cli::output::{line, print_error, print_help};
 use crate::cli::paths::command_line;
-use crate::cli::prompt::{Prompter, is_interactive};
+use crate::cli::prompt::is_interactive;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::from_env::KEY_VARIABLE;
 use crate::config::init_template::{
-    PASSWORD_VARIABLE, SECRET_VARIABLE, SecretLocation, StarterAnswers, init_config,
+    PASSWORD_VARIABLE, SECRET_VARIABLE, SecretLocation, StarterAnswers, StarterAvatar, chat_of,
+    init_config,
 };
 use crate::config::location::ConfigFile;
-use crate::config::parse::host;
 use crate::daemon::load_config;
-use crate::domain::avatar::AvatarId;
-use crate::domain::mail::address::MailAddress;
 use crate::files::trust::{Distrust, Facts, Trust};
 use crate::files::write;
 use crate::secret::Secret;
 use crate::signing_secret::{FRESH_BYTES, SigningSecret};
 use crate::text::sanitize::sanitize;
-use crate::text::secret_text::SecretKind;
 
 pub(crate) fn init(config: Option<&Path>, args: &InitArgs) -> Exit {
     let target = args.output.as_deref().or(config).unwrap_or(Path::new(DEFAULT_PATH));
@@ -92,10 +89,10 @@ fn print_init_error(failure: &InitError) -> Exit {
 
 /// Answers from prompts or flags, and the secrets that were typed.
 #[derive(Default)]
-struct InitAnswers {
-    answers: StarterAnswers,
-    api_key: Option<Secret>,
-    smtp_password: Option<Secret>,
+pub(super) struct InitAnswers {
+    pub(super) answers: StarterAnswers,
+    pub(super) api_key: Option<Secret>,
+    pub(super) smtp_password: Option<Secret>,
 }
 
 /// Writes all files or none; returns the lines to print.
@@ -116,9 +113,11 @@ fn write(target: &Path, args: &InitArgs) -> Result<Vec<String>, InitError> {
     let no_flags = args.avatar.is_empty()
         && (&args.webhook, &args.email, &args.api_key_file) == (&None, &None, &None);
     let mut answers = if no_flags && is_interactive() {
-        ask(folder).map_err(|error| match error.kind() {
-            ErrorKind::Interrupted => InitError::Interrupted,
-            _ => InitError::Unread(error),
+        init_questions::ask(folder, args.base_url.as_deref()).map_err(|error| {
+            match error.kind() {
+                ErrorKind::Interrupted => InitError::Interrupted,
+                _ => InitError::Unread(error),
+            }
         })?
     } else {
         let api_key = match &args.api_key_file {
@@ -127,7 +126,8 @@ fn write(target: &Path, args: &InitArgs) -> Result<Vec<String>, InitError> {
         };
         let answers = StarterAnswers {
             api_key,
-            avatars: args.avatar.clone(),
+            base_url: args.base_url.clone(),
+            avatars: args.avatar.iter().map(starter_avatar).collect(),
             webhook_url: args.webhook.clone(),
             mail_to: args.email.clone(),
             smtp_host: args.smtp_host.clone(),
@@ -174,7 +174,7 @@ impl SecretFiles<'_> {
         if answers.api_key == SecretLocation::Variable {
             answers.api_key = self.write(KEY_FILE, api_key.as_ref().map(Secret::expose))?;
         }
-        if answers.webhook_url.is_some() {
+        if answers.webhook_url.as_deref().is_some_and(|url| chat_of(url).is_none()) {
             let secret = secret::fresh().map_err(|error| self.unwritable(SECRET_FILE, error))?;
             answers.webhook_secret = self.write(SECRET_FILE, Some(&secret.reveal()))?;
         }
@@ -250,54 +250,12 @@ fn keep_old(target: &Path) -> Result<Option<PathBuf>, InitError> {
     Ok(None)
 }
 
-/// Asks for everything that no variable and no file provides.
-fn ask(folder: &Path) -> io::Result<InitAnswers> {
-    let prompter = Prompter::new()?;
-    let mut answers = InitAnswers::default();
-    let known = std::env::var_os(KEY_VARIABLE).is_some() || folder.join(KEY_FILE).exists();
-    if !known {
-        let question =
-            format!("API key, from app.argil.ai (not echoed; Enter: read it from {KEY_VARIABLE})");
-        answers.api_key = prompter.ask_secret(&question, SecretKind::Key)?;
-    }
-    let ids = |text: &str| -> Result<(), String> {
-        let mut ids = text.split_whitespace();
-        ids.try_for_each(|id| AvatarId::parse(id).map(drop).map_err(|error| error.to_string()))
-    };
-    let avatars = prompter.ask("Avatar ids, separated by spaces", ids)?;
-    let url = prompter.ask("Webhook to notify, https://… (Enter: none)", |text| {
-        let known = text.starts_with("https://") || text.starts_with("http://");
-        if known { Ok(()) } else { Err("must begin with `https://`".to_owned()) }
-    })?;
-    let address =
-        |text: &str| MailAddress::parse(text).map(drop).map_err(|error| format!("it {error}"));
-    let mail = prompter.ask("Mailbox to notify (Enter: none)", address)?;
-    if !mail.is_empty() {
-        let host = prompter.ask("SMTP server, such as smtp.example.com", |text| {
-            let no_host = || "must be a host name or an IP address, without a port".to_owned();
-            if host::parse(text).is_some() { Ok(()) } else { Err(no_host()) }
-        })?;
-        answers.answers.smtp_host = non_empty(host);
-        if !folder.join(PASSWORD_FILE).exists() {
-            let question = format!(
-                "SMTP password of {mail} (not echoed; Enter: read it from {PASSWORD_VARIABLE})"
-            );
-            let kind = SecretKind::Password;
-            answers.smtp_password = prompter.ask_secret(&question, kind)?;
-        }
-    }
-    answers.answers.avatars = avatars.split_whitespace().map(str::to_owned).collect();
-    answers.answers.webhook_url = non_empty(url);
-    answers.answers.mail_to = non_empty(mail);
-    Ok(answers)
+fn starter_avatar(id: &String) -> StarterAvatar {
+    StarterAvatar { id: id.clone(), name: None }
 }
 
 fn sudo_uid() -> Option<u32> {
     std::env::var("SUDO_UID").ok()?.parse().ok()
-}
-
-fn non_empty(answer: String) -> Option<String> {
-    (!answer.is_empty()).then_some(answer)
 }
 
 fn absolute(path: &Path) -> Result<String, InitError> {
@@ -345,6 +303,6 @@ fn next_steps(
 }
 
 const DEFAULT_PATH: &str = "avatar-watch.toml";
-const KEY_FILE: &str = "argil-api-key";
+pub(super) const KEY_FILE: &str = "argil-api-key";
 const SECRET_FILE: &str = "webhook-secret";
-const PASSWORD_FILE: &str = "smtp-password";
+pub(super) const PASSWORD_FILE: &str = "smtp-password";

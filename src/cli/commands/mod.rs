@@ -8,6 +8,7 @@ pub(super) mod deliveries;
 pub(super) mod demo;
 pub(super) mod history;
 pub(super) mod init;
+pub(crate) mod init_questions;
 pub(super) mod man;
 pub(super) mod run;
 pub(super) mod schema;

@@ -124,19 +124,6 @@ impl<'r> Field<'r> {
         }
     }
 
-    /// A string that another type parses; its error must not repeat the text.
-    pub(in crate::config) fn parsed<T, E: Display>(
-        &self,
-        what: &str,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Option<T> {
-        let text = self.text()?;
-        let refused = |error: E| {
-            self.invalid(format!("is `{}`, which is no {what}", shown(text)), error.to_string())
-        };
-        parse(text).map_or_else(refused, Some)
-    }
-
     pub(in crate::config) fn flag(&self) -> Option<bool> {
         match self.value {
             DeValue::Boolean(flag) => Some(*flag),

@@ -9,3 +9,4 @@ pub mod references;
 pub mod syntax_error;
 pub mod ca_file;
 pub mod web_address;
+pub mod avatar_id;

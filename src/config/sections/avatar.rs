@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
+use crate::config::parse::avatar_id::{self, NoAvatarId};
 use crate::config::parse::field::{Field, Table, shown};
 use crate::config::parse::references::References;
 use crate::config::schema::keys::AVATAR;
@@ -47,8 +48,13 @@ impl<'n> Registry<'n> {
         let table = field.table()?;
         table.check_keys(&AVATAR);
         let id = table.required("id", "write `id = \"…\"`", |field| {
-            let id = field.parsed("avatar id", AvatarId::parse)?;
-            self.once(field, id)
+            let text = field.text()?;
+            match avatar_id::read(text) {
+                Ok(id) => self.once(field, id),
+                Err(NoAvatarId { message, help }) => {
+                    field.invalid(format!("is `{}`, which {message}", shown(text)), help)
+                }
+            }
         });
         let name = table.optional("name", |field| field.text().map(str::to_owned));
         let channels = table.optional("channels", |field| self.names.channels(field));

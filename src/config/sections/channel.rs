@@ -48,14 +48,13 @@ pub(in crate::config) fn read(root: &Table<'_>) -> Option<BTreeMap<ChannelName, 
 fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
     let name = field.valid(ChannelName::parse(name), "is not a valid name");
     let table = field.table()?;
-    let types = "write `type = \"webhook\"` or `type = \"email\"`";
-    let stated = table.required("type", types, |field| {
-        field.one_of(&[("webhook", Type::Webhook), ("email", Type::Email)])
-    });
+    let types = "write `type = \"webhook\"`, `type = \"email\"`, or the name of a chat such as \
+        `type = \"slack\"`";
+    let stated = table.required("type", types, |field| field.one_of(&Type::all()));
     // Without a valid type, the other keys decide which type is checked.
     let kind = stated.or_else(|| Type::guess(&table));
     let schema = match kind {
-        Some(Type::Webhook) => &WEBHOOK,
+        Some(Type::Webhook(_)) => &WEBHOOK,
         Some(Type::Email) => &EMAIL,
         None => &CHANNEL,
     };
@@ -66,8 +65,8 @@ fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
     let events =
         table.or("events", EventKind::DEFAULT.to_vec(), |field| events(field, may_be_empty));
     let (place, usual) = match kind? {
-        Type::Webhook => {
-            let webhook = webhook(&table);
+        Type::Webhook(format) => {
+            let webhook = webhook(&table, format);
             let is_chat = webhook.as_ref().is_some_and(|webhook| webhook.format.is_chat());
             let usual = if is_chat { DeliveryPolicy::chat() } else { DeliveryPolicy::webhook() };
             (webhook.map(|it| ChannelKind::Webhook(Box::new(it))), usual)
@@ -90,17 +89,26 @@ fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
 
 #[derive(Clone, Copy)]
 enum Type {
-    Webhook,
+    /// With the format that the type names, if any.
+    Webhook(Option<format::Name>),
     Email,
 }
 
 impl Type {
+    fn all() -> Vec<(&'static str, Self)> {
+        let chats = format::Name::TYPES.map(|(word, name)| (word, Self::Webhook(Some(name))));
+        [("webhook", Self::Webhook(None)), ("email", Self::Email)]
+            .into_iter()
+            .chain(chats)
+            .collect()
+    }
+
     fn guess(table: &Table<'_>) -> Option<Self> {
         let only = |schema: &[&str], name: &str| schema.contains(&name) && !CHANNEL.knows(name);
         let fields = table.fields();
         let has = |schema| fields.iter().any(|(name, _)| only(schema, name));
         if has(WEBHOOK.keys) {
-            return Some(Self::Webhook);
+            return Some(Self::Webhook(None));
         }
         has(EMAIL.keys).then_some(Self::Email)
     }
@@ -123,13 +131,19 @@ fn event(field: &Field<'_>) -> Option<EventKind> {
     field.one_of(&EventKind::SELECTABLE.map(|kind| (kind.name(), kind)))
 }
 
-fn webhook(table: &Table<'_>) -> Option<WebhookSettings> {
+fn webhook(table: &Table<'_>, by_type: Option<format::Name>) -> Option<WebhookSettings> {
     let egress = table.or("deny_private", EgressPolicy::AllowPrivate, egress_policy);
     let url = table.required("url", "write `url = \"https://…\"`", |field| {
         url(field, egress.unwrap_or_default())
     });
     let help = "make one with `avatar-watch secret`, and write `secret = { env = \"…\" }`";
-    let format = format::read(table);
+    let chat = url.as_ref().filter(|_| by_type.is_none() && table.field("format").is_none());
+    let chat = chat.and_then(|url| format::Name::of_url(&Url::parse(url.expose()).ok()?));
+    if let (Some((word, _)), Some(field)) = (chat, table.field("url")) {
+        let message = format!("belongs to {word}, which does not accept the default format");
+        field.invalid::<()>(message, format!("write `type = \"{word}\"`"));
+    }
+    let format = format::read(table, by_type.or(chat.map(|(_, name)| *name)));
     let secrets = match &format {
         Some(FormatSettings::Standard | FormatSettings::CloudEvents { .. }) => {
             table.required("secret", help, secrets)

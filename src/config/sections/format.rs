@@ -6,13 +6,24 @@
 use std::collections::BTreeMap;
 
 use toml::de::DeValue;
+use url::Url;
 
 use crate::config::parse::field::{Field, Table};
 use crate::config::settings::{ConfigOrigin, FormatSettings, TemplateSettings};
 use crate::domain::delivery::template_tree::{TemplateTree, element, member};
 
-pub(in crate::config) fn read(table: &Table<'_>) -> Option<FormatSettings> {
-    let named = table.or("format", Name::Standard, |field| field.one_of(&Name::ALL));
+/// Reads the format; `by_type` is the one that `type` names.
+pub(in crate::config) fn read(table: &Table<'_>, by_type: Option<Name>) -> Option<FormatSettings> {
+    let named = table.or("format", by_type.unwrap_or(Name::Standard), |field| {
+        let name = field.one_of(&Name::ALL)?;
+        match by_type {
+            Some(by_type) if by_type != name => field.invalid(
+                "contradicts the `type` of this channel",
+                "remove it, or write `type = \"webhook\"`",
+            ),
+            Some(_) | None => Some(name),
+        }
+    });
     let has = |key: &str, owner: Name| match table.field(key) {
         Some(field) if named.is_some_and(|name| name != owner) => {
             let word = Name::ALL.iter().find(|(_, name)| *name == owner).map_or("", |it| it.0);
@@ -65,6 +76,34 @@ pub(in crate::config) enum Name {
 }
 
 impl Name {
+    /// The formats that are also types of channels.
+    pub(in crate::config) const TYPES: [(&'static str, Self); 4] = [
+        ("slack", Self::Slack),
+        ("discord", Self::Discord),
+        ("teams", Self::Teams),
+        ("ntfy", Self::Ntfy),
+    ];
+
+    /// The chat service that a URL belongs to, by its host.
+    pub(in crate::config) fn of_url(url: &Url) -> Option<&'static (&'static str, Self)> {
+        let host = url.host_str()?;
+        let is_below = |domain: &str| {
+            host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        };
+        let name = match host {
+            "hooks.slack.com" | "hooks.slack-gov.com" => Self::Slack,
+            "ntfy.sh" => Self::Ntfy,
+            _ if is_below("webhook.office.com") => Self::Teams,
+            _ if (is_below("discord.com") || is_below("discordapp.com"))
+                && url.path().starts_with("/api/webhooks/") =>
+            {
+                Self::Discord
+            }
+            _ => return None,
+        };
+        Self::TYPES.iter().find(|(_, it)| *it == name)
+    }
+
     pub(in crate::config) const ALL: [(&'static str, Self); 7] = [
         ("standard", Self::Standard),
         ("cloudevents", Self::CloudEvents),

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{LocalModes, tcgetattr};
+use serde_json::json;
 
 use crate::cli::pty::Pty;
 use crate::harness::argil::FakeArgil;
@@ -82,19 +83,37 @@ fn mode(path: PathBuf) -> u32 {
 
 #[test]
 fn init_prompts_without_echo_and_keeps_secrets_out_of_the_config() {
-    let bench = Bench::new("");
+    let (bench, argil) = (Bench::new(""), FakeArgil::start());
+    argil.require_key("C4N4RY-key");
+    argil.set_avatar("a1", json!({"id": "a1", "status": "TRAINING", "name": "Jane\nEnglish"}));
+    argil.set_avatar("a2", json!({"id": "a2", "status": "IDLE", "name": "Béla"}));
     fs::remove_file(bench.config()).unwrap();
-    let mut terminal = Terminal::run(&bench, &["init"]);
-    terminal.answer("API key", 1, "C4N4RY-keyy\u{7f}\r");
-    terminal.answer("Avatar ids", 1, "Jäne\n");
-    terminal.answer("Avatar ids", 2, "a1 a2\n");
-    terminal.answer("Webhook to notify", 1, "https://ops.example.com/hook\n");
+    let base_url = argil.base_url();
+    let mut terminal = Terminal::run(&bench, &["init", "--base-url", base_url.as_str()]);
+    terminal.answer("API key, from", 1, "C4N4RY-kee\r");
+    terminal.answer("API key, from", 2, "C4N4RY-keyy\u{7f}\r");
+    terminal.answer("Avatars to watch", 1, "Jäne\n");
+    terminal.answer(
+        "Avatars to watch",
+        2,
+        "2, https://app.argil.ai/avatars/3c90c3cc-0d44-4b50-8888-8dd25736052a\n",
+    );
+    terminal.answer("URL of a webhook", 1, "https://ops.example.com/hook\n");
     terminal.answer("Mailbox to notify", 1, "studio@example.com\n");
     terminal.answer("SMTP server", 1, "mail..example.com:25\n");
     terminal.answer("SMTP server", 2, "mail.example.com\n");
     terminal.answer("SMTP password of studio@example.com", 1, "C4N4RY-password\r");
+    terminal.answer("Also notify studio@example.com", 1, "maybe\n");
+    terminal.answer("Also notify studio@example.com", 2, "\n");
     wait_until("the end", || bench.config().exists());
-    assert!(!terminal.shown().contains("C4N4RY"), "{}", terminal.shown());
+    let shown = terminal.shown();
+    assert!(!shown.contains("C4N4RY"), "{shown}");
+    let asked_for_key = shown.split("API key, from").count() - 1;
+    assert_eq!(asked_for_key, 2, "again after a rejection: {shown}");
+    for expected in ["The account has 2 avatars:", "  IDLE  Béla", "API key rejected"] {
+        assert!(shown.contains(expected), "{shown}");
+    }
+    assert!(!shown.contains("Jane\n"), "{shown}");
     assert!(terminal.shows_what_is_typed(), "the terminal is as it was");
     let (code, said) = terminal.end();
     assert_eq!(code, Some(0), "{said}");
@@ -104,7 +123,35 @@ fn init_prompts_without_echo_and_keeps_secrets_out_of_the_config() {
     assert_eq!(secrets.map(|name| mode(bench.path(name))), [0o600; 3]);
     assert_eq!(fs::read_to_string(bench.path("argil-api-key")).unwrap(), "C4N4RY-key\n");
     assert!(!files_with(bench.path("").as_path(), "C4N4RY").contains(&bench.config()));
-    bench.prints(&["check"], 0, &["2 avatars, 2 channels"]);
+    let config = fs::read_to_string(bench.config()).unwrap();
+    assert!(config.contains("# Béla\n[[avatars]]\nid = \"a2\""), "{config}");
+    assert_eq!(config.matches("\noperator = true").count(), 1, "{config}");
+    let checked = bench.prints(&["check"], 0, &["2 avatars, 2 channels"]);
+    assert!(!checked.contains("warning"), "{checked}");
+}
+
+#[test]
+fn init_knows_a_chat_by_its_url() {
+    let bench = Bench::new("");
+    for (url, chat) in [
+        ("https://hooks.slack.com/services/T0/B0/x", "slack"),
+        ("https://discord.com/api/webhooks/1/x", "discord"),
+        ("https://acme.webhook.office.com/webhookb2/x", "teams"),
+        ("https://ntfy.sh/studio", "ntfy"),
+    ] {
+        let key = bench.path("key");
+        fs::write(&key, "k\n").unwrap();
+        let key = key.to_str().unwrap();
+        let flags = ["init", "--force", "--api-key-file", key, "--avatar", "a1", "--webhook", url];
+        bench.prints(&flags, 0, &["Next:"]);
+        let config = fs::read_to_string(bench.config()).unwrap();
+        assert!(config.contains(&format!("[channels.{chat}]\ntype = \"{chat}\"\n")), "{config}");
+        assert!(!bench.path("webhook-secret").exists());
+        bench.prints(&["check"], 0, &["1 avatar, 1 channel"]);
+        let plain = config.replace(&format!("type = \"{chat}\""), "type = \"webhook\"");
+        bench.configure(&plain);
+        bench.complains(&["check"], 2, &[&format!("help: write `type = \"{chat}\"`")]);
+    }
 }
 
 #[test]

@@ -120,11 +120,12 @@ fn an_unknown_status_is_a_warning_in_every_output() {
         config.avatar(id)
     });
     let bench = Bench::new(config.text());
-    let good = "ok   avatar `good`: status IDLE\n";
+    let good = "ok   avatar \"avatar good\" (`good`): status IDLE\n";
     let shown = bench.prints(&["check", "--online"], 0, &[good]);
     let quoted = ["\"IDL\\u{415}\"", "\"I\\u{200b}DLE\"", "\"TRAINING FAILED\"", "\"ODD \""];
     for ((id, _), quoted) in odd.iter().zip(quoted) {
-        let line = format!("warn avatar `{id}`: unknown status {quoted}\n  help: ");
+        let line =
+            format!("warn avatar \"avatar {id}\" (`{id}`): unknown status {quoted}\n  help: ");
         assert!(shown.contains(&line), "{shown}");
     }
 

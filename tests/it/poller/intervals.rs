@@ -30,7 +30,7 @@ fn the_tables_of_the_docs_are_what_the_simulation_prints() {
     for (written, computed) in docs.iter().zip(&printed) {
         assert!(
             agree(written, computed),
-            "docs/polling.md has `{written}` where `cargo bench --bench polling` prints `{computed}`"
+            "docs/polling.md has `{written}`, `cargo bench --bench polling` prints `{computed}`"
         );
     }
 }

@@ -1,0 +1,237 @@
+//! The questions of `avatar-watch init` on a terminal.
+
+use std::io;
+use std::path::Path;
+
+use crate::cli::advice;
+use crate::cli::commands::init::{InitAnswers, KEY_FILE, PASSWORD_FILE};
+use crate::cli::prompt::Prompter;
+use crate::cli::runtime::block_on;
+use crate::config::environment::Environment;
+use crate::config::from_env::{KEY_VARIABLE, from_env};
+use crate::config::init_template::{PASSWORD_VARIABLE, StarterAnswers, StarterAvatar};
+use crate::config::parse::{avatar_id, host};
+use crate::daemon::clock::SystemClock;
+use crate::daemon::ports::Clock as _;
+use crate::daemon::wiring;
+use crate::domain::account::AccountName;
+use crate::domain::avatar::Avatar;
+use crate::domain::mail::address::MailAddress;
+use crate::domain::polling::list_observation::ListObservation;
+use crate::domain::polling::observation::{Denial, Observation};
+use crate::secret::Secret;
+use crate::text::plural::counted;
+use crate::text::sanitize::sanitize_line;
+use crate::text::secret_text::SecretKind;
+
+/// Asks for everything that no variable and no file provides.
+pub(super) fn ask(folder: &Path, base_url: Option<&str>) -> io::Result<InitAnswers> {
+    let prompter = Prompter::new()?;
+    let (api_key, listed) = ask_key(&prompter, folder, base_url)?;
+    let mut answers = InitAnswers { api_key, ..InitAnswers::default() };
+    let avatars = ask_avatars(&prompter, &listed)?;
+    let url =
+        prompter.ask("URL of a webhook or chat to notify, https://… (Enter: none)", |text| {
+            let known = text.starts_with("https://") || text.starts_with("http://");
+            if known { Ok(()) } else { Err("must begin with `https://`".to_owned()) }
+        })?;
+    let address =
+        |text: &str| MailAddress::parse(text).map(drop).map_err(|error| format!("it {error}"));
+    let mail = prompter.ask("Mailbox to notify (Enter: none)", address)?;
+    let mut smtp_host = String::new();
+    if !mail.is_empty() {
+        let question = "SMTP server, such as smtp.example.com (Enter: add it to the config later)";
+        smtp_host = prompter.ask(question, |text| {
+            let no_host = || "must be a host name or an IP address, without a port".to_owned();
+            if host::parse(text).is_some() { Ok(()) } else { Err(no_host()) }
+        })?;
+        if !folder.join(PASSWORD_FILE).exists() {
+            let question = format!(
+                "SMTP password of {mail} (not echoed; Enter: read it from {PASSWORD_VARIABLE})"
+            );
+            answers.smtp_password = prompter.ask_secret(&question, SecretKind::Password)?;
+        }
+    }
+    let mut no_operator = false;
+    if !url.is_empty() || !mail.is_empty() {
+        let channel = if mail.is_empty() { "this channel" } else { &mail };
+        let question = format!(
+            "Also notify {channel} when the watching itself fails, such as for a revoked key? \
+             (Enter: yes; or no)"
+        );
+        let answer = prompter.ask(&question, |text| match text {
+            "yes" | "y" | "no" | "n" => Ok(()),
+            _ => Err("answer `yes` or `no`".to_owned()),
+        })?;
+        no_operator = answer.starts_with('n');
+    }
+    answers.answers = StarterAnswers {
+        base_url: base_url.map(str::to_owned),
+        avatars,
+        webhook_url: non_empty(url),
+        mail_to: non_empty(mail),
+        smtp_host: non_empty(smtp_host),
+        no_operator,
+        ..StarterAnswers::default()
+    };
+    Ok(answers)
+}
+
+/// Asks for the API key until the API accepts it, unless it is known. Returns what was typed, and
+/// the avatars of the account.
+fn ask_key(
+    prompter: &Prompter,
+    folder: &Path,
+    base_url: Option<&str>,
+) -> io::Result<(Option<Secret>, Vec<Avatar>)> {
+    let stored = std::fs::read_to_string(folder.join(KEY_FILE)).ok();
+    let known = std::env::var(KEY_VARIABLE).ok().or(stored);
+    let question = format!(
+        "API key, from app.argil.ai (not echoed; Enter: read it from {KEY_VARIABLE} later)"
+    );
+    loop {
+        let typed = match &known {
+            Some(_) => None,
+            None => prompter.ask_secret(&question, SecretKind::Key)?,
+        };
+        let Some(key) = typed.as_ref().map(Secret::expose).or(known.as_deref()) else {
+            return Ok((None, Vec::new()));
+        };
+        match list_avatars(key, base_url) {
+            Ok(avatars) => return Ok((typed, avatars)),
+            Err(failure) => {
+                prompter.say(&format!("  The avatars cannot be listed: {}\n", failure.text))?;
+                if !(failure.key_rejected && typed.is_some()) {
+                    return Ok((typed, Vec::new()));
+                }
+            }
+        }
+    }
+}
+
+struct ListFailure {
+    text: String,
+    key_rejected: bool,
+}
+
+fn list_avatars(key: &str, base_url: Option<&str>) -> Result<Vec<Avatar>, ListFailure> {
+    let other = |text: String| ListFailure { text, key_rejected: false };
+    let environment = Environment::from_iter([(KEY_VARIABLE, key)]);
+    let settings = from_env(&environment, base_url).map_err(|problems| {
+        other(problems.iter().map(|it| it.message.clone()).collect::<Vec<_>>().join("; "))
+    })?;
+    let account = settings.accounts.get(&AccountName::default());
+    let account = account.ok_or_else(|| other("there is no account".to_owned()))?;
+    let client = wiring::client(account).map_err(|error| other(error.to_string()))?;
+    match block_on(client.list_avatars(SystemClock.now())) {
+        Ok(ListObservation::Listed { avatars, .. }) => Ok(avatars),
+        Ok(ListObservation::Failed(observation)) => {
+            let key_rejected =
+                matches!(observation, Observation::Denied { denial: Denial::Key, .. });
+            Err(ListFailure { text: advice::for_poll(&observation).1, key_rejected })
+        }
+        Err(error) => Err(other(error.to_string())),
+    }
+}
+
+/// Shows the avatars of the account and asks which to watch.
+fn ask_avatars(prompter: &Prompter, listed: &[Avatar]) -> io::Result<Vec<StarterAvatar>> {
+    let question = if listed.is_empty() {
+        "Avatar ids, separated by spaces or commas (Enter: add them to the config later)"
+    } else {
+        let count = counted(listed.len(), "avatar");
+        prompter.say(&format!("The account has {count}:\n"))?;
+        for (number, avatar) in listed.iter().enumerate().take(SHOWN_MAX) {
+            let name = avatar.name.as_deref().unwrap_or(avatar.id.as_str());
+            let name = sanitize_line(name, NAME_CHARS_MAX);
+            prompter.say(&format!("{:4}  {}  {name}\n", number + 1, avatar.status))?;
+        }
+        if listed.len() > SHOWN_MAX {
+            prompter.say(&format!("      … and {} more\n", listed.len() - SHOWN_MAX))?;
+        }
+        "Avatars to watch: numbers or ids, separated by spaces or commas, or `all` (Enter: later)"
+    };
+    let answer = prompter.ask(question, |text| chosen(text, listed).map(drop))?;
+    Ok(chosen(&answer, listed).unwrap_or_default())
+}
+
+/// The avatars that an answer names, each once.
+fn chosen(answer: &str, listed: &[Avatar]) -> Result<Vec<StarterAvatar>, String> {
+    let of_list = |it: &Avatar| StarterAvatar { id: it.id.to_string(), name: it.name.clone() };
+    if answer.eq_ignore_ascii_case("all") && !listed.is_empty() {
+        return Ok(listed.iter().map(of_list).collect());
+    }
+    let mut avatars: Vec<StarterAvatar> = Vec::new();
+    let words = answer.split(|char: char| char.is_whitespace() || ",;".contains(char));
+    for word in words.filter(|word| !word.is_empty()) {
+        let by_number = word.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
+        let avatar = match by_number.and_then(|index| listed.get(index)) {
+            Some(avatar) => of_list(avatar),
+            None => {
+                let id = match avatar_id::of_url(word) {
+                    Some(id) => id,
+                    None => avatar_id::read(word)
+                        .map_err(|fault| format!("`{word}` {}: {}", fault.message, fault.help))?,
+                };
+                let known = listed.iter().find(|it| it.id == id).map(of_list);
+                known.unwrap_or_else(|| StarterAvatar { id: id.to_string(), name: None })
+            }
+        };
+        if !avatars.iter().any(|it| it.id == avatar.id) {
+            avatars.push(avatar);
+        }
+    }
+    Ok(avatars)
+}
+
+fn non_empty(answer: String) -> Option<String> {
+    (!answer.is_empty()).then_some(answer)
+}
+
+/// Avatars to list; the others can be chosen by id.
+const SHOWN_MAX: usize = 50;
+const NAME_CHARS_MAX: usize = 60;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::domain::avatar::AvatarId;
+    use crate::domain::avatar::status::Status;
+
+    fn listed() -> Vec<Avatar> {
+        let avatar = |(id, name): (&str, &str)| Avatar {
+            id: AvatarId::parse(id).unwrap(),
+            status: Status::Idle,
+            name: Some(name.to_owned()),
+            model: None,
+            orientation: None,
+            thumbnail_url: None,
+            extras: BTreeMap::new(),
+            updated_at: None,
+        };
+        [("a1", "Jane"), ("a2", "Béla"), ("a3", "Ines")].map(avatar).into_iter().collect()
+    }
+
+    #[test]
+    fn avatars_are_chosen_by_number_id_or_url() {
+        let uuid = "3c90c3cc-0d44-4b50-8888-8dd25736052a";
+        let check = |answer: &str, expected: &[&str]| {
+            let ids: Vec<String> =
+                chosen(answer, &listed()).unwrap().into_iter().map(|it| it.id).collect();
+            assert_eq!(ids, expected, "for {answer:?}");
+        };
+        check("", &[]);
+        check("all", &["a1", "a2", "a3"]);
+        check("1,3", &["a1", "a3"]);
+        check("2, a1 2;", &["a2", "a1"]);
+        check(&format!("https://app.argil.ai/avatars/{uuid}"), &[uuid]);
+        check("4", &["4"]);
+        let names: Vec<_> =
+            chosen("a2", &listed()).unwrap().into_iter().map(|it| it.name).collect();
+        assert_eq!(names, [Some("Béla".to_owned())]);
+        assert!(chosen("the-id-of-your-avatar", &listed()).unwrap_err().contains("placeholder"));
+        assert!(chosen("Jäne", &listed()).is_err());
+    }
+}
