@@ -263,6 +263,52 @@ mod tests {
     }
 
     #[test]
+    fn a_chat_is_a_type_of_its_own() {
+        for (word, name) in format::Name::TYPES {
+            let url = "url = 'https://example.com/topic'\n";
+            let by_type = tests::webhook(&format!("[channels.c]\ntype = '{word}'\n{url}"));
+            let by_format = format!("[channels.c]\ntype = 'webhook'\nformat = '{word}'\n{url}");
+            assert_eq!(by_type, tests::webhook(&by_format));
+            let both = format!("[channels.c]\ntype = '{word}'\nformat = '{word}'\n{url}");
+            assert_eq!(by_type, tests::webhook(&both));
+            let other = if name == format::Name::Slack { "ntfy" } else { "slack" };
+            check_added(
+                &format!("[channels.c]\ntype = '{word}'\nformat = '{other}'\n{url}"),
+                "config.toml:4: `channels.c.format` contradicts the `type` of this channel\n  \
+                 help: remove it, or write `type = \"webhook\"`",
+            );
+        }
+    }
+
+    #[test]
+    fn the_url_of_a_chat_needs_its_format() {
+        let check = |url: &str, chat: &str| {
+            let expected = match chat {
+                "" => String::new(),
+                chat => format!(
+                    "config.toml:4: `channels.ops.url` belongs to {chat}, which does not accept the \
+                     default format\n  help: write `type = \"{chat}\"`"
+                ),
+            };
+            let hook = HOOK.replace("https://example.com", url);
+            check_added(&hook, &expected);
+            check_added(&format!("{hook}format = 'cloudevents'"), "");
+            if !chat.is_empty() {
+                check_added(&hook.replace("type = 'webhook'", &format!("type = '{chat}'")), "");
+            }
+        };
+        check("https://hooks.slack.com/services/T0/B0/x", "slack");
+        check("https://hooks.slack-gov.com/services/T0/B0/x", "slack");
+        check("https://discord.com/api/webhooks/1/x", "discord");
+        check("https://ptb.discordapp.com/api/webhooks/1/x", "discord");
+        check("https://discord.com/hooks", "");
+        check("https://acme.webhook.office.com/webhookb2/x", "teams");
+        check("https://evilwebhook.office.com/x", "");
+        check("https://ntfy.sh/studio", "ntfy");
+        check("https://ntfy.sh.example.com/studio", "");
+    }
+
+    #[test]
     fn conditions_are_not_selected_one_by_one() {
         for kind in EventKind::OPERATIONAL {
             check_hook(

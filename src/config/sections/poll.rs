@@ -213,4 +213,41 @@ mod tests {
             "config.toml:2: `poll.jitter` is `0.6`\n  help: write a number from `0` to `0.5`",
         );
     }
+
+    fn minutes(minutes: u64) -> Duration {
+        Duration::from_secs(minutes * 60)
+    }
+
+    #[test]
+    fn settled_is_an_interval_or_a_list_of_steps() {
+        let settled = |value: &str| settings(&format!("poll.settled = {value}")).intervals.settled;
+        assert_eq!(settled("'1m'"), SettledIntervals::always(Some(minutes(1))));
+        assert_eq!(settled("'never'"), SettledIntervals::always(None));
+        assert_eq!(settled("[{ every = '1m' }]"), SettledIntervals::always(Some(minutes(1))));
+        let step = SettledStep { every: minutes(1), lasts: minutes(10) };
+        assert_eq!(
+            settled("[{ every = '1m', for = '10m' }, { every = 'never' }]"),
+            SettledIntervals::new(vec![step], None)
+        );
+    }
+
+    #[test]
+    fn an_invalid_step_is_reported_with_its_help() {
+        let check = |value: &str, expected: &str| {
+            let expected = format!("config.toml:2: `poll.settled{expected}");
+            check_added(&format!("poll.settled = {value}"), &expected);
+        };
+        check("[]", "` is an empty list\n  help: write an interval, or a list of steps");
+        check(
+            "[{ every = '1m' }, { every = '1h' }]",
+            "[0].for` is missing\n  help: write how long this step applies, such as `for = \"10m\"`; \
+             only the last step has none",
+        );
+        check(
+            "[{ every = '1m', for = '1h' }]",
+            "[0].for` is not allowed in the last step\n  help: remove it, or add a step such as \
+             `{ every = \"1h\" }`",
+        );
+        check("['1m']", "[0]` is a string, but must be a table");
+    }
 }

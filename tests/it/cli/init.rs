@@ -148,6 +148,9 @@ fn init_knows_a_chat_by_its_url() {
         assert!(config.contains(&format!("[channels.{chat}]\ntype = \"{chat}\"\n")), "{config}");
         assert!(!bench.path("webhook-secret").exists());
         bench.prints(&["check"], 0, &["1 avatar, 1 channel"]);
+        assert!(!bench.complains(&["check"], 0, &[]).contains("operator"));
+        bench.configure(&config.replace("operator = true", ""));
+        bench.complains(&["check"], 0, &["warning: no channel has `operator = true`"]);
         let plain = config.replace(&format!("type = \"{chat}\""), "type = \"webhook\"");
         bench.configure(&plain);
         bench.complains(&["check"], 2, &[&format!("help: write `type = \"{chat}\"`")]);
