@@ -9,6 +9,7 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior,
 use signal_hook::consts::SIGXFSZ;
 
 use crate::cli::args::{Cli, Command};
+use crate::cli::commands::avatars;
 use crate::cli::commands::channels;
 use crate::cli::commands::check;
 use crate::cli::commands::completions;
@@ -57,6 +58,7 @@ fn command(cli: &Cli) -> Exit {
         Command::Demo(args) => demo::demo(args),
         Command::Run(args) => run::run(config, args),
         Command::Check(args) => check::check(config, args),
+        Command::Avatars(args) => avatars::avatars(config, args),
         Command::Status(args) => status::status(config, args),
         Command::History(args) => history::history(config, args),
         Command::Deliveries(args) => deliveries::deliveries(config, args),

@@ -12,6 +12,7 @@ use crate::harness::config::{Config, KEY};
 use crate::harness::daemon::{Bench, PROGRAM, Running, stderr, stdout};
 use crate::harness::webhook::{Answer, Receiver};
 
+mod avatars;
 mod channels;
 mod hostile;
 mod monitoring;

@@ -34,6 +34,10 @@ pub(crate) enum Command {
     /// Validate the config and print every problem with a suggested fix
     #[command(after_help = "Exit status: 0 valid, 2 problems.")]
     Check(CheckArgs),
+    /// List the avatars of each account, and which of them are watched; asks the API
+    #[command(after_help = "Exit status: 0 listed, 1 an account cannot be listed, 2 problems in \
+        the config.")]
+    Avatars(AvatarsArgs),
     /// Show the last observed status of each avatar, and current problems
     #[command(after_help = CHECK_CODES)]
     Status(StatusArgs),
@@ -91,6 +95,13 @@ pub(crate) struct RunArgs {
     /// The log format
     #[arg(long, value_enum, default_value_t = LogFormatArg::Human, env = "AVATAR_WATCH_LOG_FORMAT")]
     pub(crate) log_format: LogFormatArg,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AvatarsArgs {
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -1,5 +1,6 @@
 //! The commands, one file each: they get arguments, print output and return an exit code.
 
+pub(super) mod avatars;
 pub(super) mod channels;
 pub(super) mod check;
 pub(super) mod completions;
@@ -8,7 +9,7 @@ pub(super) mod deliveries;
 pub(super) mod demo;
 pub(super) mod history;
 pub(super) mod init;
-pub(crate) mod init_questions;
+pub(super) mod init_questions;
 pub(super) mod man;
 pub(super) mod run;
 pub(super) mod schema;

@@ -286,8 +286,8 @@ mod tests {
             let expected = match chat {
                 "" => String::new(),
                 chat => format!(
-                    "config.toml:4: `channels.ops.url` belongs to {chat}, which does not accept the \
-                     default format\n  help: write `type = \"{chat}\"`"
+                    "config.toml:4: `channels.ops.url` belongs to {chat}, which does not accept \
+                     the default format\n  help: write `type = \"{chat}\"`"
                 ),
             };
             let hook = HOOK.replace("https://example.com", url);

@@ -240,8 +240,8 @@ mod tests {
         check("[]", "` is an empty list\n  help: write an interval, or a list of steps");
         check(
             "[{ every = '1m' }, { every = '1h' }]",
-            "[0].for` is missing\n  help: write how long this step applies, such as `for = \"10m\"`; \
-             only the last step has none",
+            "[0].for` is missing\n  help: write how long this step applies, such as \
+             `for = \"10m\"`; only the last step has none",
         );
         check(
             "[{ every = '1m', for = '1h' }]",

@@ -1,0 +1,122 @@
+//! `avatar-watch avatars`: lists the avatars of each account, and which of them are watched.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::cli::advice;
+use crate::cli::args::AvatarsArgs;
+use crate::cli::commands::check::print_problems;
+use crate::cli::exit::Exit;
+use crate::cli::output::{failed, json, line, print_result, table};
+use crate::cli::paths::config_path;
+use crate::cli::runtime::block_on;
+use crate::config::environment::Environment;
+use crate::config::settings::{AccountSettings, AvatarSettings, Settings};
+use crate::daemon::clock::SystemClock;
+use crate::daemon::load_config;
+use crate::daemon::ports::Clock as _;
+use crate::daemon::wiring;
+use crate::domain::account::AccountName;
+use crate::domain::avatar::Avatar;
+use crate::domain::polling::list_observation::ListObservation;
+use crate::text::plural::counted;
+
+/// An avatar of an account.
+#[derive(Debug, PartialEq, Serialize)]
+struct AccountAvatar {
+    account: String,
+    id: String,
+    name: Option<String>,
+    model: Option<String>,
+    /// The status in the list; null if the list lacks the avatar.
+    status: Option<String>,
+    /// `config` or `discovered`; null if it is not watched.
+    watched: Option<&'static str>,
+}
+
+pub(crate) fn avatars(config: Option<&Path>, args: &AvatarsArgs) -> Exit {
+    let settings = match load_config::load(&config_path(config), &Environment::from_process()) {
+        Ok(settings) => settings,
+        Err(error) => {
+            print_problems(&error);
+            return Exit::Problems;
+        }
+    };
+    let (mut avatars, mut complete) = (Vec::new(), true);
+    for (name, account) in &settings.accounts {
+        match list(account) {
+            Ok(ListObservation::Listed { avatars: listed, .. }) => {
+                avatars.extend(merged(name, listed, &settings));
+            }
+            Ok(ListObservation::Failed(observation)) => {
+                let (_, text, help) = advice::for_poll(&observation);
+                complete = print_result(&format!("account `{name}`"), false, &text, help);
+            }
+            Err(error) => return failed(&*error, Exit::Problems),
+        }
+    }
+    if args.json {
+        json(&avatars);
+    } else {
+        let watched = avatars.iter().filter(|avatar| avatar.watched.is_some()).count();
+        let count = counted(avatars.len(), "avatar");
+        let rows = avatars.iter().map(row).collect();
+        let header = ["name", "id", "account", "model", "status", "watched"];
+        table(&header, rows, "The account has no avatars.");
+        line(&format!("{count}, {watched} watched"));
+    }
+    if complete { Exit::Ok } else { Exit::Failed }
+}
+
+fn list(account: &AccountSettings) -> Result<ListObservation, Box<dyn std::error::Error>> {
+    let client = wiring::client(account)?;
+    Ok(block_on(client.list_avatars(SystemClock.now()))?)
+}
+
+/// The listed avatars of an account, and those that only the config has.
+fn merged(name: &AccountName, listed: Vec<Avatar>, settings: &Settings) -> Vec<AccountAvatar> {
+    let configured = settings.avatars.iter().filter(|avatar| avatar.account == *name);
+    let mut configured: BTreeMap<String, &AvatarSettings> =
+        configured.map(|avatar| (avatar.id.as_str().to_ascii_lowercase(), avatar)).collect();
+    let discovers = settings.discover.as_ref().is_some_and(|it| it.accounts.contains(name));
+    let mut avatars: Vec<AccountAvatar> = listed
+        .into_iter()
+        .map(|avatar| {
+            let known = configured.remove(&avatar.id.as_str().to_ascii_lowercase());
+            AccountAvatar {
+                account: name.to_string(),
+                id: avatar.id.to_string(),
+                name: known.and_then(|it| it.name.clone()).or(avatar.name),
+                model: avatar.model,
+                status: Some(avatar.status.to_string()),
+                watched: match known {
+                    Some(_) => Some("config"),
+                    None => discovers.then_some("discovered"),
+                },
+            }
+        })
+        .collect();
+    avatars.extend(configured.into_values().map(|avatar| AccountAvatar {
+        account: name.to_string(),
+        id: avatar.id.to_string(),
+        name: avatar.name.clone(),
+        model: None,
+        status: None,
+        watched: Some("config"),
+    }));
+    avatars.sort_by_cached_key(|it| (it.name.is_none(), it.name.clone(), it.id.clone()));
+    avatars
+}
+
+fn row(avatar: &AccountAvatar) -> Vec<String> {
+    vec![
+        avatar.name.clone().unwrap_or_default(),
+        avatar.id.clone(),
+        avatar.account.clone(),
+        avatar.model.clone().unwrap_or_default(),
+        avatar.status.clone().unwrap_or_else(|| "not listed".to_owned()),
+        avatar.watched.unwrap_or("no").to_owned(),
+    ]
+}
