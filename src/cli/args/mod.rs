@@ -148,8 +148,8 @@ pub(crate) struct TestArgs {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct WaitArgs {
-    /// The avatars to wait for
-    #[arg(value_name = "ID", required = true)]
+    /// The avatars to wait for, by id or by name
+    #[arg(value_name = "AVATAR", required = true)]
     pub(crate) ids: Vec<String>,
     /// Exit when the first avatar has settled
     #[arg(long, conflicts_with = "all")]

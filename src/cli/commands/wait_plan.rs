@@ -1,7 +1,7 @@
 //! The plan of `wait`: avatars, accounts and intervals, from the command line, the config if there
 //! is one, and the database of the daemon.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -40,7 +40,6 @@ pub(crate) struct WaitPlan {
 
 /// Creates the plan; prints the problems.
 pub(crate) fn wait_plan(config: Option<&Path>, args: &WaitArgs) -> Result<WaitPlan, Exit> {
-    let ids = ids(&args.ids)?;
     // An empty variable counts as unset.
     let args =
         &WaitArgs { base_url: args.base_url.clone().filter(|url| !url.is_empty()), ..args.clone() };
@@ -50,6 +49,7 @@ pub(crate) fn wait_plan(config: Option<&Path>, args: &WaitArgs) -> Result<WaitPl
         None => read_database(config),
         Some(_) => (HashMap::new(), HashMap::new()),
     };
+    let ids = ids(&args.ids, &settings, &known)?;
     let mut by_account: HashMap<AccountName, Vec<Watch>> = HashMap::new();
     let mut labels = HashMap::new();
     for id in &ids {
@@ -72,19 +72,51 @@ pub(crate) fn wait_plan(config: Option<&Path>, args: &WaitArgs) -> Result<WaitPl
     Ok(WaitPlan { requests: requests.collect::<Result<_, Exit>>()?, ids, labels, samples })
 }
 
-fn ids(texts: &[String]) -> Result<Vec<AvatarId>, Exit> {
+/// The avatars that the arguments name, by id or by name, each once.
+fn ids(
+    texts: &[String],
+    settings: &Settings,
+    known: &HashMap<AvatarId, Watch>,
+) -> Result<Vec<AvatarId>, Exit> {
     let mut ids: Vec<AvatarId> = Vec::new();
     for text in texts {
-        match AvatarId::parse(text) {
-            Ok(id) if ids.iter().any(|known| known.matches(id.as_str())) => {}
-            Ok(id) => ids.push(id),
-            Err(error) => {
-                print_error(&format!("avatar-watch: `{}`: {error}", sanitize(text)));
-                return Err(Exit::Problems);
-            }
+        let id = id_of(text, settings, known).map_err(|error| {
+            print_error(&format!("avatar-watch: `{}`: {error}", sanitize(text)));
+            Exit::Problems
+        })?;
+        if !ids.iter().any(|known| known.matches(id.as_str())) {
+            ids.push(id);
         }
     }
     Ok(ids)
+}
+
+/// The avatar with that id, or the only one with that name in the config or in the database.
+fn id_of(
+    text: &str,
+    settings: &Settings,
+    known: &HashMap<AvatarId, Watch>,
+) -> Result<AvatarId, String> {
+    let mut ids = settings.avatars.iter().map(|avatar| &avatar.id).chain(known.keys());
+    if let Some(id) = ids.find(|id| id.matches(text)) {
+        return Ok(id.clone());
+    }
+    let is_name = |name: Option<&String>| {
+        name.is_some_and(|name| name.trim().to_lowercase() == text.trim().to_lowercase())
+    };
+    let configured = settings.avatars.iter().filter(|avatar| is_name(avatar.name.as_ref()));
+    let stored = known.values().filter(|watch| is_name(watch.name.as_ref()));
+    let named: BTreeSet<&AvatarId> =
+        configured.map(|avatar| &avatar.id).chain(stored.map(|watch| &watch.id)).collect();
+    match named.iter().collect::<Vec<_>>().as_slice() {
+        [id] => Ok((**id).clone()),
+        [] => AvatarId::parse(text)
+            .map_err(|error| format!("no avatar has this name, and it is no id: {error}")),
+        several => {
+            let ids: Vec<String> = several.iter().map(|id| format!("`{id}`")).collect();
+            Err(format!("{} avatars have this name: {}", ids.len(), ids.join(", ")))
+        }
+    }
 }
 
 /// The settings of the named config, else of the default one, else without a config.

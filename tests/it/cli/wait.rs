@@ -232,7 +232,7 @@ fn usage_errors_have_help_and_send_no_request() {
         assert!(said.contains(expected), "{said}");
     };
     let as_it_is = |_: &mut Command| {};
-    check(&as_it_is, &[], "<ID>");
+    check(&as_it_is, &[], "<AVATAR>");
     check(&as_it_is, &["a b"], "without blanks");
     check(&as_it_is, &["a1", "--timeout", "5"], "write `2h`");
     check(&as_it_is, &["a1", "--any", "--all"], "cannot be used with");
@@ -405,4 +405,19 @@ fn an_empty_base_url_is_unset() {
     let bench = Bench::new(Config::new(argil.base_url()).text());
     let output = bench.command(&["wait", "a1"]).env("ARGIL_BASE_URL", "").output().unwrap();
     assert_eq!((code(&output), stderr(&output).as_str()), (0, ""));
+}
+
+#[test]
+fn an_avatar_can_be_named() {
+    let argil = FakeArgil::start();
+    argil.set_status("a1", "IDLE");
+    let named = |id: &str| format!("[[avatars]]\nid = \"{id}\"\nname = \"Jane, English\"\n");
+    let config = Config::new(argil.base_url());
+    let bench = Bench::new(&format!("{}{}", config.text(), named("a1")));
+    bench.prints(&["wait", " jane, ENGLISH"], 0, &["a1 IDLE"]);
+    bench.complains(&["wait", "Jane, German"], 2, &["no avatar has this name"]);
+    bench.configure(&format!("{}{}{}", config.text(), named("a1"), named("a2")));
+    let several = "2 avatars have this name: `a1`, `a2`";
+    bench.complains(&["wait", "Jane, English"], 2, &[several]);
+    bench.prints(&["wait", "a1"], 0, &["a1 IDLE"]);
 }
