@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -90,16 +89,7 @@ impl Bench {
             kind: EventKind::AvatarReady,
             occurred_at: NOW,
             subject: Subject::Transition {
-                avatar: Box::new(Avatar {
-                    id: id.clone(),
-                    status: Status::Idle,
-                    name: None,
-                    model: None,
-                    orientation: None,
-                    thumbnail_url: None,
-                    extras: BTreeMap::new(),
-                    updated_at: None,
-                }),
+                avatar: Box::new(Avatar::new(id.clone(), Status::Idle)),
                 transition: Box::new(transition.clone()),
                 training: None,
             },

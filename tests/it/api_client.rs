@@ -6,9 +6,7 @@ mod lists;
 mod moved;
 mod environment;
 
-use std::net::{Ipv4Addr, TcpListener as StdListener};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use avatar_watch::argil::client::{ApiClientSpec, Client};
 use avatar_watch::argil::error::ArgilError;
@@ -17,7 +15,6 @@ use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::polling::observation::{Denial, Observation};
 use avatar_watch::domain::time::timestamp::Timestamp;
 use avatar_watch::secret::Secret;
-use tokio::sync::Notify;
 
 use crate::harness::argil::{Answer, FakeArgil};
 
@@ -92,13 +89,6 @@ fn raw(text: &str) -> Answer {
 fn with_length(length: usize, body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{body}")
 }
-
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.unwrap().block_on(future)
-}
-
-// The good days.
 
 #[tokio::test]
 async fn a_poll_shows_the_status_on_one_connection() {
@@ -191,66 +181,11 @@ async fn a_client_needs_a_usable_url_and_key() {
     check("http://127.0.0.1", "canary\n", "the API key has characters that no header can carry");
 }
 
-// No connection.
-
-#[tokio::test]
-async fn a_name_that_does_not_resolve_is_named() {
-    // Longer than a DNS label may be, so that no server is queried.
-    let name = format!("{}.invalid", "x".repeat(64));
-    let client = client_at(&format!("http://{name}/v1"), Duration::from_secs(8));
-    check_failed(&poll(&client, "a1").await, &format!("cannot resolve `{name}`"));
-}
-
-#[tokio::test]
-async fn a_refused_connection_is_named() {
-    let port = {
-        let listener = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        listener.local_addr().unwrap().port()
-    };
-    let client = client_at(&format!("http://127.0.0.1:{port}"), Duration::from_secs(8));
-    let expected = format!("no connection to `127.0.0.1:{port}`: connection refused");
-    check_failed(&poll(&client, "a1").await, &expected);
-}
-
-#[tokio::test]
-async fn a_server_that_takes_no_connection_ends_at_the_limit() {
-    let socket = tokio::net::TcpSocket::new_v4().unwrap();
-    socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-    let listener = socket.listen(1).unwrap();
-    let address = listener.local_addr().unwrap();
-    let limit = Duration::from_millis(300);
-    let mut waiting = Vec::new();
-    while let Ok(Ok(stream)) =
-        tokio::time::timeout(limit, tokio::net::TcpStream::connect(address)).await
-    {
-        waiting.push(stream);
-        assert!(waiting.len() < 64, "the backlog never fills");
-    }
-    let seen = poll(&client_at(&format!("http://{address}"), limit), "a1").await;
-    check_failed(&seen, "within 300ms");
-}
-
-// Broken connections.
-
 #[tokio::test]
 async fn a_connection_that_dies_on_first_use_is_a_failure() {
     let closed = observe(Answer::CloseBeforeHead).await;
     check_failed(&closed, "closed the connection without an answer");
     check_failed(&observe(Answer::Reset).await, "broke: connection reset");
-}
-
-#[tokio::test]
-async fn a_kept_connection_that_died_costs_one_more_request_and_no_failure() {
-    for death in [Answer::CloseBeforeHead, Answer::Reset] {
-        let api = FakeArgil::start();
-        api.set_status("a1", "IDLE");
-        let client = client(&api);
-        check_idle(&poll(&client, "a1").await);
-        api.answer_next("a1", death);
-        check_idle(&poll(&client, "a1").await);
-        let connections: Vec<_> = api.requests().iter().map(|request| request.connection).collect();
-        assert_eq!(connections, [1, 1, 2]);
-    }
 }
 
 #[tokio::test]
@@ -279,46 +214,6 @@ async fn only_a_closed_connection_is_tried_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_comes_back_is_seen_again() {
-    let api = FakeArgil::start();
-    api.set_status("a1", "IDLE");
-    api.answer_next("a1", Answer::status(200, AVATAR).with("connection", "close"));
-    let client = client(&api);
-    check_idle(&poll(&client, "a1").await);
-    check_idle(&poll(&client, "a1").await);
-    assert_eq!(api.count("a1"), 2);
-}
-
-// Slow and silent servers.
-
-#[tokio::test]
-async fn silence_ends_at_the_limit() {
-    let limit = Duration::from_millis(300);
-    check_failed(&observe_within(Answer::Stall(Vec::new()), limit).await, "no answer within 300ms");
-    let half = Answer::Stall(with_length(99, AVATAR).into_bytes());
-    check_failed(&observe_within(half, limit).await, "within 300ms");
-}
-
-#[tokio::test]
-async fn an_answer_that_drips_ends_at_the_limit() {
-    let limit = Duration::from_millis(400);
-    let drip = |text: String| Answer::Drip {
-        pieces: text.bytes().map(|byte| vec![byte]).collect(),
-        pause: Duration::from_millis(20),
-    };
-    let begun = Instant::now();
-    check_failed(
-        &observe_within(drip(with_length(27, AVATAR)), limit).await,
-        "no answer within 400ms",
-    );
-    let mut pieces = vec![with_length(5000, "").into_bytes()];
-    pieces.resize(5000, b"x".to_vec());
-    let body = Answer::Drip { pieces, pause: Duration::from_millis(20) };
-    check_failed(&observe_within(body, limit).await, "no complete answer within 400ms");
-    assert!(begun.elapsed() < Duration::from_secs(5));
-}
-
-#[tokio::test]
 async fn a_stalled_body_does_not_hide_what_the_code_said() {
     let head = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 50\r\n\r\nbad key".to_vec();
     let seen = observe_within(Answer::Stall(head), Duration::from_millis(300)).await;
@@ -329,31 +224,4 @@ async fn a_stalled_body_does_not_hide_what_the_code_said() {
             reason: "the API answered 401: `bad key`".to_owned()
         }
     );
-}
-
-#[tokio::test]
-async fn a_held_response_shows_the_status_when_it_is_released() {
-    let api = FakeArgil::start();
-    api.set_status("a1", "TRAINING");
-    let gate = Arc::new(Notify::new());
-    api.answer_next("a1", Answer::Hold(Arc::clone(&gate)));
-    let client = client(&api);
-    let (seen, ()) = tokio::join!(poll(&client, "a1"), async {
-        api.wait_until("the request is held", |requests| requests.len() == 1).await;
-        api.set_status("a1", "IDLE");
-        gate.notify_one();
-    });
-    check_idle(&seen);
-}
-
-#[test]
-fn the_fake_serves_tests_without_a_runtime() {
-    use std::io::Write;
-    let api = FakeArgil::start();
-    let address = (api.base_url().host_str().unwrap().to_owned(), api.base_url().port().unwrap());
-    let mut stream = std::net::TcpStream::connect(address).unwrap();
-    stream.write_all(b"GET /v1/avatars/a%2Fb HTTP/1.1\r\n\r\n").unwrap();
-    api.wait_until_blocking("a request", |requests| {
-        requests.iter().any(|request| request.avatar == "a/b")
-    });
 }

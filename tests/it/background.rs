@@ -3,11 +3,10 @@
 mod killed;
 
 use rusqlite::Connection;
-use rustix::process::Signal;
 
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
-use crate::harness::daemon::{Bench, files_with, stderr, wait_until};
+use crate::harness::daemon::{Bench, files_with, wait_until};
 use crate::harness::webhook::{Answer, Receiver};
 
 /// With a heartbeat every second.
@@ -84,41 +83,4 @@ async fn an_unreachable_heartbeat_service_delays_nothing() {
     // The first heartbeat is still waiting.
     assert_eq!(service.received().len(), 1);
     assert!(daemon.stop().success());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_reload_removes_expired_rows_and_keeps_the_rest() {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    argil.set_status("a1", "TRAINING");
-    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url());
-    let bench = Bench::new(config.text());
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
-    for status in ["IDLE", "TRAINING", "REFUSED"] {
-        argil.set_status("a1", status);
-        daemon.wait_for_log(&format!("-> {status}"));
-    }
-    bench.wait_for_deliveries("two deliveries", |rows| {
-        rows.len() == 2 && rows.iter().all(|row| row["state"] == "delivered")
-    });
-    // Makes the first of them old.
-    let aged = Connection::open(bench.database()).unwrap();
-    aged.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
-    let day = 86_400_000;
-    aged.execute_batch(&format!(
-        "BEGIN IMMEDIATE;
-         UPDATE deliveries SET updated_at = updated_at - 9 * {day} WHERE seq = 1;
-         UPDATE events SET occurred_at = occurred_at - 9 * {day} WHERE seq = 1;
-         COMMIT"
-    ))
-    .unwrap();
-    drop(aged);
-    bench.configure(config.with("\n[store]\nkeep_deliveries = \"7d\"\n").text());
-    daemon.signal(Signal::HUP);
-    daemon.wait_for_log("removed expired rows: 1 events, 1 deliveries");
-    assert_eq!(bench.deliveries().len(), 1);
-    assert!(daemon.stop().success());
-    let verified = bench.run(&["db", "verify"]);
-    assert!(verified.status.success(), "{}", stderr(&verified));
-    assert_eq!(bench.json(&["history", "--json"]).as_array().unwrap().len(), 4);
 }

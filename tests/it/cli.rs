@@ -8,8 +8,9 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::harness::argil::FakeArgil;
+use crate::harness::config::with_receiver;
 use crate::harness::config::{Config, KEY};
-use crate::harness::daemon::{Bench, PROGRAM, Running, stderr, stdout};
+use crate::harness::daemon::{Bench, PROGRAM, Running, stderr, stdout, wait_until};
 use crate::harness::webhook::{Answer, Receiver};
 
 mod avatars;
@@ -21,22 +22,19 @@ mod pty;
 mod wait;
 mod schema;
 mod man_pages;
-mod active_config;
+mod status_damaged_config;
 
-/// Starts a daemon that sees `a1` in training.
-pub(crate) fn start_training(argil: &FakeArgil, bench: &Bench) -> Running {
-    argil.set_status("a1", "TRAINING");
-    let daemon = bench.start();
-    daemon.wait_for_log("`a1`: baseline TRAINING");
-    daemon
+/// The line and the exit code of a check.
+fn check(bench: &Bench, arguments: &[&str]) -> (String, i32) {
+    let output = bench.run(&[&["status", "--check"], arguments].concat());
+    (stdout(&output), output.status.code().unwrap())
 }
 
 /// A daemon that has delivered one `avatar.ready`.
 async fn settled() -> (FakeArgil, Receiver, Bench, Running) {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
+    let (argil, receiver, config) = with_receiver().await;
     let bench = Bench::new(config.text());
-    let daemon = start_training(&argil, &bench);
+    let daemon = bench.start_training(&argil);
     argil.set_status("a1", "IDLE");
     receiver.wait_for(1).await;
     bench.wait_for_deliveries("the delivery", |rows| {
@@ -157,11 +155,10 @@ async fn reading_commands_need_no_secret() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_letter_is_shown_and_retried_with_the_same_id() {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
+    let (argil, receiver, config) = with_receiver().await;
     let bench = Bench::new(config.text());
     receiver.script((0..6).map(|_| Answer::status(404)));
-    let daemon = start_training(&argil, &bench);
+    let daemon = bench.start_training(&argil);
     argil.set_status("a1", "REFUSED");
     let rows = bench.wait_for_deliveries("the dead letter", |rows| {
         rows.len() == 1 && rows[0]["state"] == "failed"
@@ -206,7 +203,7 @@ fn the_exit_code_of_the_daemon_is_the_reason() {
     assert_eq!(code(&bench), Some(65));
 
     let bench = Bench::new(good.text());
-    let daemon = start_training(&argil, &bench);
+    let daemon = bench.start_training(&argil);
     bench.complains(&["run"], 75, &[&format!("(process {})", daemon.pid())]);
     assert_eq!(daemon.stop().code(), Some(0));
 
@@ -252,16 +249,13 @@ fn check_reads_drop_ins_and_prints_what_a_reload_changes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_first_signal_finishes_a_delivery_and_the_second_stops_at_once() {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
+    let (argil, receiver, config) = with_receiver().await;
     let slow = config.text().replace("timeout = \"2s\"\nretry", "timeout = \"60s\"\nretry");
     for (hurried, state) in [(true, "sending"), (false, "delivered")] {
         let bench = Bench::new(&slow);
         let before = receiver.received().len();
-        argil.set_status("a1", "TRAINING");
         receiver.script([Answer::Hold]);
-        let mut daemon = bench.start();
-        daemon.wait_for_log("baseline TRAINING");
+        let mut daemon = bench.start_training(&argil);
         argil.set_status("a1", "IDLE");
         receiver.wait_for(before + 1).await;
         daemon.signal(Signal::INT);
@@ -274,36 +268,6 @@ async fn the_first_signal_finishes_a_delivery_and_the_second_stops_at_once() {
         assert_eq!(daemon.wait().code(), Some(0));
         assert_eq!(bench.deliveries()[0]["state"], state);
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_test_names_the_step_that_failed() {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
-    let bench = Bench::new(config.text());
-    bench.prints(&["test", "ops"], 0, &[]);
-    let body: Value = serde_json::from_slice(&receiver.received()[0].body).unwrap();
-    assert_eq!(body["type"], "test.ping");
-
-    receiver.script([Answer::status(403)]);
-    bench.prints(&["test", "ops"], 1, &["at `response` (403)"]);
-    bench.complains(&["test", "opps"], 2, &["known channels: `ops`"]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn check_online_tests_the_key_each_avatar_and_each_channel() {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
-    let bench = Bench::new(config.clone().avatar("a2").text());
-    argil.set_status("a1", "TRAINING");
-    let (seen, missing) =
-        ("ok   avatar \"avatar a1\" (`a1`): status TRAINING", "FAIL avatar `a2`: no such avatar");
-    bench.prints(&["check", "--online"], 2, &[seen, missing, "ok   channel `ops`"]);
-    assert!(receiver.received().is_empty(), "nothing is sent");
-    bench.configure(config.text());
-    assert_eq!(bench.run(&["check", "--online"]).status.code(), Some(0));
-    argil.require_key("another");
-    bench.prints(&["check", "--online"], 2, &["API key rejected"]);
 }
 
 #[test]

@@ -21,10 +21,8 @@ fn config(argil: &FakeArgil, receiver: &Receiver, avatars: &[&str]) -> Config {
 
 /// A running daemon that has polled an avatar in training.
 fn watching(argil: &FakeArgil, receiver: &Receiver) -> (Bench, Running) {
-    argil.set_status("a1", "TRAINING");
     let bench = Bench::new(config(argil, receiver, &["a1"]).text());
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let daemon = bench.start_training(&argil);
     (bench, daemon)
 }
 
@@ -116,7 +114,7 @@ async fn a_change_during_a_downtime_is_notified_at_the_start() {
 
     let _daemon = bench.start();
     let received = receiver.wait_for(1).await;
-    let body: Value = serde_json::from_slice(&received[0].body).unwrap();
+    let body = received[0].json();
     assert_eq!(body["type"], "avatar.training_failed");
     assert_eq!(body["data"]["training_observed"], true);
     // The window is exact: from the last poll that showed `TRAINING` to the poll that showed the

@@ -20,7 +20,7 @@ use avatar_watch::domain::time::monotonic::Monotonic;
 use avatar_watch::store::admin::deliveries::{AdminResult, DeliveryAdmin, RetryAs};
 use avatar_watch::store::reader::{ChannelRow, DeliveryFilter, DeliveryRow};
 
-use crate::harness::mail_server::{Answer, Call, Gallery, Post, outcome};
+use crate::harness::fake_notifier::{Answer, Call, FakeNotifier, Gallery, outcome};
 use crate::harness::plans::{id, operator, plan, seconds, with_avatar, with_channel};
 use crate::harness::world::World;
 
@@ -29,7 +29,7 @@ const SETTLED: [Status; 2] = [Status::Idle, Status::Refused];
 
 /// The loops, a gallery of avatars that are polled every minute, and scripted channels.
 struct Bench {
-    world: World<Gallery, Post>,
+    world: World<Gallery, FakeNotifier>,
     gallery: Arc<Gallery>,
 }
 
@@ -39,12 +39,14 @@ impl Bench {
     }
 
     /// A channel that answers as `script` says for the number of the call.
-    fn post(&self, script: impl Fn(usize) -> Answer + Send + 'static) -> Arc<Post> {
-        Post::scripted(&self.world.clock, move |number, _| script(number))
+    fn post(&self, script: impl Fn(usize) -> Answer + Send + 'static) -> Arc<FakeNotifier> {
+        FakeNotifier::scripted(&self.world.clock, move |number, _| script(number))
     }
 
     /// Starts the daemon with the scripted channel `ops`.
-    async fn serving(script: impl Fn(usize) -> Answer + Send + 'static) -> (Self, Arc<Post>) {
+    async fn serving(
+        script: impl Fn(usize) -> Answer + Send + 'static,
+    ) -> (Self, Arc<FakeNotifier>) {
         let mut bench = Self::new();
         let post = bench.post(script);
         bench.start(&[("ops", &post)]).await;
@@ -52,7 +54,9 @@ impl Bench {
     }
 
     /// The same, after `a` has settled once.
-    async fn sending(script: impl Fn(usize) -> Answer + Send + 'static) -> (Self, Arc<Post>) {
+    async fn sending(
+        script: impl Fn(usize) -> Answer + Send + 'static,
+    ) -> (Self, Arc<FakeNotifier>) {
         let (bench, post) = Self::serving(script).await;
         bench.settle("a", 1).await;
         (bench, post)
@@ -60,7 +64,10 @@ impl Bench {
 
     /// A plan with these channels and avatars `a`, `b` and `c`, which were in training when they
     /// were registered.
-    fn plan(&self, channels: &[(&str, &Arc<Post>)]) -> RuntimeConfig<Gallery, Post> {
+    fn plan(
+        &self,
+        channels: &[(&str, &Arc<FakeNotifier>)],
+    ) -> RuntimeConfig<Gallery, FakeNotifier> {
         let mut plan = plan(Arc::clone(&self.gallery));
         plan.intervals.settled = SettledIntervals::always(Some(seconds(60)));
         plan.intervals.missing = seconds(60);
@@ -71,7 +78,7 @@ impl Bench {
     }
 
     /// Starts the daemon with these channels.
-    async fn start(&mut self, channels: &[(&str, &Arc<Post>)]) {
+    async fn start(&mut self, channels: &[(&str, &Arc<FakeNotifier>)]) {
         self.world.start(self.plan(channels)).await;
         self.world.quiet().await;
     }
@@ -127,7 +134,7 @@ impl Bench {
     }
 
     /// Every attempt row matches one call, and the other way round.
-    fn check_attempts(&self, posts: &[&Arc<Post>]) {
+    fn check_attempts(&self, posts: &[&Arc<FakeNotifier>]) {
         let calls: Vec<Call> = posts.iter().flat_map(|post| post.calls()).collect();
         let mut attempts = 0;
         for row in self.rows() {
@@ -145,8 +152,8 @@ impl Bench {
 /// A scripted channel `ops`, and an operator channel `watch` that gets only conditions.
 struct Watched {
     bench: Bench,
-    ops: Arc<Post>,
-    watch: Arc<Post>,
+    ops: Arc<FakeNotifier>,
+    watch: Arc<FakeNotifier>,
 }
 
 impl Watched {
@@ -156,8 +163,8 @@ impl Watched {
         Self::start(bench, ops).await
     }
 
-    async fn start(bench: Bench, ops: Arc<Post>) -> Self {
-        let watch = Post::taking(&bench.world.clock);
+    async fn start(bench: Bench, ops: Arc<FakeNotifier>) -> Self {
+        let watch = FakeNotifier::taking(&bench.world.clock);
         let mut watched = Self { bench, ops, watch };
         watched.bench.show_all(&Status::Training);
         let plan = watched.plan();
@@ -166,7 +173,7 @@ impl Watched {
         watched
     }
 
-    fn plan(&self) -> RuntimeConfig<Gallery, Post> {
+    fn plan(&self) -> RuntimeConfig<Gallery, FakeNotifier> {
         let plan = self.bench.plan(&[("ops", &self.ops), ("watch", &self.watch)]);
         let mut plan = operator(plan, "watch");
         plan.channels.get_mut(&name("watch")).unwrap().events.clear();
@@ -242,21 +249,10 @@ async fn a_dead_receiver_gets_ten_attempts_in_three_days_then_a_dead_letter() {
 }
 
 #[tokio::test]
-async fn a_repeat_has_the_same_id_and_the_same_bytes() {
-    let (bench, post) = Bench::sending(first(4, OutcomeClass::Ambiguous)).await;
-    bench.run_dry().await;
-    let calls = post.calls();
-    assert_eq!(calls.len(), 5);
-    assert!(calls.iter().all(|call| call.body == calls[0].body));
-    assert!(calls.iter().all(|call| call.event_id == calls[0].event_id));
-    assert_eq!(bench.states(), ["delivered"]);
-    bench.check_attempts(&[&post]);
-}
-
-#[tokio::test]
 async fn an_event_is_sent_at_once_and_once_to_every_channel() {
     let mut bench = Bench::new();
-    let (ops, mail) = (Post::taking(&bench.world.clock), Post::taking(&bench.world.clock));
+    let (ops, mail) =
+        (FakeNotifier::taking(&bench.world.clock), FakeNotifier::taking(&bench.world.clock));
     bench.start(&[("ops", &ops), ("mail", &mail)]).await;
     bench.settle("a", 1).await;
     for post in [&ops, &mail] {
@@ -273,7 +269,7 @@ async fn an_event_is_sent_at_once_and_once_to_every_channel() {
 #[tokio::test]
 async fn events_of_one_avatar_keep_their_order_and_others_go_on() {
     let mut bench = Bench::new();
-    let a_refused = Post::scripted(&bench.world.clock, |number, message| {
+    let a_refused = FakeNotifier::scripted(&bench.world.clock, |number, message| {
         let about_a = String::from_utf8_lossy(&message.body).contains(r#""id":"a""#);
         now(if about_a && number < 12 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })
     });
@@ -310,7 +306,7 @@ async fn one_dead_channel_delays_no_other() {
         bench.post(|_| now(OutcomeClass::Retryable)),
         bench.post(|_| Answer::After(seconds(3600), outcome(OutcomeClass::Retryable))),
     );
-    let well = Post::taking(&bench.world.clock);
+    let well = FakeNotifier::taking(&bench.world.clock);
     bench.start(&[("dead", &dead), ("mute", &mute), ("well", &well)]).await;
     for round in 1..=5 {
         for avatar in AVATARS {
@@ -353,13 +349,4 @@ async fn a_requested_delay_is_kept_and_costs_no_attempt() {
     assert_eq!(calls.len(), 13, "more attempts than the schedule has");
     assert!(waits(&calls).iter().all(|wait| *wait >= seconds(2 * 3600)), "{:?}", waits(&calls));
     assert_eq!(bench.states(), ["delivered"]);
-}
-
-#[tokio::test]
-async fn a_requested_delay_is_capped() {
-    let (bench, _) = Bench::sending(|_| throttled(seconds(u64::from(u32::MAX)))).await;
-    let begun: Monotonic = bench.world.clock.reading();
-    bench.run_dry().await;
-    assert_eq!(bench.states(), ["failed"]);
-    assert!(bench.world.clock.reading().since(begun) <= seconds(7 * 24 * 3600));
 }

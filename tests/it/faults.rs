@@ -4,24 +4,18 @@
 //! No fault changes a status, and the next poll is on time. Transient faults are polled again soon
 //! and reported if they last; permanent faults are reported at once, or when they are confirmed.
 //!
-//! - P1, the name does not resolve:
-//!   - `api_client::a_name_that_does_not_resolve_is_named`
+//! - P1, the name does not resolve.
 //! - P2, the connection is refused or reset:
-//!   - `api_client::a_refused_connection_is_named`
 //!   - `api_client::a_connection_that_dies_on_first_use_is_a_failure`
 //! - P3, the certificate is expired, for another host, or from an unknown authority:
-//!   - `api_client::environment::an_untrusted_certificate_is_a_tls_failure`
 //!   - `api_client::environment::a_trusted_certificate_is_accepted_and_one_of_another_host_is_not`
 //! - P4, TLS fails because the local clock is wrong.
-//! - P5, the connection is not accepted:
-//!   - `api_client::a_server_that_takes_no_connection_ends_at_the_limit`
-//! - P6, no head of a response, or a slow one:
-//!   - `api_client::silence_ends_at_the_limit`
-//! - P7, a body that stalls or is slow:
-//!   - `api_client::an_answer_that_drips_ends_at_the_limit`
+//! - P5, the connection is not accepted.
+//! - P6, no head of a response, or a slow one.
+//! - P7, a body that stalls or is slow.
 //! - P8, 401:
 //!   - `poller::rejected_key::a_refused_key_allows_one_poll_at_growing_delays`
-//!   - `poller::conditions::a_refused_key_fires_unavailable_at_once_and_once_for_all_avatars`
+//!   - `poller::conditions::unavailable_fires_once_over_restarts_and_is_resolved_after_one`
 //!   - `poller::lists::a_refused_key_causes_no_burst_of_list_polls`
 //! - P9, 403.
 //! - P10, 404 for an avatar that was never observed:
@@ -29,14 +23,10 @@
 //! - P11, 404 for an avatar that was observed before:
 //!   - `poller::conditions::a_known_avatar_is_missing_only_after_half_an_hour_and_three_polls`
 //!   - `poller::conditions::a_short_absence_fires_no_condition`
-//!   - `poller::conditions::missing_fires_once_over_restarts`
 //! - P12, 429 with a delay in seconds:
-//!   - `poller::rejected_key::retry_after_is_a_minimum_and_blocks_the_whole_account`
 //!   - `poller::rejected_key::a_throttled_account_makes_one_poll_before_the_others`
-//! - P13, 429 with a date:
-//!   - `api_client::responses::a_throttled_poll_has_the_requested_delay`
-//! - P14, 429 without a delay, with an absurd one, or with two:
-//!   - `api_client::responses::a_throttled_poll_has_the_requested_delay`
+//! - P13, 429 with a date.
+//! - P14, 429 without a delay, with an absurd one, or with two.
 //! - P15, 500, 502, 503, 504:
 //!   - `poller::failures_back_off_until_one_success`
 //! - P16, 400, 405, 406, 410, 415, 422, 451:
@@ -47,9 +37,8 @@
 //! - P19, JSON that is cut, broken, contradicts itself or is too deep:
 //!   - `api_client::responses::an_answer_that_is_not_whole_is_a_failure`
 //!   - `api_client::responses::what_is_not_http_is_a_failure`
-//! - P20, a body that is too large, compressed or endless:
+//! - P20, a body that is too large or endless (`tests/memory` has the compressed ones):
 //!   - `api_client::responses::a_body_without_end_is_cut_at_the_cap`
-//!   - `api_client::responses::a_gzip_bomb_is_cut_at_the_cap`
 //! - P21, an unknown status:
 //!   - `dispatcher::outcomes::each_outcome_is_sent_by_webhook_and_mail`
 //! - P22, a status that is missing, null or not a string.
@@ -66,7 +55,6 @@
 //! - P29, a redirect:
 //!   - `api_client::responses::a_redirect_is_not_followed_and_the_key_stays_here`
 //! - P30, a server that restarts behind kept connections:
-//!   - `api_client::a_kept_connection_that_died_costs_one_more_request_and_no_failure`
 //!   - `api_client::a_poll_never_sends_more_than_two_requests`
 //! - P31, `GOAWAY`, `RST_STREAM` and floods of HTTP/2, which is never used.
 //! - P32, proxy variables in the environment:
@@ -75,8 +63,7 @@
 //!   - `poller::a_wall_clock_jump_causes_neither_a_burst_nor_a_stall`
 //!   - `poller::conditions::a_wall_clock_jump_makes_no_account_unavailable`
 //!   - `poller::start::a_checkpoint_of_a_wrong_clock_delays_no_avatar`
-//! - P34, suspension:
-//!   - `poller::polls_missed_during_a_suspend_are_made_once`
+//! - P34, suspension.
 //! - P35, no file handles.
 //! - P36, unreachable IPv6.
 //! - P37, all avatars fail at once:
@@ -90,7 +77,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-mod full;
 mod machine;
 mod network;
 mod passing;

@@ -16,7 +16,6 @@ mod two_accounts;
 mod intervals;
 mod settled;
 
-use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,18 +28,18 @@ use avatar_watch::store::reader::DeliveryFilter;
 use tokio::sync::Notify;
 
 use crate::harness::argil::{Answer, FakeArgil};
-use crate::harness::mail_server::Post;
-use crate::harness::plans::{plan, seconds, the_account, with_avatar, with_channel};
+use crate::harness::fake_notifier::FakeNotifier;
+use crate::harness::plans::{plan, seconds, with_avatar, with_channel};
 use crate::harness::world::{Counted, Loops, World};
 
-type Plan = RuntimeConfig<Counted<Client>, Post>;
+type Plan = RuntimeConfig<Counted<Client>, FakeNotifier>;
 
 /// The loops, a fake API over HTTP, and a channel `ops` that accepts everything.
 struct Bench {
     api: FakeArgil,
-    world: World<Counted<Client>, Post>,
+    world: World<Counted<Client>, FakeNotifier>,
     source: Arc<Counted<Client>>,
-    ops: Arc<Post>,
+    ops: Arc<FakeNotifier>,
 }
 
 impl Bench {
@@ -48,7 +47,7 @@ impl Bench {
         let api = FakeArgil::start();
         let world = World::new(1);
         let source = source(&api, "key", &world);
-        let ops = Post::taking(&world.clock);
+        let ops = FakeNotifier::taking(&world.clock);
         Self { api, world, source, ops }
     }
 
@@ -155,7 +154,7 @@ impl Bench {
             .collect()
     }
 
-    fn deliveries(&self) -> usize {
+    fn delivery_count(&self) -> usize {
         let filter = DeliveryFilter { limit: 1000, ..DeliveryFilter::default() };
         self.world.reader().deliveries(&filter).unwrap().len()
     }
@@ -164,7 +163,7 @@ impl Bench {
 fn source(
     api: &FakeArgil,
     key: &'static str,
-    world: &World<Counted<Client>, Post>,
+    world: &World<Counted<Client>, FakeNotifier>,
 ) -> Arc<Counted<Client>> {
     let client = Client::new(ApiClientSpec {
         base_url: api.base_url(),
@@ -182,8 +181,6 @@ fn settled_is_never(mut plan: Plan) -> Plan {
 fn numbered(letter: &str, numbers: std::ops::Range<usize>) -> Vec<&'static str> {
     numbers.map(|number| &*format!("{letter}{number:02}").leak()).collect()
 }
-
-// When it polls.
 
 #[tokio::test]
 async fn a_training_is_polled_after_a_tenth_of_its_age_within_bounds() {
@@ -262,54 +259,6 @@ async fn a_wall_clock_jump_causes_neither_a_burst_nor_a_stall() {
 }
 
 #[tokio::test]
-async fn polls_missed_during_a_suspend_are_made_once() {
-    let bench = Bench::polling(&["a", "b", "c"], "TRAINING").await;
-    bench.world.pass(seconds(100 * 3600)).await;
-    assert_eq!(bench.api.requests().len(), 6);
-}
-
-// Concurrency and rate.
-
-#[tokio::test]
-async fn no_more_polls_are_in_flight_than_allowed() {
-    let mut bench = Bench::new();
-    let gate = Arc::new(Notify::new());
-    let held = Arc::clone(&gate);
-    bench.api.answer_with(move |_| Some(Answer::Hold(Arc::clone(&held))));
-    let names = numbered("a", 0..20);
-    bench.set_all(&names, "TRAINING");
-    let mut plan = bench.plan(&names);
-    the_account(&mut plan).max_concurrency = 3;
-    bench.world.start(plan).await;
-    for released in 0..=17 {
-        bench.api.wait_until("the room is used", |seen| seen.len() >= released + 3).await;
-        bench.world.quiet_but(3).await;
-        assert_eq!(bench.api.requests().len(), released + 3, "no more than three unanswered");
-        gate.notify_one();
-    }
-    gate.notify_one();
-    gate.notify_one();
-    bench.world.quiet().await;
-    assert_eq!(bench.world.outside.most(), 3);
-    assert_eq!(bench.history().len(), 20);
-}
-
-#[tokio::test]
-async fn no_more_requests_go_out_in_a_second_than_allowed() {
-    let bench = Bench::with(Loops::Both, &numbered("a", 0..30), "NOT_TRAINED", |mut plan| {
-        the_account(&mut plan).max_per_second = NonZeroU32::new(5).unwrap();
-        plan
-    })
-    .await;
-    for second in 0..5 {
-        assert_eq!(bench.api.requests().len(), 1 + 5 * second, "after {second} s");
-        bench.world.live(seconds(1)).await;
-    }
-    bench.world.live(seconds(1)).await;
-    assert_eq!(bench.api.requests().len(), 30);
-}
-
-#[tokio::test]
 async fn a_slow_avatar_delays_no_other() {
     let mut bench = Bench::new();
     bench.set_all(&["quick", "slow"], "TRAINING");
@@ -330,8 +279,6 @@ async fn a_slow_avatar_delays_no_other() {
 fn count(requests: &[crate::harness::argil::Request], avatar: &str) -> usize {
     requests.iter().filter(|request| request.avatar == avatar).count()
 }
-
-// What it writes.
 
 #[tokio::test]
 async fn a_poll_without_change_writes_nothing() {
@@ -359,17 +306,4 @@ async fn a_poll_without_change_writes_nothing() {
     bench.api.set_status("a", "IDLE");
     bench.world.live(seconds(60)).await;
     assert_ne!(version(), before.0, "news is written");
-}
-
-#[tokio::test]
-async fn a_transition_is_recorded_and_notified_once() {
-    let bench = Bench::watching(&["a"], "TRAINING").await;
-    bench.api.set_status("a", "REFUSED");
-    for _ in 0..4 {
-        bench.world.pass(seconds(3600)).await;
-    }
-    assert_eq!(bench.api.count("a"), 5);
-    assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > REFUSED"]);
-    assert_eq!(bench.deliveries(), 1);
-    assert_eq!(bench.ops.calls().len(), 1);
 }

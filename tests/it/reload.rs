@@ -4,60 +4,25 @@ use std::process::Command;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::cli::start_training;
 use crate::harness::argil::FakeArgil;
-use crate::harness::config::{Config, IMPATIENT, NO_PAGE};
+use crate::harness::config::with_receiver;
+use crate::harness::config::{Config, NO_PAGE};
 use crate::harness::daemon::{Bench, Running};
-use crate::harness::webhook::{Answer, Receiver};
+use crate::harness::webhook::Receiver;
 
 /// The event of that number, about the config.
 async fn config_event(receiver: &Receiver, number: usize, state: &str) -> serde_json::Value {
     let received = receiver.wait_for(number).await;
-    let body: serde_json::Value = serde_json::from_slice(&received[number - 1].body).unwrap();
+    let body = received[number - 1].json();
     assert_eq!((&body["type"], &body["data"]["state"]), (&"config.rejected".into(), &state.into()));
     body
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reload_adds_and_removes_avatars_and_keeps_their_history() {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url());
-    let bench = Bench::new(config.clone().avatar("a1").text());
-    argil.set_status("a1", "TRAINING");
-    argil.set_status("a2", "TRAINING");
-    let daemon = bench.start();
-    daemon.wait_for_log("avatar `a1`: baseline TRAINING");
-
-    bench.configure(config.avatar("a2").text());
-    daemon.signal(Signal::HUP);
-    daemon.wait_for_log("avatar `a2`: baseline TRAINING");
-    daemon.wait_for_log("avatar `a1` removed");
-    daemon.wait_for_log("avatar `a2` added");
-    argil.set_status("a1", "IDLE");
-    argil.set_status("a2", "IDLE");
-    let received = receiver.wait_for(1).await;
-    let body: serde_json::Value = serde_json::from_slice(&received[0].body).unwrap();
-    assert_eq!(body["data"]["avatar"]["id"], "a2");
-    let history = bench.json(&["history", "a1", "--json"]);
-    assert_eq!(history.as_array().unwrap().len(), 1);
-    assert!(daemon.stop().success());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_bad_config_changes_nothing_and_says_so() {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
+async fn a_reload_to_another_database_is_rejected() {
+    let (argil, _receiver, config) = with_receiver().await;
     let bench = Bench::new(config.text());
-    let daemon = start_training(&argil, &bench);
-
-    let bad = config.clone().avatar("a2").with("chanels = [\"ops\"]\n");
-    bench.configure(bad.text());
-    daemon.signal(Signal::HUP);
-    daemon.wait_for_log("config rejected; the previous config stays active");
-    daemon.wait_for_log("did you mean `channels`?");
-    let polls = argil.count("a1");
-    argil.wait_until("more polls of a1", |requests| requests.len() > polls + 5).await;
-    assert_eq!(argil.count("a2"), 0, "no part of a bad config takes effect");
+    let daemon = bench.start_training(&argil);
 
     let moved = config.with("\n[store]\npath = \"elsewhere.db\"\n");
     bench.configure(moved.text());
@@ -74,7 +39,7 @@ async fn a_reload_that_would_leave_nothing_is_refused_and_notified_and_a_restart
     let unwatched = nothing.webhook("ops", &receiver.url()).with("operator = true\n");
     let whole = unwatched.clone().avatar("a1");
     let bench = Bench::new(whole.text());
-    let daemon = start_training(&argil, &bench);
+    let daemon = bench.start_training(&argil);
     let reason = || {
         let status = bench.json(&["status", "--json"]);
         status["conditions"][0]["reason"].as_str().unwrap_or_default().to_owned()
@@ -107,61 +72,11 @@ async fn a_reload_that_would_leave_nothing_is_refused_and_notified_and_a_restart
     assert!(daemon.stop().success());
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn pending_deliveries_outlive_a_reload_and_a_channel_that_comes_back() {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    let spare = "operator = true\nevents = []\n";
-    let config = Config::new(argil.base_url()).avatar("a1");
-    let config = config.webhook("spare", &receiver.url()).with(spare);
-    let with_channel = config.clone().webhook("ops", &receiver.url());
-    let with_channel = with_channel.text().replace(IMPATIENT, "retry_schedule = [\"0s\", \"1h\"]");
-    let bench = Bench::new(&with_channel);
-    receiver.script([Answer::status(500)]);
-    let daemon = start_training(&argil, &bench);
-    argil.set_status("a1", "IDLE");
-    daemon.wait_for_log("delivery to channel `ops` failed");
-
-    bench.configure(config.text());
-    daemon.signal(Signal::HUP);
-    daemon.wait_for_log("channel `ops` removed");
-    daemon.wait_for_log("is not in the config; its 1 deliveries are kept");
-    bench.configure(&with_channel);
-    daemon.signal(Signal::HUP);
-    daemon.wait_for_log("channel `ops` added");
-    let id = bench.deliveries()[0]["id"].as_str().unwrap().to_owned();
-    assert!(bench.run(&["deliveries", "retry", &id]).status.success());
-    bench.wait_for_deliveries("the delivery", |rows| rows[0]["state"] == "delivered");
-    let received = receiver.received();
-    let id = |n: usize| received[n].header("webhook-id").to_owned();
-    assert_eq!((id(0), &received[0].body), (id(1), &received[1].body));
-    assert!(daemon.stop().success());
-}
-
-#[test]
-fn a_key_that_was_refused_is_tried_again_at_a_reload() {
-    let argil = FakeArgil::start();
-    let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
-    argil.set_status("a1", "TRAINING");
-    argil.require_key("another-key");
-    let daemon = bench.start();
-    daemon.wait_for_log("API refuses the key");
-    assert_eq!(argil.count("a1"), 1, "a refused key does not hammer");
-    let renewed = Config::new(argil.base_url()).avatar("a1");
-    let renewed = renewed.text().replace(crate::harness::config::KEY, "another-key");
-    bench.configure(&renewed);
-    daemon.signal(Signal::HUP);
-    daemon.wait_for_log("baseline TRAINING");
-    daemon.wait_for_log("API accepts the key of account `argil` again after ");
-    assert!(daemon.stop().success());
-}
-
 #[test]
 fn a_storm_of_reloads_cannot_keep_a_stop_waiting() {
     let argil = FakeArgil::start();
     let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
-    argil.set_status("a1", "TRAINING");
-    let mut daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let mut daemon = bench.start_training(&argil);
     let pid = daemon.pid();
     let storm = std::thread::spawn(move || {
         let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
@@ -184,7 +99,7 @@ fn a_storm_of_reloads_cannot_keep_a_stop_waiting() {
 fn a_config_that_cannot_be_read_to_its_end_does_not_hold_the_daemon() {
     let argil = FakeArgil::start();
     let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
-    let daemon = start_training(&argil, &bench);
+    let daemon = bench.start_training(&argil);
     std::fs::remove_file(bench.config()).unwrap();
     assert!(Command::new("mkfifo").arg(bench.config()).status().unwrap().success());
     daemon.signal(Signal::HUP);
@@ -262,7 +177,6 @@ async fn a_hundred_reloads_under_load_lose_no_delivery_and_no_poll() {
 
 #[test]
 fn a_hint_over_http_makes_the_real_daemon_poll_and_survives_a_reload() {
-    use std::io::{Read as _, Write as _};
     let argil = FakeArgil::start();
     let config = Config::new(argil.base_url()).avatar("a1");
     let config = config
@@ -274,31 +188,13 @@ fn a_hint_over_http_makes_the_real_daemon_poll_and_survives_a_reload() {
     argil.set_status("a1", "IDLE");
     let daemon = bench.start();
     daemon.wait_for_log("avatar `a1`: baseline IDLE");
-    daemon.wait_for_log("accepting hints at `http://");
-    let log = daemon.log();
-    let place = log.split("accepting hints at `http://").nth(1).unwrap();
-    let place = place.split('/').next().unwrap().to_owned();
-    let hint = |token: &str| {
-        let body = r#"{"event":"AVATAR_TRAINING_SUCCESS","data":{"avatarId":"a1"}}"#;
-        let mut stream = std::net::TcpStream::connect(&place).unwrap();
-        write!(
-            stream,
-            "POST /hints/argil/{token} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-             content-length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    };
     assert_eq!(argil.count("a1"), 1);
-    assert!(hint("wrong-token-0123456789").starts_with("HTTP/1.1 202 "));
-    assert!(hint("canary-token-0123456789").starts_with("HTTP/1.1 202 "));
+    assert!(daemon.hint("wrong-token-0123456789").starts_with("HTTP/1.1 202 "));
+    assert!(daemon.hint("canary-token-0123456789").starts_with("HTTP/1.1 202 "));
     argil.wait_until_blocking("the poll", |_| argil.count("a1") == 2);
     daemon.signal(Signal::HUP);
     daemon.wait_for_log("config reloaded: no changes");
-    assert!(hint("canary-token-0123456789").starts_with("HTTP/1.1 202 "));
+    assert!(daemon.hint("canary-token-0123456789").starts_with("HTTP/1.1 202 "));
     argil.wait_until_blocking("another poll", |_| argil.count("a1") == 3);
     assert!(!daemon.log().contains("canary-token"), "a token is in the log");
     assert!(daemon.stop().success());

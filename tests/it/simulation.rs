@@ -13,29 +13,26 @@
 
 use std::env;
 use std::num::NonZeroUsize;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use avatar_watch::domain::time::monotonic::Monotonic;
 
-mod figures;
 mod history;
 mod oracle;
 mod oracle_conditions;
 mod oracle_delivery;
-mod oracle_manners;
+mod oracle_rate_limits;
 mod oracle_tests;
 mod oracle_trainings;
 mod action;
 mod random;
 mod environment;
 
-use figures::Figures;
 use history::History;
 
 /// Lives one seed to its end.
-fn simulate(seed: u64) -> (History, Figures) {
+fn simulate(seed: u64) -> History {
     // One task at a turn, so that a crash can fall between any two.
     let runtime = tokio::runtime::Builder::new_current_thread().event_interval(1).build();
     runtime.unwrap().block_on(action::Stage::play(seed))
@@ -48,39 +45,30 @@ fn nothing_is_lost_or_invented_or_notified_twice_in_any_seeded_world() {
         (None, count) => (0..count.unwrap_or(SEEDS)).collect(),
     };
     let next = AtomicUsize::new(0);
-    let sum = Mutex::new(Figures::default());
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS_MAX);
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 while let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let (history, figures) = simulate(*seed);
-                    check(*seed, &history);
-                    sum.lock().unwrap().add(&figures, &history);
+                    check(*seed, &simulate(*seed));
                 }
             });
         }
     });
-    notify(&format!("{} seeds: {:?}", seeds.len(), sum.into_inner().unwrap()));
 }
 
 #[track_caller]
 fn check(seed: u64, history: &History) {
-    let wrongs = oracle::judge(history);
+    let violations = oracle::judge(history);
     assert!(
-        wrongs.is_empty(),
-        "seed {seed}: {wrongs:#?}\nrun it again with AVATAR_WATCH_SIM_SEED={seed}"
+        violations.is_empty(),
+        "seed {seed}: {violations:#?}\nrun it again with AVATAR_WATCH_SIM_SEED={seed}"
     );
 }
 
 fn number(name: &str) -> Option<u64> {
     let text = env::var(format!("AVATAR_WATCH_{name}")).ok()?;
     Some(text.parse().unwrap())
-}
-
-#[expect(clippy::print_stderr, reason = "figures for runs with --nocapture")]
-fn notify(text: &str) {
-    eprintln!("{text}");
 }
 
 /// Hours between two moments.

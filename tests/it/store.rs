@@ -30,10 +30,8 @@ const USER: u32 = 61_844;
 /// A running daemon that has polled an avatar in training.
 fn watching(configured: impl FnOnce(Config) -> Config) -> (FakeArgil, Bench, Running) {
     let argil = FakeArgil::start();
-    argil.set_status("a1", "TRAINING");
     let bench = Bench::new(configured(Config::new(argil.base_url()).avatar("a1")).text());
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let daemon = bench.start_training(&argil);
     assert!(!daemon.log().contains("did not stop cleanly"), "{}", daemon.log());
     (argil, bench, daemon)
 }

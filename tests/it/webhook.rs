@@ -14,6 +14,7 @@ use avatar_watch::signing_secret::SigningSecret;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::harness::child::check_ignores_proxies;
 use crate::harness::sample_events;
 use crate::harness::tls::Identity;
 use crate::harness::webhook::{Answer, Receiver};
@@ -24,7 +25,6 @@ mod program;
 mod proxy;
 mod trust;
 mod egress;
-mod environment;
 
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const OLD_SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYqrTwjU";
@@ -102,6 +102,8 @@ async fn each_response_has_the_class_of_the_table() {
     check(Answer::status(404), OutcomeClass::Retryable, None).await;
     check(Answer::status(410), OutcomeClass::Gone, None).await;
     check(Answer::status(413), OutcomeClass::Rejected, None).await;
+    check(with(401, "www-authenticate", "Basic realm=\"x\""), OutcomeClass::Retryable, None).await;
+    check(with(408, "connection", "keep-alive"), OutcomeClass::Retryable, None).await;
     check(with(503, "retry-after", "7"), OutcomeClass::Throttled, Some(7)).await;
     let date = with(429, "retry-after", "Sun, 06 Nov 1994 08:49:37 GMT");
     let date = date.header("date", "Sun, 06 Nov 1994 08:49:07 GMT");
@@ -135,17 +137,6 @@ async fn a_classified_response_is_explained() {
         "`127.0.0.1` answered 302 (Found); redirects are not followed",
     )
     .await;
-}
-
-#[tokio::test]
-async fn the_clock_of_the_receiver_is_recorded_for_every_response() {
-    for status in [200, 410, 429, 500] {
-        let dated = Answer::status(status).header("date", "Sun, 06 Nov 1994 08:49:37 GMT");
-        let clock = outcome_of(dated).await.clock;
-        assert_eq!(clock, Some(Timestamp::from_millis(784_111_777_000)), "for {status}");
-        assert_eq!(outcome_of(Answer::status(status)).await.clock, None, "for {status}");
-    }
-    assert_eq!(outcome_within(SHORT, Answer::Reset).await.clock, None);
 }
 
 #[tokio::test]
@@ -210,25 +201,6 @@ async fn a_channel_without_secrets_sends_no_signature() {
 }
 
 #[tokio::test]
-async fn an_outstanding_request_ends_when_the_receiver_answers() {
-    let receiver = Receiver::start().await;
-    receiver.script([Answer::Hold]);
-    let channel = channel(&receiver.url());
-    let (outcome, ()) = tokio::join!(attempt(&channel), async {
-        receiver.wait_for(1).await;
-        receiver.release();
-    });
-    assert_eq!(outcome.class, OutcomeClass::Delivered);
-}
-
-#[tokio::test]
-async fn an_excerpt_is_one_sanitized_line() {
-    let answer = Answer::status(500).body("<h1>down\u{1b}[31m\r\n\u{202e}evil</h1>");
-    let outcome = outcome_of(answer).await;
-    assert_eq!(outcome.snippet.as_deref(), Some("<h1>down [31m evil</h1>"));
-}
-
-#[tokio::test]
 async fn a_probe_connects_and_sends_nothing() {
     let receiver = Receiver::start().await;
     let outcome = channel(&receiver.url()).probe().await;
@@ -274,4 +246,13 @@ async fn a_time_before_the_epoch_is_still_a_number() {
     let channel = channel(&receiver.url());
     channel.deliver(&message(&channel), Timestamp::from_millis(-1)).await;
     assert_eq!(receiver.wait_for(1).await[0].header("webhook-timestamp"), "-1");
+}
+
+#[test]
+fn proxy_variables_are_ignored() {
+    check_ignores_proxies("webhook::proxy_variables_are_ignored", async {
+        let receiver = Receiver::start().await;
+        let outcome = attempt(&channel(&receiver.url())).await;
+        assert_eq!(outcome.class, OutcomeClass::Delivered, "{outcome:?}");
+    });
 }

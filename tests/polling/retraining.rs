@@ -2,7 +2,6 @@
 //! begin and how long they last. Each ends as the training before, so that it leaves no trace if no
 //! poll falls into it.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -94,16 +93,7 @@ fn retrain(
     let ends_at = begins_at.plus(duration);
     let observe = |watch: Watch, status, now| {
         let policy = Policy { location: Some("config"), ..Policy::new(intervals, &account, now) };
-        let avatar = Avatar {
-            id: watch.id.clone(),
-            status,
-            name: None,
-            model: None,
-            orientation: None,
-            thumbnail_url: None,
-            extras: BTreeMap::new(),
-            updated_at: None,
-        };
+        let avatar = Avatar::new(watch.id.clone(), status);
         watch.observe(Observation::Seen(Box::new(avatar)), now, &policy, rng.next_bits())
     };
     let watch = Watch::new(AvatarId::parse("a1").unwrap());

@@ -3,7 +3,6 @@
 //!
 //! The trainings follow each other, so that each is polled with the forecasts from all before.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use avatar_watch::daemon::poller::forecast_cache::ForecastCache;
@@ -72,14 +71,8 @@ fn watch(
 ) -> (SimulatedTraining, Timestamp) {
     let account = AccountName::default();
     let mut avatar = Avatar {
-        id: AvatarId::parse("a1").unwrap(),
-        status: Status::Training,
-        name: None,
         model: Some(training.model.to_owned()),
-        orientation: None,
-        thumbnail_url: None,
-        extras: BTreeMap::new(),
-        updated_at: None,
+        ..Avatar::new(AvatarId::parse("a1").unwrap(), Status::Training)
     };
     let ends_at = begins_at.plus(training.duration);
     let mut now = begins_at.plus(training.observed_after);

@@ -82,6 +82,22 @@ pub struct Avatar {
     pub updated_at: Option<String>,
 }
 
+impl Avatar {
+    /// An avatar of which only id and status are known.
+    pub fn new(id: AvatarId, status: Status) -> Self {
+        Self {
+            id,
+            status,
+            name: None,
+            model: None,
+            orientation: None,
+            extras: BTreeMap::new(),
+            thumbnail_url: None,
+            updated_at: None,
+        }
+    }
+}
+
 /// With its hyphens.
 const UUID_LENGTH: usize = 36;
 const ID_LENGTH_MAX: usize = 128;

@@ -111,7 +111,6 @@ const FORBIDDEN_AFTER: u32 = 2;
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use super::*;
     use crate::domain::account::AccountName;
@@ -121,16 +120,8 @@ mod tests {
     use crate::domain::polling::observation::PollError;
 
     fn seen(status: &str) -> Observation {
-        Observation::Seen(Box::new(Avatar {
-            id: AvatarId::parse("a1").unwrap(),
-            status: Status::from_name(status),
-            name: None,
-            model: None,
-            orientation: None,
-            thumbnail_url: None,
-            extras: BTreeMap::new(),
-            updated_at: None,
-        }))
+        let id = AvatarId::parse("a1").unwrap();
+        Observation::Seen(Box::new(Avatar::new(id, Status::from_name(status))))
     }
 
     fn missing() -> Observation {

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
@@ -38,14 +37,9 @@ fn id() -> AvatarId {
 
 fn seen(status: &str) -> Observation {
     Observation::Seen(Box::new(Avatar {
-        id: id(),
-        status: Status::from_name(status),
         name: Some("Jane".to_owned()),
-        model: None,
-        orientation: None,
-        thumbnail_url: None,
-        extras: BTreeMap::new(),
         updated_at: Some("2026-11-23T11:14:58Z".to_owned()),
+        ..Avatar::new(id(), Status::from_name(status))
     }))
 }
 

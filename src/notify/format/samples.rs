@@ -1,8 +1,6 @@
 //! Sample events, one for each shape of the data, with which templates are checked when the config
 //! is read. They are never sent.
 
-use std::collections::BTreeMap;
-
 use crate::domain::account::AccountName;
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::transition::{Previous, Transition};
@@ -123,14 +121,11 @@ impl Samples {
             upstream_updated_at: given("2026-11-23T11:14:58Z"),
         };
         let avatar = Avatar {
-            id: self.avatar.clone(),
-            status,
             name: known.then(|| self.name.clone()),
             model: given("ARGIL_ATOM"),
             orientation: given("ASPECT_RATIO_9_16"),
-            thumbnail_url: None,
-            extras: BTreeMap::new(),
             updated_at: given("2026-11-23T11:14:58Z"),
+            ..Avatar::new(self.avatar.clone(), status)
         };
         let (avatar, transition) = (Box::new(avatar), Box::new(transition));
         self.event(kind, Subject::Transition { avatar, transition, training: None })

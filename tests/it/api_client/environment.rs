@@ -1,31 +1,18 @@
 //! What surrounds a request: certificates, and the variables of the environment.
 
-use std::net::{Ipv4Addr, TcpListener as StdListener};
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{AVATAR, block_on, check_failed, check_idle, client, client_at, poll, with_length};
+use super::{AVATAR, check_failed, check_idle, client, client_at, poll, with_length};
 use crate::harness::argil::FakeArgil;
-use crate::harness::child::{passed_in_child, proxy_variables};
+use crate::harness::child::{block_on, check_ignores_proxies, passed_in_child};
 use crate::harness::tls::{Identity, TlsServer};
 
 /// A TLS server of that identity that answers every request with the avatar.
 async fn tls_server(identity: &Identity) -> TlsServer {
     TlsServer::start(identity, with_length(27, AVATAR)).await
-}
-
-#[tokio::test]
-async fn an_untrusted_certificate_is_a_tls_failure() {
-    for (year_of_end, expected) in [
-        (4000, "TLS failed: its certificate was issued by an untrusted authority"),
-        (2001, "TLS failed: its certificate expired at 2001-01-01T00:00:00.000Z"),
-    ] {
-        let server = tls_server(&Identity::self_signed("127.0.0.1", year_of_end)).await;
-        let client = client_at(&server.base_url(), Duration::from_secs(8));
-        check_failed(&poll(&client, "a1").await, expected);
-        assert_eq!((server.offers().len(), server.requests()), (1, 0), "the key stays here");
-    }
 }
 
 #[tokio::test]
@@ -69,15 +56,9 @@ fn a_trusted_certificate_is_accepted_and_one_of_another_host_is_not() {
 
 #[test]
 fn proxy_variables_are_ignored() {
-    let proxy = StdListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let url = format!("http://{}", proxy.local_addr().unwrap());
-    let test = "api_client::environment::proxy_variables_are_ignored";
-    if passed_in_child(test, &proxy_variables(&url)) {
-        proxy.set_nonblocking(true).unwrap();
-        assert!(proxy.accept().is_err(), "the proxy was asked");
-        return;
-    }
-    let api = FakeArgil::start();
-    api.set_status("a1", "IDLE");
-    check_idle(&block_on(async { poll(&client(&api), "a1").await }));
+    check_ignores_proxies("api_client::environment::proxy_variables_are_ignored", async {
+        let api = FakeArgil::start();
+        api.set_status("a1", "IDLE");
+        check_idle(&poll(&client(&api), "a1").await);
+    });
 }

@@ -31,27 +31,17 @@ async fn a_list_shows_every_avatar_with_its_status() {
     assert_eq!(request.header("x-api-key"), Some(super::KEY));
 }
 
+/// What is no list is tested where it is parsed, in `argil::list`.
 #[tokio::test]
-async fn an_element_that_cannot_be_read_spoils_no_other() {
-    let check = async |body: &str, expected: &[&str], unreadable: usize| {
-        let api = FakeArgil::start();
-        api.answer_list_next(Answer::status(200, body));
-        let expected: Vec<String> = expected.iter().map(|it| (*it).to_owned()).collect();
-        assert_eq!(shown(list(&api).await), (expected, unreadable, None), "for {body}");
-    };
-    let good = r#"{"id":"a","status":"IDLE"}"#;
-    check("[]", &[], 0).await;
-    check(&format!("[{good},1,null,[],\"x\"]"), &["a IDLE"], 4).await;
-    check(&format!(r#"[{good},{{"id":"b"}},{{"status":"IDLE"}}]"#), &["a IDLE"], 2).await;
-    check(&format!(r#"[{good},{{"id":"b","status":7}}]"#), &["a IDLE"], 1).await;
-    check(&format!(r#"[{good},{{"id":"b","status":"X","status":"Y"}}]"#), &["a IDLE"], 1).await;
-    check(&format!(r#"[{good},{{"id":"A","status":"REFUSED"}}]"#), &[], 2).await;
-    check(&format!(r#"[{good},{{"id":"b c","status":"IDLE"}}]"#), &["a IDLE"], 1).await;
-}
-
-#[tokio::test]
-async fn what_is_no_list_shows_nothing() {
-    let check = async |answer: Answer, expected: PollError| {
+async fn a_failed_list_shows_nothing() {
+    let moved = Answer::status(302, "").with("location", "http://other.test/");
+    for (answer, expected) in [
+        (Answer::status(200, r#"{"avatars":[]}"#), PollError::InvalidResponse),
+        (Answer::status(404, "{}"), PollError::RequestRejected),
+        (Answer::status(500, "{}"), PollError::InvalidResponse),
+        (moved, PollError::Misrouted),
+        (Answer::CloseBeforeHead, PollError::Unreachable),
+    ] {
         let api = FakeArgil::start();
         api.answer_list_next(answer.clone());
         match list(&api).await {
@@ -60,26 +50,7 @@ async fn what_is_no_list_shows_nothing() {
             }
             other => panic!("{other:?} for {answer:?}"),
         }
-    };
-    check(Answer::status(200, r#"{"avatars":[]}"#), PollError::InvalidResponse).await;
-    check(
-        Answer::status(200, r#"{"items":[{"id":"a","status":"IDLE"}]}"#),
-        PollError::InvalidResponse,
-    )
-    .await;
-    check(Answer::status(200, "[{\"id\":"), PollError::InvalidResponse).await;
-    check(Answer::status(200, "<html>"), PollError::InvalidResponse).await;
-    check(Answer::status(200, ""), PollError::InvalidResponse).await;
-    check(
-        Answer::status(200, format!("[{}1]", "1,".repeat(5_000_000))),
-        PollError::RequestRejected,
-    )
-    .await;
-    check(Answer::status(404, "{}"), PollError::RequestRejected).await;
-    check(Answer::status(500, "{}"), PollError::InvalidResponse).await;
-    check(Answer::status(302, "").with("location", "http://other.test/"), PollError::Misrouted)
-        .await;
-    check(Answer::CloseBeforeHead, PollError::Unreachable).await;
+    }
 }
 
 #[tokio::test]

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::avatar::transition::{Previous, Transition};
+use avatar_watch::domain::avatar::{Avatar, AvatarId};
 use avatar_watch::domain::delivery::channel::ChannelName;
 use avatar_watch::domain::delivery::retry_policy::DeliveryPolicy;
 use avatar_watch::domain::delivery::{Delivery, DeliveryId};
@@ -22,7 +22,6 @@ use rustix::process::Signal;
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
 use crate::harness::daemon::{Bench, stderr, wait_until};
-use crate::harness::plans::avatar;
 
 const CHANGES: u64 = 2000;
 /// Years ago.
@@ -45,7 +44,7 @@ fn change(sequence: u64) -> ObservationCommit {
         kind: EventKind::AvatarReady,
         occurred_at: THEN,
         subject: Subject::Transition {
-            avatar: Box::new(avatar(&id, &Status::Idle)),
+            avatar: Box::new(Avatar::new(id.clone(), Status::Idle)),
             transition: Box::new(transition.clone()),
             training: None,
         },

@@ -22,10 +22,10 @@ async fn a_disabled_channel_is_shown_reported_and_enabled_manually() {
         .avatar("a1");
     let bench = Bench::new(config.text());
     receiver.script([Answer::status(410)]);
-    let daemon = start_training(&argil, &bench);
+    let daemon = bench.start_training(&argil);
     argil.set_status("a1", "IDLE");
     let notified = watch.wait_for(1).await;
-    let notified: Value = serde_json::from_slice(&notified[0].body).unwrap();
+    let notified = notified[0].json();
     assert_eq!(
         (&notified["type"], &notified["data"]["channel"]),
         (&"channel.disabled".into(), &"ops".into())
@@ -49,7 +49,7 @@ async fn a_disabled_channel_is_shown_reported_and_enabled_manually() {
     assert_eq!(received[0].header("webhook-id"), received[1].header("webhook-id"));
     assert_eq!(received[0].body, received[1].body);
     let ended = watch.wait_for(2).await;
-    let ended: Value = serde_json::from_slice(&ended[1].body).unwrap();
+    let ended = ended[1].json();
     assert_eq!(ended["data"]["state"], "resolved");
     assert_eq!(
         stdout(&bench.run(&["channels", "enable", "ops"])),
@@ -155,8 +155,7 @@ async fn a_retry_as_new_changes_ids_and_names_the_original_event() {
     let decoded = words.replace("=\r\n", "");
     assert!(decoded.contains(old_event) && !decoded.contains(new_event));
 
-    let sent: Vec<Value> =
-        bus.received().iter().map(|it| serde_json::from_slice(&it.body).unwrap()).collect();
+    let sent: Vec<Value> = bus.received().iter().map(|it| it.json()).collect();
     let ids: Vec<&Value> = of("bus").iter().map(|row| &row["event_id"]).collect();
     assert_eq!([&sent[0]["id"], &sent[1]["id"]], ids[..]);
     let said = chat.received();

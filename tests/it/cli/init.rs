@@ -252,16 +252,19 @@ async fn each_step_prints_the_next_one_and_each_failure_its_help() {
     argil.set_status("a1", "IDLE");
     bench.prints(&["check"], 0, &[&format!("Next: `avatar-watch --config {path} check --online`")]);
     let next = format!("Next: `avatar-watch --config {path} test ops` sends a test message.");
-    bench.prints(&["check", "--online"], 0, &[&next]);
+    bench.prints(&["check", "--online"], 0, &["ok   channel `ops`", &next]);
+    assert!(receiver.received().is_empty(), "a check sends nothing");
     let (run, service) = ("run` starts the daemon", "`sudo systemctl enable --now avatar-watch`");
     bench.prints(
         &["test", "ops"],
         0,
         &[&format!("Next: `avatar-watch --config {path} {run}"), service],
     );
+    assert_eq!(receiver.received()[0].json()["type"], "test.ping");
+    bench.complains(&["test", "opps"], 2, &["known channels: `ops`"]);
     receiver.script([Answer::status(401), Answer::status(404)]);
     let refused = "  help: does the receiver have the `secret` of this channel";
-    bench.prints(&["test", "ops"], 1, &["FAIL ops", refused]);
+    bench.prints(&["test", "ops"], 1, &["FAIL ops", "at `response` (401)", refused]);
     bench.prints(&["test", "ops"], 1, &["FAIL ops", "  help: is the path of `url` right"]);
     bench.configure(Config::new(argil.base_url()).avatar("a1").text());
     bench.prints(&["check", "--online"], 0, &[run, "; no channel is configured yet."]);

@@ -2,15 +2,8 @@
 
 use super::*;
 
-/// The line and the exit code of a check.
-fn check(bench: &Bench, arguments: &[&str]) -> (String, i32) {
-    let output = bench.run(&[&["status", "--check"], arguments].concat());
-    assert_eq!(stderr(&output), "");
-    (stdout(&output), output.status.code().unwrap())
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn a_check_prints_one_line() {
+async fn a_check_prints_one_line_and_status_the_channels_with_problems() {
     let (argil, receiver, bench, daemon) = settled().await;
     let perf_data = |waiting: u32, dead: u32| {
         format!(
@@ -20,12 +13,25 @@ async fn a_check_prints_one_line() {
     };
     let well = "AVATAR-WATCH OK: 1 avatar watched, 0 in training, 0 messages waiting | ";
     assert_eq!(check(&bench, &[]), (well.to_owned() + &perf_data(0, 0), 0));
+    assert_eq!(stderr(&bench.run(&["status", "--check"])), "");
+    assert!(!stdout(&bench.run(&["status"])).contains("channel"));
 
     bench.run(&["channels", "pause", "ops"]);
+    let paused = ["channel `ops` is paused for ", "; no messages waiting\n"];
+    bench.prints(&["status"], 0, &paused);
     argil.set_status("a1", "REFUSED");
     bench.wait_for_deliveries("what waits", |rows| rows.len() == 2);
+    let late = ["; 1 message waiting, the oldest for ", "the oldest undelivered message is "];
+    bench.prints(&["status"], 0, &late);
+    let json = bench.json(&["status", "--json"]);
+    let ops = &json["channels"][0];
+    assert_eq!((&ops["name"], &ops["state"]), (&"ops".into(), &"paused".into()));
+    assert!(ops["suspended_since"].is_string() && ops["in_flight"] == 1, "{ops}");
+    assert_eq!(json["channels"], bench.json(&["channels", "--json"]));
+    assert_eq!(json["oldest_in_flight_at"], ops["oldest_in_flight_at"]);
+    assert!(bench.json(&["status", "a1", "--json"])["channels"].as_array().unwrap().is_empty());
     // The message is late after one millisecond.
-    crate::harness::daemon::wait_until("a late message", || {
+    wait_until("a late message", || {
         let (line, code) = check(&bench, &["--late-after", "0s"]);
         line.starts_with("AVATAR-WATCH WARNING: 1 message waiting for channel ops, which is paused")
             && code == 1
@@ -36,6 +42,8 @@ async fn a_check_prints_one_line() {
     daemon.wait_for_log("` disabled: ");
     let (line, code) = check(&bench, &[]);
     assert!(line.starts_with("AVATAR-WATCH CRITICAL: channel ops is DISABLED (") && code == 2);
+    let disabled = bench.prints(&["status"], 0, &["channel `ops` is DISABLED for ", "410"]);
+    assert!(!disabled.contains("channel.disabled"), "it is printed once: {disabled}");
 
     assert!(daemon.stop().success());
     let (line, code) = check(&bench, &[]);
@@ -77,35 +85,6 @@ fn a_check_without_a_database_is_unknown() {
     for misused in [&["status", "--check", "--json"][..], &["status", "--check", "a1"]] {
         assert_eq!(bench.run(misused).status.code(), Some(2));
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn status_shows_channels_with_problems() {
-    let (argil, receiver, bench, daemon) = settled().await;
-    let shown = || stdout(&bench.run(&["status"]));
-    assert!(!shown().contains("channel"), "{}", shown());
-    bench.run(&["channels", "pause", "ops"]);
-    assert!(shown().contains("channel `ops` is paused for "), "{}", shown());
-    assert!(shown().contains("; no messages waiting\n"), "{}", shown());
-    argil.set_status("a1", "REFUSED");
-    bench.wait_for_deliveries("what waits", |rows| rows.len() == 2);
-    assert!(shown().contains("; 1 message waiting, the oldest for "), "{}", shown());
-    assert!(shown().contains("the oldest undelivered message is "));
-    let json = bench.json(&["status", "--json"]);
-    let ops = &json["channels"][0];
-    assert_eq!((&ops["name"], &ops["state"]), (&"ops".into(), &"paused".into()));
-    assert!(ops["suspended_since"].is_string() && ops["in_flight"] == 1, "{ops}");
-    assert_eq!(json["channels"], bench.json(&["channels", "--json"]));
-    assert_eq!(json["oldest_in_flight_at"], ops["oldest_in_flight_at"]);
-    assert!(bench.json(&["status", "a1", "--json"])["channels"].as_array().unwrap().is_empty());
-
-    receiver.script([Answer::status(410)]);
-    bench.run(&["channels", "resume", "ops"]);
-    daemon.wait_for_log("` disabled: ");
-    let disabled = shown();
-    assert!(disabled.contains("channel `ops` is DISABLED for ") && disabled.contains("410"));
-    assert!(!disabled.contains("channel.disabled"), "it is printed once: {disabled}");
-    assert!(daemon.stop().success());
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use avatar_watch::domain::delivery::retry_policy::{DeliveryPolicy, OnUnknown};
 use avatar_watch::store::admin::channels::{ChannelAdminResult, ChannelSwitch};
 
 use super::*;
@@ -157,66 +156,6 @@ async fn misconfiguration_is_reported_at_once_and_disables_the_channel_after_an_
 }
 
 #[tokio::test]
-async fn settings_fixed_within_the_hour_lose_nothing() {
-    let it = Watched::new(first(3, OutcomeClass::Misconfigured)).await;
-    it.bench.settle("a", 1).await;
-    it.bench.settle("b", 1).await;
-    it.pass(HOUR).await;
-    assert_eq!(it.states_of_ops(), one("delivered", 2));
-    assert_eq!(it.conditions()[1..], ["channel.failing resolved ops"]);
-}
-
-#[tokio::test]
-async fn five_days_without_success_disable_the_channel() {
-    let it = Watched::new(|_| now(OutcomeClass::Retryable)).await;
-    for (day, avatar) in ["a", "b", "c", "a", "b", "c", "a"].into_iter().enumerate() {
-        it.bench.gallery.show(&id(avatar), SETTLED[day / 3 % 2].clone());
-        it.pass(DAY).await;
-    }
-    assert!(
-        it.conditions().contains(&"channel.disabled firing ops".to_owned()),
-        "{:?}",
-        it.conditions()
-    );
-    let attempts = it.ops.calls().len();
-    it.pass(10 * DAY).await;
-    assert_eq!(it.ops.calls().len(), attempts);
-}
-
-#[tokio::test]
-async fn every_dead_letter_is_reported_once() {
-    let it = Watched::new(|_| now(OutcomeClass::Rejected)).await;
-    it.bench.settle("a", 2).await;
-    it.bench.settle("b", 1).await;
-    it.pass(DAY).await;
-    assert_eq!(it.conditions(), ["delivery.exhausted ops"; 3]);
-    let ids: Vec<String> = it
-        .watch
-        .calls()
-        .iter()
-        .map(|call| call.json()["data"]["delivery_id"].as_str().unwrap().to_owned())
-        .collect();
-    let dead = it.bench.rows().into_iter().filter(|row| row.state == "failed");
-    assert_eq!(ids, dead.map(|row| row.id.to_string()).collect::<Vec<_>>());
-}
-
-#[tokio::test]
-async fn conditions_unreported_before_a_crash_are_reported_after_it() {
-    let mut it = Watched::new(|_| now(OutcomeClass::Gone)).await;
-    it.bench.gallery.show(&id("a"), Status::Idle);
-    it.bench.world.clock.advance(seconds(60));
-    // Killed at any await: the operator hears of it all the same, and once.
-    for _ in 0..30 {
-        tokio::task::yield_now().await;
-    }
-    it.bench.world.crash().await;
-    let plan = it.plan();
-    it.bench.world.start(plan).await;
-    it.pass(seconds(60)).await;
-    assert_eq!(it.conditions(), ["channel.disabled firing ops"]);
-}
-
-#[tokio::test]
 async fn a_requested_delay_holds_for_the_whole_channel_and_no_other() {
     let it = Watched::new(first(1, throttled(2 * HOUR))).await;
     for avatar in AVATARS {
@@ -227,20 +166,6 @@ async fn a_requested_delay_holds_for_the_whole_channel_and_no_other() {
     it.pass(2 * HOUR).await;
     assert_eq!(it.states_of_ops(), one("delivered", 3));
     assert!(it.ops.calls()[1].at.since(it.ops.calls()[0].at) >= 2 * HOUR);
-}
-
-#[tokio::test]
-async fn a_used_up_rate_limit_pauses_the_channel_after_a_success() {
-    let it = Watched::new(|number| {
-        let wait = (number == 1).then_some(seconds(600));
-        Answer::Now(Outcome { retry_after: wait, ..outcome(OutcomeClass::Delivered) })
-    })
-    .await;
-    it.bench.settle("a", 1).await;
-    it.bench.settle("b", 1).await;
-    assert_eq!(it.ops.calls().len(), 1);
-    it.pass(seconds(600)).await;
-    assert_eq!(it.ops.calls().len(), 2);
 }
 
 #[tokio::test]
@@ -284,19 +209,6 @@ async fn a_network_outage_costs_no_attempt() {
     assert!(attempts.len() > 100, "{} attempts, more than the schedule has", attempts.len());
     let charged = attempts.iter().filter(|it| it.outcome.as_deref() == Some("retryable")).count();
     assert!(charged <= 1, "{charged} attempts were spent");
-}
-
-#[tokio::test]
-async fn an_ambiguous_attempt_is_held_if_configured_and_the_queue_goes_on() {
-    let mut bench = Bench::new();
-    let post = bench.post(first(1, OutcomeClass::Ambiguous));
-    let mut plan = bench.plan(&[("ops", &post)]);
-    let hold = DeliveryPolicy { on_unknown: OnUnknown::Hold, ..DeliveryPolicy::webhook() };
-    plan.channels.get_mut(&name("ops")).unwrap().policy = hold;
-    bench.world.start(plan).await;
-    bench.settle("a", 2).await;
-    assert_eq!(bench.states(), ["failed", "delivered"]);
-    assert!(bench.rows()[0].final_reason.as_deref().unwrap().starts_with("held"));
 }
 
 #[tokio::test]

@@ -4,8 +4,9 @@
 use serde_json::Value;
 
 use crate::harness::argil::FakeArgil;
-use crate::harness::config::{Config, KEY, SECRET};
-use crate::harness::daemon::{Bench, files_with};
+use crate::harness::config::with_receiver;
+use crate::harness::config::{Config, SECRET};
+use crate::harness::daemon::Bench;
 use crate::harness::smtp::{Mailbox, Security};
 use crate::harness::webhook::Receiver;
 
@@ -48,7 +49,7 @@ async fn each_outcome_is_sent_by_webhook_and_mail() {
         .iter()
         .map(|request| {
             request.verify(SECRET).unwrap();
-            let body: Value = serde_json::from_slice(&request.body).unwrap();
+            let body = request.json();
             assert_eq!(body["data"]["previous_status"], "TRAINING");
             assert_eq!(body["data"]["training_observed"], true);
             let text = |pointer: &str| body.pointer(pointer).unwrap().as_str().unwrap().to_owned();
@@ -73,8 +74,7 @@ async fn each_outcome_is_sent_by_webhook_and_mail() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_training_between_two_polls_is_inferred_unless_disabled() {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
+    let (argil, receiver, config) = with_receiver().await;
     let strict = config.clone().with("\n[events]\ninfer_unseen_training = false\n");
 
     let bench = Bench::new(strict.text());
@@ -92,7 +92,7 @@ async fn a_training_between_two_polls_is_inferred_unless_disabled() {
     daemon.wait_for_log("baseline NOT_TRAINED");
     argil.set_status("a1", "IDLE");
     let received = receiver.wait_for(1).await;
-    let body: Value = serde_json::from_slice(&received[0].body).unwrap();
+    let body = received[0].json();
     assert_eq!(body["data"]["training_observed"], false);
     assert_eq!(body["data"]["previous_status"], "NOT_TRAINED");
     assert!(daemon.stop().success());
@@ -109,31 +109,10 @@ async fn an_assumed_status_makes_the_first_poll_an_event() {
     argil.set_status("a1", "IDLE");
     let daemon = bench.start();
     let received = receiver.wait_for(1).await;
-    let body: Value = serde_json::from_slice(&received[0].body).unwrap();
+    let body = received[0].json();
     assert_eq!(body["type"], "avatar.ready");
     assert_eq!(body["data"]["avatar"]["name"], "Jane, English");
     assert_eq!(body["data"]["last_seen_previous_at"], Value::Null);
     assert_eq!(body["data"]["training_observed"], false);
     assert!(daemon.stop().success());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_secret_is_written_anywhere() {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    argil.require_key(KEY);
-    let url = format!("{}?token=canary-url-77aa", receiver.url());
-    let config = Config::new(argil.base_url()).webhook("ops", &url).avatar("a1");
-    let bench = Bench::new(config.text());
-    argil.set_status("a1", "TRAINING");
-    receiver.script([crate::harness::webhook::Answer::status(500)]);
-    let daemon = bench.start_with(&["--log-format", "json"]);
-    daemon.wait_for_log("baseline TRAINING");
-    argil.set_status("a1", "IDLE");
-    receiver.wait_for(2).await;
-    bench.wait_for_deliveries("the delivery", |rows| rows[0]["state"] == "delivered");
-    assert!(daemon.stop().success());
-    let config = [bench.config()];
-    for canary in [KEY, "canary-url-77aa", &SECRET["whsec_".len()..]] {
-        assert_eq!(files_with(bench.path("").as_path(), canary), config, "`{canary}`");
-    }
 }

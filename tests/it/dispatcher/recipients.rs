@@ -15,7 +15,7 @@ const HOUR: u64 = 3600;
 async fn mailing(script: impl Fn(usize) -> Outcome + Send + 'static) -> Watched {
     let bench = Bench::new();
     let number = std::sync::atomic::AtomicUsize::new(0);
-    let mail = Post::writing_to(&[OK, GONE], &bench.world.clock, move |_, message| {
+    let mail = FakeNotifier::writing_to(&[OK, GONE], &bench.world.clock, move |_, message| {
         if message.recipient == OK {
             return now(OutcomeClass::Delivered);
         }
@@ -102,31 +102,11 @@ async fn a_recipient_with_lost_mails_does_not_make_the_channel_flap() {
 }
 
 #[tokio::test]
-async fn a_refusal_of_the_sender_by_one_recipient_is_reported_at_once() {
-    let relay = |number| match number {
-        1..=200 => said(OutcomeClass::Misconfigured, 550, Scope::Recipient),
-        _ => outcome(OutcomeClass::Delivered),
-    };
-    let it = mailing(relay).await;
-    it.news(1, 60).await;
-    assert_eq!(it.of_channels(), ["channel.failing firing ops go***@example.com"]);
-    let body = it.watch.calls()[0].json();
-    assert_eq!(body["data"]["reason"], "`h` answered 550: the server's own words");
-    // The first of these changes nothing: that avatar is in that status already.
-    it.news(6, 2 * HOUR).await;
-    assert_eq!(it.channel().health.state, ChannelState::Active, "hours later");
-    assert_eq!((it.delivered_to(OK), it.of_channels().len()), (6, 1));
-    it.bench.hop(seconds(24 * HOUR)).await;
-    assert_eq!(it.delivered_to(GONE), 6, "pending mails are sent once it is fixed");
-    assert_eq!(it.of_channels().len(), 2);
-}
-
-#[tokio::test]
 async fn an_unclear_refusal_ends_when_the_recipient_accepts_another_mail() {
     // The first mail is refused again and again, whatever comes after it is taken.
     let mut bench = Bench::new();
     let first = Arc::new(std::sync::Mutex::new(None));
-    let mail = Post::writing_to(&[GONE], &bench.world.clock, move |_, message| {
+    let mail = FakeNotifier::writing_to(&[GONE], &bench.world.clock, move |_, message| {
         let mut first = first.lock().unwrap();
         let first = first.get_or_insert_with(|| message.delivery_id.clone());
         Answer::Now(if *first == message.delivery_id {
@@ -151,7 +131,7 @@ async fn an_unclear_refusal_ends_when_the_recipient_accepts_another_mail() {
 #[tokio::test]
 async fn a_channel_that_is_down_is_reported_once_not_for_each_recipient() {
     let bench = Bench::new();
-    let mail = Post::writing_to(&[OK, GONE], &bench.world.clock, |number, _| {
+    let mail = FakeNotifier::writing_to(&[OK, GONE], &bench.world.clock, |number, _| {
         now(if number <= 30 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })
     });
     let it = Watched::start(bench, mail).await;

@@ -116,6 +116,7 @@ async fn p14_an_absurd_delay_is_ignored_and_none_is_longer_than_an_hour() {
     check_wait(limited().with("retry-after", "9".repeat(40)), 3600).await;
     check_wait(limited().with("retry-after", "Fri, 01 Jan 2100 00:00:00 GMT"), 3600).await;
     check_wait(limited().with("retry-after", "7").with("retry-after", "90"), 90).await;
+    check_wait(limited().with("retry-after", "120").with("retry-after", "7"), 120).await;
     check_wait(limited().with("retry-after", "soon").with("retry-after", "7"), 7).await;
 }
 

@@ -8,10 +8,10 @@ use std::process::Command;
 
 use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, prlimit};
 
-use super::full::full;
 use crate::harness::argil::{Answer, FakeArgil};
 use crate::harness::config::Config;
 use crate::harness::daemon::{Bench, RUN, Running};
+use crate::harness::full_listener::full;
 use crate::harness::tls::{Identity, TlsServer};
 use crate::harness::webhook::Receiver;
 
@@ -41,7 +41,7 @@ async fn p04_a_certificate_that_fails_by_the_local_clock_blames_that_clock() {
     server.become_another(&Identity::self_signed("127.0.0.1", 2001));
 
     let notified = receiver.wait_for(1).await;
-    let body: serde_json::Value = serde_json::from_slice(&notified[0].body).unwrap();
+    let body = notified[0].json();
     assert_eq!(
         (&body["type"], &body["data"]["state"]),
         (&"account.unavailable".into(), &"firing".into())
@@ -119,9 +119,7 @@ async fn p35_a_transition_without_file_handles_is_written_and_notified_later() {
     let bench = Bench::new(
         Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url()).text(),
     );
-    argil.set_status("a1", "TRAINING");
-    let daemon = bench.start();
-    daemon.wait_for_log("avatar `a1`: baseline TRAINING");
+    let daemon = bench.start_training(&argil);
     // The connection to the API is kept, so that polls go on.
     let before = handles_max(&daemon, 0);
     argil.set_status("a1", "IDLE");

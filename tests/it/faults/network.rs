@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use avatar_watch::domain::polling::poll_failure::FailureKind;
 
-use super::full::full;
 use super::scene::{SHORT_TIMEOUT, Scene, given};
 use crate::harness::argil::{Answer, FakeArgil};
+use crate::harness::full_listener::full;
 use crate::harness::plans::seconds;
 use crate::harness::tls::{Identity, TlsServer};
 
@@ -47,7 +47,8 @@ async fn p02_a_refused_connection_backs_off_and_is_reported_once_for_all_avatars
         listener.local_addr().unwrap().port()
     };
     let base_url = format!("http://127.0.0.1:{port}/v1");
-    check_unreachable(&base_url, seconds(20), "connection refused").await;
+    let reason = format!("no connection to `127.0.0.1:{port}`: connection refused");
+    check_unreachable(&base_url, seconds(20), &reason).await;
 }
 
 #[tokio::test]
@@ -80,11 +81,13 @@ async fn p05_an_unanswered_connection_backs_off_and_is_reported_once_for_all() {
     check_unreachable(&format!("http://{address}/v1"), limit, "within 100ms").await;
 }
 
-/// Servers that are too slow in these ways: each poll ends at the timeout.
-async fn check_slow(answers: &[(&str, Answer)]) {
-    let scene = given(answers).await;
+/// Servers that are too slow in these ways: each poll ends at the timeout, with this reason.
+async fn check_slow(cases: &[(&str, Answer, &str)]) {
+    let answers: Vec<_> =
+        cases.iter().map(|(avatar, answer, _)| (*avatar, answer.clone())).collect();
+    let scene = given(&answers).await;
     scene.redirect_to(scene.api.base_url().as_str(), SHORT_TIMEOUT);
-    let faults: Vec<_> = answers.iter().map(|(avatar, _)| (*avatar, "within 200ms")).collect();
+    let faults: Vec<_> = cases.iter().map(|(avatar, _, reason)| (*avatar, *reason)).collect();
     scene.check_passing(&faults).await;
 }
 
@@ -97,10 +100,11 @@ fn drip(first: &[u8]) -> Answer {
 
 #[tokio::test]
 async fn p06_a_head_that_stalls_or_drips_ends_at_the_limit_and_is_no_status() {
+    let none = "no answer within 200ms";
     check_slow(&[
-        ("silent", Answer::Stall(Vec::new())),
-        ("half", Answer::Stall(b"HTTP/1.1 200 OK\r\ncontent-le".to_vec())),
-        ("slow", drip(b"HTTP/1.1 200 OK\r\nx: y")),
+        ("silent", Answer::Stall(Vec::new()), none),
+        ("half", Answer::Stall(b"HTTP/1.1 200 OK\r\ncontent-le".to_vec()), none),
+        ("slow", drip(b"HTTP/1.1 200 OK\r\nx: y"), none),
     ])
     .await;
 }
@@ -109,10 +113,11 @@ async fn p06_a_head_that_stalls_or_drips_ends_at_the_limit_and_is_no_status() {
 async fn p07_a_body_that_stalls_or_drips_ends_at_the_limit_and_is_no_status() {
     let head = "HTTP/1.1 200 OK\r\ncontent-length: 4000\r\n\r\n";
     let part = |id: &str| format!("{head}{{\"id\":\"{id}\",\"status\":\"IDLE\"}}");
+    let stalled = "the answer stalled: nothing more within 200ms";
     check_slow(&[
-        ("none", Answer::Stall(head.into())),
-        ("half", Answer::Stall(part("half").into())),
-        ("slow", drip(part("slow").as_bytes())),
+        ("none", Answer::Stall(head.into()), stalled),
+        ("half", Answer::Stall(part("half").into()), stalled),
+        ("slow", drip(part("slow").as_bytes()), "no complete answer within 200ms"),
     ])
     .await;
 }

@@ -92,11 +92,9 @@ fn only_errors_that_need_an_edit_are_final_at_the_start() {
 #[test]
 fn a_reload_that_lacks_a_file_is_done_when_the_file_is_there() {
     let argil = FakeArgil::start();
-    argil.set_status("a1", "TRAINING");
     let good = Config::new(argil.base_url()).avatar("a1");
     let bench = Bench::new(good.text());
-    let daemon = bench.start();
-    daemon.wait_for_log(": baseline ");
+    let daemon = bench.start_training(&argil);
     let channel = "\n[channels.ops]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:9/\"\n\
                    secret = { file = \"later\" }\n";
     bench.configure(good.clone().with(channel).text());

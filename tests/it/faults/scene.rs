@@ -19,15 +19,15 @@ use avatar_watch::secret::Secret;
 use serde_json::Value;
 
 use crate::harness::argil::{Answer, FakeArgil};
-use crate::harness::mail_server::Post;
+use crate::harness::fake_notifier::FakeNotifier;
 use crate::harness::plans::{operator, plan, seconds, with_avatar, with_channel};
 use crate::harness::world::{Counted, World};
 
 /// The daemon and its surroundings.
 pub(super) struct Scene {
     pub(super) api: FakeArgil,
-    pub(super) world: World<Counted<Redirectable>, Post>,
-    pub(super) ops: Arc<Post>,
+    pub(super) world: World<Counted<Redirectable>, FakeNotifier>,
+    pub(super) ops: Arc<FakeNotifier>,
     pub(super) source: Arc<Counted<Redirectable>>,
 }
 
@@ -64,12 +64,15 @@ impl Scene {
         let client = Mutex::new(client(api.base_url().as_str(), LONG_TIMEOUT));
         let redirectable = Redirectable { client, polls: Mutex::default() };
         let source = Arc::new(Counted(redirectable, world.outside.clone()));
-        let ops = Post::taking(&world.clock);
+        let ops = FakeNotifier::taking(&world.clock);
         Self { api, world, ops, source }
     }
 
     /// A config with these avatars, and `ops` as operator channel.
-    pub(super) fn config(&self, avatars: &[&str]) -> RuntimeConfig<Counted<Redirectable>, Post> {
+    pub(super) fn config(
+        &self,
+        avatars: &[&str],
+    ) -> RuntimeConfig<Counted<Redirectable>, FakeNotifier> {
         let config = plan(Arc::clone(&self.source));
         let config = operator(with_channel(config, "ops", &self.ops), "ops");
         avatars.iter().fold(config, |config, avatar| with_avatar(config, avatar, None))
@@ -154,7 +157,7 @@ impl Scene {
     /// The messages that `ops` received, oldest first.
     pub(super) fn bodies(&self) -> Vec<Value> {
         let calls = self.ops.calls();
-        calls.iter().map(|call| serde_json::from_slice(&call.body).unwrap()).collect()
+        calls.iter().map(|call| call.json()).collect()
     }
 
     /// The same as `type state subject cause`, as far as a message contains these.
@@ -253,6 +256,7 @@ impl Scene {
             assert_eq!(failure.kind, kind, "`{avatar}`: {failure:?}");
             let said = &failure.reason;
             assert!(said.contains(reason), "`{avatar}`: `{said}` does not say `{reason}`");
+            assert!(!said.contains("/avatars"), "a URL is in `{said}`");
             self.check_untouched(&[avatar]);
         }
     }

@@ -1,6 +1,6 @@
 //! A clock that a test advances: time stands still otherwise.
 //!
-//! The wall and the steady clock go on together with [`HandClock::advance`]; the wall alone can
+//! The wall and the steady clock go on together with [`ManualClock::advance`]; the wall alone can
 //! be set. Nothing here sleeps and nothing knows tokio's timers, so a week passes at once.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use avatar_watch::domain::time::timestamp::Timestamp;
 
 /// The clock; clones are the same clock.
 #[derive(Clone, Debug)]
-pub(crate) struct HandClock(Arc<Mutex<Hand>>);
+pub(crate) struct ManualClock(Arc<Mutex<Hand>>);
 
 #[derive(Debug)]
 struct Hand {
@@ -26,7 +26,7 @@ struct Hand {
     readings: u64,
 }
 
-impl HandClock {
+impl ManualClock {
     /// A clock that stands at [`WALL_AT_FIRST`].
     pub(crate) fn new() -> Self {
         Self(Arc::new(Mutex::new(Hand {
@@ -94,7 +94,7 @@ impl HandClock {
     }
 }
 
-impl Clock for HandClock {
+impl Clock for ManualClock {
     fn now(&self) -> Timestamp {
         self.hand().readings += 1;
         self.wall()
@@ -115,7 +115,7 @@ impl Clock for HandClock {
 
 /// Has a place among the sleepers from its first poll to its end.
 struct Sleep {
-    clock: HandClock,
+    clock: ManualClock,
     place: (Monotonic, u64),
 }
 
@@ -145,7 +145,7 @@ const TICK: Duration = Duration::from_millis(1);
 
 #[tokio::test]
 async fn a_sleeper_wakes_when_the_hand_passes_and_not_before() {
-    let clock = HandClock::new();
+    let clock = ManualClock::new();
     let sleeper = clock.clone();
     let until = clock.monotonic().plus(Duration::from_secs(60));
     let mut asleep = tokio::spawn(async move { sleeper.sleep_until(until).await });

@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+use crate::harness::argil::FakeArgil;
+use crate::harness::webhook::Receiver;
+
 /// A config in the making.
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
@@ -66,6 +69,13 @@ impl From<String> for Config {
     fn from(text: String) -> Self {
         Self { text }
     }
+}
+
+/// A fake API, a receiver, and a config with the avatar `a1` and the receiver as channel `ops`.
+pub(crate) async fn with_receiver() -> (FakeArgil, Receiver, Config) {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
+    (argil, receiver, config)
 }
 
 /// The retry schedule of these configs' webhooks: six attempts in quick succession.

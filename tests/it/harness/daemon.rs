@@ -1,7 +1,8 @@
 //! The real program as a child process: started, signalled, killed, and gone when dropped.
 
 use std::fs::{self, File, Permissions};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -9,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+
+use crate::harness::argil::FakeArgil;
 
 /// A folder with a config and a database, and the program to run on them.
 pub(crate) struct Bench {
@@ -94,6 +97,14 @@ impl Bench {
         self.start_with(&[])
     }
 
+    /// Starts the daemon with `a1` in training, and waits for the first poll.
+    pub(crate) fn start_training(&self, argil: &FakeArgil) -> Running {
+        argil.set_status("a1", "TRAINING");
+        let daemon = self.start();
+        daemon.wait_for_log("`a1`: baseline TRAINING");
+        daemon
+    }
+
     /// Starts the daemon with more arguments.
     pub(crate) fn start_with(&self, arguments: &[&str]) -> Running {
         let mut command = self.command(&RUN);
@@ -153,18 +164,46 @@ impl Running {
         self.child.id()
     }
 
+    /// The CPU time that it has used, in hundredths of a second
+    /// (<https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>).
+    pub(crate) fn cpu_ticks(&self) -> u64 {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
+        fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum()
+    }
+
     /// Everything it has logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
     /// Where its page is, once it is there.
-    pub(crate) fn page(&self) -> std::net::SocketAddr {
-        const SAYS: &str = "status page at `http://";
-        self.wait_for_log(SAYS);
+    pub(crate) fn page(&self) -> SocketAddr {
+        self.address_after("status page at `http://")
+    }
+
+    /// Sends a hint about `a1` with this token; the response.
+    pub(crate) fn hint(&self, token: &str) -> String {
+        let mut stream =
+            TcpStream::connect(self.address_after("accepting hints at `http://")).unwrap();
+        let body = r#"{"event":"AVATAR_TRAINING_SUCCESS","data":{"avatarId":"a1"}}"#;
+        let request = format!(
+            "POST /hints/argil/{token} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    /// The last address that follows these words in the log, once they are there.
+    fn address_after(&self, words: &str) -> SocketAddr {
+        self.wait_for_log(words);
         let log = self.log();
-        let place = log.rsplit(SAYS).next().and_then(|rest| rest.split('/').next());
-        place.unwrap().parse().unwrap()
+        let address = log.rsplit(words).next().and_then(|rest| rest.split('/').next());
+        address.unwrap().parse().unwrap()
     }
 
     /// Waits until it has logged this.
@@ -218,7 +257,7 @@ pub(crate) fn wait_until(what: &str, mut fact: impl FnMut() -> bool) {
     }
 }
 
-/// Whether the text of an output holds a piece of text.
+/// The standard error of a run as text.
 pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -242,10 +281,3 @@ pub(crate) fn files_with(folder: &Path, needle: &str) -> Vec<PathBuf> {
 pub(crate) const RUN: [&str; 3] = ["run", "--log-level", "debug"];
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_avatar-watch");
 const LIMIT: Duration = Duration::from_secs(20);
-
-/// The most memory that a process ever had, in KiB; `self` is this one (`proc_pid_status(5)`).
-pub(crate) fn memory_peak_kib(process: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}

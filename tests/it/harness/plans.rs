@@ -118,21 +118,7 @@ pub(crate) fn backoff(initial_s: u64, max_s: u64) -> Backoff {
 
 /// A successful observation of an avatar.
 pub(crate) fn seen(id: &AvatarId, status: &Status) -> Observation {
-    Observation::Seen(Box::new(avatar(id, status)))
-}
-
-/// An avatar without anything that the API may leave out.
-pub(crate) fn avatar(id: &AvatarId, status: &Status) -> Avatar {
-    Avatar {
-        id: id.clone(),
-        status: status.clone(),
-        name: None,
-        model: None,
-        orientation: None,
-        thumbnail_url: None,
-        extras: BTreeMap::new(),
-        updated_at: None,
-    }
+    Observation::Seen(Box::new(Avatar::new(id.clone(), status.clone())))
 }
 
 pub(crate) fn id(text: &str) -> AvatarId {

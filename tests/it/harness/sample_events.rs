@@ -46,14 +46,11 @@ pub(crate) fn settled(name: Option<&str>, status: &str) -> Event {
     let since = Timestamp::from_millis(DETECTED_AT.as_millis() - 3 * 3_600_000);
     let training = Training::between(since, at, DETECTED_AT, status.clone(), None);
     let avatar = Avatar {
-        id,
-        status,
         name: name.map(str::to_owned),
         model: Some("ARGIL_ATOM".to_owned()),
         orientation: Some("ASPECT_RATIO_9_16".to_owned()),
-        thumbnail_url: None,
-        extras: std::collections::BTreeMap::new(),
         updated_at: Some("2026-11-23T11:14:58Z".to_owned()),
+        ..Avatar::new(id, status)
     };
     Event {
         id: EventId::mint(DETECTED_AT, RandomBits::new(7)),

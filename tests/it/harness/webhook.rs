@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use avatar_watch::demo::fake_server::{Request, Response, serve};
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -158,6 +159,11 @@ impl Received {
             self.headers.iter().filter(|(key, _)| key == name).map(|(_, v)| v.as_str()).collect();
         assert_eq!(values.len(), 1, "`{name}` came {} times", values.len());
         values[0]
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
     }
 
     /// Whether a header came at all.

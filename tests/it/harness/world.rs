@@ -31,13 +31,13 @@ use avatar_watch::store::writer::Writer;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, yield_now};
 
-use crate::harness::clock::HandClock;
+use crate::harness::clock::ManualClock;
 use crate::harness::daemon::wait_until;
 
 /// The loops, what they stand on, and the clock.
 pub(crate) struct World<S, N> {
     /// The clock of everything in it.
-    pub(crate) clock: HandClock,
+    pub(crate) clock: ManualClock,
     /// Polls in flight outside of it, through sockets.
     pub(crate) outside: Outside,
     /// What a start starts.
@@ -71,7 +71,7 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
     /// A world in which nothing runs yet. The seed is the loops' chance.
     pub(crate) fn new(seed: u64) -> Self {
         Self {
-            clock: HandClock::new(),
+            clock: ManualClock::new(),
             outside: Outside::default(),
             loops: Loops::Both,
             chance: Rng::seeded(seed),
@@ -278,17 +278,12 @@ async fn register<S, N>(
 
 /// The number of polls in flight outside of the world; clones count together.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Outside(Arc<watch::Sender<(usize, usize)>>);
+pub(crate) struct Outside(Arc<watch::Sender<usize>>);
 
 impl Outside {
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
-        self.0.borrow().0
-    }
-
-    /// How many there were at once, at most.
-    pub(crate) fn most(&self) -> usize {
-        self.0.borrow().1
+        *self.0.borrow()
     }
 
     async fn at_most(&self, held: usize) {
@@ -296,7 +291,7 @@ impl Outside {
             return;
         }
         let mut counts = self.0.subscribe();
-        let fact = counts.wait_for(|(now, _)| *now <= held);
+        let fact = counts.wait_for(|now| *now <= held);
         if tokio::time::timeout(WAIT_MAX, fact).await.is_err() {
             panic!("not within {WAIT_MAX:?}: {held} polls in flight; there are {}", self.count());
         }
@@ -308,20 +303,12 @@ pub(crate) struct Counted<S>(pub(crate) S, pub(crate) Outside);
 
 impl<S: AvatarSource> AvatarSource for Counted<S> {
     async fn poll(&self, id: &AvatarId, now: Timestamp) -> Observation {
-        self.1.0.send_modify(|(now, most)| {
-            *now += 1;
-            *most = (*now).max(*most);
-        });
-        let _leave = Leave(&self.1);
+        let _leave = Leave::after_entering(&self.1);
         self.0.poll(id, now).await
     }
 
     async fn list(&self, now: Timestamp) -> ListObservation {
-        self.1.0.send_modify(|(now, most)| {
-            *now += 1;
-            *most = (*now).max(*most);
-        });
-        let _leave = Leave(&self.1);
+        let _leave = Leave::after_entering(&self.1);
         self.0.list(now).await
     }
 
@@ -332,9 +319,16 @@ impl<S: AvatarSource> AvatarSource for Counted<S> {
 
 struct Leave<'a>(&'a Outside);
 
+impl<'a> Leave<'a> {
+    fn after_entering(outside: &'a Outside) -> Self {
+        outside.0.send_modify(|now| *now += 1);
+        Self(outside)
+    }
+}
+
 impl Drop for Leave<'_> {
     fn drop(&mut self) {
-        self.0.0.send_modify(|(now, _)| *now -= 1);
+        self.0.0.send_modify(|now| *now -= 1);
     }
 }
 

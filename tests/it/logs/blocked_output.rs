@@ -128,7 +128,7 @@ async fn an_invalid_watchdog_limit_causes_no_busy_loop() {
         if is_on {
             while !hears(&socket).contains("WATCHDOG=1") {}
         }
-        let begun = cpu_ticks(&daemon);
+        let begun = daemon.cpu_ticks();
         let polled = work.argil.count("a1");
         wait_until("polls", || work.argil.count("a1") > polled + 10);
         daemon.signal(Signal::TERM);
@@ -137,7 +137,7 @@ async fn an_invalid_watchdog_limit_causes_no_busy_loop() {
             assert!(is_on || !heard.contains("WATCHDOG=1"), "{limit}: {heard}");
             heard = hears(&socket);
         }
-        let busy = cpu_ticks(&daemon).saturating_sub(begun);
+        let busy = daemon.cpu_ticks().saturating_sub(begun);
         assert!(daemon.stop().success(), "{limit}");
         assert!(busy < BUSY_TICKS_MAX, "{limit}: {busy} ticks");
     }
@@ -228,13 +228,6 @@ fn free_address() -> SocketAddr {
     let [_, second, third, fourth] = std::process::id().to_be_bytes();
     let address = Ipv4Addr::new(127, second.max(1), third, fourth.clamp(1, 254));
     TcpListener::bind((address, 0)).unwrap().local_addr().unwrap()
-}
-
-/// CPU time of the daemon, in hundredths of a second.
-fn cpu_ticks(daemon: &Running) -> u64 {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
-    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap().split(' ').collect();
-    fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum()
 }
 
 /// Ten polls take at most half a second on an idle machine, and much less CPU time.

@@ -15,13 +15,13 @@ use avatar_watch::domain::time::timestamp::Timestamp;
 use avatar_watch::runtime::event_bus::EventBus;
 
 use crate::harness::argil::FakeArgil;
-use crate::harness::clock::HandClock;
+use crate::harness::clock::ManualClock;
 use crate::harness::config::Config;
 use crate::harness::daemon::Bench;
 
 /// A clock that panics on request.
 #[derive(Clone)]
-struct Brittle(HandClock, Arc<AtomicBool>);
+struct Brittle(ManualClock, Arc<AtomicBool>);
 
 impl Clock for Brittle {
     fn now(&self) -> Timestamp {
@@ -45,7 +45,7 @@ async fn a_panic_of_a_loop_ends_the_daemon() {
     let bench = Bench::new(Config::new(argil.base_url()).avatar("a1").text());
     let settings =
         load_config::load(&ConfigFile::named(bench.config()), &Environment::default()).unwrap();
-    let (clock, breaks) = (HandClock::new(), Arc::<AtomicBool>::default());
+    let (clock, breaks) = (ManualClock::new(), Arc::<AtomicBool>::default());
     let brittle = Brittle(clock.clone(), Arc::clone(&breaks));
     let feed = EventBus::default();
     let mut daemon = Daemon::start(&settings, brittle, Rng::seeded(1), feed).await.unwrap();

@@ -17,7 +17,7 @@ use avatar_watch::telemetry::init::{LogFormat, init_with_writer};
 use serde_json::Value;
 use tracing::subscriber::DefaultGuard;
 
-use crate::harness::mail_server::{Answer, Gallery, Post, outcome};
+use crate::harness::fake_notifier::{Answer, FakeNotifier, Gallery, outcome};
 use crate::harness::plans::{id, plan, seconds, seen, with_avatar, with_channel};
 use crate::harness::world::World;
 
@@ -51,11 +51,11 @@ const DAY: u64 = 24 * HOUR;
 #[tokio::test]
 async fn a_receiver_outage_of_a_day_logs_few_failures_and_all_deliveries() {
     let log = Log::begin();
-    let mut world: World<Gallery, Post> = World::new(1);
+    let mut world: World<Gallery, FakeNotifier> = World::new(1);
     let gallery = Arc::new(Gallery::default());
     let up = Arc::new(AtomicBool::new(false));
     let answers = Arc::clone(&up);
-    let post = Post::scripted(&world.clock, move |_, _| {
+    let post = FakeNotifier::scripted(&world.clock, move |_, _| {
         let up = answers.load(Ordering::Relaxed);
         let class = if up { OutcomeClass::Delivered } else { OutcomeClass::Retryable };
         Answer::Now(outcome(class))
@@ -119,7 +119,7 @@ impl AvatarSource for Outage {
 #[tokio::test]
 async fn an_api_outage_of_a_day_logs_few_failures_and_all_transitions() {
     let log = Log::begin();
-    let mut world: World<Outage, Post> = World::new(1);
+    let mut world: World<Outage, FakeNotifier> = World::new(1);
     let api = Arc::new(Outage::default());
     let plan = plan(Arc::clone(&api));
     let names: Vec<String> = (0..AVATARS).map(|number| format!("a{number}")).collect();

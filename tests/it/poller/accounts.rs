@@ -163,6 +163,6 @@ async fn a_response_to_the_old_key_does_not_affect_the_new_one() {
     gate.notify_waiters();
     bench.world.quiet().await;
     bench.world.live(seconds(5)).await;
-    assert_eq!(bench.deliveries(), 0, "no event for a key that is no longer used");
+    assert_eq!(bench.delivery_count(), 0, "no event for a key that is no longer used");
     assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > TRAINING"]);
 }

@@ -7,7 +7,7 @@ use avatar_watch::domain::avatar::status::Status;
 use tokio::sync::Notify;
 
 use crate::harness::argil::Answer;
-use crate::harness::mail_server::{Gallery, Post};
+use crate::harness::fake_notifier::{FakeNotifier, Gallery};
 use crate::harness::plans::{id, plan, seconds, with_avatar, with_channel};
 use crate::harness::world::World;
 
@@ -121,14 +121,14 @@ async fn wait_until(what: &str, fact: impl Fn() -> bool) {
 
 #[tokio::test]
 async fn a_panic_in_a_poll_costs_one_poll_and_no_avatar() {
-    let mut world: World<Gallery, Post> = World::new(1);
+    let mut world: World<Gallery, FakeNotifier> = World::new(1);
     let gallery = Arc::new(Gallery::default());
     let (broken, sound) = (id("broken"), id("sound"));
     gallery.show(&broken, Status::Training);
     gallery.show(&sound, Status::Training);
     let plan = plan(Arc::clone(&gallery));
     let plan = with_avatar(with_avatar(plan, "broken", None), "sound", None);
-    world.start(with_channel(plan, "ops", &Post::taking(&world.clock))).await;
+    world.start(with_channel(plan, "ops", &FakeNotifier::taking(&world.clock))).await;
     world.quiet().await;
 
     gallery.break_at(&broken, 1);

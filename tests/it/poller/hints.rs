@@ -17,7 +17,7 @@ async fn a_hint_makes_a_watched_avatar_due_now() {
     bench.world.hint(&id("A"));
     bench.world.quiet().await;
     assert_eq!((bench.api.count("a"), bench.api.count("b")), (2, 1), "the case does not matter");
-    assert_eq!(bench.deliveries(), 1);
+    assert_eq!(bench.delivery_count(), 1);
     assert_eq!(bench.wait_for_poll("b", seconds(60)).await, Some(seconds(50)));
 }
 

@@ -1,10 +1,7 @@
-//! List polls and discovery: one request for all avatars of an account.
+//! List polls: one request for all avatars of an account; and lists that are stale, contradictory
+//! or refused.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
-use avatar_watch::daemon::runtime_config::{Discovery, RuntimeConfig, Strategy};
-use avatar_watch::domain::account::AccountName;
+use avatar_watch::daemon::runtime_config::{RuntimeConfig, Strategy};
 
 use crate::harness::argil::Answer;
 use crate::harness::plans::{operator, seconds};
@@ -13,34 +10,14 @@ use super::{Bench, Loops, Plan, numbered};
 
 impl Bench {
     /// Starts the daemon with the list strategy and these avatars, after the first poll.
-    pub(super) async fn listing(avatars: &[&str], status: &str) -> Self {
+    async fn listing(avatars: &[&str], status: &str) -> Self {
         Self::with(Loops::Both, avatars, status, by_list).await
     }
-
-    /// Starts the daemon with discovery, after the first list.
-    pub(super) async fn discovering(known: &[&str]) -> Self {
-        let mut bench = Self::new();
-        bench.set_all(known, "IDLE");
-        bench.run(discovering(bench.plan(&[]))).await;
-        bench
-    }
 }
 
-pub(super) fn by_list(plan: Plan) -> Plan {
+fn by_list(plan: Plan) -> Plan {
     RuntimeConfig { strategy: Strategy::List, ..operator(plan, "ops") }
 }
-
-pub(super) fn discovering(plan: Plan) -> Plan {
-    let discovery = Discovery {
-        every: seconds(300),
-        accounts: BTreeSet::from([AccountName::default()]),
-        channels: None,
-        overdue_after: None,
-    };
-    RuntimeConfig { discovery: Some(discovery), ..plan }
-}
-
-// List polls.
 
 #[tokio::test]
 async fn one_list_polls_all_avatars() {
@@ -52,7 +29,7 @@ async fn one_list_polls_all_avatars() {
     bench.api.set_status("b", "IDLE");
     bench.world.live(seconds(60)).await;
     assert_eq!(bench.history()[2], "b: TRAINING > IDLE");
-    assert_eq!(bench.deliveries(), 1);
+    assert_eq!(bench.delivery_count(), 1);
 }
 
 #[tokio::test]
@@ -100,7 +77,7 @@ async fn a_list_that_becomes_paginated_loses_no_avatar() {
     }
     bench.set_all(&names, "IDLE");
     bench.world.live(seconds(61)).await;
-    assert_eq!(bench.deliveries(), 30);
+    assert_eq!(bench.delivery_count(), 30);
 }
 
 #[tokio::test]
@@ -115,7 +92,11 @@ async fn a_failing_list_backs_off_like_a_poll_and_causes_no_burst() {
     bench.api.answer_with(|_| None);
     bench.set_all(&["a", "b", "c"], "IDLE");
     bench.world.live(seconds(300)).await;
-    assert_eq!(bench.deliveries(), 3 + 2, "the transitions, and unavailable firing and resolved");
+    assert_eq!(
+        bench.delivery_count(),
+        3 + 2,
+        "the transitions, and unavailable firing and resolved"
+    );
     let lists = bench.api.lists();
     bench.world.live(seconds(3600)).await;
     assert!(bench.api.lists() > lists, "it goes back to lists");
@@ -152,90 +133,66 @@ async fn the_case_of_an_id_does_not_matter_in_a_list() {
     assert_eq!(bench.history(), ["ABC-DEF: - > TRAINING"]);
 }
 
-// Discovery.
-
 #[tokio::test]
-async fn the_first_list_is_a_baseline_and_later_avatars_are_new() {
-    let bench = Bench::discovering(&["old1", "old2"]).await;
-    assert_eq!(bench.history(), ["old1: - > IDLE", "old2: - > IDLE"]);
-    assert_eq!(bench.deliveries(), 0);
-    bench.api.set_status("new", "IDLE");
-    bench.world.live(seconds(301)).await;
-    assert_eq!(bench.history()[0], "new: - > IDLE");
-    assert_eq!(bench.deliveries(), 1);
-    let body = bench.ops.calls()[0].json();
-    assert_eq!(body["type"], "avatar.ready");
-    assert!(
-        body["data"]["previous_status"].is_null()
-            && body["data"]["last_seen_previous_at"].is_null()
-    );
-    assert_eq!(body["data"]["training_observed"], false);
+async fn a_list_that_contradicts_the_known_status_causes_a_poll_and_no_transition() {
+    let bench = Bench::listing(&["a", "b"], "IDLE").await;
+    for _ in 0..5 {
+        let stale = r#"[{"id":"a","status":"TRAINING"},{"id":"b","status":"IDLE"}]"#;
+        bench.api.answer_list_next(Answer::status(200, stale));
+        bench.world.live(seconds(3600)).await;
+    }
+    assert_eq!(bench.history(), ["a: - > IDLE", "b: - > IDLE"]);
+    assert_eq!((bench.api.count("a"), bench.api.count("b")), (5, 0));
+    assert_eq!(bench.delivery_count(), 0);
 }
 
 #[tokio::test]
-async fn a_discovered_avatar_is_watched_like_any_other_over_restarts() {
-    let mut bench = Bench::discovering(&["old"]).await;
-    bench.api.set_status("new", "TRAINING");
-    bench.world.live(seconds(301)).await;
-    assert_eq!(bench.deliveries(), 0, "no event for the start of a training");
-    bench.world.crash().await;
-    bench.api.set_status("new", "TRAINING_FAILED");
-    bench.api.set_status("newer", "REFUSED");
-    bench.run(discovering(bench.plan(&[]))).await;
+async fn a_list_never_resolves_failures_of_single_polls() {
+    let bench = Bench::listing(&["a", "b"], "IDLE").await;
+    bench.api.answer_with(|request| (request.avatar == "a").then(|| Answer::status(404, "{}")));
+    let stale = r#"[{"id":"a","status":"REFUSED"},{"id":"b","status":"IDLE"}]"#;
+    bench.api.answer_list_next(Answer::status(200, stale));
+    // Later lists still show the old status.
+    bench.world.live(seconds(3 * 3600)).await;
+    assert_eq!(bench.conditions(), ["avatar.missing a"]);
+    assert_eq!(bench.delivery_count(), 1, "notified once");
+}
+
+#[tokio::test]
+async fn an_account_without_list_is_polled_singly() {
+    for code in [400, 403, 404, 500] {
+        let mut bench = Bench::new();
+        bench.api.answer_with(move |request| {
+            request.avatar.is_empty().then(|| Answer::status(code, "{}"))
+        });
+        bench.api.set_status("a", "TRAINING");
+        bench.api.set_status("b", "NOT_TRAINED");
+        bench.run(by_list(bench.plan(&["a", "b"]))).await;
+        assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > NOT_TRAINED"], "{code}");
+        bench.world.live(seconds(50)).await;
+        assert!(bench.api.count("a") >= 10, "{code}: {} polls", bench.api.count("a"));
+        bench.api.set_status("a", "REFUSED");
+        bench.world.live(seconds(5)).await;
+        assert_eq!(bench.history()[1], "a: TRAINING > REFUSED", "{code}");
+        bench.world.live(seconds(4 * 3600)).await;
+        let lists = bench.api.lists();
+        assert!((2..=10).contains(&lists), "{code}: {lists} lists");
+        assert_eq!(bench.conditions(), [""; 0], "{code}");
+        bench.api.answer_with(|_| None);
+        bench.world.live(seconds(2 * 3600)).await;
+        assert!(bench.api.lists() >= lists + 2, "{code}: it goes back to lists");
+    }
+}
+
+#[tokio::test]
+async fn after_a_list_that_was_empty_lists_come_back() {
+    let bench = Bench::listing(&["a", "b", "c"], "NOT_TRAINED").await;
+    bench.api.answer_list_next(Answer::status(200, "[]"));
     bench.world.live(seconds(61)).await;
-    let expected = [
-        "new: - > TRAINING",
-        "new: TRAINING > TRAINING_FAILED",
-        "newer: - > REFUSED",
-        "old: - > IDLE",
-    ];
-    assert_eq!(bench.history(), expected);
-    assert_eq!(bench.deliveries(), 2);
-    bench.change(bench.plan(&[])).await;
-    let before = bench.api.requests().len();
-    bench.world.live(seconds(9000)).await;
-    assert_eq!(bench.api.requests().len(), before, "when discovery is off, nothing is watched");
-}
-
-#[tokio::test]
-async fn a_page_adds_no_new_avatar_and_a_shrunk_list_waits_for_the_next() {
-    let bench = Bench::discovering(&["a", "b", "c"]).await;
-    bench.api.hide_from_list("a");
-    bench.api.hide_from_list("b");
-    bench.api.set_status("new", "IDLE");
-    bench.world.live(seconds(301)).await;
-    assert_eq!(bench.deliveries(), 0, "it is not known yet whether it is new");
-    bench.world.live(seconds(301)).await;
-    assert_eq!(bench.deliveries(), 1);
-    let page = |body: &str| Answer::status(200, body).with("x-total-count", "900");
-    bench.api.answer_list_next(page(r#"[{"id":"paged","status":"IDLE"}]"#));
-    bench.world.live(seconds(301)).await;
-    assert_eq!(bench.deliveries(), 1, "it may have been on another page all the time");
-    assert!(bench.history().contains(&"paged: - > IDLE".to_owned()));
-}
-
-#[tokio::test]
-async fn an_avatar_of_the_config_is_not_discovered_again() {
-    let mut bench = Bench::new();
-    bench.set_all(&["mine", "found"], "TRAINING");
-    bench.run(discovering(bench.plan(&["mine"]))).await;
+    assert!(["a", "b", "c"].iter().all(|it| bench.api.count(it) == 1), "each is polled");
+    bench.world.live(seconds(360)).await;
+    let (lists, requests) = (bench.api.lists(), bench.api.requests().len());
     bench.world.live(seconds(600)).await;
-    assert_eq!(bench.history(), ["found: - > TRAINING", "mine: - > TRAINING"]);
-    bench.world.reload(discovering(bench.plan(&["mine", "found"]))).await;
-    bench.world.live(seconds(600)).await;
-    assert_eq!(bench.history().len(), 2);
-}
-
-#[tokio::test]
-async fn an_interrupted_first_list_is_still_the_first_after_the_restart() {
-    let mut bench = Bench::new();
-    bench.api.set_status("old", "IDLE");
-    bench.api.answer_list_next(Answer::status(500, "oops"));
-    bench.run(discovering(bench.plan(&[]))).await;
-    bench.world.crash().await;
-    bench.api.set_status("old2", "IDLE");
-    bench.run(discovering(bench.plan(&[]))).await;
-    bench.world.live(Duration::from_secs(600)).await;
-    assert_eq!(bench.history(), ["old: - > IDLE", "old2: - > IDLE"]);
-    assert_eq!(bench.deliveries(), 0);
+    assert_eq!(bench.api.requests().len() - requests, bench.api.lists() - lists, "by list again");
+    assert!(bench.api.lists() >= lists + 9);
 }

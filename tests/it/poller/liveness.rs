@@ -9,7 +9,7 @@ use avatar_watch::daemon::background::liveness::{Loop, Part};
 use avatar_watch::daemon::background::stats::DaemonStats;
 use avatar_watch::daemon::background::watchdog;
 
-use crate::harness::clock::HandClock;
+use crate::harness::clock::ManualClock;
 use crate::harness::plans::seconds;
 
 use super::{Bench, Loops, settled_is_never};
@@ -78,7 +78,7 @@ async fn a_dead_loop_is_stalled_after_its_limit() {
 
 /// Number of keep-alives within so many seconds, one second at a time.
 async fn keepalives_after(loop_turns: bool, pass: u64) -> usize {
-    let clock = HandClock::new();
+    let clock = ManualClock::new();
     let pulse = Arc::new(DaemonStats::default());
     let notified = Arc::new(AtomicUsize::new(0));
     pulse.liveness.tick(Loop::Poller, clock.reading());

@@ -6,18 +6,6 @@ use crate::harness::plans::seconds;
 use super::Bench;
 
 #[tokio::test]
-async fn retry_after_is_a_minimum_and_blocks_the_whole_account() {
-    let bench = Bench::polling(&["a", "b", "c"], "TRAINING").await;
-    bench.api.answer_next("a", Answer::status(429, "{}").with("retry-after", "30"));
-    bench.world.live(seconds(5)).await;
-    let before = bench.api.requests().len();
-    bench.world.live(seconds(29)).await;
-    assert_eq!(bench.api.requests().len(), before, "the key keeps away for 30 s");
-    bench.world.live(seconds(1)).await;
-    assert_eq!(bench.api.requests().len(), before + 3, "then every avatar is polled again");
-}
-
-#[tokio::test]
 async fn a_throttled_account_makes_one_poll_before_the_others() {
     let bench = Bench::polling(&["a", "b", "c"], "TRAINING").await;
     for avatar in ["a", "b", "c"] {

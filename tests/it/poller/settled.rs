@@ -6,23 +6,24 @@ use std::sync::Arc;
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::polling::interval::{SettledIntervals, SettledStep};
 
-use super::Bench;
+use super::{Bench, Plan};
 use crate::harness::plans::{seconds, the_account};
 use crate::harness::world::Loops;
 
-fn every_15_s_for_10_min_then_hourly() -> SettledIntervals {
+/// Every 15 s for 10 minutes, and then this.
+fn often_and_then(interval_s: u64) -> SettledIntervals {
     let step = SettledStep { every: seconds(15), lasts: seconds(600) };
-    SettledIntervals::new(vec![step], Some(seconds(3_600)))
+    SettledIntervals::new(vec![step], Some(seconds(interval_s)))
+}
+
+fn often_at_first(mut plan: Plan) -> Plan {
+    plan.intervals.settled = often_and_then(3_600);
+    plan
 }
 
 #[tokio::test]
 async fn a_retraining_soon_after_an_outcome_is_notified() {
-    let mut bench = Bench::new();
-    bench.api.set_status("a", "TRAINING");
-    let mut plan = bench.plan(&["a"]);
-    plan.intervals.settled = every_15_s_for_10_min_then_hourly();
-    bench.world.start(plan).await;
-    bench.world.quiet().await;
+    let bench = Bench::with(Loops::Both, &["a"], "TRAINING", often_at_first).await;
     bench.api.set_status("a", "IDLE");
     bench.world.live(seconds(120)).await;
     bench.api.set_status("a", "TRAINING");
@@ -33,7 +34,7 @@ async fn a_retraining_soon_after_an_outcome_is_notified() {
         bench.history(),
         ["a: - > TRAINING", "a: TRAINING > IDLE", "a: IDLE > TRAINING", "a: TRAINING > IDLE"]
     );
-    assert_eq!(bench.deliveries(), 2);
+    assert_eq!(bench.delivery_count(), 2);
 }
 
 #[tokio::test]
@@ -52,12 +53,8 @@ async fn settled_avatars_take_half_of_the_rate_and_recent_outcomes_go_first() {
     for id in &old {
         plan.avatars.insert(AvatarId::parse(id).unwrap(), Arc::default());
     }
-    plan.intervals.settled = SettledIntervals::new(
-        vec![SettledStep { every: seconds(15), lasts: seconds(600) }],
-        Some(seconds(1)),
-    );
-    bench.world.start(plan).await;
-    bench.world.quiet().await;
+    plan.intervals.settled = often_and_then(1);
+    bench.run(plan).await;
     bench.world.live(seconds(60)).await;
     bench.api.set_status("young", "IDLE");
     bench.world.live(seconds(10)).await;
@@ -76,20 +73,11 @@ async fn settled_avatars_take_half_of_the_rate_and_recent_outcomes_go_first() {
 
 #[tokio::test]
 async fn a_reload_keeps_the_step_that_an_outcome_has_reached() {
-    let mut bench = Bench::new();
-    bench.world.loops = Loops::Poller;
-    bench.api.set_status("a", "TRAINING");
-    let mut plan = bench.plan(&["a"]);
-    plan.intervals.settled = every_15_s_for_10_min_then_hourly();
-    bench.world.start(plan).await;
-    bench.world.quiet().await;
+    let bench = Bench::with(Loops::Poller, &["a"], "TRAINING", often_at_first).await;
     bench.api.set_status("a", "IDLE");
     bench.world.live(seconds(700)).await;
     let before = bench.api.count("a");
-    let mut plan = bench.plan(&["a"]);
-    plan.intervals.settled = every_15_s_for_10_min_then_hourly();
-    bench.world.reload(plan).await;
-    bench.world.quiet().await;
+    bench.change(often_at_first(bench.plan(&["a"]))).await;
     bench.world.live(seconds(300)).await;
     assert!(bench.api.count("a") <= before + 1, "{}", bench.api.count("a"));
 }

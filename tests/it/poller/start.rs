@@ -8,7 +8,7 @@ use avatar_watch::daemon::poller::account_queue::{AccountQueue, NextAction, Prio
 use avatar_watch::daemon::poller::list_state::ListState;
 use avatar_watch::domain::polling::connectivity::AccountConnectivity;
 
-use crate::harness::clock::HandClock;
+use crate::harness::clock::ManualClock;
 use crate::harness::plans::{id, seconds, the_account};
 use crate::harness::world::Loops;
 
@@ -120,7 +120,7 @@ async fn jitter_only_shortens_an_interval() {
 /// Repeated requests of the client count as well; here as the queue is informed of them.
 #[test]
 fn reconnects_are_charged_to_the_rate_limit() {
-    let clock = HandClock::new();
+    let clock = ManualClock::new();
     let (five, now) = (NonZeroU32::new(5).unwrap(), clock.reading());
     let list = ListState::new(None, false, now);
     let mut queue = AccountQueue::new(five, AccountConnectivity::default(), list, clock.clone());

@@ -24,22 +24,19 @@ fn config(argil: &FakeArgil, receiver: &Receiver, key: &str) -> Config {
 }
 
 fn notified(calls: &[Received]) -> Vec<(String, Value)> {
-    let body = |call: &Received| serde_json::from_slice::<Value>(&call.body).unwrap();
-    let notified = calls.iter().map(body);
-    notified.map(|body| (body["type"].as_str().unwrap().to_owned(), body["data"].clone())).collect()
+    let bodies = calls.iter().map(Received::json);
+    bodies.map(|body| (body["type"].as_str().unwrap().to_owned(), body["data"].clone())).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_revoked_key_is_reported_once_and_delays_no_other_account() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     argil.require_key(KEY);
-    argil.set_status("a1", "TRAINING");
     for number in 1..=6 {
         argil.set_status(&format!("s{number}"), "TRAINING");
     }
     let bench = Bench::new(config(&argil, &receiver, "revoked").text());
-    let daemon = bench.start();
-    daemon.wait_for_log("avatar `a1`: baseline TRAINING");
+    let daemon = bench.start_training(&argil);
     let calls = receiver.wait_for(1).await;
     let [(kind, data)] = notified(&calls).try_into().unwrap();
     assert_eq!((kind.as_str(), &data["account"]), ("account.unavailable", &"studio".into()));

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::Read as _;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -19,7 +19,7 @@ use rusqlite::types::ValueRef;
 use serde_json::Value;
 
 use crate::harness::argil::{Answer as ApiAnswer, FakeArgil};
-use crate::harness::daemon::{Bench, Running, files_with, stderr, stdout};
+use crate::harness::daemon::{Bench, files_with, stderr, stdout};
 use crate::harness::proxy::{Manner, Proxy};
 use crate::harness::smtp::{Mailbox, Security, Step, Upset};
 use crate::harness::tls::{Identity, TlsServer};
@@ -108,7 +108,7 @@ fn mail(name: &str, way: &str) -> String {
 struct World {
     argil: FakeArgil,
     receivers: Vec<Receiver>,
-    _proxies: [Proxy; 2],
+    proxies: [Proxy; 2],
     _mailboxes: [Mailbox; 3],
     _tls: TlsServer,
     bench: Bench,
@@ -166,7 +166,7 @@ impl World {
         let bench = Bench::new(&config);
         let (mails, mailboxes) = mail_channels(&bench).await;
         bench.configure(&(config + &mails));
-        Self { argil, receivers, _proxies: proxies, _mailboxes: mailboxes, _tls: tls, bench }
+        Self { argil, receivers, proxies, _mailboxes: mailboxes, _tls: tls, bench }
     }
 }
 
@@ -268,25 +268,6 @@ fn rows(database: &Path) -> String {
     text
 }
 
-fn hint(daemon: &Running, token: &str) -> String {
-    let place = "accepting hints at `http://";
-    daemon.wait_for_log(place);
-    let log = daemon.log();
-    let address = log.split(place).nth(1).unwrap().split('/').next().unwrap();
-    let mut stream = TcpStream::connect(address).unwrap();
-    let body = r#"{"event":"AVATAR_TRAINING_SUCCESS","data":{"avatarId":"a1"}}"#;
-    let length = body.len();
-    write!(
-        stream,
-        "POST /hints/argil/{token} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
-         content-length: {length}\r\n\r\n{body}"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    answer
-}
-
 fn checked(what: &str, text: &str) {
     // An optional escape of JSON.
     let text = text.replace("\\/", "/").replace("\\u0022", "\"");
@@ -310,13 +291,13 @@ fn ended(rows: &[Value]) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_is_in_the_log_in_the_database_or_in_what_is_printed() {
     let world = World::new().await;
-    let World { argil, receivers, bench, .. } = &world;
+    let World { argil, receivers, proxies, bench, .. } = &world;
     argil.set_status("a1", "TRAINING");
     let echo = format!(r#"{{"message":"no such key: {}"}}"#, KEY.replace('"', "\\\""));
     argil.answer_next("a1", ApiAnswer::status(500, echo.clone()));
     let daemon = bench.start_by(bench.command(&["run", "--log-level", "trace"]));
-    assert!(hint(&daemon, HINT).starts_with("HTTP/1.1 2"));
-    hint(&daemon, "C4N4RY-another-token_T41L");
+    assert!(daemon.hint(HINT).starts_with("HTTP/1.1 2"));
+    daemon.hint("C4N4RY-another-token_T41L");
     daemon.wait_for_log("avatar `a1`: baseline");
     argil.set_status("a1", "IDLE");
     let deliveries = bench.wait_for_deliveries("the end of all attempts", ended);
@@ -325,7 +306,11 @@ async fn no_secret_is_in_the_log_in_the_database_or_in_what_is_printed() {
         let expected = responses(format).len();
         assert!(received.len() >= expected, "{format}: {} requests", received.len());
         assert!(received[0].header("x-team").contains("C4N4RY"), "the secrets were sent");
+        let signed = received[0].has_header("webhook-signature");
+        assert!(!signed || received[0].verify(&signing_secret()).is_ok(), "{format}");
     }
+    let proxied: usize = receivers.iter().skip(1).step_by(2).map(|it| it.received().len()).sum();
+    assert_eq!(proxies[0].asked().len(), proxied, "one request for each attempt");
     argil.answer_next("a1", ApiAnswer::status(401, echo));
     daemon.wait_for_log("answered 401");
     checked("the log", &daemon.log());
@@ -357,6 +342,9 @@ async fn no_secret_is_in_the_log_in_the_database_or_in_what_is_printed() {
         let output = bench.run(&arguments);
         let shown = stdout(&output) + &stderr(&output);
         assert!(!shown.is_empty(), "{arguments:?} says nothing");
+        assert!(
+            arguments.len() < 3 || arguments[1] != "--online" || shown.contains("proxy reachable")
+        );
         checked(&format!("{arguments:?}"), &shown);
     }
     assert!(daemon.stop().success());

@@ -24,7 +24,6 @@ use tokio::task::yield_now;
 use crate::harness::plans::{id, plan, seconds, the_account, with_channel};
 use crate::harness::world::World;
 use crate::simulation::environment::{Nature, SimPost, SimSource};
-use crate::simulation::figures::Figures;
 use crate::simulation::history::{
     ChannelNote, ConditionEvent, Delivery, EventRow, History, PlanNote,
 };
@@ -41,12 +40,11 @@ pub(super) struct Stage {
     plans: Vec<PlanNote>,
     manual: BTreeSet<DeliveryId>,
     enabled: Vec<(String, Monotonic)>,
-    figures: Figures,
 }
 
 impl Stage {
     /// Plays one seed.
-    pub(super) async fn play(seed: u64) -> (History, Figures) {
+    pub(super) async fn play(seed: u64) -> History {
         let world = World::new(seed);
         let mut stage = Self {
             nature: Nature::new(&world.clock, seed, &AVATARS),
@@ -55,18 +53,15 @@ impl Stage {
             plans: Vec::new(),
             manual: BTreeSet::new(),
             enabled: Vec::new(),
-            figures: Figures::default(),
         };
-        let begun = stage.world.clock.reading();
         stage.start().await;
         for _ in 0..STEPS {
             stage.step().await;
         }
         stage.calm().await;
-        stage.figures.hours = hours(begun, stage.world.clock.reading());
         let ends = stage.world.stop().await;
         assert!(ends.iter().all(Result::is_ok), "seed {seed}: {ends:?}");
-        (stage.history(), stage.figures)
+        stage.history()
     }
 
     async fn step(&mut self) {
@@ -88,14 +83,12 @@ impl Stage {
             84..=89 => {
                 let plan = self.any_plan();
                 self.world.reload(plan).await;
-                self.figures.reloads += 1;
                 self.quiet().await;
             }
             90..=93 => {
                 let jump_s = i64::try_from(self.dice.below(4 * 3600)).unwrap() - 2 * 3600;
                 self.world.clock.jump_wall(jump_s * 1000);
                 self.nature.jump();
-                self.figures.jumps += 1;
                 self.quiet().await;
             }
             _ => self.lend_a_hand().await,
@@ -132,7 +125,6 @@ impl Stage {
                 yield_now().await;
             }
             self.world.crash().await;
-            self.figures.crashes += 1;
             let down = self.dice.wait(Duration::from_millis(20), seconds(3600));
             self.world.clock.advance(down);
             self.start().await;
@@ -146,7 +138,6 @@ impl Stage {
         let ends = self.world.stop().await;
         assert!(ends.iter().all(Result::is_ok), "{ends:?}");
         self.nature.outlived();
-        self.figures.stops += 1;
         self.start().await;
         self.quiet().await;
     }
@@ -210,7 +201,6 @@ impl Stage {
                 break;
             }
         }
-        self.figures.calm_hours_most = hours(begun, self.world.clock.reading());
     }
 
     /// Nothing is paused or disabled any more: an answer from before the calm may disable a

@@ -19,8 +19,8 @@ use avatar_watch::notify::message::{OutboundMessage, RenderedMessage};
 use serde_json::json;
 use tokio::task::yield_now;
 
-use crate::harness::clock::HandClock;
-use crate::harness::mail_server::outcome;
+use crate::harness::clock::ManualClock;
+use crate::harness::fake_notifier::outcome;
 use crate::harness::plans::{id, seconds, seen};
 use crate::simulation::history::{Call, Poll, Shown};
 use crate::simulation::random::Dice;
@@ -28,7 +28,7 @@ use crate::simulation::random::Dice;
 /// The outside; clones are the same.
 #[derive(Clone)]
 pub(super) struct Nature {
-    clock: HandClock,
+    clock: ManualClock,
     state: Arc<Mutex<State>>,
 }
 
@@ -61,7 +61,7 @@ struct Life {
 }
 
 impl Nature {
-    pub(super) fn new(clock: &HandClock, seed: u64, avatars: &[&str]) -> Self {
+    pub(super) fn new(clock: &ManualClock, seed: u64, avatars: &[&str]) -> Self {
         let lives = (100u64..).zip(avatars).map(|(purpose, avatar)| {
             let mut dice = Dice::new(seed, purpose);
             let status = dice.pick(&[Status::NotTrained, Status::Training, Status::Idle]);
@@ -329,8 +329,6 @@ impl Notifier for SimPost {
                 // Mail has no `Retry-After`: no channel with recipients returns one.
                 outcome.retry_after = None;
             }
-            let accepted =
-                matches!(outcome.class, OutcomeClass::Delivered | OutcomeClass::Ambiguous);
             let (boot, jumps) = (state.boot, state.jumps);
             state.calls.push(Call {
                 boot,
@@ -341,7 +339,6 @@ impl Notifier for SimPost {
                 delivery_id: message.delivery_id.clone(),
                 event_id: message.event_id.clone(),
                 body: message.body.clone(),
-                accepted,
                 answered: None,
                 at: self.nature.clock.reading(),
                 retry_after: outcome.retry_after,

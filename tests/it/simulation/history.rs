@@ -75,7 +75,6 @@ pub(super) struct Call {
     pub(super) delivery_id: DeliveryId,
     pub(super) event_id: EventId,
     pub(super) body: Vec<u8>,
-    pub(super) accepted: bool,
     /// The response to the daemon; `None` when it was gone by then.
     pub(super) answered: Option<OutcomeClass>,
     pub(super) at: Monotonic,

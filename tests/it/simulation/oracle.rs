@@ -1,5 +1,16 @@
-//! The oracle: what must hold of every history. It knows the promises (`I2` to `I9` are the
-//! numbers of the reliability notes) and nothing of the code that keeps them.
+//! The oracle: what must hold of every history. It knows the promises and nothing of the code that
+//! keeps them. A violation begins with the name of its promise:
+//!
+//! - I2: the transitions of an avatar are a chain without a gap.
+//! - I3: a transition has one event, and one delivery to each recipient that should get it.
+//! - I4: a delivery ends as what the receiver saw, or with a reason.
+//! - I5: a repeat has the same id and the same bytes.
+//! - I6: a receiver gets a message again only if the daemon cannot know that it was accepted.
+//! - I7: nothing is invented: transitions, events, conditions and attempts have an origin.
+//! - I8: rate limits hold, and requested delays are minimums.
+//! - I9: after the faults have stopped, the record is current and nothing is in flight.
+//! - LOST, TRAINED, CONDITION, LETTER, ATTEMPT, ORDER: an observed status, the training before an
+//!   outcome, a condition, the report of a dead letter, an attempt, the order of a queue.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,11 +22,11 @@ use avatar_watch::domain::time::timestamp::Timestamp;
 
 use crate::simulation::history::{EventRow, History, PlanNote, Poll, Shown};
 use crate::simulation::oracle_trainings::{Trained, trained};
-use crate::simulation::{oracle_conditions, oracle_delivery, oracle_manners, oracle_trainings};
+use crate::simulation::{oracle_conditions, oracle_delivery, oracle_rate_limits, oracle_trainings};
 
-/// Everything that is wrong with a history; each begins with the number of a promise.
+/// All violations of a history; each begins with the name of a promise.
 pub(super) fn judge(history: &History) -> Vec<String> {
-    let mut wrongs = Vec::new();
+    let mut violations = Vec::new();
     let avatars: BTreeSet<&AvatarId> = history
         .polls
         .iter()
@@ -24,16 +35,16 @@ pub(super) fn judge(history: &History) -> Vec<String> {
         .collect();
     let mut origins = Vec::new();
     for avatar in avatars {
-        chain(history, avatar, &mut wrongs);
-        origins.extend(retrace(history, avatar, &mut wrongs));
+        chain(history, avatar, &mut violations);
+        origins.extend(retrace(history, avatar, &mut violations));
     }
-    let expected = events(history, &origins, &mut wrongs);
-    oracle_delivery::judge(history, &expected, &mut wrongs);
-    oracle_conditions::judge(history, &mut wrongs);
-    oracle_manners::judge(history, &mut wrongs);
-    oracle_trainings::judge(history, &mut wrongs);
-    settled(history, &mut wrongs);
-    wrongs
+    let expected = events(history, &origins, &mut violations);
+    oracle_delivery::judge(history, &expected, &mut violations);
+    oracle_conditions::judge(history, &mut violations);
+    oracle_rate_limits::judge(history, &mut violations);
+    oracle_trainings::judge(history, &mut violations);
+    settled(history, &mut violations);
+    violations
 }
 
 /// An expected event, and the config that applied.
@@ -45,12 +56,13 @@ pub(super) struct Expected<'a> {
 }
 
 /// I2: the transitions of an avatar are a chain without a gap.
-fn chain(history: &History, avatar: &AvatarId, wrongs: &mut Vec<String>) {
+fn chain(history: &History, avatar: &AvatarId, violations: &mut Vec<String>) {
     let mut last: Option<&Transition> = None;
     for transition in history.transitions.iter().filter(|t| t.avatar_id == *avatar) {
         let sequence = last.map_or(1, |last| last.sequence + 1);
         if transition.sequence != sequence {
-            wrongs.push(format!("I2 `{avatar}`: number {} is not {sequence}", transition.sequence));
+            violations
+                .push(format!("I2 `{avatar}`: number {} is not {sequence}", transition.sequence));
         }
         let fits = match (&transition.previous, last) {
             (Previous::Unknown | Previous::Assumed(_), None) => true,
@@ -60,7 +72,8 @@ fn chain(history: &History, avatar: &AvatarId, wrongs: &mut Vec<String>) {
             | (Previous::Absent, _) => false,
         };
         if !fits || transition.previous.status() == Some(&transition.status) {
-            wrongs.push(format!("I2 `{avatar}`: number {sequence} does not follow the one before"));
+            violations
+                .push(format!("I2 `{avatar}`: number {sequence} does not follow the one before"));
         }
         last = Some(transition);
     }
@@ -71,7 +84,7 @@ fn chain(history: &History, avatar: &AvatarId, wrongs: &mut Vec<String>) {
 fn retrace<'a>(
     history: &'a History,
     avatar: &AvatarId,
-    wrongs: &mut Vec<String>,
+    violations: &mut Vec<String>,
 ) -> Vec<(&'a Transition, &'a Poll)> {
     let polls: Vec<&Poll> = history.polls.iter().filter(|poll| poll.avatar == *avatar).collect();
     let mut recorded = history.transitions.iter().filter(|t| t.avatar_id == *avatar).peekable();
@@ -84,7 +97,7 @@ fn retrace<'a>(
         }
         let next = recorded.next_if(|t| t.status == *status && t.detected_at == poll.wall);
         if let Some(transition) = next {
-            check_origin(history, transition, &polls[..number], poll, wrongs);
+            check_origin(history, transition, &polls[..number], poll, violations);
             known = Some(status);
             origins.push((transition, *poll));
             continue;
@@ -92,13 +105,14 @@ fn retrace<'a>(
         // The response may have been received during a crash; then a later poll detects it.
         if poll.outlived {
             let wall = poll.wall;
-            wrongs.push(format!("LOST `{avatar}` was shown as {status} at {wall}, not recorded"));
+            violations
+                .push(format!("LOST `{avatar}` was shown as {status} at {wall}, not recorded"));
             known = Some(status);
         }
     }
     for transition in recorded {
         let number = transition.sequence;
-        wrongs.push(format!("I7 `{avatar}`: transition {number} was never shown"));
+        violations.push(format!("I7 `{avatar}`: transition {number} was never shown"));
     }
     origins
 }
@@ -109,7 +123,7 @@ fn check_origin(
     transition: &Transition,
     earlier: &[&Poll],
     poll: &Poll,
-    wrongs: &mut Vec<String>,
+    violations: &mut Vec<String>,
 ) {
     let registered = history.plans[poll.plan].avatars.get(&poll.avatar);
     let assumed = registered.and_then(|(assumed, _)| assumed.as_ref());
@@ -124,7 +138,8 @@ fn check_origin(
     };
     if !true_ {
         let Transition { avatar_id, sequence, previous, .. } = transition;
-        wrongs.push(format!("I7 `{avatar_id}`: {sequence} came from {previous:?}, never shown"));
+        violations
+            .push(format!("I7 `{avatar_id}`: {sequence} came from {previous:?}, never shown"));
     }
 }
 
@@ -137,12 +152,12 @@ fn asked_at(poll: &Poll) -> Timestamp {
 fn events<'a>(
     history: &'a History,
     origins: &[(&'a Transition, &'a Poll)],
-    wrongs: &mut Vec<String>,
+    violations: &mut Vec<String>,
 ) -> Vec<Expected<'a>> {
     let mut rows: BTreeMap<(&AvatarId, u64), &EventRow> = BTreeMap::new();
     for event in &history.events {
         if rows.insert((&event.avatar, event.sequence), event).is_some() {
-            wrongs.push(format!("I3 `{}`: two events for {}", event.avatar, event.sequence));
+            violations.push(format!("I3 `{}`: two events for {}", event.avatar, event.sequence));
         }
     }
     let mut expected = Vec::new();
@@ -160,12 +175,12 @@ fn events<'a>(
             }
             (kind, row) => {
                 let found = row.map(|row| &row.kind);
-                wrongs.push(format!("I3 `{avatar}`: {sequence} is {kind:?}, found {found:?}"));
+                violations.push(format!("I3 `{avatar}`: {sequence} is {kind:?}, found {found:?}"));
             }
         }
     }
     for ((avatar, sequence), _) in rows {
-        wrongs.push(format!("I7 `{avatar}`: an event for {sequence}, which never happened"));
+        violations.push(format!("I7 `{avatar}`: an event for {sequence}, which never happened"));
     }
     expected
 }
@@ -214,17 +229,17 @@ fn kind(transition: &Transition, trained: Trained, infer: bool) -> Option<&'stat
 }
 
 /// I9: after the faults have stopped, the record is up to date and nothing is in flight.
-fn settled(history: &History, wrongs: &mut Vec<String>) {
+fn settled(history: &History, violations: &mut Vec<String>) {
     for (avatar, status) in &history.statuses {
         let last = history.transitions.iter().rfind(|t| t.avatar_id == *avatar);
         if last.map(|last| &last.status) != Some(status) {
-            wrongs.push(format!("I9 `{avatar}` is {status}, which is not recorded"));
+            violations.push(format!("I9 `{avatar}` is {status}, which is not recorded"));
         }
     }
     for delivery in &history.deliveries {
         let (id, state) = (&delivery.row.id, delivery.row.state.as_str());
         if !matches!(state, "delivered" | "failed" | "cancelled") {
-            wrongs.push(format!("I9 delivery `{id}` is still {state}: {:?}", delivery.row));
+            violations.push(format!("I9 delivery `{id}` is still {state}: {:?}", delivery.row));
         }
     }
 }

@@ -9,8 +9,8 @@ use avatar_watch::domain::delivery::recipient_health::masked;
 
 use crate::simulation::history::{Call, ConditionEvent, History, Poll, Shown};
 
-pub(super) fn judge(history: &History, wrongs: &mut Vec<String>) {
-    letters(history, wrongs);
+pub(super) fn judge(history: &History, violations: &mut Vec<String>) {
+    letters(history, violations);
     let mut holding = BTreeSet::new();
     for event in history.conditions.iter().filter(|event| event.delivery.is_none()) {
         let ConditionEvent { kind, subject, state, .. } = event;
@@ -20,12 +20,12 @@ pub(super) fn judge(history: &History, wrongs: &mut Vec<String>) {
             _ => holding.remove(&place),
         };
         if !in_turn {
-            wrongs.push(format!("CONDITION {kind} of `{subject}` has {state} twice"));
+            violations.push(format!("CONDITION {kind} of `{subject}` has {state} twice"));
         }
     }
     if holding != history.holding {
         let held = &history.holding;
-        wrongs.push(format!("CONDITION {holding:?} are reported as firing, {held:?} are"));
+        violations.push(format!("CONDITION {holding:?} are reported as firing, {held:?} are"));
     }
     for (kind, subject) in &history.holding {
         let status = history.statuses.iter().find(|(id, _)| id.as_str() == subject);
@@ -37,15 +37,15 @@ pub(super) fn judge(history: &History, wrongs: &mut Vec<String>) {
             _ => false,
         };
         if !right {
-            wrongs.push(format!("I9 {kind} of `{subject}` holds, though everything behaves"));
+            violations.push(format!("I9 {kind} of `{subject}` holds, though everything behaves"));
         }
     }
-    unrecognized(history, wrongs);
-    reasons(history, wrongs);
+    unrecognized(history, violations);
+    reasons(history, violations);
 }
 
 /// Each unrecognized status of an avatar was reported once.
-fn unrecognized(history: &History, wrongs: &mut Vec<String>) {
+fn unrecognized(history: &History, violations: &mut Vec<String>) {
     let odd = history.transitions.iter().filter(|it| !it.status.is_recognized());
     let odd: BTreeSet<_> =
         odd.map(|it| (it.avatar_id.to_string(), it.status.name().to_owned())).collect();
@@ -55,11 +55,11 @@ fn unrecognized(history: &History, wrongs: &mut Vec<String>) {
     for event in begun {
         let place = (event.subject.clone(), event.status.clone().unwrap_or_default());
         if !notified.insert(place.clone()) {
-            wrongs.push(format!("CONDITION {UNRECOGNIZED} {place:?} was reported twice"));
+            violations.push(format!("CONDITION {UNRECOGNIZED} {place:?} was reported twice"));
         }
     }
     if notified != odd {
-        wrongs.push(format!(
+        violations.push(format!(
             "CONDITION {UNRECOGNIZED}: {odd:?} were recorded, {notified:?} reported"
         ));
     }
@@ -81,11 +81,11 @@ fn is_of(call: &Call, subject: &str) -> bool {
 }
 
 /// Each dead letter is reported once, except those about channels.
-fn letters(history: &History, wrongs: &mut Vec<String>) {
+fn letters(history: &History, violations: &mut Vec<String>) {
     let mut notified = BTreeSet::new();
     for letter in history.conditions.iter().filter_map(|event| event.delivery.as_ref()) {
         if !notified.insert(letter) {
-            wrongs.push(format!("LETTER `{letter}` was reported twice"));
+            violations.push(format!("LETTER `{letter}` was reported twice"));
         }
     }
     let about_a_channel = |kind: &str| kind.starts_with("channel.") || kind == EXHAUSTED;
@@ -100,9 +100,10 @@ fn letters(history: &History, wrongs: &mut Vec<String>) {
         .filter(|row| row.state == "failed" && !about_a_channel(&row.event_type))
         .map(|row| &row.id)
         .collect();
-    wrongs.extend(dead.difference(&notified).map(|id| format!("LETTER `{id}` was not reported")));
+    violations
+        .extend(dead.difference(&notified).map(|id| format!("LETTER `{id}` was not reported")));
     let alive = notified.difference(&dead).filter(|id| !at_rest.contains(*id));
-    wrongs.extend(alive.map(|id| format!("LETTER `{id}` is not a dead letter")));
+    violations.extend(alive.map(|id| format!("LETTER `{id}` is not a dead letter")));
 }
 
 /// Conditions of a channel follow from its responses, or from manual changes.
@@ -125,7 +126,7 @@ fn channel_reason(history: &History, event: &ConditionEvent) -> bool {
 }
 
 /// Conditions of an avatar follow from a poll at the same time.
-fn reasons(history: &History, wrongs: &mut Vec<String>) {
+fn reasons(history: &History, violations: &mut Vec<String>) {
     let mut polls: BTreeMap<&str, Vec<&Poll>> = BTreeMap::new();
     for poll in &history.polls {
         polls.entry(poll.avatar.as_str()).or_default().push(poll);
@@ -134,7 +135,7 @@ fn reasons(history: &History, wrongs: &mut Vec<String>) {
         let ConditionEvent { kind, subject, state, at, .. } = event;
         if subject.starts_with("channel ") {
             if !channel_reason(history, event) {
-                wrongs.push(format!("I7 {kind} of `{subject}` has {state} for no reason"));
+                violations.push(format!("I7 {kind} of `{subject}` has {state} for no reason"));
             }
             continue;
         }
@@ -150,14 +151,14 @@ fn reasons(history: &History, wrongs: &mut Vec<String>) {
         };
         let Some(polls) = polls.get(subject.as_str()) else {
             if kind != "account.unavailable" {
-                wrongs.push(format!("I7 {kind} of `{subject}`, which was not polled"));
+                violations.push(format!("I7 {kind} of `{subject}`, which was not polled"));
             }
             continue;
         };
         let origin =
             polls.iter().any(|poll| poll.wall == *at && poll.shown.as_ref().is_some_and(fits));
         if !origin {
-            wrongs.push(format!("I7 {kind} of `{subject}` has {state}, and no poll showed it"));
+            violations.push(format!("I7 {kind} of `{subject}` has {state}, and no poll showed it"));
         }
     }
 }

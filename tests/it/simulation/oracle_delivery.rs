@@ -8,18 +8,18 @@ use crate::simulation::action::{OPERATOR, OPERATOR_SUBJECT};
 use crate::simulation::history::{Call, Delivery, History};
 use crate::simulation::oracle::Expected;
 
-pub(super) fn judge(history: &History, expected: &[Expected<'_>], wrongs: &mut Vec<String>) {
-    rows(history, expected, wrongs);
+pub(super) fn judge(history: &History, expected: &[Expected<'_>], violations: &mut Vec<String>) {
+    rows(history, expected, violations);
     for delivery in &history.deliveries {
-        ends(history, delivery, wrongs);
-        attempts(history, delivery, wrongs);
+        ends(history, delivery, violations);
+        attempts(history, delivery, violations);
     }
-    repeats(history, wrongs);
-    order(history, wrongs);
+    repeats(history, violations);
+    order(history, violations);
 }
 
 /// I3: one row for each event, channel and recipient that should hear of it, and no other.
-fn rows(history: &History, expected: &[Expected<'_>], wrongs: &mut Vec<String>) {
+fn rows(history: &History, expected: &[Expected<'_>], violations: &mut Vec<String>) {
     let mut due = BTreeSet::new();
     expected.iter().for_each(|event| due.extend(due_of(event)));
     // The operator hears of everything but itself.
@@ -32,14 +32,14 @@ fn rows(history: &History, expected: &[Expected<'_>], wrongs: &mut Vec<String>) 
     for Delivery { row, .. } in history.deliveries.iter().filter(|found| found.row.replay == 0) {
         let place = (row.event_id.as_str(), row.channel.as_str(), row.recipient.as_str());
         if !found.insert(place) {
-            wrongs.push(format!("I3 two deliveries of {place:?}"));
+            violations.push(format!("I3 two deliveries of {place:?}"));
         }
     }
-    wrongs.extend(due.difference(&found).map(|place| format!("I3 no delivery of {place:?}")));
-    wrongs.extend(found.difference(&due).map(|place| format!("I3 unexpected {place:?}")));
+    violations.extend(due.difference(&found).map(|place| format!("I3 no delivery of {place:?}")));
+    violations.extend(found.difference(&due).map(|place| format!("I3 unexpected {place:?}")));
     for Delivery { row, .. } in &history.deliveries {
         if row.replay > 0 && !history.manual.contains(&row.id) {
-            wrongs.push(format!("I3 `{}` was sent again without a request", row.id));
+            violations.push(format!("I3 `{}` was sent again without a request", row.id));
         }
     }
 }
@@ -69,7 +69,7 @@ pub(super) fn is_notified_as(history: &History, event: &Expected<'_>) -> bool {
 }
 
 /// I4, I5: how it ended is what the receiver saw.
-fn ends(history: &History, delivery: &Delivery, wrongs: &mut Vec<String>) {
+fn ends(history: &History, delivery: &Delivery, violations: &mut Vec<String>) {
     let row = &delivery.row;
     let calls = || history.calls.iter().filter(|call| call.delivery_id == row.id);
     let answered = |class| calls().filter(|call| call.answered == Some(class)).count();
@@ -81,10 +81,10 @@ fn ends(history: &History, delivery: &Delivery, wrongs: &mut Vec<String>) {
         _ => true,
     };
     if !right {
-        wrongs.push(format!("I4 `{}` ended as {} without a reason", row.id, row.state));
+        violations.push(format!("I4 `{}` ended as {} without a reason", row.id, row.state));
     }
     if calls().any(|call| call.body != delivery.body || call.event_id != row.event_id) {
-        wrongs.push(format!("I5 `{}` was sent with other bytes or another id", row.id));
+        violations.push(format!("I5 `{}` was sent with other bytes or another id", row.id));
     }
 }
 
@@ -94,7 +94,7 @@ fn taken_for_good(call: &Call) -> bool {
 }
 
 /// Each attempt that a receiver saw has a row; a row without an attempt was aborted before it.
-fn attempts(history: &History, delivery: &Delivery, wrongs: &mut Vec<String>) {
+fn attempts(history: &History, delivery: &Delivery, violations: &mut Vec<String>) {
     let id = &delivery.row.id;
     let calls = history.calls.iter().filter(|call| call.delivery_id == *id);
     let (mut seen, mut unknown) = (BTreeMap::new(), 0);
@@ -108,19 +108,19 @@ fn attempts(history: &History, delivery: &Delivery, wrongs: &mut Vec<String>) {
         if outcome == "unknown" {
             unknown += 1;
         } else if seen.get_mut(outcome).is_none_or(|count| *count == 0) {
-            wrongs.push(format!("ATTEMPT `{id}`: no receiver saw one that ended as {outcome}"));
+            violations.push(format!("ATTEMPT `{id}`: no receiver saw one that ended as {outcome}"));
         } else {
             seen.entry(outcome_name(outcome)).and_modify(|count| *count -= 1);
         }
     }
     let numbers = delivery.attempts.iter().map(|attempt| attempt.number);
     if !numbers.eq(1..=delivery.row.attempts) {
-        wrongs.push(format!("ATTEMPT `{id}`: the numbers have a gap"));
+        violations.push(format!("ATTEMPT `{id}`: the numbers have a gap"));
     }
     // What is left was cut off, or answered to someone who died before writing it down.
     let left: usize = seen.values().sum();
     if left > unknown || begun > delivery.attempts.len() {
-        wrongs.push(format!(
+        violations.push(format!(
             "ATTEMPT `{id}`: {left} attempts left, {unknown} with an unknown outcome"
         ));
     }
@@ -139,7 +139,7 @@ fn outcome_name(text: &str) -> &'static str {
 
 /// I5, I6: a receiver that took a message sees it again only when we cannot know that it did,
 /// or a hand asked for it; and then with the same bytes.
-fn repeats(history: &History, wrongs: &mut Vec<String>) {
+fn repeats(history: &History, violations: &mut Vec<String>) {
     let mut lines: BTreeMap<_, Vec<&Call>> = BTreeMap::new();
     for call in &history.calls {
         let line = (&call.event_id, &call.channel, &call.recipient);
@@ -149,16 +149,16 @@ fn repeats(history: &History, wrongs: &mut Vec<String>) {
         for pair in calls.windows(2) {
             let [before, after] = pair else { continue };
             if before.body != after.body {
-                wrongs.push(format!("I5 `{channel}` saw `{event}` with two bodies"));
+                violations.push(format!("I5 `{channel}` saw `{event}` with two bodies"));
             }
             let same_try = before.delivery_id == after.delivery_id;
             if same_try && taken_for_good(before) {
-                wrongs.push(format!("I6 `{channel}` took `{event}` and was notified again"));
+                violations.push(format!("I6 `{channel}` took `{event}` and was notified again"));
             }
             // A crash is an excuse for the next process only.
             let same_boot = before.boot == after.boot;
             if same_try && same_boot && before.answered == Some(OutcomeClass::Delivered) {
-                wrongs
+                violations
                     .push(format!("I6 `{channel}` took `{event}` and was notified again at once"));
             }
             let heard = same_try && before.outlived && before.jumps == after.jumps;
@@ -171,26 +171,27 @@ fn repeats(history: &History, wrongs: &mut Vec<String>) {
             let hurried = !enabled && !history.manual.contains(&after.delivery_id);
             if hurried && floor.is_some_and(|floor| after.at.since(before.at) < floor) {
                 let (id, early) = (&after.delivery_id, floor.unwrap_or_default());
-                wrongs.push(format!("I8 `{channel}` asked to wait {early:?} for `{id}`, in vain"));
+                violations
+                    .push(format!("I8 `{channel}` asked to wait {early:?} for `{id}`, in vain"));
             }
         }
     }
 }
 
 /// Within one channel, recipient and avatar, what the schedule sends is sent in order.
-fn order(history: &History, wrongs: &mut Vec<String>) {
+fn order(history: &History, violations: &mut Vec<String>) {
     let rows: BTreeMap<&DeliveryId, (usize, &Delivery)> =
         history.deliveries.iter().enumerate().map(|(n, d)| (&d.row.id, (n, d))).collect();
     let mut last = BTreeMap::new();
     for call in &history.calls {
         let Some((place, delivery)) = rows.get(&call.delivery_id) else {
-            wrongs.push(format!("I7 an attempt at `{}`, which has no row", call.delivery_id));
+            violations.push(format!("I7 an attempt at `{}`, which has no row", call.delivery_id));
             continue;
         };
         let line = (&call.channel, &call.recipient, &delivery.row.avatar_id);
         let before = last.insert(line, *place).unwrap_or(0);
         if before > *place {
-            wrongs.push(format!("ORDER `{}` was overtaken in {line:?}", call.delivery_id));
+            violations.push(format!("ORDER `{}` was overtaken in {line:?}", call.delivery_id));
         }
     }
 }

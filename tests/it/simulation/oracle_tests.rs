@@ -17,7 +17,7 @@ use crate::simulation::{oracle, simulate};
 /// The good history of a seed, as the simulation made it.
 fn good(seed: usize) -> History {
     static GOOD: [OnceLock<History>; SEEDS_MAX] = [const { OnceLock::new() }; SEEDS_MAX];
-    let history = GOOD[seed].get_or_init(|| simulate(u64::try_from(seed).unwrap()).0);
+    let history = GOOD[seed].get_or_init(|| simulate(u64::try_from(seed).unwrap()));
     assert_eq!(oracle::judge(history), Vec::<String>::new(), "seed {seed} made no good history");
     history.clone()
 }
@@ -30,9 +30,9 @@ fn check(promise: &str, spoil: impl Fn(&mut History) -> Option<()>) {
         let mut history = good(seed);
         spoil(&mut history).map(|()| history)
     });
-    let wrongs = oracle::judge(&spoilt.unwrap());
-    let found = wrongs.iter().any(|wrong| wrong.starts_with(promise));
-    assert!(found, "no {promise} among {wrongs:#?}");
+    let violations = oracle::judge(&spoilt.unwrap());
+    let found = violations.iter().any(|violation| violation.starts_with(promise));
+    assert!(found, "no {promise} among {violations:#?}");
 }
 
 /// A delivery that fits.
@@ -356,7 +356,7 @@ fn a_condition_that_is_lost_doubled_or_invented_is_found_out() {
 }
 
 #[test]
-fn bad_manners_towards_the_api_are_found_out() {
+fn a_request_that_breaks_a_limit_is_found_out() {
     check("I8", |history| {
         let poll = history.polls.first_mut()?;
         poll.others = vec![poll.avatar.clone()];

@@ -44,13 +44,13 @@ pub(super) fn trained(history: &History) -> BTreeMap<(&AvatarId, u64), Trained> 
 }
 
 /// `training_observed` of an outcome is true exactly when its training was seen.
-pub(super) fn judge(history: &History, wrongs: &mut Vec<String>) {
+pub(super) fn judge(history: &History, violations: &mut Vec<String>) {
     let trained = trained(history);
     for transition in history.transitions.iter().filter(|it| is_outcome(it)) {
         let Transition { avatar_id, sequence, .. } = transition;
         let seen = trained.get(&(avatar_id, *sequence)) == Some(&Trained::Seen);
         if transition.training_observed() != seen {
-            wrongs.push(format!("TRAINED `{avatar_id}`: {sequence} says {}", !seen));
+            violations.push(format!("TRAINED `{avatar_id}`: {sequence} says {}", !seen));
         }
     }
 }

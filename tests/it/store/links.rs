@@ -11,13 +11,11 @@ use crate::harness::daemon::Bench;
 #[test]
 fn a_restore_through_a_link_replaces_the_target() {
     let argil = FakeArgil::start();
-    argil.set_status("a1", "TRAINING");
     let config = Config::new(argil.base_url()).avatar("a1");
     let bench = Bench::new(config.with("\n[store]\npath = \"link.db\"\n").text());
     fs::create_dir(bench.path("disk")).unwrap();
     symlink("disk/real.db", bench.path("link.db")).unwrap();
-    let daemon = bench.start();
-    daemon.wait_for_log("baseline TRAINING");
+    let daemon = bench.start_training(&argil);
     // The first run created the file, and its lock is found through both names.
     fail(&bench, &["db", "restore", "none.db", "--database", "disk/real.db"], 65);
     run(&bench, &["db", "backup", "copy.db"]);

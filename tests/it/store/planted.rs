@@ -257,24 +257,16 @@ fn endless_rows_are_found_by_the_check_and_do_not_delay_a_stop() {
         if by_retention {
             daemon.wait_for_log("watching with the database");
         }
-        let used = processor_ticks(daemon.pid());
+        let used = daemon.cpu_ticks();
         if by_retention {
             keep("7d");
             daemon.signal(Signal::HUP);
         }
-        wait_until("the daemon to read", || processor_ticks(daemon.pid()) > used + 100);
+        wait_until("the daemon to read", || daemon.cpu_ticks() > used + 100);
         let before = Instant::now();
         daemon.stop();
         assert!(before.elapsed() < Duration::from_secs(8), "{name}: {:?}", before.elapsed());
     }
-}
-
-/// Hundredths of a second that a process has used
-/// (<https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html>).
-fn processor_ticks(pid: u32) -> u64 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_ascii_whitespace().collect();
-    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
 #[test]

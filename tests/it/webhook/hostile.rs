@@ -4,11 +4,12 @@
 
 use std::time::Instant;
 
-use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 use super::*;
 use crate::harness::argil::Answer as Wire;
+use crate::harness::full_listener::full;
 use crate::harness::tls::{Identity, TlsServer};
 
 /// The promise of a body that is too long to come.
@@ -91,22 +92,6 @@ async fn a_name_without_an_address_fails_to_resolve() {
 }
 
 #[tokio::test]
-async fn a_ca_file_is_trusted_by_its_channel_only() {
-    let identity = Identity::self_signed("127.0.0.1", 4000);
-    let server = TlsServer::start(&identity, "HTTP/1.1 204 No Content\r\n\r\n").await;
-    assert_eq!(attempt(&channel(&server.base_url())).await.phase, "tls");
-    let mut spec = trusting(&server.base_url(), &identity);
-    let outcome = attempt(&build(spec.clone())).await;
-    assert_eq!((outcome.class, outcome.code), (OutcomeClass::Delivered, Some(204)), "{outcome:?}");
-    assert_eq!(server.requests(), 1);
-    assert_eq!(server.offers(), [["http/1.1"], ["http/1.1"]]);
-    spec.ca_pem = Some(b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----".to_vec());
-    // The config refuses such a file; here it adds no trust.
-    let outcome = attempt(&build(spec)).await;
-    assert_eq!((outcome.class, server.requests()), (OutcomeClass::Local, 1), "{outcome:?}");
-}
-
-#[tokio::test]
 async fn tls_that_breaks_after_the_request_is_ambiguous() {
     let identity = Identity::self_signed("127.0.0.1", 4000);
     let server = TlsServer::start(&identity, "HTTP/1.1 200 OK\r\n\r\n").await;
@@ -141,57 +126,11 @@ async fn a_connection_closed_at_once_is_ambiguous() {
 
 #[tokio::test]
 async fn a_connection_that_is_never_accepted_times_out() {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let listener = socket.listen(1).unwrap();
-    let address = listener.local_addr().unwrap();
-    let mut waiting = Vec::new();
-    // Until the queue of those who wait to be taken is full.
-    while let Ok(stream) = timeout(SHORT, TcpStream::connect(address)).await {
-        waiting.push(stream.unwrap());
-        assert!(waiting.len() < 100, "the queue has no end");
-    }
+    let (address, _full) = full("127.0.0.1:0".parse().unwrap()).await;
     let begun = Instant::now();
     let channel = channel_with(&format!("http://{address}/"), &[SECRET], SHORT);
     let outcome = attempt(&channel).await;
     assert_eq!((outcome.class, outcome.phase), (OutcomeClass::Retryable, "connect"));
     assert!(outcome.error.unwrap().contains("in time"));
     assert!(begun.elapsed() < SHORT * 3);
-}
-
-#[tokio::test]
-async fn each_attempt_is_one_request_whatever_the_response() {
-    let receiver = Receiver::start().await;
-    let elsewhere = Receiver::start().await;
-    let wait = |value| Answer::status(429).header("retry-after", value);
-    let script = [
-        Answer::status(204),
-        Answer::status(410),
-        wait("1"),
-        wait("Sun, 06 Nov 1994 08:49:37 GMT"),
-        wait("0.5"),
-        wait("soon"),
-        Answer::redirect(301, &elsewhere.url()),
-        Answer::redirect(307, &elsewhere.url()),
-        Answer::redirect(308, "/hook"),
-        Answer::status(401).header("www-authenticate", "Basic realm=\"x\""),
-        Answer::status(408).header("connection", "keep-alive"),
-        Answer::status(503),
-        Answer::status(200).header("webhook-delivery", "disable"),
-        Answer::Reset,
-        Answer::Broken(Wire::ResetInHead),
-        Answer::CloseBeforeHead,
-        Answer::Garbage,
-        cut_body(),
-        stalled_body(),
-        Answer::Stall,
-    ];
-    let attempts = script.len();
-    receiver.script(script);
-    let channel = channel_with(&receiver.url(), &[SECRET], SHORT);
-    for _ in 0..attempts {
-        attempt(&channel).await;
-    }
-    assert_eq!((receiver.received().len(), receiver.connections()), (attempts, attempts));
-    assert_eq!(elsewhere.connections(), 0);
 }

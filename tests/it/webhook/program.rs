@@ -12,70 +12,12 @@ use avatar_watch::domain::delivery::egress_policy::EgressPolicy;
 use super::*;
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
-use crate::harness::daemon::{Bench, files_with, stderr, stdout};
-use crate::harness::proxy::{Manner, Proxy};
+use crate::harness::daemon::{Bench, stderr, stdout};
 use crate::harness::tls::TlsServer;
 
 /// A config with one webhook, `ops`, which has these keys too.
 fn config(base_url: &str, url: &str, keys: &str) -> Config {
     Config::new(base_url).avatar("a1").webhook("ops", url).with(keys)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn headers_and_the_proxy_are_used_and_no_secret_is_shown() {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    let proxy = Proxy::start(Manner::Pass).await;
-    let url = receiver.url().replace("/hook", "/h/C4N4RY-url?sig=C4N4RY-sig");
-    let keys = format!(
-        "proxy = \"{}\"\nheaders = {{ x-team = \"C4N4RY-team\", authorization = \"Bearer \
-         C4N4RY-login\" }}\n",
-        proxy.url("user:C4N4RY-proxy@")
-    );
-    let bench = Bench::new(config(argil.base_url().as_ref(), &url, &keys).text());
-    argil.set_status("a1", "TRAINING");
-    let echo = format!("no C4N4RY-url, C4N4RY-sig, C4N4RY-team, Bearer C4N4RY-login, {SECRET}");
-    receiver.script([
-        Answer::status(500).body(echo),
-        Answer::redirect(307, "/h/C4N4RY-url"),
-        Answer::Reset,
-        Answer::Garbage,
-    ]);
-    let daemon = bench.start_by(bench.command(&["run", "--log-level", "trace"]));
-    daemon.wait_for_log("avatar `a1`: baseline");
-    argil.set_status("a1", "IDLE");
-    let received = receiver.wait_for(5).await;
-    let rows = bench.wait_for_deliveries("a delivery", |rows| {
-        rows.len() == 1 && rows[0]["state"] == "delivered"
-    });
-    let id = rows[0]["id"].as_str().unwrap();
-    let mut shown = daemon.log();
-    assert!(daemon.stop().success());
-    for request in &received {
-        assert_eq!(request.header("x-team"), "C4N4RY-team");
-        assert_eq!(request.header("authorization"), "Bearer C4N4RY-login");
-        assert_eq!(request.verify(SECRET), Ok(()));
-    }
-    assert_eq!((received.len(), proxy.asked().len()), (5, 5), "one request for each attempt");
-    assert_eq!(bench.json(&["deliveries", "show", id, "--json"])["attempts"], 5);
-    for arguments in [
-        &["deliveries", "show", id] as &[&str],
-        &["deliveries", "show", id, "--json"],
-        &["deliveries", "--json"],
-        &["status"],
-        &["check", "--diff", "--online"],
-        &["test", "ops"],
-    ] {
-        let output = bench.run(arguments);
-        shown += &(stdout(&output) + &stderr(&output));
-    }
-    assert!(shown.contains("proxy reachable"), "{shown}");
-    assert!(shown.contains("answered 307"), "{shown}");
-    let key = SECRET.trim_start_matches("whsec_");
-    for secret in ["C4N4RY", key, "dXNlcjpDNE40UlktcHJveHk"] {
-        assert!(!shown.contains(secret), "`{secret}` is in {shown}");
-        let files = files_with(bench.config().parent().unwrap(), secret);
-        assert!(files.iter().all(|file| *file == bench.config()), "`{secret}` is in {files:?}");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -70,6 +70,12 @@ async fn a_good_certificate_is_trusted_by_attempts_and_probes() {
         assert_eq!(server.requests(), 1);
         let login = "Proxy-Authorization: Basic dXNlcjpDNE40UllUMEtFTg==";
         assert!(proxy.asked()[0].head.contains(login), "{}", proxy.asked()[0].head);
+        assert!(server.offers().iter().all(|offer| offer == &["http/1.1"]));
+        // The config refuses such a file; here it adds no trust.
+        let none = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----".to_vec();
+        let spec = WebhookSpec { ca_pem: Some(none), ..super::spec(&server.base_url()) };
+        let outcome = attempt(&build(spec)).await;
+        assert_eq!((outcome.class, server.requests()), (OutcomeClass::Local, 1), "{outcome:?}");
     }
 }
 

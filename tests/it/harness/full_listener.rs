@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// What keeps it full.
-pub(super) struct Full(
+pub(crate) struct Full(
     #[expect(dead_code, reason = "only to be held")] TcpListener,
     #[expect(dead_code, reason = "likewise")] Vec<TcpStream>,
 );
 
 /// A listener with a full queue at that address, and its location.
-pub(super) async fn full(address: SocketAddr) -> (SocketAddr, Full) {
+pub(crate) async fn full(address: SocketAddr) -> (SocketAddr, Full) {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4().unwrap(),
         SocketAddr::V6(_) => TcpSocket::new_v6().unwrap(),

@@ -3,12 +3,6 @@
 
 use super::*;
 
-/// The line and the exit code of a check.
-fn check(bench: &Bench) -> (String, i32) {
-    let output = bench.run(&["status", "--check"]);
-    (stdout(&output), output.status.code().unwrap())
-}
-
 /// Damaged contents of a file with the expected finding; `None` for a removed file.
 fn damages(good: &str) -> Vec<(&'static str, Option<Vec<u8>>, &'static str)> {
     let cut = |end: &str| Some(good.as_bytes()[..good.find(end).unwrap()].to_vec());
@@ -41,39 +35,20 @@ async fn a_damaged_file_hides_nothing_and_is_a_finding() {
     let good = fs::read_to_string(bench.config()).unwrap();
     for (name, bytes, finding) in damages(&good) {
         damage(&bench, bytes.as_ref());
-        let (line, code) = check(&bench);
+        let (line, code) = check(&bench, &[]);
         assert!(line.contains(finding) && line.contains(" | avatars=1;;;0 "), "{name}: {line}");
         assert_eq!(code, 1, "{name}: {line}");
         let shown = bench.prints(&["status"], 0, &["a1", "this shows the active config"]);
         assert!(!shown.contains("not in the config"), "{name}: {shown}");
     }
     bench.configure(&good);
-    assert_eq!(check(&bench).1, 0);
-    assert!(daemon.stop().success());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_active_condition_is_critical_with_any_file() {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    let config = Config::new(argil.base_url()).webhook("ops", &receiver.url()).avatar("a1");
-    let bench = Bench::new(config.text());
-    argil.require_key("another");
-    let daemon = bench.start();
-    daemon.wait_for_log("API refuses the key");
-    crate::harness::daemon::wait_until("the condition", || check(&bench).1 == 2);
-    for (name, bytes, finding) in damages(config.text()) {
-        damage(&bench, bytes.as_ref());
-        let (line, code) = check(&bench);
-        let begin = "AVATAR-WATCH CRITICAL: account.unavailable for account argil, key rejected (";
-        assert!(line.starts_with(begin) && line.contains(finding), "{name}: {line}");
-        assert_eq!(code, 2, "{name}: {line}");
-    }
+    assert_eq!(check(&bench, &[]).1, 0);
     assert!(daemon.stop().success());
 }
 
 /// The database is at a path that only the config contains.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_database_path_is_read_from_a_damaged_file() {
+async fn a_damaged_file_hides_neither_the_database_path_nor_a_condition() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let config = Config::new(argil.base_url())
         .with("\n[store]\n# Not beside the config.\npath = \"elsewhere.db\" # here\n")
@@ -83,11 +58,11 @@ async fn the_database_path_is_read_from_a_damaged_file() {
     argil.require_key("another");
     let daemon = bench.start();
     daemon.wait_for_log("API refuses the key");
-    crate::harness::daemon::wait_until("the condition", || check(&bench).1 == 2);
+    wait_until("the condition", || check(&bench, &[]).1 == 2);
     let readable = ["conflict", "open string", "no channels", "old Mac", "UTF-16"];
-    for (name, bytes, _) in damages(config.text()) {
+    for (name, bytes, finding) in damages(config.text()) {
         damage(&bench, bytes.as_ref());
-        let (line, code) = check(&bench);
+        let (line, code) = check(&bench, &[]);
         if readable.contains(&name) {
             assert!(
                 line.starts_with("AVATAR-WATCH CRITICAL: account.unavailable"),
@@ -104,6 +79,9 @@ async fn the_database_path_is_read_from_a_damaged_file() {
         let database = bench.config().with_file_name("elsewhere.db");
         let named = bench.run(&["status", "--check", "--database", database.to_str().unwrap()]);
         assert_eq!(named.status.code(), Some(2), "{name}: {named:?}");
+        let line = stdout(&named);
+        let begin = "AVATAR-WATCH CRITICAL: account.unavailable for account argil, key rejected (";
+        assert!(line.starts_with(begin) && line.contains(finding), "{name}: {line}");
     }
     assert!(daemon.stop().success());
 }
@@ -114,7 +92,7 @@ async fn unreloaded_changes_are_shown_beside_the_active_config() {
     argil.set_status("b1", "IDLE");
     let good = fs::read_to_string(bench.config()).unwrap();
     bench.configure(&format!("{good}\n[[avatars]]\nid = \"a2\"\n[[avatars]]\nid = \"a3\"\n"));
-    let (line, code) = check(&bench);
+    let (line, code) = check(&bench, &[]);
     let expected = "WARNING: the config was changed and not reloaded: avatar `a2` added, and 1 \
                     more | avatars=1;;;0 ";
     assert!(line.contains(expected) && code == 1, "{line}");
@@ -132,7 +110,7 @@ async fn unreloaded_changes_are_shown_beside_the_active_config() {
     );
     daemon.signal(Signal::HUP);
     daemon.wait_for_log("avatar `b1` added");
-    crate::harness::daemon::wait_until("the new config", || check(&bench).1 == 0);
+    wait_until("the new config", || check(&bench, &[]).1 == 0);
     bench.prints(&["status"], 0, &["(not in the config)"]);
     assert!(daemon.stop().success());
 }
@@ -143,7 +121,7 @@ async fn no_avatars_and_no_channels_are_findings() {
     let bench = Bench::new(Config::new(argil.base_url()).text());
     let daemon = bench.start();
     daemon.wait_for_log("watching with the database");
-    let (line, code) = check(&bench);
+    let (line, code) = check(&bench, &[]);
     let expected =
         "WARNING: no avatar is watched; there are no channels, so no notifications are sent | ";
     assert!(line.contains(expected) && code == 1, "{line}");

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use avatar_watch::daemon::ports::{AvatarSource, Clock as _, Notifier};
-use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::avatar::status::Status;
+use avatar_watch::domain::avatar::{Avatar, AvatarId};
 use avatar_watch::domain::delivery::{DeliveryId, Outcome, OutcomeClass};
 use avatar_watch::domain::event::Event;
 use avatar_watch::domain::id::EventId;
@@ -19,12 +19,12 @@ use avatar_watch::domain::time::timestamp::Timestamp;
 use avatar_watch::notify::format::standard;
 use avatar_watch::notify::message::{OutboundMessage, RenderedMessage};
 
-use crate::harness::clock::HandClock;
+use crate::harness::clock::ManualClock;
 use crate::harness::plans::seen;
 
 /// The notifier of one channel.
-pub(crate) struct Post {
-    clock: HandClock,
+pub(crate) struct FakeNotifier {
+    clock: ManualClock,
     recipients: Vec<String>,
     script: Mutex<Script>,
     calls: Mutex<Vec<Call>>,
@@ -66,10 +66,10 @@ impl From<OutcomeClass> for Answer {
     }
 }
 
-impl Post {
+impl FakeNotifier {
     /// Responds as `script` says for the number of the call, from one, and its message.
     pub(crate) fn scripted(
-        clock: &HandClock,
+        clock: &ManualClock,
         script: impl Fn(usize, &OutboundMessage) -> Answer + Send + 'static,
     ) -> Arc<Self> {
         Self::writing_to(&[""], clock, script)
@@ -78,7 +78,7 @@ impl Post {
     /// The same, with a message for each of these recipients.
     pub(crate) fn writing_to(
         recipients: &[&str],
-        clock: &HandClock,
+        clock: &ManualClock,
         script: impl Fn(usize, &OutboundMessage) -> Answer + Send + 'static,
     ) -> Arc<Self> {
         let script = Mutex::new(Box::new(script) as Script);
@@ -87,7 +87,7 @@ impl Post {
     }
 
     /// Takes everything.
-    pub(crate) fn taking(clock: &HandClock) -> Arc<Self> {
+    pub(crate) fn taking(clock: &ManualClock) -> Arc<Self> {
         Self::scripted(clock, |_, _| Answer::Now(outcome(OutcomeClass::Delivered)))
     }
 
@@ -97,7 +97,7 @@ impl Post {
     }
 }
 
-impl Notifier for Post {
+impl Notifier for FakeNotifier {
     fn render(&self, event: &Event, now: Timestamp, roll: RandomBits) -> Vec<RenderedMessage> {
         let draft = |(salt, recipient): (u64, &String)| RenderedMessage {
             id: DeliveryId::mint(now, roll.derive(salt)),
@@ -186,10 +186,8 @@ impl Gallery {
 impl AvatarSource for Gallery {
     async fn list(&self, _now: Timestamp) -> ListObservation {
         let state = self.state();
-        let avatars = state.statuses.iter().map(|(id, status)| match seen(id, status) {
-            Observation::Seen(avatar) => *avatar,
-            other => unreachable!("{other:?}"),
-        });
+        let avatars =
+            state.statuses.iter().map(|(id, status)| Avatar::new(id.clone(), status.clone()));
         ListObservation::Listed {
             avatars: avatars.collect(),
             unreadable_ids: Vec::new(),
