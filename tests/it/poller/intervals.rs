@@ -40,7 +40,7 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 /// Whether two words are equal, or nearly equal numbers: logarithms may differ in their last digit
-/// uniform machines, and a slightly later poll changes a figure a little.
+/// between machines, and a slightly later poll changes a figure a little.
 fn agree(written: &str, computed: &str) -> bool {
     match (written.parse::<f64>(), computed.parse::<f64>()) {
         (Ok(one), Ok(other)) => (one - other).abs() <= one.abs().max(other.abs()) * LAST_DIGITS,
@@ -110,9 +110,9 @@ fn both<'a>(table: &'a Table, part: &str) -> (&'a Row, &'a Row) {
     (row(BY_AGE), row(ADAPTIVE))
 }
 
-/// Tolerance for differences uniform machines.
+/// Tolerance for differences between machines.
 const LAST_DIGITS: f64 = 0.03;
 /// How much the forecast may exceed the request budget: the future is not the past.
 const REQUESTS_TOLERANCE: f64 = 1.03;
-/// How much its mean delay may exceed that of the age: where both are equal, they differ by rng.
+/// How much its mean delay may exceed that of the age: where both are equal, they differ by chance.
 const DELAY_TOLERANCE: f64 = 1.02;
