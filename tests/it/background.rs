@@ -1,11 +1,11 @@
 //! The background tasks of the real daemon: heartbeat and retention.
 
-mod killed;
-
 use rusqlite::Connection;
+use rustix::process::Signal;
 
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::Config;
+use crate::harness::config::with_receiver;
 use crate::harness::daemon::{Bench, files_with, wait_until};
 use crate::harness::webhook::{Answer, Receiver};
 
@@ -53,21 +53,6 @@ async fn the_heartbeat_reports_healthy_and_unhealthy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_heartbeat_that_fails_every_other_time_does_not_fill_the_log() {
-    let (argil, service) = (FakeArgil::start(), Receiver::start().await);
-    argil.set_status("a1", "IDLE");
-    service.script([500, 200, 500, 200, 500].map(Answer::status));
-    let bench = beating(&service.url(), &Config::new(argil.base_url()).avatar("a1"));
-    let daemon = bench.start();
-    service.wait_for(6).await;
-    assert!(daemon.stop().success());
-    let log = std::fs::read_to_string(bench.path("daemon.log")).unwrap();
-    for line in ["sending the heartbeat failed", "sending the heartbeat recovered"] {
-        assert_eq!(log.matches(line).count(), 1, "{line}: {log}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_unreachable_heartbeat_service_delays_nothing() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     let service = Receiver::start().await;
@@ -83,4 +68,37 @@ async fn an_unreachable_heartbeat_service_delays_nothing() {
     // The first heartbeat is still waiting.
     assert_eq!(service.received().len(), 1);
     assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_removes_expired_rows_and_keeps_the_rest() {
+    let (argil, _receiver, config) = with_receiver().await;
+    let bench = Bench::new(config.text());
+    let daemon = bench.start_training(&argil);
+    for status in ["IDLE", "TRAINING", "REFUSED"] {
+        argil.set_status("a1", status);
+        daemon.wait_for_log(&format!("-> {status}"));
+    }
+    bench.wait_for_deliveries("two deliveries", |rows| {
+        rows.len() == 2 && rows.iter().all(|row| row["state"] == "delivered")
+    });
+    // Makes the first of them old.
+    let aged = Connection::open(bench.database()).unwrap();
+    aged.busy_timeout(std::time::Duration::from_secs(5)).unwrap();
+    let day = 86_400_000;
+    aged.execute_batch(&format!(
+        "BEGIN IMMEDIATE;
+         UPDATE deliveries SET updated_at = updated_at - 9 * {day} WHERE seq = 1;
+         UPDATE events SET occurred_at = occurred_at - 9 * {day} WHERE seq = 1;
+         COMMIT"
+    ))
+    .unwrap();
+    drop(aged);
+    bench.configure(config.with("\n[store]\nkeep_deliveries = \"7d\"\n").text());
+    daemon.signal(Signal::HUP);
+    daemon.wait_for_log("removed expired rows: 1 events, 1 deliveries");
+    assert_eq!(bench.deliveries().len(), 1);
+    assert!(daemon.stop().success());
+    bench.prints(&["db", "verify"], 0, &[]);
+    assert_eq!(bench.json(&["history", "--json"]).as_array().unwrap().len(), 4);
 }

@@ -64,24 +64,6 @@ async fn a_kill_before_the_commit_finds_the_same_transition_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kill_after_the_commit_delivers_with_the_first_claim() {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    // The channel is unreachable, so the delivery stays pending.
-    receiver.script((0..3).map(|_| Answer::status(503)));
-    let (bench, daemon) = watching(&argil, &receiver);
-    argil.set_status("a1", "REFUSED");
-    receiver.wait_for(1).await;
-    daemon.wait_for_log("delivery to channel `ops` failed");
-    daemon.kill();
-    assert_eq!(bench.deliveries().len(), 1);
-
-    let daemon = bench.start();
-    wait_for_delivered(&bench);
-    assert_eq!(by_id(&receiver.received()).len(), 1);
-    assert!(daemon.stop().success());
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_kill_before_the_response_sends_again_with_the_same_id_and_bytes() {
     let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
     receiver.script([Answer::Hold]);
@@ -101,29 +83,6 @@ async fn a_kill_before_the_response_sends_again_with_the_same_id_and_bytes() {
     let outcomes: Vec<&Value> = attempts.iter().map(|attempt| &attempt["outcome"]).collect();
     assert_eq!(outcomes, ["unknown", "delivered"]);
     assert!(daemon.stop().success());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_change_during_a_downtime_is_notified_at_the_start() {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    let (bench, daemon) = watching(&argil, &receiver);
-    let polled = argil.count("a1");
-    argil.wait_until("more polls", |requests| requests.len() > polled + 3).await;
-    assert!(daemon.stop().success());
-    argil.set_status("a1", "TRAINING_FAILED");
-
-    let _daemon = bench.start();
-    let received = receiver.wait_for(1).await;
-    let body = received[0].json();
-    assert_eq!(body["type"], "avatar.training_failed");
-    assert_eq!(body["data"]["training_observed"], true);
-    // The window is exact: from the last poll that showed `TRAINING` to the poll that showed the
-    // change.
-    let history = bench.json(&["history", "--json"]);
-    let baseline = history[0]["detected_at"].as_str().unwrap();
-    let seen = body["data"]["last_seen_previous_at"].as_str().unwrap();
-    assert!(seen > baseline, "{seen} is noted at the stop, later than {baseline}");
-    assert!(body["data"]["detected_at"].as_str().unwrap() > seen);
 }
 
 /// A hundred kills at random times, while avatars train, fail and train again, and while the

@@ -189,17 +189,6 @@ impl Watched {
         let mut channels = self.bench.world.reader().channels().unwrap().into_iter();
         channels.find(|channel| channel.name == name("ops")).unwrap()
     }
-
-    /// The conditions sent to the operator channel, in order: `type state channel recipient`.
-    fn conditions(&self) -> Vec<String> {
-        let reported = |call: Call| {
-            let body = call.json();
-            let data = ["state", "channel", "recipient"].map(|key| body["data"][key].as_str());
-            let parts = [body["type"].as_str()].into_iter().chain(data);
-            parts.flatten().collect::<Vec<_>>().join(" ")
-        };
-        self.watch.calls().into_iter().map(reported).collect()
-    }
 }
 
 fn name(name: &str) -> ChannelName {

@@ -47,10 +47,8 @@
 //! - P25, a status that goes back.
 //! - P26, a training between two polls:
 //!   - `dispatcher::outcomes::a_training_between_two_polls_is_inferred_unless_disabled`
-//! - P27, settled at the first poll:
-//!   - `dispatcher::outcomes::an_assumed_status_makes_the_first_poll_an_event`
+//! - P27, settled at the first poll.
 //! - P28, a change while the daemon was down:
-//!   - `crash::a_change_during_a_downtime_is_notified_at_the_start`
 //!   - `poller::start::avatars_that_became_due_are_polled_at_once`
 //! - P29, a redirect:
 //!   - `api_client::responses::a_redirect_is_not_followed_and_the_key_stays_here`

@@ -21,7 +21,6 @@ use std::time::Duration;
 
 use avatar_watch::argil::client::{ApiClientSpec, Client};
 use avatar_watch::daemon::runtime_config::RuntimeConfig;
-use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::polling::interval::SettledIntervals;
 use avatar_watch::secret::Secret;
 use avatar_watch::store::reader::DeliveryFilter;
@@ -77,7 +76,7 @@ impl Bench {
     ) -> Self {
         let mut bench = Self::new();
         bench.world.loops = loops;
-        bench.set_all(avatars, status);
+        bench.api.set_all(avatars, status);
         bench.run(change(bench.plan(avatars))).await;
         bench
     }
@@ -92,10 +91,6 @@ impl Bench {
     async fn change(&self, plan: Plan) {
         self.world.reload(plan).await;
         self.world.quiet().await;
-    }
-
-    fn set_all(&self, avatars: &[&str], status: &str) {
-        avatars.iter().for_each(|avatar| self.api.set_status(avatar, status));
     }
 
     /// Holds the answer to the next poll of the avatar until it is notified.
@@ -142,16 +137,8 @@ impl Bench {
         waits
     }
 
-    /// Every transition as `avatar: FROM > TO`, sorted by avatar, since polls of different avatars
-    /// may complete in any order.
     fn history(&self) -> Vec<String> {
-        let mut transitions = self.world.reader().transitions(None, 1000).unwrap();
-        transitions.sort_by(|a, b| a.avatar_id.cmp(&b.avatar_id));
-        let name = |status: Option<&Status>| status.map_or("-".to_owned(), Status::to_string);
-        transitions
-            .iter()
-            .map(|t| format!("{}: {} > {}", t.avatar_id, name(t.previous.status()), t.status))
-            .collect()
+        self.world.history()
     }
 
     fn delivery_count(&self) -> usize {
@@ -261,7 +248,7 @@ async fn a_wall_clock_jump_causes_neither_a_burst_nor_a_stall() {
 #[tokio::test]
 async fn a_slow_avatar_delays_no_other() {
     let mut bench = Bench::new();
-    bench.set_all(&["quick", "slow"], "TRAINING");
+    bench.api.set_all(&["quick", "slow"], "TRAINING");
     let gate = bench.hold("slow");
     bench.world.start(bench.plan(&["quick", "slow"])).await;
     for polls in 2..=6 {

@@ -137,24 +137,6 @@ async fn a_backup_beside_the_daemon_is_complete_and_private_and_overwrites_no_fi
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keep_limits_the_number_of_dated_backups() {
-    let (_argil, _receiver, bench, daemon) = settled().await;
-    let config = bench.config();
-    let backup = ["--config", config.to_str().unwrap(), "db", "backup", "--keep", "2", "backups"];
-    for _ in 0..4 {
-        run(&bench, &backup);
-    }
-    let folder = bench.path("backups");
-    assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
-    let kept: Vec<_> = fs::read_dir(folder).unwrap().map(|it| it.unwrap().path()).collect();
-    assert_eq!(kept.len(), 2, "{kept:?}");
-    for file in kept {
-        run(&bench, &["db", "verify", file.to_str().unwrap()]);
-    }
-    assert!(daemon.stop().success());
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_restored_outbox_is_sent_again_under_the_same_id() {
     let receiver = Receiver::start().await;
     receiver.script([Answer::Hold]);
@@ -235,14 +217,4 @@ async fn damage_is_reported_completely_and_ends_a_start_after_an_unclean_end() {
         assert_eq!(daemon.log().contains("did not stop cleanly"), expected, "{}", daemon.log());
         assert!(daemon.stop().success());
     }
-}
-
-#[test]
-fn a_start_after_a_kill_refuses_a_history_that_was_edited() {
-    let (_argil, bench, daemon) = watching(|config| config);
-    daemon.kill();
-    let edited = Connection::open(bench.database()).unwrap();
-    edited.execute("UPDATE watches SET status = 'REFUSED'", []).unwrap();
-    drop(edited);
-    check_has(&fail(&bench, &["run"], 65), "its watch is at 1 and REFUSED");
 }

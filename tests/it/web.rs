@@ -16,7 +16,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 
 use crate::harness::argil::FakeArgil;
-use crate::harness::config::{Config, KEY, NO_PAGE, SECRET, TOKEN};
+use crate::harness::config::{Config, NO_PAGE, TOKEN};
 use crate::harness::daemon::{Bench, Running, stderr, stdout, wait_until};
 use crate::harness::http::{Answer, ask, get};
 use crate::harness::webhook::{self, Receiver};
@@ -323,42 +323,6 @@ async fn the_metrics_count_polls_attempts_and_deliveries() {
     wait_until("the reload to be counted", || {
         scene.get("/metrics").body.contains("config_last_reload_successful 0")
     });
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_response_contains_a_secret() {
-    let scene = Scene::with(|config| {
-        let url = config.text().replace("/hook", "/h/canary-path?sig=canary-query");
-        let token = format!("token = \"{TOKEN}\"\n");
-        Config::from(url.replace(&token, &format!("{token}hint_token = \"canary-hints-1234\"\n")))
-    })
-    .await;
-    let id = scene.end("delivered");
-    let delivery = format!("/deliveries/{id}");
-    let mut shown = String::new();
-    for path in [
-        "/",
-        "/avatars/a1",
-        "/deliveries",
-        &delivery,
-        "/metrics",
-        "/healthz",
-        "/readyz",
-        "/api/v1/status",
-        "/api/v1/channels",
-        "/api/v1/deliveries",
-        &format!("/api/v1{delivery}"),
-    ] {
-        let bearer = format!("authorization: Bearer {TOKEN}");
-        let answer = ask(scene.page, "GET", path, &[&bearer]);
-        assert_eq!(answer.status, 200, "{path}");
-        shown += &answer.body;
-    }
-    shown += &scene.post("/api/v1/channels/ops/test").body;
-    for secret in [KEY, SECRET.trim_start_matches("whsec_"), TOKEN, "canary"] {
-        assert!(!shown.contains(secret), "`{secret}` is in {shown}");
-    }
-    assert!(!scene.daemon.log().contains("canary"), "{}", scene.daemon.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

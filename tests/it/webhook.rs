@@ -193,14 +193,6 @@ async fn two_attempts_have_the_same_id_and_bytes_and_new_timestamps() {
 }
 
 #[tokio::test]
-async fn a_channel_without_secrets_sends_no_signature() {
-    let receiver = Receiver::start().await;
-    attempt(&channel_with(&receiver.url(), &[], LONG)).await;
-    let received = receiver.wait_for(1).await;
-    assert!(!received[0].has_header("webhook-signature"));
-}
-
-#[tokio::test]
 async fn a_probe_connects_and_sends_nothing() {
     let receiver = Receiver::start().await;
     let outcome = channel(&receiver.url()).probe().await;

@@ -73,10 +73,10 @@ async fn operators_are_notified_once_of_a_failing_channel_and_its_recovery() {
     let it = Watched::new(first(4, OutcomeClass::Retryable)).await;
     it.bench.settle("a", 1).await;
     it.pass(HOUR).await;
-    assert_eq!(it.conditions(), ["channel.failing firing ops"]);
+    assert_eq!(it.watch.notified(), ["channel.failing firing ops"]);
     assert!(it.channel().health.failing_since.is_some());
     it.pass(3 * HOUR).await;
-    assert_eq!(it.conditions(), ["channel.failing firing ops", "channel.failing resolved ops"]);
+    assert_eq!(it.watch.notified(), ["channel.failing firing ops", "channel.failing resolved ops"]);
     assert_eq!(it.states_of_ops(), one("delivered", 1));
     it.bench.check_attempts(&[&it.ops, &it.watch]);
 }
@@ -115,14 +115,14 @@ async fn a_gone_target_disables_the_channel_and_enabling_sends_what_is_pending()
     it.pass(20 * DAY).await;
     assert_eq!(it.ops.calls().len(), 1, "a gone target is not called again");
     assert_eq!(it.states_of_ops(), one("pending", 3), "nothing is dropped, however long it takes");
-    assert_eq!(it.conditions(), ["channel.disabled firing ops"]);
+    assert_eq!(it.watch.notified(), ["channel.disabled firing ops"]);
     assert_eq!(it.enable(), ChannelAdminResult::Done);
     it.pass(seconds(10)).await;
     assert_eq!(it.states_of_ops(), one("delivered", 3));
     let (calls, rows) = (it.ops.calls(), it.bench.rows());
     let rows: Vec<_> = rows.iter().filter(|row| row.channel == name("ops")).collect();
     assert!(calls[1..].iter().map(|call| &call.delivery_id).eq(rows.iter().map(|row| &row.id)));
-    assert_eq!(it.conditions()[1..], ["channel.disabled resolved ops"]);
+    assert_eq!(it.watch.notified()[1..], ["channel.disabled resolved ops"]);
     assert_eq!(it.enable(), ChannelAdminResult::Already);
     it.bench.check_attempts(&[&it.ops, &it.watch]);
 }
@@ -147,9 +147,9 @@ async fn misconfiguration_is_reported_at_once_and_disables_the_channel_after_an_
     let it = Watched::new(|_| now(OutcomeClass::Misconfigured)).await;
     it.bench.settle("a", 1).await;
     it.pass(seconds(1)).await;
-    assert_eq!(it.conditions(), ["channel.failing firing ops"]);
+    assert_eq!(it.watch.notified(), ["channel.failing firing ops"]);
     it.pass(3 * HOUR).await;
-    assert_eq!(it.conditions()[1..], ["channel.disabled firing ops"]);
+    assert_eq!(it.watch.notified()[1..], ["channel.disabled firing ops"]);
     assert_eq!(it.states_of_ops(), one("pending", 1));
     let attempts = it.ops.calls().len();
     assert!((4..=12).contains(&attempts), "{attempts} attempts in an hour");
@@ -180,7 +180,7 @@ async fn a_paused_channel_continues_where_it_stopped() {
     it.pass(10 * DAY).await;
     assert_eq!(it.ops.calls().len(), 0);
     assert_eq!(it.states_of_ops(), one("pending", 2));
-    assert!(it.conditions().is_empty(), "a pause is not reported");
+    assert!(it.watch.notified().is_empty(), "a pause is not reported");
     assert_eq!((resume(), resume()), (ChannelAdminResult::Done, ChannelAdminResult::Already));
     it.pass(seconds(2)).await;
     assert_eq!(it.states_of_ops(), one("delivered", 2));

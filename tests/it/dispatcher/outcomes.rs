@@ -1,8 +1,6 @@
 //! The main job, on the real program: a signed webhook and a mail for each of the three
 //! outcomes, and for nothing else.
 
-use serde_json::Value;
-
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::with_receiver;
 use crate::harness::config::{Config, SECRET};
@@ -95,24 +93,5 @@ async fn a_training_between_two_polls_is_inferred_unless_disabled() {
     let body = received[0].json();
     assert_eq!(body["data"]["training_observed"], false);
     assert_eq!(body["data"]["previous_status"], "NOT_TRAINED");
-    assert!(daemon.stop().success());
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_assumed_status_makes_the_first_poll_an_event() {
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    let config = Config::new(argil.base_url())
-        .webhook("ops", &receiver.url())
-        .avatar("a1")
-        .with("assume = \"TRAINING\"\nname = \"Jane, English\"\n");
-    let bench = Bench::new(config.text());
-    argil.set_status("a1", "IDLE");
-    let daemon = bench.start();
-    let received = receiver.wait_for(1).await;
-    let body = received[0].json();
-    assert_eq!(body["type"], "avatar.ready");
-    assert_eq!(body["data"]["avatar"]["name"], "Jane, English");
-    assert_eq!(body["data"]["last_seen_previous_at"], Value::Null);
-    assert_eq!(body["data"]["training_observed"], false);
     assert!(daemon.stop().success());
 }

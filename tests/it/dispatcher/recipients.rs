@@ -36,7 +36,7 @@ impl Watched {
 
     /// The conditions of channels, without dead letters.
     fn of_channels(&self) -> Vec<String> {
-        self.conditions().into_iter().filter(|it| it.starts_with("channel.")).collect()
+        self.watch.notified().into_iter().filter(|it| it.starts_with("channel.")).collect()
     }
 
     fn delivered_to(&self, recipient: &str) -> usize {

@@ -206,6 +206,13 @@ fn a_hostile_name_is_harmless() {
         assert!(!subject.contains("=?utf-8?q?J"), "decoded by the reader: {subject}");
         let odd = message.body.windows(8).any(|bytes| bytes == b"\r\nBcc: e");
         assert!(!odd, "for {name:?}");
+        let about = sample_events::about_avatar(Some(name), Some(name));
+        let kind = EventKind::AvatarMissing;
+        let missing = sample_events::condition(kind, Phase::Started, about, Some(name));
+        let mail = mail_about(&missing).body;
+        let (subject, _) = read(&mail);
+        assert!(subject.len() < 700 && !subject.contains("=?utf-8?q?J"), "{subject}");
+        assert!(!mail.windows(8).any(|bytes| bytes == b"\r\nBcc: e"), "for {name:?}");
     }
 }
 
@@ -293,22 +300,6 @@ fn mails_about_one_thing_are_one_thread() {
     assert_eq!(config, "<config@watch.example.com>");
     let channel = thread(&sample_events::dead_letter());
     assert_eq!(channel, "<channel.ops@watch.example.com>");
-}
-
-#[test]
-fn a_hostile_name_or_reason_of_a_condition_is_harmless() {
-    let hostile =
-        "x\r\nBcc: everyone@example.com\r\n\r\n<script>alert(1)</script>\u{202e}\0=?utf-8?q?J?=";
-    let long = "x".repeat(10_000);
-    for text in [hostile, &long, ""] {
-        let about = sample_events::about_avatar(Some(text), Some(text));
-        let event =
-            sample_events::condition(EventKind::AvatarMissing, Phase::Started, about, Some(text));
-        let mail = mail_about(&event).body;
-        let (subject, _) = read(&mail);
-        assert!(subject.len() < 700 && !subject.contains("=?utf-8?q?J"), "{subject}");
-        assert!(!mail.windows(8).any(|bytes| bytes == b"\r\nBcc: e"), "for {text:?}");
-    }
 }
 
 #[test]

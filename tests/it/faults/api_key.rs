@@ -25,7 +25,7 @@ async fn check_wait(answer: Answer, wait_s: u64) {
     assert_eq!(within, before, "within {wait_s} s after {said}");
     scene.world.live(seconds(1)).await;
     assert_eq!(scene.polls("a"), 3, "after {wait_s} s after {said}");
-    assert_eq!(scene.notified(), [""; 0]);
+    assert_eq!(scene.ops.notified(), [""; 0]);
     scene.check_untouched(&avatars);
 }
 
@@ -45,15 +45,15 @@ async fn p09_a_key_that_is_forbidden_everything_is_a_refused_key() {
     scene.api.answer_with(|_| Some(Answer::status(403, "")));
     scene.expect_poll_after(seconds(5), &avatars).await;
     assert_eq!(
-        scene.notified(),
+        scene.ops.notified(),
         ["account.unavailable firing argil key_rejected"],
         "at once, for all"
     );
     scene.api.answer_with(|_| None);
-    scene.set_all(&avatars, "IDLE");
+    scene.api.set_all(&avatars, "IDLE");
     scene.world.live(seconds(900)).await;
     scene.check_recovered(&avatars);
-    assert_eq!(scene.notified().len(), 2 + avatars.len());
+    assert_eq!(scene.ops.notified().len(), 2 + avatars.len());
 }
 
 #[tokio::test]
@@ -65,7 +65,7 @@ async fn p09_avatars_of_another_workspace_do_not_block_the_key() {
     let avatars = ["not-ours-1", "not-ours-2", "not-ours-3", "not-ours-4", "good"];
     scene.start(&avatars, "TRAINING").await;
     scene.world.live(seconds(7_200)).await;
-    let notified = scene.notified();
+    let notified = scene.ops.notified();
     assert!(
         notified.iter().all(|it| it.starts_with("avatar.unreachable firing not-ours")),
         "{notified:?}"
@@ -84,7 +84,7 @@ async fn p09_avatars_that_leave_the_account_together_are_reported_once() {
         mine.contains(&request.avatar.as_str()).then(|| forbidden.clone())
     });
     scene.world.live(seconds(7_200)).await;
-    let notified = scene.notified();
+    let notified = scene.ops.notified();
     let of_the_key = notified.iter().filter(|it| it.starts_with("account.unavailable")).count();
     assert!(of_the_key <= 2, "one start and its end at most: {notified:?}");
     assert!(scene.polls("good") > 120, "it is polled as usual: {}", scene.polls("good"));

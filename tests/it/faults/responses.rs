@@ -120,7 +120,7 @@ async fn p21_an_unknown_status_is_kept_and_sent_to_channels_that_select_it() {
             channel.events = vec![EventKind::AvatarStatusChanged];
         }
     }
-    scene.set_all(&avatars, "TRAINING");
+    scene.api.set_all(&avatars, "TRAINING");
     scene.world.start(plan).await;
     scene.world.quiet().await;
     scene.api.set_status("a", "CONTENT_MODERATED");
@@ -129,7 +129,7 @@ async fn p21_an_unknown_status_is_kept_and_sent_to_channels_that_select_it() {
     assert_eq!(scene.history("a"), ["- > TRAINING", "TRAINING > CONTENT_MODERATED"]);
     assert_eq!(scene.history("b"), ["- > TRAINING".to_owned(), format!("TRAINING > {odd}")]);
     let begun = ["avatar.status_unrecognized firing a", "avatar.status_unrecognized firing b"];
-    assert_eq!(sorted(scene.notified()), begun);
+    assert_eq!(sorted(scene.ops.notified()), begun);
     let notified = |post: &FakeNotifier| -> Vec<String> {
         let bodies = post.calls();
         let bodies = bodies.iter().map(|call| serde_json::from_slice(&call.body).unwrap());
@@ -144,7 +144,7 @@ async fn p21_an_unknown_status_is_kept_and_sent_to_channels_that_select_it() {
     assert_eq!(notified(&curious), expected);
 
     scene.expect_poll_after(seconds(5), &avatars).await;
-    assert_eq!((notified(&curious).len(), scene.notified().len()), (2, 2), "once a value");
+    assert_eq!((notified(&curious).len(), scene.ops.notified().len()), (2, 2), "once a value");
 }
 
 #[tokio::test]
@@ -197,7 +197,7 @@ async fn p24_other_fields_may_be_missing_new_or_of_any_type() {
     let scene = given(&[("a", ok(odd.to_string())), ("b", ok(bare.to_string()))]).await;
     scene.expect_poll_after(seconds(5), &["a", "b"]).await;
     scene.check_recovered(&["a", "b"]);
-    assert_eq!(sorted(scene.notified()), ["avatar.ready a", "avatar.ready b"]);
+    assert_eq!(sorted(scene.ops.notified()), ["avatar.ready a", "avatar.ready b"]);
     assert_eq!(scene.watch("a").name.as_deref(), Some("avatar a"), "the last name that was one");
 }
 

@@ -87,13 +87,9 @@ impl Scene {
 
     /// Starts the daemon, with all of these in that status.
     pub(super) async fn start(&mut self, avatars: &[&str], status: &str) {
-        self.set_all(avatars, status);
+        self.api.set_all(avatars, status);
         self.world.start(self.config(avatars)).await;
         self.world.quiet().await;
-    }
-
-    pub(super) fn set_all(&self, avatars: &[&str], status: &str) {
-        avatars.iter().for_each(|avatar| self.api.set_status(avatar, status));
     }
 
     /// Redirects requests to that address.
@@ -147,28 +143,14 @@ impl Scene {
 
     /// Every transition of an avatar as `FROM > TO`, oldest first.
     pub(super) fn history(&self, avatar: &str) -> Vec<String> {
-        let id = AvatarId::parse(avatar).unwrap();
-        let transitions = self.world.reader().transitions(Some(&id), 1000).unwrap();
-        let name = |status: Option<&Status>| status.map_or("-".to_owned(), Status::to_string);
-        let line = |from, to: &Status| format!("{} > {to}", name(from));
-        transitions.iter().map(|it| line(it.previous.status(), &it.status)).collect()
+        let all = self.world.history().into_iter();
+        all.filter_map(|it| Some(it.strip_prefix(&format!("{avatar}: "))?.to_owned())).collect()
     }
 
     /// The messages that `ops` received, oldest first.
     pub(super) fn bodies(&self) -> Vec<Value> {
         let calls = self.ops.calls();
         calls.iter().map(|call| call.json()).collect()
-    }
-
-    /// The same as `type state subject cause`, as far as a message contains these.
-    pub(super) fn notified(&self) -> Vec<String> {
-        let notified = self.bodies().into_iter().map(|body| {
-            let text = |pointer: &str| body.pointer(pointer)?.as_str().map(str::to_owned);
-            let subject = text("/data/avatar/id").or_else(|| text("/data/account"));
-            let parts = [text("/type"), text("/data/state"), subject, text("/data/cause")];
-            parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
-        });
-        notified.collect()
     }
 
     /// Checks a transient fault: it is no status; polls back off; the third consecutive one is a
@@ -182,13 +164,13 @@ impl Scene {
             self.expect_poll_after(seconds(wait), &avatars).await;
         }
         self.check_failure(faults, FailureKind::Failed);
-        assert_eq!(self.notified(), [""; 0]);
+        assert_eq!(self.ops.notified(), [""; 0]);
         self.api.answer_with(|_| None);
-        self.set_all(&avatars, "IDLE");
+        self.api.set_all(&avatars, "IDLE");
         self.expect_poll_after(seconds(8), &avatars).await;
         self.check_recovered(&avatars);
         let expected = avatars.iter().map(|avatar| format!("avatar.ready {avatar}")).collect();
-        assert_eq!(sorted(self.notified()), sorted(expected));
+        assert_eq!(sorted(self.ops.notified()), sorted(expected));
     }
 
     /// Checks a permanent fault: it is a failure at once, and is polled every 15 minutes. After 30
@@ -198,16 +180,19 @@ impl Scene {
         self.expect_poll_after(seconds(5), &avatars).await;
         self.check_failure(faults, kind);
         self.expect_poll_after(seconds(900), &avatars).await;
-        assert_eq!(self.notified(), [""; 0]);
+        assert_eq!(self.ops.notified(), [""; 0]);
         self.expect_poll_after(seconds(900), &avatars).await;
         self.check_failure(faults, kind);
         let expected = |state: &str| -> Vec<String> {
             avatars.iter().map(|avatar| format!("avatar.unreachable {state} {avatar}")).collect()
         };
-        assert_eq!(sorted(self.notified()), sorted(expected("firing")));
+        assert_eq!(sorted(self.ops.notified()), sorted(expected("firing")));
         self.api.answer_with(|_| None);
         self.expect_poll_after(seconds(900), &avatars).await;
-        assert_eq!(sorted(self.notified().split_off(avatars.len())), sorted(expected("resolved")));
+        assert_eq!(
+            sorted(self.ops.notified().split_off(avatars.len())),
+            sorted(expected("resolved"))
+        );
         for avatar in avatars {
             assert_eq!(self.failure(avatar), None, "`{avatar}`");
             assert_eq!(self.history(avatar), ["- > TRAINING"], "`{avatar}`");
@@ -218,7 +203,7 @@ impl Scene {
     /// minute; it is reported at once and once, with this reason, and resolved when it works again.
     pub(super) async fn check_misrouted(&self, avatars: &[&str], reason: &str) {
         self.expect_poll_after(seconds(5), avatars).await;
-        assert_eq!(self.notified(), ["account.unavailable firing argil unreachable"]);
+        assert_eq!(self.ops.notified(), ["account.unavailable firing argil unreachable"]);
         let said = self.bodies()[0]["data"]["reason"].as_str().unwrap().to_owned();
         assert!(said.contains(reason), "`{said}` does not say `{reason}`");
         let all = || self.all_polls(avatars).iter().sum::<usize>();
@@ -229,11 +214,11 @@ impl Scene {
             self.world.live(INSTANT).await;
             assert_eq!(all(), before + 1, "one poll after {wait} s");
         }
-        assert_eq!(self.notified().len(), 1, "once for all avatars");
+        assert_eq!(self.ops.notified().len(), 1, "once for all avatars");
         self.check_untouched(avatars);
         self.redirect_back();
         self.api.answer_with(|_| None);
-        self.set_all(avatars, "IDLE");
+        self.api.set_all(avatars, "IDLE");
         self.world.live(seconds(480)).await;
         self.check_available(avatars);
     }
@@ -241,7 +226,7 @@ impl Scene {
     /// Checks that these have recovered, and that this is notified, and once that the API has.
     pub(super) fn check_available(&self, avatars: &[&str]) {
         self.check_recovered(avatars);
-        let notified = self.notified();
+        let notified = self.ops.notified();
         assert!(
             notified.contains(&"account.unavailable resolved argil unreachable".to_owned()),
             "{notified:?}"

@@ -14,7 +14,7 @@ async fn p25_another_training_is_another_event() {
     }
     let history = ["- > TRAINING", "TRAINING > IDLE", "IDLE > TRAINING", "TRAINING > IDLE"];
     assert_eq!(scene.history("a"), history);
-    assert_eq!(scene.notified(), ["avatar.ready a", "avatar.ready a"]);
+    assert_eq!(scene.ops.notified(), ["avatar.ready a", "avatar.ready a"]);
     let sequences: Vec<_> =
         scene.bodies().iter().map(|body| body["data"]["sequence"].as_u64().unwrap()).collect();
     assert_eq!(sequences, [2, 4]);
@@ -33,7 +33,7 @@ async fn p27_a_settled_status_at_the_first_poll_is_a_baseline_and_no_event() {
     for status in avatars {
         assert_eq!(scene.history(status), [format!("- > {status}")]);
     }
-    assert_eq!(scene.notified(), [""; 0]);
+    assert_eq!(scene.ops.notified(), [""; 0]);
 }
 
 /// The steady clock counts suspended time; the runtime's timers do not.
@@ -42,7 +42,7 @@ async fn p34_after_a_suspension_each_avatar_is_polled_once_within_the_rate_limit
     let names: Vec<String> = (0..20).map(|number| format!("a{number:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut scene = Scene::new();
-    scene.set_all(&names, "NOT_TRAINED");
+    scene.api.set_all(&names, "NOT_TRAINED");
     let mut plan = scene.config(&names);
     the_account(&mut plan).max_per_second = NonZeroU32::new(5).unwrap();
     scene.world.start(plan).await;
@@ -50,7 +50,7 @@ async fn p34_after_a_suspension_each_avatar_is_polled_once_within_the_rate_limit
     scene.world.live(seconds(30)).await;
     assert_eq!(scene.all_polls(&names), [1; 20]);
 
-    scene.set_all(&names, "IDLE");
+    scene.api.set_all(&names, "IDLE");
     scene.world.clock.advance(seconds(8 * 3600));
     scene.world.quiet().await;
     let all = || scene.all_polls(&names).iter().sum::<usize>() - names.len();
@@ -60,6 +60,6 @@ async fn p34_after_a_suspension_each_avatar_is_polled_once_within_the_rate_limit
     }
     scene.world.live(seconds(60)).await;
     assert_eq!(scene.all_polls(&names), [2; 20], "nothing that was missed is made up for");
-    assert_eq!(scene.notified().len(), 20);
+    assert_eq!(scene.ops.notified().len(), 20);
     assert!(names.iter().all(|name| scene.history(name).len() == 2));
 }

@@ -171,6 +171,11 @@ impl FakeArgil {
         self.set_avatar(id, json!({"id": id, "name": format!("avatar {id}"), "status": status}));
     }
 
+    /// From now on all of these have this status.
+    pub(crate) fn set_all(&self, ids: &[&str], status: &str) {
+        ids.iter().for_each(|id| self.set_status(id, status));
+    }
+
     /// The avatar's next request gets this answer instead; several wait in line.
     pub(crate) fn answer_next(&self, id: &str, answer: Answer) {
         self.shared.state().queues.entry(id.to_owned()).or_default().push_back(answer);

@@ -91,6 +91,19 @@ impl FakeNotifier {
         Self::scripted(clock, |_, _| Answer::Now(outcome(OutcomeClass::Delivered)))
     }
 
+    /// The events of every call, oldest first: `type state subject cause`, as far as it has these.
+    pub(crate) fn notified(&self) -> Vec<String> {
+        let line = |call: Call| {
+            let body = call.json();
+            let text = |pointer: &str| body.pointer(pointer)?.as_str().map(str::to_owned);
+            let subject = text("/data/avatar/id").or_else(|| text("/data/account"));
+            let channel = [text("/data/channel"), text("/data/recipient")];
+            let parts = [text("/type"), text("/data/state"), subject, text("/data/cause")];
+            parts.into_iter().chain(channel).flatten().collect::<Vec<_>>().join(" ")
+        };
+        self.calls().into_iter().map(line).collect()
+    }
+
     /// Every call so far, oldest first.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.calls.lock().unwrap().clone()

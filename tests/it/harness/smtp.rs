@@ -79,12 +79,6 @@ pub(crate) enum Upset {
     Slow(Duration),
     /// The end of the connection instead of an answer.
     Drop,
-    /// A good answer, and the end of the connection right behind it.
-    ReplyThenDrop,
-    /// At EHLO: no STARTTLS among the offers.
-    NoStarttls,
-    /// At STARTTLS: this answer in plain, slipped in behind the good one.
-    Smuggle(&'static str),
 }
 
 /// What goes wrong in one connection.
@@ -243,9 +237,8 @@ impl Session {
     }
 
     async fn hello(&mut self) -> Option<()> {
-        let hidden = self.take(Step::Ehlo, |upset| matches!(upset, Upset::NoStarttls)).is_some();
         let mut offers = vec!["mailbox".to_owned(), "8BITMIME".to_owned()];
-        if self.state.security == Security::Starttls && !self.encrypted && !hidden {
+        if self.state.security == Security::Starttls && !self.encrypted {
             offers.push("STARTTLS".to_owned());
         }
         if self.state.login.is_some() {
@@ -258,10 +251,7 @@ impl Session {
     }
 
     async fn starttls(mut self) -> Option<Self> {
-        let smuggled = self.take(Step::Starttls, |upset| matches!(upset, Upset::Smuggle(_)));
-        if let Some(Upset::Smuggle(reply)) = smuggled {
-            self.stream.write_all(format!("220 go\r\n{reply}\r\n").as_bytes()).await.ok()?;
-        } else if !self.answer(Step::Starttls, "220 go").await?.starts_with("220") {
+        if !self.answer(Step::Starttls, "220 go").await?.starts_with("220") {
             return Some(self);
         }
         self.stream = Box::new(self.state.tls.accept(self.stream).await.ok()?);
@@ -361,11 +351,7 @@ impl Session {
                 tokio::time::sleep(time).await;
                 self.say(good).await.map(|()| good.to_owned())
             }
-            Some(Upset::ReplyThenDrop) => {
-                self.say(good).await?;
-                None
-            }
-            Some(Upset::Drop | Upset::NoStarttls | Upset::Smuggle(_) | Upset::Ask(_)) => None,
+            Some(Upset::Drop | Upset::Ask(_)) => None,
         }
     }
 

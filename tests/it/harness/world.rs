@@ -17,6 +17,8 @@ use avatar_watch::daemon::rng::Rng;
 use avatar_watch::daemon::runtime_config::RuntimeConfig;
 use avatar_watch::daemon::shutdown::Shutdown;
 use avatar_watch::domain::avatar::AvatarId;
+use avatar_watch::domain::avatar::status::Status;
+use avatar_watch::domain::avatar::transition::Transition;
 use avatar_watch::domain::polling::list_observation::ListObservation;
 use avatar_watch::domain::polling::observation::Observation;
 use avatar_watch::domain::random::RandomBits;
@@ -246,6 +248,18 @@ impl<S: AvatarSource, N: Notifier> World<S, N> {
     /// The database, as anyone beside the daemon reads it.
     pub(crate) fn reader(&self) -> Reader {
         Reader::open(&self.path()).unwrap()
+    }
+
+    /// Every transition as `avatar: FROM > TO`, sorted by avatar, since polls of different avatars
+    /// may complete in any order.
+    pub(crate) fn history(&self) -> Vec<String> {
+        let mut transitions = self.reader().transitions(None, 1000).unwrap();
+        transitions.sort_by(|a, b| a.avatar_id.cmp(&b.avatar_id));
+        let line = |it: &Transition| {
+            let from = it.previous.status().map_or("-".to_owned(), Status::to_string);
+            format!("{}: {from} > {}", it.avatar_id, it.status)
+        };
+        transitions.iter().map(line).collect()
     }
 
     fn running(&self) -> &Running<S, N> {

@@ -43,20 +43,6 @@ fn second() -> AccountName {
 }
 
 #[tokio::test]
-async fn each_account_uses_its_own_key_and_base_url() {
-    let mut bench = Bench::new();
-    let second = Second::new(&bench);
-    bench.api.require_key("key");
-    second.api.require_key("second-key");
-    bench.api.set_status("a", "TRAINING");
-    second.api.set_status("b", "TRAINING");
-    let plan = second.join(bench.plan(&["a"]), &["b"]);
-    bench.run(plan).await;
-    assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > TRAINING"]);
-    assert_eq!((bench.api.count("b"), second.api.count("a")), (0, 0));
-}
-
-#[tokio::test]
 async fn a_revoked_key_delays_no_event_of_another_account() {
     let mut bench = Bench::new();
     let second = Second::new(&bench);
@@ -74,7 +60,8 @@ async fn a_revoked_key_delays_no_event_of_another_account() {
         assert_eq!(wait, pace, "in round {round}: as if there were no other account");
         assert!(second.api.requests().len() <= refused + 6, "in round {round}");
     }
-    let notified = bench.notified();
+    assert_eq!((bench.api.count("r00"), second.api.count("a")), (0, 0));
+    let notified = bench.ops.notified();
     let unavailable: Vec<_> = notified.iter().filter(|it| it.starts_with("account.")).collect();
     assert_eq!(unavailable, ["account.unavailable firing second key_rejected"]);
     assert_eq!(notified.iter().filter(|it| it.starts_with("avatar.ready")).count(), 10);
@@ -116,6 +103,8 @@ async fn a_stalled_or_throttled_account_uses_no_slots_of_another() {
 async fn an_avatar_can_move_to_another_account() {
     let mut bench = Bench::new();
     let second = Second::new(&bench);
+    bench.api.require_key("key");
+    second.api.require_key("second-key");
     bench.api.set_status("a", "TRAINING");
     second.api.set_status("a", "IDLE");
     let plan = second.join(bench.plan(&["a"]), &[]);
@@ -158,7 +147,7 @@ async fn a_response_to_the_old_key_does_not_affect_the_new_one() {
     bench.world.reload(operator(bench.plan(&["a", "b"]), "ops")).await;
     bench.world.quiet_but(2).await;
     bench.api.require_key("new-key");
-    bench.set_all(&["a", "b"], "TRAINING");
+    bench.api.set_all(&["a", "b"], "TRAINING");
     // A refusal of the old key.
     gate.notify_waiters();
     bench.world.quiet().await;

@@ -16,24 +16,6 @@ impl Bench {
     async fn boot(&mut self, avatars: &[&str]) {
         self.run(operator(self.plan(avatars), "ops")).await;
     }
-
-    /// The events that `ops` received: `type state subject`, or `type avatar` for transitions.
-    pub(super) fn notified(&self) -> Vec<String> {
-        let calls = self.ops.calls();
-        let notified = calls.iter().map(|call| {
-            let body = call.json();
-            let data = &body["data"];
-            let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
-            let parts = [
-                text(&body["type"]),
-                text(&data["state"]),
-                text(&data["avatar"]["id"]).or_else(|| text(&data["account"])),
-                text(&data["cause"]),
-            ];
-            parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
-        });
-        notified.collect()
-    }
 }
 
 pub(super) fn overdue_after_an_hour(plan: Plan) -> Plan {
@@ -46,11 +28,11 @@ pub(super) fn overdue_after_an_hour(plan: Plan) -> Plan {
 async fn training_overdue_fires_once_and_is_resolved_once() {
     let bench = Bench::with(Loops::Both, &["a"], "TRAINING", overdue_after_an_hour).await;
     bench.world.live(seconds(3599)).await;
-    assert!(bench.notified().is_empty());
+    assert!(bench.ops.notified().is_empty());
     bench.world.live(seconds(61)).await;
-    assert_eq!(bench.notified(), ["avatar.training_overdue firing a"]);
+    assert_eq!(bench.ops.notified(), ["avatar.training_overdue firing a"]);
     bench.world.live(seconds(7200)).await;
-    assert_eq!(bench.notified().len(), 1, "once");
+    assert_eq!(bench.ops.notified().len(), 1, "once");
     bench.api.set_status("a", "IDLE");
     bench.world.live(seconds(61)).await;
     let expected = [
@@ -58,7 +40,7 @@ async fn training_overdue_fires_once_and_is_resolved_once() {
         "avatar.ready a",
         "avatar.training_overdue resolved a",
     ];
-    assert_eq!(bench.notified(), expected, "the transition goes before its consequence");
+    assert_eq!(bench.ops.notified(), expected, "the transition goes before its consequence");
 }
 
 // Missing avatars.
@@ -67,12 +49,12 @@ async fn training_overdue_fires_once_and_is_resolved_once() {
 async fn an_avatar_that_never_existed_fires_missing_at_once_and_is_polled_soon() {
     let bench = Bench::operated(&[], "").await;
     bench.change(operator(bench.plan(&["typo"]), "ops")).await;
-    assert_eq!(bench.notified(), ["avatar.missing firing typo"]);
+    assert_eq!(bench.ops.notified(), ["avatar.missing firing typo"]);
     let waits = bench.waits("typo").await.map(|wait| wait.as_secs());
     assert_eq!(waits, [180, 180, 900, 900]);
     bench.api.set_status("typo", "TRAINING");
     bench.world.live(seconds(900)).await;
-    assert_eq!(bench.notified()[1..], ["avatar.missing resolved typo"]);
+    assert_eq!(bench.ops.notified()[1..], ["avatar.missing resolved typo"]);
     assert_eq!(bench.history(), ["typo: - > TRAINING"]);
 }
 
@@ -81,14 +63,14 @@ async fn a_known_avatar_is_missing_only_after_half_an_hour_and_three_polls() {
     let bench = Bench::operated(&["a", "b"], "TRAINING").await;
     bench.api.remove("a");
     bench.world.live(seconds(1790)).await;
-    assert!(bench.notified().is_empty(), "a short failure must not be taken for a deletion");
+    assert!(bench.ops.notified().is_empty(), "a short failure must not be taken for a deletion");
     bench.world.live(seconds(30)).await;
-    assert_eq!(bench.notified(), ["avatar.missing firing a"]);
+    assert_eq!(bench.ops.notified(), ["avatar.missing firing a"]);
     bench.world.live(seconds(7200)).await;
-    assert_eq!(bench.notified().len(), 1);
+    assert_eq!(bench.ops.notified().len(), 1);
     bench.api.set_status("a", "IDLE");
     bench.world.live(seconds(900)).await;
-    assert_eq!(bench.notified()[1..], ["avatar.missing resolved a", "avatar.ready a"]);
+    assert_eq!(bench.ops.notified()[1..], ["avatar.missing resolved a", "avatar.ready a"]);
     assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE", "b: - > TRAINING"]);
 }
 
@@ -99,7 +81,7 @@ async fn a_short_absence_fires_no_condition() {
         bench.api.answer_next("a", Answer::status(404, "{}"));
     }
     bench.world.live(seconds(3600)).await;
-    assert!(bench.notified().is_empty(), "{:?}", bench.notified());
+    assert!(bench.ops.notified().is_empty(), "{:?}", bench.ops.notified());
 }
 
 // A single unreachable avatar.
@@ -111,12 +93,12 @@ async fn unreachable_fires_for_one_avatar_while_the_account_is_available() {
         (request.avatar == "bad").then(|| Answer::status(500, "{\"message\":\"oops\"}"))
     });
     bench.world.live(seconds(1700)).await;
-    assert!(bench.notified().is_empty());
+    assert!(bench.ops.notified().is_empty());
     bench.world.live(seconds(700)).await;
-    assert_eq!(bench.notified(), ["avatar.unreachable firing bad"]);
+    assert_eq!(bench.ops.notified(), ["avatar.unreachable firing bad"]);
     bench.api.answer_with(|_| None);
     bench.world.live(seconds(3600)).await;
-    assert_eq!(bench.notified()[1..], ["avatar.unreachable resolved bad"]);
+    assert_eq!(bench.ops.notified()[1..], ["avatar.unreachable resolved bad"]);
     assert_eq!(bench.history(), ["bad: - > TRAINING", "good: - > TRAINING"]);
 }
 
@@ -127,14 +109,14 @@ async fn an_api_outage_fires_unavailable_after_unavailable_after_and_once() {
     let bench = Bench::operated(&["a", "b", "c"], "TRAINING").await;
     bench.api.answer_with(|_| Some(Answer::status(502, "")));
     bench.world.live(seconds(900)).await;
-    assert!(bench.notified().is_empty(), "a short outage fires nothing");
+    assert!(bench.ops.notified().is_empty(), "a short outage fires nothing");
     bench.world.live(seconds(10)).await;
-    assert_eq!(bench.notified(), ["account.unavailable firing argil unusable"]);
+    assert_eq!(bench.ops.notified(), ["account.unavailable firing argil unusable"]);
     bench.world.live(seconds(20_000)).await;
-    assert_eq!(bench.notified().len(), 1, "one event for the key, none for each avatar");
+    assert_eq!(bench.ops.notified().len(), 1, "one event for the key, none for each avatar");
     bench.api.answer_with(|_| None);
     bench.world.live(seconds(600)).await;
-    assert_eq!(bench.notified()[1..], ["account.unavailable resolved argil unusable"]);
+    assert_eq!(bench.ops.notified()[1..], ["account.unavailable resolved argil unusable"]);
 }
 
 #[tokio::test]
@@ -146,7 +128,7 @@ async fn unavailable_fires_in_time_even_without_polls() {
     .await;
     bench.api.answer_with(|_| Some(Answer::status(429, "{}").with("retry-after", "3000")));
     bench.world.live(seconds(106)).await;
-    assert_eq!(bench.notified(), ["account.unavailable firing argil throttled"]);
+    assert_eq!(bench.ops.notified(), ["account.unavailable firing argil throttled"]);
 }
 
 #[tokio::test]
@@ -159,12 +141,12 @@ async fn unavailable_fires_once_over_restarts_and_is_resolved_after_one() {
         bench.boot(&["a", "b"]).await;
         bench.world.live(seconds(4000)).await;
     }
-    assert_eq!(bench.notified(), ["account.unavailable firing argil key_rejected"]);
+    assert_eq!(bench.ops.notified(), ["account.unavailable firing argil key_rejected"]);
     bench.world.stop().await;
     bench.api.require_key("key");
     bench.boot(&["a", "b"]).await;
     bench.world.live(seconds(60)).await;
-    assert_eq!(bench.notified()[1..], ["account.unavailable resolved argil key_rejected"]);
+    assert_eq!(bench.ops.notified()[1..], ["account.unavailable resolved argil key_rejected"]);
 }
 
 #[tokio::test]
@@ -174,7 +156,7 @@ async fn a_wall_clock_jump_makes_no_account_unavailable() {
     bench.world.live(seconds(30)).await;
     bench.world.clock.jump_wall(24 * 3600 * 1000);
     bench.world.live(seconds(600)).await;
-    assert!(bench.notified().is_empty(), "{:?}", bench.notified());
+    assert!(bench.ops.notified().is_empty(), "{:?}", bench.ops.notified());
 }
 
 #[tokio::test]
@@ -200,6 +182,6 @@ async fn a_condition_that_cannot_be_written_yet_is_published_later_and_once() {
     beside.execute_batch("ROLLBACK").unwrap();
     bench.world.quiet().await;
     bench.world.live(seconds(120)).await;
-    assert_eq!(bench.notified(), ["account.unavailable firing argil key_rejected"]);
+    assert_eq!(bench.ops.notified(), ["account.unavailable firing argil key_rejected"]);
     assert_eq!(bench.api.count("a"), 3, "{:?}", id("a"));
 }

@@ -14,7 +14,7 @@ impl Bench {
     /// Starts the daemon with discovery, after the first list.
     async fn discovering(known: &[&str]) -> Self {
         let mut bench = Self::new();
-        bench.set_all(known, "IDLE");
+        bench.api.set_all(known, "IDLE");
         bench.run(discovering(bench.plan(&[]))).await;
         bench
     }
@@ -93,7 +93,7 @@ async fn an_avatar_on_a_page_is_a_baseline_and_a_shrunk_list_waits_for_the_next(
 #[tokio::test]
 async fn an_avatar_of_the_config_is_not_discovered_again() {
     let mut bench = Bench::new();
-    bench.set_all(&["mine", "found"], "TRAINING");
+    bench.api.set_all(&["mine", "found"], "TRAINING");
     bench.run(discovering(bench.plan(&["mine"]))).await;
     bench.world.live(seconds(600)).await;
     assert_eq!(bench.history(), ["found: - > TRAINING", "mine: - > TRAINING"]);
@@ -144,7 +144,7 @@ async fn a_discovered_avatar_with_a_history_continues_it() {
 #[tokio::test]
 async fn an_unreadable_avatar_of_the_first_list_is_not_new_later() {
     let mut bench = Bench::new();
-    bench.set_all(&["a", "b", "c"], "IDLE");
+    bench.api.set_all(&["a", "b", "c"], "IDLE");
     let odd = r#"[{"id":"a","status":"IDLE"},{"id":"b","status":null},
         {"id":"c","status":"TRAINING"},{"id":"c","status":"IDLE"}]"#;
     bench.api.answer_list_next(Answer::status(200, odd));

@@ -100,7 +100,7 @@ async fn a_hint_polls_an_avatar_that_is_never_polled_again() {
 async fn a_flood_of_hints_starves_no_avatar() {
     let mut bench = Bench::new();
     let hinted = ["a", "b", "c", "d"];
-    bench.set_all(&["a", "b", "c", "d", "t"], "TRAINING");
+    bench.api.set_all(&["a", "b", "c", "d", "t"], "TRAINING");
     bench.api.set_status("v", "IDLE");
     let mut plan = bench.plan(&["a", "b", "c", "d", "t", "v"]);
     the_account(&mut plan).max_per_second = NonZeroU32::new(4).unwrap();

@@ -6,7 +6,7 @@ use avatar_watch::daemon::runtime_config::{RuntimeConfig, Strategy};
 use crate::harness::argil::Answer;
 use crate::harness::plans::{operator, seconds};
 
-use super::{Bench, Loops, Plan, numbered};
+use super::{Bench, Loops, Plan};
 
 impl Bench {
     /// Starts the daemon with the list strategy and these avatars, after the first poll.
@@ -67,20 +67,6 @@ async fn an_avatar_absent_from_list_and_poll_is_missing() {
 }
 
 #[tokio::test]
-async fn a_list_that_becomes_paginated_loses_no_avatar() {
-    let names = numbered("a", 0..30);
-    let bench = Bench::listing(&names, "NOT_TRAINED").await;
-    names.iter().skip(20).for_each(|name| bench.api.hide_from_list(name));
-    bench.world.live(seconds(60)).await;
-    for name in &names {
-        assert_eq!(bench.api.count(name) > 0, *name >= "a20", "`{name}`");
-    }
-    bench.set_all(&names, "IDLE");
-    bench.world.live(seconds(61)).await;
-    assert_eq!(bench.delivery_count(), 30);
-}
-
-#[tokio::test]
 async fn a_failing_list_backs_off_like_a_poll_and_causes_no_burst() {
     let bench = Bench::listing(&["a", "b", "c"], "TRAINING").await;
     let before = bench.api.requests().len();
@@ -90,7 +76,7 @@ async fn a_failing_list_backs_off_like_a_poll_and_causes_no_burst() {
     assert!((6..=40).contains(&polls), "{polls} requests in 1000 s of failure");
     assert_eq!(bench.history().len(), 3);
     bench.api.answer_with(|_| None);
-    bench.set_all(&["a", "b", "c"], "IDLE");
+    bench.api.set_all(&["a", "b", "c"], "IDLE");
     bench.world.live(seconds(300)).await;
     assert_eq!(
         bench.delivery_count(),

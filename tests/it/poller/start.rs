@@ -37,6 +37,11 @@ async fn avatars_that_became_due_are_polled_at_once() {
     let transition = bench.world.reader().transitions(None, 1).unwrap().remove(0);
     let window = transition.detected_at.since(transition.last_seen_previous_at().unwrap());
     assert_eq!(window, seconds(7000), "the window is as wide as the time without polls");
+    let body = bench.ops.calls()[0].json();
+    assert_eq!(
+        (&body["type"], &body["data"]["training_observed"]),
+        (&"avatar.ready".into(), &true.into())
+    );
 }
 
 #[tokio::test]
@@ -87,7 +92,7 @@ async fn high_priority_polls_go_first_and_no_avatar_starves() {
     let mut bench = Bench::new();
     bench.world.loops = Loops::Poller;
     let mut names = numbered("n", 0..30);
-    bench.set_all(&names, "NOT_TRAINED");
+    bench.api.set_all(&names, "NOT_TRAINED");
     names.push("t");
     bench.api.set_status("t", "TRAINING");
     let mut plan = bench.plan(&names);

@@ -60,7 +60,7 @@ async fn an_outcome_after_unknown_statuses_is_notified_as_that_of_the_training()
             let begun = format!("{UNKNOWN} firing a");
             let ended = format!("{UNKNOWN} resolved a");
             let expected = [&begun, &ended, &begun, &ended, news];
-            assert_eq!(bench.notified(), expected, "{strategy:?} {outcome:?}");
+            assert_eq!(bench.ops.notified(), expected, "{strategy:?} {outcome:?}");
             assert_eq!(bench.last_news(), (true, "UPSCALING".to_owned()));
             assert!(verify::verify(&bench.world.path()).unwrap().findings.is_empty());
             let trained = bench.world.reader().transitions(None, 9).unwrap();
@@ -81,12 +81,12 @@ async fn an_unknown_status_does_not_reset_an_overdue_training() {
     bench.boot_strictly(Strategy::Single).await;
     bench.world.live(seconds(1800)).await;
     let notified: Vec<String> =
-        bench.notified().into_iter().filter(|it| it.contains("overdue")).collect();
+        bench.ops.notified().into_iter().filter(|it| it.contains("overdue")).collect();
     assert_eq!(notified, ["avatar.training_overdue firing a"]);
     bench.shows("ODDER").await;
-    assert!(!bench.notified().iter().any(|it| it == "avatar.training_overdue resolved a"));
+    assert!(!bench.ops.notified().iter().any(|it| it == "avatar.training_overdue resolved a"));
     bench.shows("IDLE").await;
-    let notified = bench.notified();
+    let notified = bench.ops.notified();
     let ended = ["avatar.training_overdue resolved a", "avatar.status_unrecognized resolved a"];
     assert_eq!(notified[notified.len() - 2..], ended);
 }

@@ -1,12 +1,11 @@
 //! All kinds of secrets, with every format, transport and outcome: none is in the log at level
-//! `trace`, in the database, or in the output of a command.
+//! `trace`, in the database, on the page, or in the output of a command.
 //!
 //! Each secret starts and ends with a marker, so that a part of it is found as well, and contains
 //! characters that servers and programs encode in different ways.
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Read as _;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -20,6 +19,7 @@ use serde_json::Value;
 
 use crate::harness::argil::{Answer as ApiAnswer, FakeArgil};
 use crate::harness::daemon::{Bench, files_with, stderr, stdout};
+use crate::harness::http::get;
 use crate::harness::proxy::{Manner, Proxy};
 use crate::harness::smtp::{Mailbox, Security, Step, Upset};
 use crate::harness::tls::{Identity, TlsServer};
@@ -346,6 +346,16 @@ async fn no_secret_is_in_the_log_in_the_database_or_in_what_is_printed() {
             arguments.len() < 3 || arguments[1] != "--online" || shown.contains("proxy reachable")
         );
         checked(&format!("{arguments:?}"), &shown);
+    }
+    let page = daemon.page();
+    let delivery = format!("/deliveries/{}", deliveries[0]["id"].as_str().unwrap());
+    for path in ["/", "/avatars/a1", "/deliveries", &delivery, "/metrics", "/healthz", "/readyz"] {
+        checked(path, &get(page, path).body);
+    }
+    for path in ["status", "channels", "deliveries", delivery.trim_start_matches('/')] {
+        let answer = get(page, &format!("/api/v1/{path}"));
+        assert_eq!(answer.status, 200, "{path}");
+        checked(path, &answer.body);
     }
     assert!(daemon.stop().success());
     checked("the rows", &rows(&bench.database()));

@@ -216,9 +216,12 @@ fn there_are_many_more_connections_than_can_be_held() {
 async fn a_silent_connection_is_closed() {
     let own = TestServer::new();
     let header_timeout = Duration::from_millis(200);
-    let page = serve(own.state.clone(), ServerLimits { header_timeout, ..patient() });
+    let limits = ServerLimits { header_timeout, request_timeout: header_timeout, ..patient() };
+    let page = serve(own.state.clone(), limits);
     let whole = format!("GET /healthz HTTP/1.1\r\nhost: {page}\r\n\r\n");
-    for says in ["", "GET /hea", &whole[..whole.len() - 2], &whole] {
+    let hint = format!("POST /hints/argil/{HINT_TOKEN} HTTP/1.1\r\nhost: {page}\r\n");
+    let half = format!("{hint}content-length: 60\r\n\r\nhalf");
+    for says in ["", "GET /hea", &whole[..whole.len() - 2], &whole, &hint, &half] {
         let mut stream = stranger(page, says);
         wait_until(&format!("the end after {says:?}"), || is_ended(&mut stream));
     }

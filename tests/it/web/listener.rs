@@ -169,20 +169,6 @@ async fn a_hint_is_processed_after_its_response() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_sender_is_disconnected() {
-    let listener = open(short(), 16);
-    for beginning in [
-        String::new(),
-        "POST /hints/argil/0123".to_owned(),
-        "POST / HTTP/1.1\r\nhost: here\r\n".to_owned(),
-        hint(TOKEN, "POST", "").replace("content-length: 0", "content-length: 60"),
-    ] {
-        let answer = ask(listener.address, beginning.as_bytes()).await;
-        assert!(!answer.contains("202"), "{answer} to {beginning}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_endless_body_is_read_up_to_the_limit() {
     let mut listener = open(short(), 16);
     let mut stream = TcpStream::connect(listener.address).await.unwrap();
