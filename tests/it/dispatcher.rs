@@ -180,10 +180,6 @@ impl Watched {
         plan
     }
 
-    async fn pass(&self, time: Duration) {
-        self.bench.hop(time).await;
-    }
-
     /// The row of `ops`.
     fn channel(&self) -> ChannelRow {
         let mut channels = self.bench.world.reader().channels().unwrap().into_iter();
@@ -252,8 +248,6 @@ async fn an_event_is_sent_at_once_and_once_to_every_channel() {
     assert_eq!(ops.calls()[0].event_id, mail.calls()[0].event_id);
     bench.check_attempts(&[&ops, &mail]);
 }
-
-// Order.
 
 #[tokio::test]
 async fn events_of_one_avatar_keep_their_order_and_others_go_on() {
@@ -327,8 +321,6 @@ async fn attempts_in_flight_stay_within_the_limit_of_the_channel() {
     bench.world.quiet().await;
     assert!(bench.states().iter().all(|state| state == "delivered"));
 }
-
-// Waits.
 
 #[tokio::test]
 async fn a_requested_delay_is_kept_and_costs_no_attempt() {

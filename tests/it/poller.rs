@@ -141,6 +141,12 @@ impl Bench {
         self.world.history()
     }
 
+    /// What reads a number that any write to the database changes.
+    fn data_version(&self) -> impl Fn() -> i64 {
+        let beside = rusqlite::Connection::open(self.world.path()).unwrap();
+        move || beside.query_row("PRAGMA data_version", [], |row| row.get(0)).unwrap()
+    }
+
     fn delivery_count(&self) -> usize {
         let filter = DeliveryFilter { limit: 1000, ..DeliveryFilter::default() };
         self.world.reader().deliveries(&filter).unwrap().len()
@@ -274,9 +280,7 @@ async fn a_poll_without_change_writes_nothing() {
     bench.api.set_status("b", "IDLE");
     bench.world.live(seconds(120)).await;
 
-    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
-    let version =
-        || -> i64 { beside.query_row("PRAGMA data_version", [], |row| row.get(0)).unwrap() };
+    let version = bench.data_version();
     let files = || {
         ["", "-wal"].map(|suffix| {
             let path = format!("{}{suffix}", bench.world.path().display());

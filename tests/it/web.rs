@@ -21,6 +21,9 @@ use crate::harness::daemon::{Bench, Running, stderr, stdout, wait_until};
 use crate::harness::http::{Answer, ask, get};
 use crate::harness::webhook::{self, Receiver};
 
+/// The header with the token of the page.
+const BEARER: &str = "authorization: Bearer canary-token-9c0e";
+
 /// A daemon with a page that watches `a1` and `a2`, with its API and receiver.
 struct Scene {
     argil: FakeArgil,
@@ -57,7 +60,7 @@ impl Scene {
 
     /// Sends a change with the token.
     fn post(&self, path: &str) -> Answer {
-        ask(self.page, "POST", path, &[&format!("authorization: Bearer {TOKEN}")])
+        ask(self.page, "POST", path, &[BEARER])
     }
 
     /// Finishes the training of `a1` and waits until its delivery has a state.
@@ -188,8 +191,7 @@ async fn every_response_matches_the_openapi_document() {
     assert_eq!(channels["channels"][0]["kind"], "webhook, standard");
     check("/api/v1/openapi.json", "/api/v1/openapi.json", 200);
     assert_eq!(scene.get("/api/v1/nothing").status, 404);
-    let wrong =
-        ask(scene.page, "DELETE", "/api/v1/avatars", &[&format!("authorization: Bearer {TOKEN}")]);
+    let wrong = ask(scene.page, "DELETE", "/api/v1/avatars", &[BEARER]);
     assert_eq!((wrong.status, wrong.header("allow")), (405, "GET,HEAD"));
 }
 
@@ -201,9 +203,8 @@ async fn unknown_parameters_are_rejected_by_the_api_and_ignored_by_the_page() {
     for (described, operations) in paths {
         for method in operations.as_object().unwrap().keys() {
             let path = described.replace("{id}", "a1").replace("{name}", "ops");
-            let bearer = format!("authorization: Bearer {TOKEN}");
             let asked = format!("{path}?stauts=TRAINING");
-            let answer = ask(scene.page, &method.to_uppercase(), &asked, &[&bearer]);
+            let answer = ask(scene.page, &method.to_uppercase(), &asked, &[BEARER]);
             assert_eq!(answer.status, 400, "{method} {path}: {}", answer.body);
             check_described(method, described, &answer);
             let detail = answer.json()["detail"].as_str().unwrap().to_owned();
@@ -228,7 +229,6 @@ async fn a_dead_letter_is_retried_with_its_id_and_only_with_the_token() {
     let id = scene.end("failed");
     let path = format!("/api/v1/deliveries/{id}/retry");
     let described = "/api/v1/deliveries/{id}/retry";
-    let bearer = format!("authorization: Bearer {TOKEN}");
     let check = |headers: &[&str], status: u16| {
         let answer = ask(scene.page, "POST", &path, headers);
         assert_eq!(answer.status, status, "{headers:?}: {}", answer.body);
@@ -238,14 +238,14 @@ async fn a_dead_letter_is_retried_with_its_id_and_only_with_the_token() {
     let refused = check(&[], 401);
     assert!(refused.header("www-authenticate").starts_with("Basic "));
     check(&["authorization: Bearer canary-token-9c0"], 401);
-    check(&[&bearer, "origin: http://evil.example"], 403);
-    check(&[&bearer, "sec-fetch-site: cross-site"], 403);
-    check(&[&bearer, "host: evil.example"], 421);
-    let unknown = ask(scene.page, "POST", "/api/v1/deliveries/dlv_0/retry", &[&bearer]);
+    check(&[BEARER, "origin: http://evil.example"], 403);
+    check(&[BEARER, "sec-fetch-site: cross-site"], 403);
+    check(&[BEARER, "host: evil.example"], 421);
+    let unknown = ask(scene.page, "POST", "/api/v1/deliveries/dlv_0/retry", &[BEARER]);
     check_described("POST", described, &unknown);
     assert_eq!(unknown.status, 404);
     assert_eq!(scene.receiver.received().len(), 6, "none of them sent anything");
-    check(&[&bearer, &format!("origin: http://{}", scene.page)], 202);
+    check(&[BEARER, &format!("origin: http://{}", scene.page)], 202);
     let received = scene.receiver.wait_for(7).await;
     let (first, last) = (&received[0], &received[6]);
     assert_eq!(first.header("webhook-id"), last.header("webhook-id"));
@@ -338,7 +338,7 @@ async fn a_reload_changes_the_access_rules_without_closing_the_listener() {
     // With `hosts`, reading requires the token, at any name.
     assert_eq!(ask(scene.page, "GET", "/", &named).status, 401);
     assert_eq!(scene.get("/metrics").status, 401);
-    let shown = ["host: watch.example.com", &format!("authorization: Bearer {TOKEN}")];
+    let shown = ["host: watch.example.com", BEARER];
     assert_eq!(ask(scene.page, "GET", "/", &shown).status, 200);
     scene.bench.configure(&config.replace("token = ", "read = \"public\"\ntoken = "));
     scene.daemon.signal(Signal::HUP);

@@ -10,17 +10,10 @@ const HOUR: Duration = seconds(3600);
 const DAY: Duration = seconds(24 * 3600);
 
 impl Watched {
-    fn admin(
-        &self,
-        turn: impl Fn(&mut DeliveryAdmin, &ChannelName) -> ChannelAdminResult,
-    ) -> ChannelAdminResult {
-        turn(&mut DeliveryAdmin::open(&self.bench.world.path()).unwrap(), &name("ops"))
-    }
-
-    fn enable(&self) -> ChannelAdminResult {
-        self.admin(|hands, ops| {
-            hands.switch(ChannelSwitch::Enable, ops, self.bench.world.clock.wall()).unwrap()
-        })
+    /// Switches `ops` beside the daemon.
+    fn switch(&self, switch: ChannelSwitch) -> ChannelAdminResult {
+        let mut admin = DeliveryAdmin::open(&self.bench.world.path()).unwrap();
+        admin.switch(switch, &name("ops"), self.bench.world.clock.wall()).unwrap()
     }
 
     /// How the deliveries to `ops` stand, by number.
@@ -72,10 +65,10 @@ async fn a_dead_receiver_is_only_probed_and_catches_up_when_it_recovers() {
 async fn operators_are_notified_once_of_a_failing_channel_and_its_recovery() {
     let it = Watched::new(first(4, OutcomeClass::Retryable)).await;
     it.bench.settle("a", 1).await;
-    it.pass(HOUR).await;
+    it.bench.hop(HOUR).await;
     assert_eq!(it.watch.notified(), ["channel.failing firing ops"]);
     assert!(it.channel().health.failing_since.is_some());
-    it.pass(3 * HOUR).await;
+    it.bench.hop(3 * HOUR).await;
     assert_eq!(it.watch.notified(), ["channel.failing firing ops", "channel.failing resolved ops"]);
     assert_eq!(it.states_of_ops(), one("delivered", 1));
     it.bench.check_attempts(&[&it.ops, &it.watch]);
@@ -112,18 +105,18 @@ async fn a_gone_target_disables_the_channel_and_enabling_sends_what_is_pending()
     let it = Watched::new(first(1, OutcomeClass::Gone)).await;
     it.bench.settle("a", 1).await;
     it.bench.settle("b", 2).await;
-    it.pass(20 * DAY).await;
+    it.bench.hop(20 * DAY).await;
     assert_eq!(it.ops.calls().len(), 1, "a gone target is not called again");
     assert_eq!(it.states_of_ops(), one("pending", 3), "nothing is dropped, however long it takes");
     assert_eq!(it.watch.notified(), ["channel.disabled firing ops"]);
-    assert_eq!(it.enable(), ChannelAdminResult::Done);
-    it.pass(seconds(10)).await;
+    assert_eq!(it.switch(ChannelSwitch::Enable), ChannelAdminResult::Done);
+    it.bench.hop(seconds(10)).await;
     assert_eq!(it.states_of_ops(), one("delivered", 3));
     let (calls, rows) = (it.ops.calls(), it.bench.rows());
     let rows: Vec<_> = rows.iter().filter(|row| row.channel == name("ops")).collect();
     assert!(calls[1..].iter().map(|call| &call.delivery_id).eq(rows.iter().map(|row| &row.id)));
     assert_eq!(it.watch.notified()[1..], ["channel.disabled resolved ops"]);
-    assert_eq!(it.enable(), ChannelAdminResult::Already);
+    assert_eq!(it.switch(ChannelSwitch::Enable), ChannelAdminResult::Already);
     it.bench.check_attempts(&[&it.ops, &it.watch]);
 }
 
@@ -136,9 +129,9 @@ async fn time_while_disabled_does_not_count_towards_expiry() {
     })
     .await;
     it.bench.settle("a", 1).await;
-    it.pass(100 * DAY).await;
-    it.enable();
-    it.pass(HOUR).await;
+    it.bench.hop(100 * DAY).await;
+    it.switch(ChannelSwitch::Enable);
+    it.bench.hop(HOUR).await;
     assert_eq!(it.states_of_ops(), one("delivered", 1), "two refusals are no reason to expire");
 }
 
@@ -146,9 +139,9 @@ async fn time_while_disabled_does_not_count_towards_expiry() {
 async fn misconfiguration_is_reported_at_once_and_disables_the_channel_after_an_hour() {
     let it = Watched::new(|_| now(OutcomeClass::Misconfigured)).await;
     it.bench.settle("a", 1).await;
-    it.pass(seconds(1)).await;
+    it.bench.hop(seconds(1)).await;
     assert_eq!(it.watch.notified(), ["channel.failing firing ops"]);
-    it.pass(3 * HOUR).await;
+    it.bench.hop(3 * HOUR).await;
     assert_eq!(it.watch.notified()[1..], ["channel.disabled firing ops"]);
     assert_eq!(it.states_of_ops(), one("pending", 1));
     let attempts = it.ops.calls().len();
@@ -161,9 +154,9 @@ async fn a_requested_delay_holds_for_the_whole_channel_and_no_other() {
     for avatar in AVATARS {
         it.bench.settle(avatar, 1).await;
     }
-    it.pass(HOUR).await;
+    it.bench.hop(HOUR).await;
     assert_eq!(it.ops.calls().len(), 1, "the others wait, too");
-    it.pass(2 * HOUR).await;
+    it.bench.hop(2 * HOUR).await;
     assert_eq!(it.states_of_ops(), one("delivered", 3));
     assert!(it.ops.calls()[1].at.since(it.ops.calls()[0].at) >= 2 * HOUR);
 }
@@ -171,18 +164,16 @@ async fn a_requested_delay_holds_for_the_whole_channel_and_no_other() {
 #[tokio::test]
 async fn a_paused_channel_continues_where_it_stopped() {
     let it = Watched::new(|_| now(OutcomeClass::Delivered)).await;
-    let wall = || it.bench.world.clock.wall();
-    let pause = || it.admin(|hands, ops| hands.switch(ChannelSwitch::Pause, ops, wall()).unwrap());
-    let resume =
-        || it.admin(|hands, ops| hands.switch(ChannelSwitch::Resume, ops, wall()).unwrap());
+    let pause = || it.switch(ChannelSwitch::Pause);
+    let resume = || it.switch(ChannelSwitch::Resume);
     assert_eq!((pause(), pause()), (ChannelAdminResult::Done, ChannelAdminResult::Already));
     it.bench.settle("a", 2).await;
-    it.pass(10 * DAY).await;
+    it.bench.hop(10 * DAY).await;
     assert_eq!(it.ops.calls().len(), 0);
     assert_eq!(it.states_of_ops(), one("pending", 2));
     assert!(it.watch.notified().is_empty(), "a pause is not reported");
     assert_eq!((resume(), resume()), (ChannelAdminResult::Done, ChannelAdminResult::Already));
-    it.pass(seconds(2)).await;
+    it.bench.hop(seconds(2)).await;
     assert_eq!(it.states_of_ops(), one("delivered", 2));
 }
 

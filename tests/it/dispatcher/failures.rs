@@ -37,14 +37,6 @@ async fn a_panic_of_a_notifier_is_ambiguous_and_retried() {
 }
 
 #[tokio::test]
-async fn a_message_that_always_panics_becomes_a_dead_letter() {
-    let (bench, post) = Bench::sending(|_| Answer::Panic).await;
-    bench.run_dry().await;
-    assert_eq!(post.calls().len(), 10, "one for each attempt of the schedule");
-    assert_eq!(bench.states(), ["failed"]);
-}
-
-#[tokio::test]
 async fn a_panic_outside_a_notifier_ends_the_loop_and_a_restart_continues() {
     let (mut bench, post) = Bench::sending(first(1, Answer::Break)).await;
     assert_eq!((bench.world.ended(), bench.states()), (1, vec!["sending".to_owned()]));

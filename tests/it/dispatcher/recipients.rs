@@ -129,20 +129,6 @@ async fn an_unclear_refusal_ends_when_the_recipient_accepts_another_mail() {
 }
 
 #[tokio::test]
-async fn a_channel_that_is_down_is_reported_once_not_for_each_recipient() {
-    let bench = Bench::new();
-    let mail = FakeNotifier::writing_to(&[OK, GONE], &bench.world.clock, |number, _| {
-        now(if number <= 30 { OutcomeClass::Retryable } else { OutcomeClass::Delivered })
-    });
-    let it = Watched::start(bench, mail).await;
-    it.news(3, HOUR).await;
-    it.bench.hop(seconds(72 * HOUR)).await;
-    let conditions = it.of_channels();
-    assert_eq!(conditions, ["channel.failing firing ops", "channel.failing resolved ops"]);
-    assert_eq!((it.delivered_to(OK), it.delivered_to(GONE)), (3, 3));
-}
-
-#[tokio::test]
 async fn probes_do_not_always_pick_the_failing_recipient() {
     // Three at once are lost, so the channel is only probed; `OK` need not wait for any of them.
     let it = mailing(|_| outcome(OutcomeClass::Ambiguous)).await;

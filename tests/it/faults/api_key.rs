@@ -57,25 +57,6 @@ async fn p09_a_key_that_is_forbidden_everything_is_a_refused_key() {
 }
 
 #[tokio::test]
-async fn p09_avatars_of_another_workspace_do_not_block_the_key() {
-    let mut scene = Scene::new();
-    let strange = |avatar: &str| avatar.starts_with("not-ours");
-    let forbidden = Answer::status(403, "");
-    scene.api.answer_with(move |request| strange(&request.avatar).then(|| forbidden.clone()));
-    let avatars = ["not-ours-1", "not-ours-2", "not-ours-3", "not-ours-4", "good"];
-    scene.start(&avatars, "TRAINING").await;
-    scene.world.live(seconds(7_200)).await;
-    let notified = scene.ops.notified();
-    assert!(
-        notified.iter().all(|it| it.starts_with("avatar.unreachable firing not-ours")),
-        "{notified:?}"
-    );
-    assert_eq!(notified.len(), 4);
-    assert!(scene.polls("good") > 120, "it is polled as usual: {}", scene.polls("good"));
-    assert!(scene.polls("not-ours-1") < 12, "and they rarely: {}", scene.polls("not-ours-1"));
-}
-
-#[tokio::test]
 async fn p09_avatars_that_leave_the_account_together_are_reported_once() {
     let mine = ["a", "b", "c"];
     let scene = Scene::watching(&["a", "b", "c", "good"]).await;

@@ -22,8 +22,6 @@ pub(super) fn overdue_after_an_hour(plan: Plan) -> Plan {
     overdue(operator(plan, "ops"), "a", seconds(3600))
 }
 
-// Overdue trainings.
-
 #[tokio::test]
 async fn training_overdue_fires_once_and_is_resolved_once() {
     let bench = Bench::with(Loops::Both, &["a"], "TRAINING", overdue_after_an_hour).await;
@@ -42,8 +40,6 @@ async fn training_overdue_fires_once_and_is_resolved_once() {
     ];
     assert_eq!(bench.ops.notified(), expected, "the transition goes before its consequence");
 }
-
-// Missing avatars.
 
 #[tokio::test]
 async fn an_avatar_that_never_existed_fires_missing_at_once_and_is_polled_soon() {
@@ -84,8 +80,6 @@ async fn a_short_absence_fires_no_condition() {
     assert!(bench.ops.notified().is_empty(), "{:?}", bench.ops.notified());
 }
 
-// A single unreachable avatar.
-
 #[tokio::test]
 async fn unreachable_fires_for_one_avatar_while_the_account_is_available() {
     let bench = Bench::operated(&["bad", "good"], "TRAINING").await;
@@ -101,8 +95,6 @@ async fn unreachable_fires_for_one_avatar_while_the_account_is_available() {
     assert_eq!(bench.ops.notified()[1..], ["avatar.unreachable resolved bad"]);
     assert_eq!(bench.history(), ["bad: - > TRAINING", "good: - > TRAINING"]);
 }
-
-// Unavailable accounts.
 
 #[tokio::test]
 async fn an_api_outage_fires_unavailable_after_unavailable_after_and_once() {

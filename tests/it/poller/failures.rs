@@ -143,8 +143,6 @@ async fn a_panic_in_a_poll_costs_one_poll_and_no_avatar() {
     assert_eq!(statuses, [Status::Training, Status::Idle]);
 }
 
-// Shutdown.
-
 #[tokio::test]
 async fn a_stop_waits_for_polls_in_flight_and_stores_a_checkpoint() {
     let mut bench = Bench::watching(&["a", "b"], "TRAINING").await;

@@ -24,9 +24,7 @@ async fn a_hint_makes_a_watched_avatar_due_now() {
 #[tokio::test]
 async fn a_forged_or_replayed_hint_changes_no_row() {
     let bench = Bench::watching(&["a", "b"], "TRAINING").await;
-    let beside = rusqlite::Connection::open(bench.world.path()).unwrap();
-    let version =
-        || -> i64 { beside.query_row("PRAGMA data_version", [], |row| row.get(0)).unwrap() };
+    let version = bench.data_version();
     let before = version();
     for _ in 0..20 {
         for forged in ["a", "b", "unknown", "a"] {

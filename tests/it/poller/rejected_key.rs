@@ -41,15 +41,3 @@ async fn a_refused_key_allows_one_poll_at_growing_delays() {
     assert_eq!(bench.api.requests().len(), polls + 3, "one shows that it works, all follow");
     assert_eq!(bench.history().len(), 3, "a refused key is no status");
 }
-
-#[tokio::test]
-async fn a_restart_resets_the_circuit_breaker() {
-    let mut bench = Bench::polling(&["a", "b"], "TRAINING").await;
-    bench.api.require_key("another");
-    bench.world.live(seconds(600)).await;
-    bench.world.stop().await;
-    bench.api.require_key("key");
-    let before = bench.api.requests().len();
-    bench.run(bench.plan(&["a", "b"])).await;
-    assert_eq!(bench.api.requests().len(), before + 2);
-}

@@ -17,15 +17,6 @@ async fn a_reload_resets_the_circuit_breaker() {
 }
 
 #[tokio::test]
-async fn a_reload_polls_new_avatars_at_once() {
-    let bench = Bench::watching(&["a"], "TRAINING").await;
-    bench.api.set_status("b", "TRAINING");
-    bench.change(bench.plan(&["a", "b"])).await;
-    assert_eq!((bench.api.count("a"), bench.api.count("b")), (1, 1));
-    assert_eq!(bench.history(), ["a: - > TRAINING", "b: - > TRAINING"]);
-}
-
-#[tokio::test]
 async fn a_removed_avatar_is_not_polled_and_keeps_its_history() {
     let bench = Bench::watching(&["a", "b"], "TRAINING").await;
     bench.world.reload(bench.plan(&["a"])).await;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::polling::interval::{SettledIntervals, SettledStep};
 
-use super::{Bench, Plan};
+use super::{Bench, Plan, numbered};
 use crate::harness::plans::{seconds, the_account};
 use crate::harness::world::Loops;
 
@@ -41,13 +41,10 @@ async fn a_retraining_soon_after_an_outcome_is_notified() {
 async fn settled_avatars_take_half_of_the_rate_and_recent_outcomes_go_first() {
     let mut bench = Bench::new();
     bench.world.loops = Loops::Poller;
-    let old: Vec<String> = (0..200).map(|number| format!("old{number}")).collect();
-    old.iter().for_each(|id| bench.api.set_status(id, "IDLE"));
-    bench.api.set_status("young", "TRAINING");
-    bench.api.set_status("trains", "TRAINING");
-    let mut avatars: Vec<&str> = old.iter().map(String::as_str).collect();
-    avatars.extend(["young", "trains"]);
-    let mut plan = bench.plan(&avatars);
+    let old = numbered("old", 0..200);
+    bench.api.set_all(&old, "IDLE");
+    bench.api.set_all(&["young", "trains"], "TRAINING");
+    let mut plan = bench.plan(&[&old[..], &["young", "trains"]].concat());
     the_account(&mut plan).max_per_second = NonZeroU32::new(10).unwrap();
     // The 200 are discovered, so their outcomes are old: they would be polled every second.
     for id in &old {

@@ -59,7 +59,7 @@ async fn a_revoked_key_is_reported_once_and_delays_no_other_account() {
     assert!(shown.contains("account.unavailable for `account studio` for "), "{shown}");
     assert!(shown.contains("key rejected: "), "{shown}");
     let checked = stdout(&bench.run(&["check", "--online"]));
-    assert!(checked.contains("FAIL avatar `s1`: API key rejected"), "{checked}");
+    assert!(checked.contains("FAIL avatar \"S1\" (`s1`): API key rejected"), "{checked}");
     assert!(checked.contains("ok   avatar \"avatar a1\" (`a1`): status IDLE"), "{checked}");
     let of_one = bench.json(&["status", "a1", "--json"]);
     assert_eq!(of_one["conditions"].as_array().unwrap().len(), 0);

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::harness::argil::{Answer as ApiAnswer, FakeArgil};
 use crate::harness::daemon::{Bench, files_with, stderr, stdout};
-use crate::harness::http::get;
+use crate::harness::http::ask;
 use crate::harness::proxy::{Manner, Proxy};
 use crate::harness::smtp::{Mailbox, Security, Step, Upset};
 use crate::harness::tls::{Identity, TlsServer};
@@ -31,6 +31,7 @@ const MARKS: [&str; 2] = ["C4N4RY", "T41L"];
 const READ_OF_AN_ANSWER: usize = 4096;
 const KEY: &str = "C4N4RY/key+\"&T41L";
 const HINT: &str = "C4N4RY-hint-token_T41L";
+const PAGE: &str = "C4N4RY-page-token_T41L";
 const PASSWORD: &str = "C4N4RY/pass\"&<word>T41L";
 const TOKEN: &str = "C4N4RY/to+ken=T41L";
 const WAITS: &str = r#"["0s", "20ms", "20ms", "20ms", "20ms", "20ms", "20ms", "20ms"]"#;
@@ -123,7 +124,7 @@ impl World {
             "[argil]\napi_key = '{KEY}'\nbase_url = \"{}\"\ntimeout = '2s'\n\
              [poll]\ntraining = {{ min = '20ms', max = '20ms' }}\nsettled = '20ms'\n\
              backoff = {{ initial = '20ms', max = '20ms', multiplier = 1.0, jitter = 0.0 }}\n\
-             [web]\nlisten = '127.0.0.1:0'\nhint_token = '{HINT}'\n[[avatars]]\nid = 'a1'\n",
+             [web]\nlisten = '127.0.0.1:0'\nhint_token = '{HINT}'\ntoken = '{PAGE}'\n[[avatars]]\nid = 'a1'\n",
             argil.base_url()
         );
         for (number, format) in FORMATS.into_iter().enumerate() {
@@ -347,13 +348,20 @@ async fn no_secret_is_in_the_log_in_the_database_or_in_what_is_printed() {
         );
         checked(&format!("{arguments:?}"), &shown);
     }
-    let page = daemon.page();
     let delivery = format!("/deliveries/{}", deliveries[0]["id"].as_str().unwrap());
-    for path in ["/", "/avatars/a1", "/deliveries", &delivery, "/metrics", "/healthz", "/readyz"] {
-        checked(path, &get(page, path).body);
-    }
-    for path in ["status", "channels", "deliveries", delivery.trim_start_matches('/')] {
-        let answer = get(page, &format!("/api/v1/{path}"));
+    let bearer = format!("authorization: Bearer {PAGE}");
+    for path in [
+        "/",
+        "/avatars/a1",
+        "/deliveries",
+        &delivery,
+        "/metrics",
+        "/api/v1/status",
+        "/api/v1/channels",
+        "/api/v1/deliveries",
+        &format!("/api/v1{delivery}"),
+    ] {
+        let answer = ask(daemon.page(), "GET", path, &[&bearer]);
         assert_eq!(answer.status, 200, "{path}");
         checked(path, &answer.body);
     }

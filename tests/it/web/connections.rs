@@ -82,8 +82,7 @@ async fn unauthorized_connections_block_no_other() {
     let says = ["", half, &refused, &hint, &forged];
     let mut strangers: Vec<TcpStream> =
         says.iter().cycle().take(MANY).map(|says| stranger(page, says)).collect();
-    let bearer = format!("authorization: Bearer {TOKEN}");
-    let answer = ask(page, "GET", "/", &[&bearer]);
+    let answer = ask(page, "GET", "/", &[BEARER]);
     assert_eq!(answer.status, 200, "{}", answer.body);
     // Each one above the limit evicted the oldest one.
     let evicted = MANY + 1 - patient().connections;
@@ -136,10 +135,9 @@ async fn waiting_requests_do_not_delay_health_checks() {
     let (trials, mut asked) = tokio::sync::mpsc::channel(2 * share);
     own.state.test_requests = trials;
     let page = serve(own.state.clone(), patient());
-    let bearer = format!("authorization: Bearer {TOKEN}");
     let asks = format!(
         "POST /api/v1/channels/ops/test HTTP/1.1\r\nhost: {page}\r\nconnection: close\r\n\
-         {bearer}\r\n\r\n"
+         {BEARER}\r\n\r\n"
     );
     let mut waiting: Vec<TcpStream> = (0..share).map(|_| stranger(page, &asks)).collect();
     let mut trials = Vec::new();
@@ -151,7 +149,7 @@ async fn waiting_requests_do_not_delay_health_checks() {
     assert_eq!(get(page, "/healthz").status, 200);
     assert_eq!(get(page, "/readyz").status, 200);
     // One more waits for a permit and gets it.
-    let next = tokio::task::spawn_blocking(move || ask(page, "GET", "/api/v1/status", &[&bearer]));
+    let next = tokio::task::spawn_blocking(move || ask(page, "GET", "/api/v1/status", &[BEARER]));
     for trial in trials {
         trial.answer.send(Some(Vec::new())).unwrap();
     }

@@ -91,25 +91,24 @@ async fn every_route_checks_the_host_and_repeated_headers() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_change_requires_the_token_and_our_own_origin() {
     let (_own, page) = test_server().serve(ServerLimits::default());
-    let bearer = format!("authorization: Bearer {TOKEN}");
     for path in CHANGES {
         let check = |headers: &[&str], status: u16| {
             assert_eq!(ask(page, "POST", path, headers).status, status, "{path} {headers:?}");
         };
         check(&[], 401);
         check(&["x-http-method-override: GET"], 401);
-        check(&[&bearer, "origin: null"], 403);
-        check(&[&bearer, "origin: http://evil.example"], 403);
-        check(&[&bearer, &format!("origin: http://{page}.evil.example")], 403);
-        check(&[&bearer, "sec-fetch-site: cross-site"], 403);
-        check(&[&bearer, "sec-fetch-site: same-site"], 403);
+        check(&[BEARER, "origin: null"], 403);
+        check(&[BEARER, "origin: http://evil.example"], 403);
+        check(&[BEARER, &format!("origin: http://{page}.evil.example")], 403);
+        check(&[BEARER, "sec-fetch-site: cross-site"], 403);
+        check(&[BEARER, "sec-fetch-site: same-site"], 403);
         // An authorized change finds no such subject.
         let ours = format!("origin: http://{page}");
-        let answer = ask(page, "POST", path, &[&bearer, &ours, "sec-fetch-site: same-origin"]);
+        let answer = ask(page, "POST", path, &[BEARER, &ours, "sec-fetch-site: same-origin"]);
         assert!([404, 503].contains(&answer.status), "{path}: {}", answer.status);
     }
     for method in ["PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "get", "BREW"] {
-        let answer = ask(page, method, "/api/v1/status", &[&bearer]);
+        let answer = ask(page, method, "/api/v1/status", &[BEARER]);
         assert_eq!(answer.status, 405, "{method}");
         assert!(!answer.body.contains(TOKEN), "{method}: {}", answer.body);
     }

@@ -99,24 +99,18 @@ async fn a_failed_poll_is_a_notice() {
 }
 
 /// A daemon with a configured listen address.
-async fn at_a_known_place() -> Scene {
+async fn with_listen_address() -> Scene {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
     drop(free);
-    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
-    argil.set_status("a1", "TRAINING");
-    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url()).page();
-    let bench = Bench::new(&config.text().replace("127.0.0.1:0", &address.to_string()));
-    let daemon = bench.start();
-    let page = daemon.page();
-    daemon.wait_for_log("avatar `a1`: baseline");
-    Scene { argil, receiver, bench, daemon, page }
+    let placed = |config: Config| config.text().replace("127.0.0.1:0", &address.to_string());
+    Scene::with(|config| Config::from(placed(config))).await
 }
 
 /// Takes as long as the store waits for a lock.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_database_affects_the_status() {
-    let scene = at_a_known_place().await;
+    let scene = with_listen_address().await;
     check(&scene, "ok", OK, "");
     let beside = rusqlite::Connection::open(scene.bench.database()).unwrap();
     beside.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -135,7 +129,7 @@ async fn a_read_only_database_affects_the_status() {
 /// Takes as long as the readiness probe waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_that_hangs_affects_the_status() {
-    let scene = at_a_known_place().await;
+    let scene = with_listen_address().await;
     scene.daemon.signal(Signal::STOP);
     let output = scene.bench.run(&["status", "--check"]);
     let line = stdout(&output);
@@ -147,7 +141,7 @@ async fn a_daemon_that_hangs_affects_the_status() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_daemon_reports_the_lock_before_the_listen_address() {
-    let scene = at_a_known_place().await;
+    let scene = with_listen_address().await;
     let output = scene.bench.run(&["run"]);
     assert_eq!(output.status.code(), Some(75));
     let named = format!("(process {}) holds", scene.daemon.pid());

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use avatar_watch::domain::delivery::channel::ChannelName;
-use avatar_watch::domain::delivery::{DeliveryState, Outcome, OutcomeClass, Scope};
+use avatar_watch::domain::delivery::{DeliveryState, Outcome, OutcomeClass};
 use avatar_watch::domain::id::EventId;
 use avatar_watch::domain::random::RandomBits;
 use avatar_watch::domain::read_access::ReadAccess;
@@ -108,17 +108,7 @@ pub(super) fn attempt_finished() -> LiveEvent {
         avatar_id: "a1".to_owned(),
         channel: ChannelName::parse("ops").unwrap(),
         attempt: 1,
-        outcome: Outcome {
-            class: OutcomeClass::Delivered,
-            phase: "response",
-            code: Some(204),
-            retry_after: None,
-            error: None,
-            snippet: None,
-            clock: None,
-            scope: Scope::Channel,
-            help: None,
-        },
+        outcome: Outcome { code: Some(204), ..Outcome::new(OutcomeClass::Delivered, "response") },
         state: DeliveryState::Delivered,
     }
 }

@@ -49,7 +49,11 @@ struct Scene {
 }
 
 impl Scene {
-    fn new() -> Self {
+    /// `None` unless this process is root.
+    fn new() -> Option<Self> {
+        if !is_root() {
+            return None;
+        }
         let argil = FakeArgil::start();
         argil.set_status("a1", "IDLE");
         let config = format!(
@@ -67,7 +71,7 @@ impl Scene {
             let tried = Command::new(tools.path().join("program")).arg("--version").output();
             tried.is_ok_and(|tried| tried.status.success())
         });
-        Self { argil, bench, tools }
+        Some(Self { argil, bench, tools })
     }
 
     /// The program as that user in the folder, with a config that is found or named.
@@ -101,10 +105,7 @@ impl Scene {
 
 #[test]
 fn no_command_uses_a_config_that_another_user_can_have_written() {
-    if !is_root() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::new() else { return };
     let (folder, config) = (scene.bench.path(""), scene.bench.config());
     for (user, folder_of, folder_mode, config_of, config_mode, what) in [
         (0, 0, 0o777, MALLORY, 0o644, "belongs to user 61862, not to root"),
@@ -146,10 +147,7 @@ fn no_command_uses_a_config_that_another_user_can_have_written() {
 
 #[test]
 fn a_named_config_of_another_user_is_used_if_only_that_user_can_write_to_its_folder() {
-    if !is_root() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::new() else { return };
     let (folder, config) = (scene.bench.path(""), scene.bench.config());
     let obeyed = |user, is_named, folder_of: (u32, u32), config_of: (u32, u32)| {
         set(&folder, folder_of.0, folder_of.1);
@@ -203,10 +201,7 @@ fn a_reload_refuses_a_config_that_others_can_write() {
 
 #[test]
 fn a_database_and_a_lock_that_another_user_can_have_planted_are_refused() {
-    if !is_root() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::new() else { return };
     set(&scene.bench.path(""), ALICE, 0o700);
     set(&scene.bench.config(), 0, 0o644);
     let mut daemon = scene.polling(ALICE, true);
@@ -252,10 +247,7 @@ fn a_database_and_a_lock_that_another_user_can_have_planted_are_refused() {
 
 #[test]
 fn root_accesses_no_file_that_the_owner_of_the_database_could_not() {
-    if !is_root() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::new() else { return };
     let folder = scene.bench.path("");
     set(&folder, ALICE, 0o700);
     set(&scene.bench.config(), 0, 0o644);
@@ -355,10 +347,7 @@ fn init_uses_no_secret_of_another_user_and_writes_into_no_shared_folder() {
 
 #[test]
 fn no_core_is_dumped_and_no_process_of_the_same_user_reads_the_memory() {
-    if !is_root() {
-        return;
-    }
-    let scene = Scene::new();
+    let Some(scene) = Scene::new() else { return };
     set(&scene.bench.path(""), ALICE, 0o700);
     set(&scene.bench.config(), ALICE, 0o600);
     let mut daemon = scene.polling(ALICE, false);
