@@ -124,7 +124,8 @@ impl World {
             "[argil]\napi_key = '{KEY}'\nbase_url = \"{}\"\ntimeout = '2s'\n\
              [poll]\ntraining = {{ min = '20ms', max = '20ms' }}\nsettled = '20ms'\n\
              backoff = {{ initial = '20ms', max = '20ms', multiplier = 1.0, jitter = 0.0 }}\n\
-             [web]\nlisten = '127.0.0.1:0'\nhint_token = '{HINT}'\ntoken = '{PAGE}'\n[[avatars]]\nid = 'a1'\n",
+             [web]\nlisten = '127.0.0.1:0'\nhint_token = '{HINT}'\ntoken = '{PAGE}'\n\
+             [[avatars]]\nid = 'a1'\n",
             argil.base_url()
         );
         for (number, format) in FORMATS.into_iter().enumerate() {

@@ -213,8 +213,9 @@ fn there_are_many_more_connections_than_can_be_held() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_connection_is_closed() {
     let own = TestServer::new();
-    let header_timeout = Duration::from_millis(200);
-    let limits = ServerLimits { header_timeout, request_timeout: header_timeout, ..patient() };
+    let limit = Duration::from_millis(200);
+    let limits =
+        ServerLimits { header_timeout: limit, request_timeout: limit, drain: limit, ..patient() };
     let page = serve(own.state.clone(), limits);
     let whole = format!("GET /healthz HTTP/1.1\r\nhost: {page}\r\n\r\n");
     let hint = format!("POST /hints/argil/{HINT_TOKEN} HTTP/1.1\r\nhost: {page}\r\n");
