@@ -22,7 +22,7 @@ fn config(argil: &FakeArgil, receiver: &Receiver, avatars: &[&str]) -> Config {
 /// A running daemon that has polled an avatar in training.
 fn watching(argil: &FakeArgil, receiver: &Receiver) -> (Bench, Running) {
     let bench = Bench::new(config(argil, receiver, &["a1"]).text());
-    let daemon = bench.start_training(&argil);
+    let daemon = bench.start_training(argil);
     (bench, daemon)
 }
 
