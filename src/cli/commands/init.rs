@@ -127,7 +127,7 @@ fn write(target: &Path, args: &InitArgs) -> Result<Vec<String>, InitError> {
         let answers = StarterAnswers {
             api_key,
             base_url: args.base_url.clone(),
-            avatars: args.avatar.iter().map(starter_avatar).collect(),
+            avatars: args.avatar.iter().map(|id| starter_avatar(id)).collect(),
             webhook_url: args.webhook.clone(),
             mail_to: args.email.clone(),
             smtp_host: args.smtp_host.clone(),
@@ -250,8 +250,8 @@ fn keep_old(target: &Path) -> Result<Option<PathBuf>, InitError> {
     Ok(None)
 }
 
-fn starter_avatar(id: &String) -> StarterAvatar {
-    StarterAvatar { id: id.clone(), name: None }
+fn starter_avatar(id: &str) -> StarterAvatar {
+    StarterAvatar { id: id.to_owned(), name: None }
 }
 
 fn sudo_uid() -> Option<u32> {
