@@ -61,8 +61,10 @@ impl Console {
                 };
                 self.line(&format!("{at}  {name:<10} {from} → {to}{note}"));
             }
-            LiveEvent::AttemptFinished { event_id, avatar_id, attempt, outcome, state, .. } => {
-                let name = self.name(avatar_id);
+            LiveEvent::AttemptFinished {
+                event_id, ordering_key, attempt, outcome, state, ..
+            } => {
+                let name = self.name(ordering_key.as_str());
                 let id = self.faint(event_id.as_str());
                 let text = match state {
                     DeliveryState::Delivered => {

@@ -13,6 +13,7 @@ use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::dead_letter::DeadLetter;
 use crate::domain::delivery::recipient_health::masked;
 use crate::domain::id::EventId;
+use crate::domain::ordering_key::OrderingKey;
 use crate::domain::time::timestamp::Timestamp;
 
 /// The kind of an event; the `type` of its message.
@@ -138,21 +139,23 @@ pub struct Event {
 }
 
 impl Event {
-    /// The ordering key of its deliveries: an avatar's id, or words with a blank, which no id has.
-    pub fn line(&self) -> String {
+    /// The ordering key of its deliveries; a recipient is masked.
+    pub fn ordering_key(&self) -> OrderingKey {
         match &self.subject {
-            Subject::Transition { transition, .. } => transition.avatar_id.to_string(),
+            Subject::Transition { transition, .. } => {
+                OrderingKey::Avatar(transition.avatar_id.clone())
+            }
             Subject::Condition(condition) => match &condition.subject {
-                ConditionSubject::Avatar { id, .. } => id.to_string(),
-                ConditionSubject::Account { name, .. } => format!("account {name}"),
-                ConditionSubject::Config => "the config".to_owned(),
-                ConditionSubject::Channel { name, recipient: None } => format!("channel {name}"),
+                ConditionSubject::Avatar { id, .. } => OrderingKey::Avatar(id.clone()),
+                ConditionSubject::Account { name, .. } => OrderingKey::account(name),
+                ConditionSubject::Config => OrderingKey::config(),
+                ConditionSubject::Channel { name, recipient: None } => OrderingKey::channel(name),
                 ConditionSubject::Channel { name, recipient: Some(to) } => {
-                    format!("channel {name} to {}", masked(to))
+                    OrderingKey::recipient(name, &masked(to))
                 }
             },
-            Subject::DeadLetter(letter) => format!("channel {}", letter.channel),
-            Subject::Ping { channel } => format!("channel {channel}"),
+            Subject::DeadLetter(letter) => OrderingKey::channel(&letter.channel),
+            Subject::Ping { channel } => OrderingKey::channel(channel),
         }
     }
 

@@ -9,6 +9,7 @@ pub mod account;
 pub mod condition;
 pub mod id;
 pub mod event;
+pub mod ordering_key;
 pub(crate) mod program_environment;
 pub mod read_access;
 pub mod delivery;

@@ -6,9 +6,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::delivery::channel_health::ChannelState;
 use crate::domain::event::EventKind;
+use crate::domain::ordering_key::OrderingKey;
 use crate::domain::polling::poll_failure::FailureKind;
 use crate::domain::time::humanize::humanize;
 use crate::domain::time::timestamp::Timestamp;
@@ -218,11 +220,9 @@ fn condition(condition: &ConditionFacts<'_>) -> Option<Finding> {
     let cause = cause.map(|cause| format!(", {}", cause.replace('_', " "))).unwrap_or_default();
     let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     let is_outage = *kind == EventKind::AccountUnavailable.name();
-    // Other subjects than avatars contain a blank.
-    let avatar = (!subject.is_empty() && !subject.contains(' ')).then(|| (*subject).to_owned());
     Some(Finding {
         level: if is_outage { Severity::Critical } else { Severity::Warning },
-        avatar,
+        avatar: OrderingKey::from_text(subject).avatar_id().map(AvatarId::to_string),
         since: *since,
         text: format!("{kind} for {subject}{cause}{reason}"),
     })

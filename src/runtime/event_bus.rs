@@ -10,6 +10,7 @@ use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::{DeliveryState, Outcome};
 use crate::domain::event::EventKind;
 use crate::domain::id::EventId;
+use crate::domain::ordering_key::OrderingKey;
 
 /// A live event.
 #[derive(Clone, Debug)]
@@ -25,8 +26,8 @@ pub enum LiveEvent {
     AttemptFinished {
         /// The event of the delivery.
         event_id: EventId,
-        /// The subject of the event.
-        avatar_id: String,
+        /// The ordering key of the delivery.
+        ordering_key: OrderingKey,
         /// The channel.
         channel: ChannelName,
         /// The number of the attempt.

@@ -344,9 +344,9 @@ fn insert_event(
 ) -> rusqlite::Result<()> {
     for NewEvent { event, body, deliveries } in announcements {
         events::insert(connection, event, body)?;
-        let line = event.line();
+        let key = event.ordering_key();
         for delivery in deliveries {
-            outbox::insert(connection, &event.id, &line, delivery, now)?;
+            outbox::insert(connection, &event.id, &key, delivery, now)?;
         }
     }
     Ok(())

@@ -123,7 +123,7 @@ CREATE TABLE deliveries(
   seq             INTEGER PRIMARY KEY AUTOINCREMENT,
   id              TEXT NOT NULL UNIQUE,
   event_id        TEXT NOT NULL REFERENCES events(id),
-  avatar_id       TEXT NOT NULL,
+  ordering_key    TEXT NOT NULL,
   channel_id      TEXT NOT NULL REFERENCES channels(id),
   recipient       TEXT NOT NULL DEFAULT '',
   replay          INTEGER NOT NULL DEFAULT 0,
@@ -154,7 +154,7 @@ CREATE TABLE deliveries(
 ) STRICT;
 CREATE INDEX deliveries_due ON deliveries(channel_id, next_attempt_at, seq)
   WHERE state = 'pending';
-CREATE INDEX deliveries_order ON deliveries(channel_id, recipient, avatar_id, seq)
+CREATE INDEX deliveries_order ON deliveries(channel_id, recipient, ordering_key, seq)
   WHERE state IN ('pending','sending');
 CREATE INDEX deliveries_event ON deliveries(event_id);
 CREATE INDEX deliveries_unreported ON deliveries(seq) WHERE state = 'failed' AND reported = 0;

@@ -82,7 +82,7 @@ impl Reader {
             "SELECT {DELIVERY_COLUMNS} FROM deliveries d JOIN events e ON e.id = d.event_id
              WHERE (:state IS NULL OR d.state = :state)
                AND (:channel IS NULL OR d.channel_id = :channel)
-               AND (:avatar IS NULL OR d.avatar_id = :avatar)
+               AND (:avatar IS NULL OR d.ordering_key = :avatar)
                AND (:before IS NULL OR d.seq < (SELECT seq FROM deliveries WHERE id = :before))
              ORDER BY d.seq DESC LIMIT :limit"
         );

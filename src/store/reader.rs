@@ -15,6 +15,7 @@ use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::channel_health::{ChannelHealth, ChannelState};
 use crate::domain::delivery::recipient_health::masked;
 use crate::domain::id::EventId;
+use crate::domain::ordering_key::OrderingKey;
 use crate::domain::polling::watch::Watch;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::admin::deliveries::NOT_SENT_AGAIN;
@@ -45,8 +46,8 @@ pub struct DeliveryRow {
     pub event_id: EventId,
     /// The type of the event.
     pub event_type: String,
-    /// The avatar of the event.
-    pub avatar_id: String,
+    /// The ordering key of the event.
+    pub ordering_key: OrderingKey,
     /// Its channel.
     pub channel: ChannelName,
     /// The recipient; empty for a channel with a single receiver.
@@ -272,18 +273,19 @@ impl Reader {
     /// The numbers of deliveries by avatar, for avatars with deliveries.
     pub fn delivery_counts(&self) -> Result<BTreeMap<AvatarId, DeliveryCounts>, StoreError> {
         let sql = format!(
-            "SELECT avatar_id,
+            "SELECT ordering_key,
                      count(*) FILTER (WHERE state IN ('pending','sending')),
                      count(*) FILTER (WHERE state = 'failed' AND {NOT_SENT_AGAIN})
                    FROM deliveries d
-                   WHERE state NOT IN ('delivered','cancelled') AND avatar_id <> ''
-                     AND instr(avatar_id, ' ') = 0
-                   GROUP BY avatar_id"
+                   WHERE state NOT IN ('delivered','cancelled')
+                   GROUP BY ordering_key"
         );
         let counts = self.rows("counting deliveries", &sql, (), |row| {
-            Ok((row.get(0)?, DeliveryCounts { in_flight: row.get(1)?, failed: row.get(2)? }))
+            let counts = DeliveryCounts { in_flight: row.get(1)?, failed: row.get(2)? };
+            Ok((row.get::<_, OrderingKey>(0)?, counts))
         })?;
-        Ok(counts.into_iter().collect())
+        let of_avatar = |(key, counts): (OrderingKey, _)| Some((key.avatar_id()?.clone(), counts));
+        Ok(counts.into_iter().filter_map(of_avatar).collect())
     }
 
     /// All channels that were ever registered, by name.
@@ -381,7 +383,7 @@ pub(super) fn read_delivery(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
         id: row.get(0)?,
         event_id: row.get(1)?,
         event_type: row.get(2)?,
-        avatar_id: row.get(3)?,
+        ordering_key: row.get(3)?,
         channel: row.get(4)?,
         recipient: row.get(5)?,
         replay: row.get(6)?,
@@ -395,7 +397,7 @@ pub(super) fn read_delivery(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
     })
 }
 
-pub(super) const DELIVERY_COLUMNS: &str = "d.id, d.event_id, e.type, d.avatar_id, d.channel_id, \
+pub(super) const DELIVERY_COLUMNS: &str = "d.id, d.event_id, e.type, d.ordering_key, d.channel_id, \
                                            d.recipient, d.replay, d.state, d.attempts, \
                                            d.next_attempt_at, d.final_reason, d.created_at, \
                                            d.updated_at, d.fallback";

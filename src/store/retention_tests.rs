@@ -57,7 +57,7 @@ fn insert_delivery(
     attempts: i64,
 ) {
     db.execute(
-        "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, replay, content_type, body,
+        "INSERT INTO deliveries(id, event_id, ordering_key, channel_id, replay, content_type, body,
            state, reported, attempts, next_attempt_at, lease_owner, expires_at, created_at,
            updated_at)
          VALUES(?1, ?2, 'a', ?3, ?4, 't', x'7b7d', ?5, ?6, ?8, iif(?5 = 'pending', 1, NULL),
@@ -290,7 +290,8 @@ fn a_dead_letter_replayed_under_a_new_id_is_removed_with_the_replay() {
         db.execute(sql, (id, old, first)).unwrap();
     };
     let delivery = |id: &str, event: &str, channel: &str, state: &str| {
-        let sql = "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, content_type, body,
+        let sql =
+            "INSERT INTO deliveries(id, event_id, ordering_key, channel_id, content_type, body,
                      state, reported, expires_at, created_at, updated_at)
                    VALUES(?1, ?2, '', ?3, '', x'', ?4, 1, 0, ?5, ?5)";
         db.execute(sql, (id, event, channel, state, old)).unwrap();

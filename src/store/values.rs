@@ -10,6 +10,7 @@ use crate::domain::avatar::transition::Earlier;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::id::EventId;
+use crate::domain::ordering_key::OrderingKey;
 use crate::domain::polling::poll_failure::FailureKind;
 use crate::domain::time::timestamp::Timestamp;
 
@@ -43,6 +44,7 @@ macro_rules! text_column {
 }
 
 text_column!(name, |text| Ok(Self::from_name(text)), Status);
+text_column!(as_str, |text| Ok(Self::from_text(text)), OrderingKey);
 text_column!(
     name,
     |text| Self::from_name(text).ok_or(FromSqlError::InvalidType),

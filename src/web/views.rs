@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::domain::account::AccountName;
+use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::transition::{Previous, Transition};
 use crate::domain::delivery::channel_health::ChannelState;
@@ -294,9 +295,8 @@ impl From<&DeliveryRow> for DeliveryView {
             id: row.id.to_string(),
             event_id: row.event_id.to_string(),
             event_type: row.event_type.clone(),
-            subject: row.avatar_id.clone(),
-            // Other subjects contain a space; ids do not.
-            avatar_id: non_empty(&row.avatar_id).filter(|id| !id.contains(' ')),
+            subject: row.ordering_key.to_string(),
+            avatar_id: row.ordering_key.avatar_id().map(AvatarId::to_string),
             channel: row.channel.to_string(),
             recipient: non_empty(&row.recipient),
             replay: row.replay,

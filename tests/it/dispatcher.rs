@@ -261,13 +261,14 @@ async fn events_of_one_avatar_keep_their_order_and_others_go_on() {
     bench.settle("b", 3).await;
     let delivered = |bench: &Bench, avatar: &str| {
         let rows = bench.rows().into_iter();
-        rows.filter(|row| row.avatar_id == avatar && row.state == "delivered").count()
+        rows.filter(|row| row.ordering_key.as_str() == avatar && row.state == "delivered").count()
     };
     assert_eq!((delivered(&bench, "a"), delivered(&bench, "b")), (0, 3));
     bench.run_dry().await;
     assert_eq!((delivered(&bench, "a"), delivered(&bench, "b")), (3, 3));
     for avatar in ["a", "b"] {
-        let rows: Vec<_> = bench.rows().into_iter().filter(|r| r.avatar_id == avatar).collect();
+        let rows: Vec<_> =
+            bench.rows().into_iter().filter(|r| r.ordering_key.as_str() == avatar).collect();
         let place = |call: &Call| rows.iter().position(|row| row.id == call.delivery_id);
         let places: Vec<_> = a_refused.calls().iter().filter_map(place).collect();
         assert!(places.is_sorted(), "{avatar}: {places:?}");

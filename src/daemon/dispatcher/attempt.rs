@@ -16,6 +16,7 @@ use crate::daemon::poller::poll::{log_write_failed, log_write_recovered};
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::runtime_config::{ChannelRuntime, RuntimeConfig};
 use crate::domain::delivery::{DeliveryState, Outcome, OutcomeClass};
+use crate::domain::ordering_key::OrderingKey;
 use crate::domain::time::monotonic::Monotonic;
 use crate::notify::message::OutboundMessage;
 use crate::runtime::event_bus::LiveEvent;
@@ -93,7 +94,7 @@ pub(crate) async fn run_attempt<S, N: Notifier, C: Clock>(
     log_attempt(&context, &claimed, &attempt_result, recorded, ended_at);
     context.events.publish(|| LiveEvent::AttemptFinished {
         event_id: claimed.event_id,
-        avatar_id: claimed.avatar_id,
+        ordering_key: claimed.ordering_key,
         channel: claimed.channel,
         attempt: claimed.attempt,
         outcome: attempt_result.outcome,
@@ -154,15 +155,15 @@ fn log_attempt<C>(
     recorded: RecordedResult,
     now: Monotonic,
 ) {
-    let Claimed { id, channel, avatar_id, attempt, .. } = claimed;
+    let Claimed { id, channel, ordering_key, attempt, .. } = claimed;
     let reason = attempt_result.outcome.summary();
     let key = Key::Channel(channel.clone());
     match &attempt_result.delivery.state {
         DeliveryState::Delivered => {
             let latency_ms = attempt_result.latency_ms;
-            let subject = match avatar_id.contains(' ') {
-                true => format!("`{avatar_id}`"),
-                false => format!("avatar `{avatar_id}`"),
+            let subject = match ordering_key {
+                OrderingKey::Avatar(id) => format!("avatar `{id}`"),
+                OrderingKey::Other(words) => format!("`{words}`"),
             };
             info!(latency_ms, "delivered event for {subject} to channel `{channel}`");
             if let Resolution::Logged(emission) = context.throttle.resolve(&key, now) {

@@ -26,6 +26,7 @@ use crate::daemon::poller::poll::{log_write_failed, log_write_recovered};
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::runtime_config::RuntimeConfig;
 use crate::daemon::shutdown::Shutdown;
+use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
@@ -200,7 +201,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         let span = error_span!(
             "attempt",
             channel = %channel,
-            avatar.id = (!claimed.avatar_id.contains(' ')).then_some(claimed.avatar_id.as_str()),
+            avatar.id = claimed.ordering_key.avatar_id().map(AvatarId::as_str),
             event.id = %claimed.event_id,
             delivery.id = %claimed.id,
             attempt = claimed.attempt,

@@ -408,14 +408,14 @@ fn log_transition(transition: &Transition, kind: Option<EventKind>) {
 /// Logs that a condition fires or is resolved.
 pub fn log_condition(event: &Event) {
     let Subject::Condition(condition) = &event.subject else { return };
-    let (kind, line) = (event.kind, event.line());
+    let (kind, key) = (event.kind, event.ordering_key());
     let reason = condition.reason.as_deref().map(|it| format!(": {it}")).unwrap_or_default();
     match condition.phase {
         Phase::Started => {
-            warn!(event.id = %event.id, subject = line, "{kind} firing for `{line}`{reason}");
+            warn!(event.id = %event.id, subject = %key, "{kind} firing for `{key}`{reason}");
         }
         Phase::Resolved => {
-            info!(event.id = %event.id, subject = line, "{kind} resolved for `{line}`")
+            info!(event.id = %event.id, subject = %key, "{kind} resolved for `{key}`")
         }
     }
 }

@@ -163,10 +163,10 @@ fn replay(
     now: Timestamp,
 ) -> rusqlite::Result<bool> {
     let (event, body) = new.unzip();
-    let sql = "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, replay,
+    let sql = "INSERT INTO deliveries(id, event_id, ordering_key, channel_id, recipient, replay,
                                       manual_attempt, content_type, body, fallback, state,
                                       next_attempt_at, expires_at, created_at, updated_at)
-               SELECT :fresh, coalesce(:event, event_id), avatar_id, channel_id, recipient,
+               SELECT :fresh, coalesce(:event, event_id), ordering_key, channel_id, recipient,
                       (SELECT coalesce(max(replay) + 1, 0) FROM deliveries l
                        WHERE l.event_id = coalesce(:event, d.event_id)
                          AND l.channel_id = d.channel_id AND l.recipient = d.recipient),

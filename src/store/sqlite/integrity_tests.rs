@@ -12,7 +12,7 @@ fn check(edit: &str, expected: &[(IntegrityCheck, &str)]) {
     db.execute_batch(
         "INSERT INTO channels(id, target_fp) VALUES('ops', '');
          INSERT INTO events(id, type, occurred_at, body) VALUES('evt_01', 'k', 1, x'');
-         INSERT INTO deliveries(id, event_id, avatar_id, channel_id, content_type, body, state,
+         INSERT INTO deliveries(id, event_id, ordering_key, channel_id, content_type, body, state,
                                 lease_owner, attempts, expires_at, created_at, updated_at)
          VALUES('dlv_01', 'evt_01', 'a', 'ops', 't', x'', 'sending', 'b', 1, 1, 1, 1);
          INSERT INTO attempts(delivery_id, no, trigger, started_at, boot_id)

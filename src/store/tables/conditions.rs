@@ -7,6 +7,7 @@ use rusqlite::{Connection, OptionalExtension as _, named_params};
 use crate::domain::account::AccountName;
 use crate::domain::condition::{Condition, ConditionSubject, OutageCause, Phase};
 use crate::domain::event::{Event, EventKind};
+use crate::domain::ordering_key::OrderingKey;
 use crate::domain::polling::avatar_conditions::REPORTED_STATUSES_MAX;
 use crate::domain::polling::connectivity::Outage;
 use crate::domain::time::timestamp::Timestamp;
@@ -62,15 +63,13 @@ fn record_unrecognized(
 }
 
 /// The unique subject of a condition; for a recipient, its full address.
-fn subject(event: &Event, condition: &Condition) -> String {
+fn subject(event: &Event, condition: &Condition) -> OrderingKey {
     match &condition.subject {
-        ConditionSubject::Channel { name, recipient: Some(to) } => {
-            format!("channel {name} to {to}")
-        }
+        ConditionSubject::Channel { name, recipient: Some(to) } => OrderingKey::recipient(name, to),
         ConditionSubject::Channel { recipient: None, .. }
         | ConditionSubject::Avatar { .. }
         | ConditionSubject::Account { .. }
-        | ConditionSubject::Config => event.line(),
+        | ConditionSubject::Config => event.ordering_key(),
     }
 }
 
@@ -82,7 +81,7 @@ pub(in crate::store) fn account_outage(
     let sql = "SELECT since, cause, reason FROM conditions WHERE kind = ?1 AND subject = ?2";
     connection
         .prepare_cached(sql)?
-        .query_row((EventKind::AccountUnavailable.name(), format!("account {account}")), |row| {
+        .query_row((EventKind::AccountUnavailable.name(), OrderingKey::account(account)), |row| {
             let cause: Option<String> = row.get(1)?;
             let reason: Option<String> = row.get(2)?;
             Ok(Outage {

@@ -2,7 +2,7 @@
 //!
 //! Invariants: a claim opens an attempt in the same transaction; a result is recorded only for its
 //! own attempt, and affects the health of the channel only if its target is still the same; within
-//! one channel, recipient and avatar, deliveries are sent in order.
+//! one channel, recipient and ordering key, deliveries are sent in order.
 
 use rusqlite::{Connection, Row, named_params};
 
@@ -10,6 +10,7 @@ use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::channel_health::ChannelHealth;
 use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome};
 use crate::domain::id::EventId;
+use crate::domain::ordering_key::OrderingKey;
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::pending_alerts;
@@ -42,8 +43,7 @@ pub struct Claimed {
     pub(crate) event_id: EventId,
     pub(crate) channel: ChannelName,
     pub(crate) recipient: String,
-    /// The avatar of the event; empty if there is none.
-    pub(crate) avatar_id: String,
+    pub(crate) ordering_key: OrderingKey,
     pub(crate) content_type: String,
     pub(crate) body: Vec<u8>,
     /// The number of this attempt, from one.
@@ -94,21 +94,21 @@ pub enum RecordedResult {
 pub(in crate::store) fn insert(
     connection: &Connection,
     event_id: &EventId,
-    avatar_id: &str,
+    ordering_key: &OrderingKey,
     new: &NewDelivery,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    let sql = "INSERT INTO deliveries(id, event_id, avatar_id, channel_id, recipient, content_type,
-                                      body, fallback, state, next_attempt_at, expires_at,
-                                      created_at, updated_at)
-               VALUES(:id, :event, :avatar, :channel, :recipient, :type,
+    let sql = "INSERT INTO deliveries(id, event_id, ordering_key, channel_id, recipient,
+                                      content_type, body, fallback, state, next_attempt_at,
+                                      expires_at, created_at, updated_at)
+               VALUES(:id, :event, :key, :channel, :recipient, :type,
                       :body, :fallback, :state, :next, :expires, :now, :now)";
     connection
         .prepare_cached(sql)?
         .execute(named_params! {
             ":id": new.id,
             ":event": event_id,
-            ":avatar": avatar_id,
+            ":key": ordering_key,
             ":channel": new.channel,
             ":recipient": new.recipient,
             ":type": new.content_type,
@@ -186,11 +186,11 @@ fn claim_channel(
              AND NOT EXISTS(
                SELECT 1 FROM deliveries o
                WHERE o.channel_id = d.channel_id AND o.recipient = d.recipient
-                 AND o.avatar_id = d.avatar_id AND o.state IN ('pending','sending')
+                 AND o.ordering_key = d.ordering_key AND o.state IN ('pending','sending')
                  AND o.seq < d.seq)
            ORDER BY {order} LIMIT :room)
-         RETURNING id, event_id, channel_id, recipient, avatar_id, content_type, body, attempts,
-                   budget_used, free_attempts, unknowns, expires_at, seq, probe_of",
+         RETURNING id, event_id, channel_id, recipient, ordering_key, content_type, body,
+                   attempts, budget_used, free_attempts, unknowns, expires_at, seq, probe_of",
     ))?;
     let rows = update.query_map(
         named_params! {
@@ -373,7 +373,7 @@ fn read_claimed(row: &Row<'_>) -> rusqlite::Result<Claimed> {
         event_id: row.get(1)?,
         channel: row.get(2)?,
         recipient: row.get(3)?,
-        avatar_id: row.get(4)?,
+        ordering_key: row.get(4)?,
         content_type: row.get(5)?,
         body: row.get(6)?,
         attempt: row.get(7)?,

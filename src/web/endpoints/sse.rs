@@ -22,6 +22,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
 use tokio::time::{Sleep, sleep, timeout};
 
+use crate::domain::avatar::AvatarId;
 use crate::runtime::event_bus::LiveEvent;
 use crate::web::actions::with_read_model;
 use crate::web::connection_limit::Slot;
@@ -174,15 +175,14 @@ impl Streaming {
 }
 
 fn attempt_event(event: &LiveEvent) -> Option<Event> {
-    let LiveEvent::AttemptFinished { event_id, avatar_id, channel, attempt, outcome, state } =
+    let LiveEvent::AttemptFinished { event_id, ordering_key, channel, attempt, outcome, state } =
         event
     else {
         return None;
     };
-    let subject = avatar_id.as_str();
     let view = AttemptEvent {
         event_id: event_id.as_str(),
-        avatar_id: (!subject.is_empty() && !subject.contains(' ')).then_some(subject),
+        avatar_id: ordering_key.avatar_id().map(AvatarId::as_str),
         channel: channel.as_str(),
         attempt: *attempt,
         outcome: outcome.class.name(),

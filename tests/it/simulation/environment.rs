@@ -308,7 +308,7 @@ impl Notifier for SimPost {
             content_type: "application/json".to_owned(),
             body: json!({
                 "type": event.kind.name(),
-                "about": event.line(),
+                "about": event.ordering_key().as_str(),
                 "from": from,
                 "to": to,
                 "nonce": self.nature.state().dice.bits().to_string(),

@@ -178,7 +178,7 @@ fn repeats(history: &History, violations: &mut Vec<String>) {
     }
 }
 
-/// Within one channel, recipient and avatar, what the schedule sends is sent in order.
+/// Within one channel, recipient and ordering key, what the schedule sends is sent in order.
 fn order(history: &History, violations: &mut Vec<String>) {
     let rows: BTreeMap<&DeliveryId, (usize, &Delivery)> =
         history.deliveries.iter().enumerate().map(|(n, d)| (&d.row.id, (n, d))).collect();
@@ -188,7 +188,7 @@ fn order(history: &History, violations: &mut Vec<String>) {
             violations.push(format!("I7 an attempt at `{}`, which has no row", call.delivery_id));
             continue;
         };
-        let line = (&call.channel, &call.recipient, &delivery.row.avatar_id);
+        let line = (&call.channel, &call.recipient, &delivery.row.ordering_key);
         let before = last.insert(line, *place).unwrap_or(0);
         if before > *place {
             violations.push(format!("ORDER `{}` was overtaken in {line:?}", call.delivery_id));

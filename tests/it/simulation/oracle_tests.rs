@@ -288,7 +288,7 @@ fn a_message_that_overtook_another_is_found_out() {
     check("ORDER", |history| {
         let line = |call: &Call| {
             let delivery = history.deliveries.iter().find(|d| d.row.id == call.delivery_id)?;
-            Some((&delivery.row.channel, &delivery.row.recipient, &delivery.row.avatar_id))
+            Some((&delivery.row.channel, &delivery.row.recipient, &delivery.row.ordering_key))
         };
         let calls = &history.calls;
         let (first, later) = (0..calls.len()).find_map(|first| {

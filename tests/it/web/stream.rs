@@ -94,12 +94,13 @@ async fn a_slow_client_gets_the_number_of_missed_events() {
     // On one thread the client cannot receive while events are published.
     for attempt in 0..KEPT + 10 {
         own.state.events.publish(|| {
-            let LiveEvent::AttemptFinished { event_id, avatar_id, channel, outcome, state, .. } =
-                example.clone()
+            let LiveEvent::AttemptFinished {
+                event_id, ordering_key, channel, outcome, state, ..
+            } = example.clone()
             else {
                 unreachable!()
             };
-            LiveEvent::AttemptFinished { event_id, avatar_id, channel, attempt, outcome, state }
+            LiveEvent::AttemptFinished { event_id, ordering_key, channel, attempt, outcome, state }
         });
     }
     let (missed, next) = listening.await.unwrap();

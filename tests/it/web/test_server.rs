@@ -7,6 +7,7 @@ use std::sync::Arc;
 use avatar_watch::domain::delivery::channel::ChannelName;
 use avatar_watch::domain::delivery::{DeliveryState, Outcome, OutcomeClass};
 use avatar_watch::domain::id::EventId;
+use avatar_watch::domain::ordering_key::OrderingKey;
 use avatar_watch::domain::random::RandomBits;
 use avatar_watch::domain::read_access::ReadAccess;
 use avatar_watch::domain::time::monotonic::Monotonic;
@@ -105,7 +106,7 @@ pub(super) fn serve(state: AppState, limits: ServerLimits) -> SocketAddr {
 pub(super) fn attempt_finished() -> LiveEvent {
     LiveEvent::AttemptFinished {
         event_id: EventId::mint(Timestamp::from_millis(0), RandomBits::new(7)),
-        avatar_id: "a1".to_owned(),
+        ordering_key: OrderingKey::from_text("a1"),
         channel: ChannelName::parse("ops").unwrap(),
         attempt: 1,
         outcome: Outcome { code: Some(204), ..Outcome::new(OutcomeClass::Delivered, "response") },
