@@ -77,11 +77,11 @@ pub(crate) struct ChannelFacts<'a> {
     pub state: ChannelState,
     pub failing_since: Option<Timestamp>,
     pub reason: Option<&'a str>,
-    /// Pending deliveries and those in flight.
-    pub in_flight: u64,
+    /// Deliveries that are pending or being sent.
+    pub undelivered: u64,
     pub oldest_at: Option<Timestamp>,
     /// Dead letters that were not sent again.
-    pub failed: u64,
+    pub dead_letters: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -179,10 +179,10 @@ pub(crate) const fn blocked_reason(
     configured: bool,
     state: ChannelState,
     failing: bool,
-    in_flight: u64,
+    undelivered: u64,
 ) -> Option<&'static str> {
     match (configured, state, failing) {
-        (false, _, _) if in_flight > 0 => Some("not in the config"),
+        (false, _, _) if undelivered > 0 => Some("not in the config"),
         (true, ChannelState::Disabled, _) => Some("DISABLED"),
         (true, ChannelState::Paused, _) => Some("paused"),
         (true, ChannelState::Active, true) => Some("FAILING"),
@@ -230,8 +230,9 @@ fn condition(condition: &ConditionFacts<'_>) -> Option<Finding> {
 
 /// The findings of a channel, and of deliveries that wait too long or in vain.
 fn channel(channel: &ChannelFacts<'_>, late_after: Duration, now: Timestamp) -> Vec<Finding> {
-    let ChannelFacts { name, configured, state, failing_since, in_flight, failed, .. } = *channel;
-    let obstacle = blocked_reason(configured, state, failing_since.is_some(), in_flight);
+    let ChannelFacts { name, configured, state, failing_since, undelivered, dead_letters, .. } =
+        *channel;
+    let obstacle = blocked_reason(configured, state, failing_since.is_some(), undelivered);
     let reason = channel.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
     let mut findings = Vec::new();
     let suspended = !configured || state == ChannelState::Paused;
@@ -242,23 +243,23 @@ fn channel(channel: &ChannelFacts<'_>, late_after: Duration, now: Timestamp) -> 
             // Intended by an operator; pending deliveries are reported below.
             ChannelState::Active | ChannelState::Paused | ChannelState::Disabled => Severity::Info,
         };
-        let is_reported_below = suspended && in_flight > 0;
+        let is_reported_below = suspended && undelivered > 0;
         if !is_reported_below {
             let text = format!("channel {name} is {word}{reason}");
             findings.push(Finding { since: failing_since, ..found(level, text) });
         }
     }
-    if failed > 0 {
-        let dead = counted(failed, "dead letter");
+    if dead_letters > 0 {
+        let dead = counted(dead_letters, "dead letter");
         findings.push(found(Severity::Critical, format!("{dead} of channel {name}")));
     }
     let age = channel.oldest_at.map(|at| now.since(at));
     let late = age.is_some_and(|age| age > late_after);
-    if in_flight > 0 && (late || suspended) {
+    if undelivered > 0 && (late || suspended) {
         let state = obstacle.map(|word| format!(", which is {word}")).unwrap_or_default();
         let oldest =
             age.map(|age| format!(", the oldest for {}", humanize(age))).unwrap_or_default();
-        let waiting = counted(in_flight, "message");
+        let waiting = counted(undelivered, "message");
         let text = format!("{waiting} waiting for channel {name}{state}{oldest}");
         // A pause is temporary; deliveries of a removed channel wait in vain.
         let meant = configured && suspended && !late;
@@ -326,9 +327,9 @@ mod tests {
             state: ChannelState::Active,
             failing_since: None,
             reason: None,
-            in_flight: 0,
+            undelivered: 0,
             oldest_at: None,
-            failed: 0,
+            dead_letters: 0,
         }
     }
 
@@ -390,7 +391,7 @@ mod tests {
             check(&Inputs { channels: Some(vec![it, other]), ..well() }, summary, text);
         };
         let (paused, disabled) = (ChannelState::Paused, ChannelState::Disabled);
-        let waiting = ChannelFacts { in_flight: 2, oldest_at: at(1), ..channel() };
+        let waiting = ChannelFacts { undelivered: 2, oldest_at: at(1), ..channel() };
         let gone = ChannelFacts { configured: false, ..channel() };
         of(waiting, "OK", "");
         of(gone, "OK", "");
@@ -406,8 +407,8 @@ mod tests {
         of(ChannelFacts { failing_since: at(1), ..channel() }, WARNINGS, "channel ops is FAILING");
         let failing = ChannelFacts { failing_since: at(1), reason: Some("500"), ..channel() };
         of(failing, WARNINGS, "channel ops is FAILING (500)");
-        of(ChannelFacts { failed: 1, ..channel() }, CRITICAL, "1 dead letter of channel ops");
-        of(ChannelFacts { failed: 1, ..gone }, CRITICAL, "1 dead letter of channel ops");
+        of(ChannelFacts { dead_letters: 1, ..channel() }, CRITICAL, "1 dead letter of channel ops");
+        of(ChannelFacts { dead_letters: 1, ..gone }, CRITICAL, "1 dead letter of channel ops");
         let text = "2 messages waiting for channel ops, the oldest for 11m";
         of(ChannelFacts { oldest_at: at(11), ..waiting }, WARNINGS, text);
         let failing = |kind: &str, since, summary: &str, text: &str| {
@@ -435,7 +436,7 @@ mod tests {
             since: at(60),
             reason: "no",
         };
-        let disabled = ChannelFacts { state: ChannelState::Disabled, failed: 2, ..channel() };
+        let disabled = ChannelFacts { state: ChannelState::Disabled, dead_letters: 2, ..channel() };
         let facts = Inputs {
             conditions: vec![
                 holds("avatar.unreachable", "a1"),

@@ -275,10 +275,12 @@ async fn a_dead_letter_sent_again_as_new_counts_as_sent_again() {
     assert_eq!(admin.failed(&all).unwrap(), failed[1..], "that one is on its way");
     let counted = |bench: &Bench| {
         let channels = bench.reader().channels().unwrap().into_iter();
-        let by_channel: Vec<_> =
-            channels.map(|it| (it.name.to_string(), it.failed)).filter(|it| it.1 > 0).collect();
+        let by_channel: Vec<_> = channels
+            .map(|it| (it.name.to_string(), it.dead_letters))
+            .filter(|it| it.1 > 0)
+            .collect();
         let by_avatar: u64 =
-            bench.reader().delivery_counts().unwrap().values().map(|it| it.failed).sum();
+            bench.reader().delivery_counts().unwrap().values().map(|it| it.dead_letters).sum();
         (by_channel, by_avatar)
     };
     assert_eq!(counted(&bench), (vec![("mail".to_owned(), 1)], 1));

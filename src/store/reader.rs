@@ -107,11 +107,11 @@ pub struct ChannelRow {
     /// Since when it is suspended: paused, disabled or not in the config.
     pub suspended_since: Option<Timestamp>,
     /// The number of deliveries that are pending or being sent.
-    pub in_flight: u64,
+    pub undelivered: u64,
     /// When the oldest of them was created.
     pub oldest_at: Option<Timestamp>,
     /// The number of dead letters that were not sent again.
-    pub failed: u64,
+    pub dead_letters: u64,
     /// When it last accepted a message.
     pub delivered_at: Option<Timestamp>,
     /// Its failing recipients.
@@ -169,12 +169,12 @@ pub struct DeliveryFilter {
     pub limit: u32,
 }
 
-/// The numbers of deliveries of an avatar that are in flight and that failed.
+/// The deliveries of an avatar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryCounts {
-    pub(crate) in_flight: u64,
+    pub(crate) undelivered: u64,
     /// The number of dead letters that were not sent again.
-    pub(crate) failed: u64,
+    pub(crate) dead_letters: u64,
 }
 
 impl Reader {
@@ -281,7 +281,7 @@ impl Reader {
                    GROUP BY ordering_key"
         );
         let counts = self.rows("counting deliveries", &sql, (), |row| {
-            let counts = DeliveryCounts { in_flight: row.get(1)?, failed: row.get(2)? };
+            let counts = DeliveryCounts { undelivered: row.get(1)?, dead_letters: row.get(2)? };
             Ok((row.get::<_, OrderingKey>(0)?, counts))
         })?;
         let of_avatar = |(key, counts): (OrderingKey, _)| Some((key.avatar_id()?.clone(), counts));
@@ -308,9 +308,9 @@ impl Reader {
             Ok(ChannelRow {
                 configured: !row.get::<_, bool>(1)?,
                 health: channels::find(connection, &name)?.unwrap_or_default(),
-                in_flight: row.get(2)?,
+                undelivered: row.get(2)?,
                 oldest_at: row.get(3)?,
-                failed: row.get(4)?,
+                dead_letters: row.get(4)?,
                 delivered_at: row.get(5)?,
                 suspended_since: row.get(6)?,
                 recipients: recipients::failing(connection, &name)?,

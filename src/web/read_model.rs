@@ -215,8 +215,8 @@ impl<'d> ReadModel<'d> {
         let conditions = self.conditions(&views)?.into_iter().map(|it| it.kind);
         let channels = self.reader.rows()?.channels.iter().map(|row| ChannelSnapshot {
             state: row.health.state,
-            pending: row.in_flight,
-            dead_letters: row.failed,
+            pending: row.undelivered,
+            dead_letters: row.dead_letters,
             oldest: row.oldest_at.map(|at| now.since(at)),
             failing_recipients: row.recipients.len() as u64,
             name: row.name.clone(),

@@ -248,8 +248,8 @@ impl AvatarView {
                 since: failure.since.to_string(),
                 reason: failure.reason.clone(),
             }),
-            deliveries_in_flight: context.counts.in_flight,
-            deliveries_failed: context.counts.failed,
+            deliveries_in_flight: context.counts.undelivered,
+            deliveries_failed: context.counts.dead_letters,
         }
     }
 
@@ -341,9 +341,9 @@ impl ChannelView {
             reason: row.reason(),
             failing_recipients: row.recipients.iter().map(RecipientView::new).collect(),
             not_before: text(health.ready_at().filter(|at| *at > now)),
-            in_flight: row.in_flight,
+            in_flight: row.undelivered,
             oldest_in_flight_at: text(row.oldest_at),
-            failed: row.failed,
+            failed: row.dead_letters,
             delivered_at: text(row.delivered_at),
         }
     }
@@ -355,9 +355,9 @@ impl ChannelView {
             state: ChannelState::from_name(self.state).unwrap_or_default(),
             failing_since: parse(self.failing_since.as_deref()),
             reason: self.reason.as_deref(),
-            in_flight: self.in_flight,
+            undelivered: self.in_flight,
             oldest_at: parse(self.oldest_in_flight_at.as_deref()),
-            failed: self.failed,
+            dead_letters: self.failed,
         }
     }
 }

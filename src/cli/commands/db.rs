@@ -205,7 +205,7 @@ fn print_report(database: &Path, restored: &Restored) {
     line(&format!(
         "next: `avatar-watch run` sends {} of the backup with the same ids{}; changes since the \
          backup are observed again, as far as they still show, and get new event ids",
-        counted(report.in_flight, "delivery"),
+        counted(report.undelivered, "delivery"),
         again.unwrap_or_default()
     ));
 }
@@ -219,7 +219,7 @@ fn print_findings(file: &str, report: &IntegrityReport) {
 }
 
 fn content(report: &IntegrityReport) -> String {
-    let IntegrityReport { transitions, removed, deliveries, in_flight, newest_at, .. } = report;
+    let IntegrityReport { transitions, removed, deliveries, undelivered, newest_at, .. } = report;
     let newest = newest_at.map(|at| format!(" up to {at}")).unwrap_or_default();
     let removed = match removed {
         0 => String::new(),
@@ -227,7 +227,7 @@ fn content(report: &IntegrityReport) -> String {
     };
     let deliveries = counted(*deliveries, "delivery");
     let changes = counted(*transitions, "change");
-    format!("{changes}{newest}{removed}, {deliveries}, {in_flight} of them in flight")
+    format!("{changes}{newest}{removed}, {deliveries}, {undelivered} of them in flight")
 }
 
 fn size(bytes: u64) -> String {
@@ -246,7 +246,7 @@ fn report_view(file: &Path, report: &IntegrityReport) -> ReportView {
         transitions: report.transitions,
         transitions_removed: report.removed,
         deliveries: report.deliveries,
-        deliveries_in_flight: report.in_flight,
+        deliveries_in_flight: report.undelivered,
         newest_transition_at: report.newest_at.map(|at| at.to_string()),
         findings: findings
             .map(|it| IntegrityFindingView { part: it.part.name(), what: it.what.clone() })

@@ -118,7 +118,7 @@ fn file_lines(view: &StatusReport) -> Vec<String> {
 fn channel_line(channel: &ChannelView, now: Timestamp) -> Option<String> {
     let facts = channel.facts();
     let failing = facts.failing_since.is_some();
-    let state = blocked_reason(facts.configured, facts.state, failing, facts.in_flight)?;
+    let state = blocked_reason(facts.configured, facts.state, failing, facts.undelivered)?;
     let since = channel.suspended_since.as_deref().or(channel.failing_since.as_deref());
     let for_long = since.map(|since| format!(" for {}", age(since, now))).unwrap_or_default();
     let reason = channel.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();

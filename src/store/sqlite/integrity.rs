@@ -21,7 +21,7 @@ pub struct IntegrityReport {
     pub(crate) removed: u64,
     pub(crate) deliveries: u64,
     /// The number of deliveries that are pending or being sent.
-    pub(crate) in_flight: u64,
+    pub(crate) undelivered: u64,
     /// When the newest transition was detected.
     pub(crate) newest_at: Option<Timestamp>,
     /// All problems.
@@ -202,7 +202,7 @@ fn count(connection: &Connection, report: &mut IntegrityReport) -> rusqlite::Res
     let number = |sql: &str| connection.query_row(sql, [], |row| row.get(0));
     report.transitions = number("SELECT count(*) FROM transitions")?;
     report.deliveries = number("SELECT count(*) FROM deliveries")?;
-    report.in_flight =
+    report.undelivered =
         number("SELECT count(*) FROM deliveries WHERE state IN ('pending','sending')")?;
     let newest = "SELECT max(detected_at) FROM transitions";
     report.newest_at = connection.query_row(newest, [], |row| row.get(0))?;
