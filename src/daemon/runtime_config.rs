@@ -10,7 +10,7 @@ use crate::daemon::ports::Notifier;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
-use crate::domain::delivery::Delivery;
+use crate::domain::delivery::RetryState;
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::retry_policy::DeliveryPolicy;
 use crate::domain::event::{Event, EventKind, Subject};
@@ -120,7 +120,7 @@ pub struct ChannelRuntime<N> {
 }
 
 impl<S, N> RuntimeConfig<S, N> {
-    /// Delivery policies by channel.
+    /// RetryState policies by channel.
     pub fn delivery_policies(&self) -> BTreeMap<ChannelName, DeliveryPolicy> {
         self.channels
             .iter()
@@ -178,7 +178,7 @@ impl<S, N: Notifier> RuntimeConfig<S, N> {
                     content_type: draft.content_type,
                     body: draft.body,
                     fallback: draft.fallback,
-                    delivery: Delivery::new(now, &channel_runtime.policy),
+                    retry_state: RetryState::new(now, &channel_runtime.policy),
                 })
             })
             .collect();

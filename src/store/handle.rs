@@ -38,7 +38,7 @@ use crate::store::tables::accounts::{self, AccountState};
 use crate::store::tables::channels::{self, ChannelChanges, ChannelTarget};
 use crate::store::tables::conditions;
 use crate::store::tables::events;
-use crate::store::tables::outbox::{self, AttemptResult, Claims, NewDelivery, RecordedResult};
+use crate::store::tables::outbox::{self, AttemptResult, ClaimResult, NewDelivery, RecordedResult};
 use crate::store::tables::trainings;
 use crate::store::tables::transitions;
 use crate::store::tables::watches::{self, Checkpoint};
@@ -237,9 +237,8 @@ impl Store {
         .await
     }
 
-    /// Makes rows due that were scheduled before the wall clock was set back, and returns their
-    /// number.
-    pub async fn reschedule_after_clock_step(&self, now: Timestamp) -> Result<usize, StoreError> {
+    /// Makes deliveries due whose delay began before the wall clock was set back.
+    pub async fn reschedule_after_clock_step(&self, now: Timestamp) -> Result<(), StoreError> {
         self.run("rescheduling after a clock step", move |connection, _| {
             recovery::reschedule_after_clock_step(connection, now)
         })
@@ -251,16 +250,16 @@ impl Store {
         &self,
         slots: Vec<(ChannelName, usize)>,
         now: Timestamp,
-    ) -> Result<Claims, StoreError> {
+    ) -> Result<ClaimResult, StoreError> {
         self.run("claiming deliveries", move |connection, boot_id| {
             outbox::claim(connection, &slots, now, boot_id)
         })
         .await
     }
 
-    /// The numbers of pending deliveries.
-    pub async fn pending_counts(&self) -> Result<usize, StoreError> {
-        self.read("counting pending deliveries", outbox::pending_counts).await
+    /// The number of pending deliveries.
+    pub async fn pending_count(&self) -> Result<usize, StoreError> {
+        self.read("counting pending deliveries", outbox::pending_count).await
     }
 
     /// Records the result of an attempt.

@@ -7,14 +7,14 @@ use crate::domain::avatar::status::Status;
 use crate::domain::avatar::transition::Previous;
 use crate::domain::delivery::channel_health::ChannelHealth;
 use crate::domain::delivery::retry_policy::{DeliveryPolicy, OnUnknown};
-use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome, OutcomeClass};
+use crate::domain::delivery::{DeliveryId, DeliveryState, Outcome, OutcomeClass, RetryState};
 use crate::domain::event::{EventKind, Subject};
 use crate::domain::id::EventId;
 use crate::domain::polling::watch::LastObserved;
 use crate::domain::random::RandomBits;
 use crate::store::admin::deliveries::{AdminResult, DeliveryAdmin, FailedFilter, RetryAs};
 use crate::store::reader::{AttemptRow, DeliveryFilter, DeliveryRow, Reader};
-use crate::store::tables::outbox::Claimed;
+use crate::store::tables::outbox::ClaimedDelivery;
 
 const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -104,7 +104,7 @@ impl Bench {
                 content_type: "application/json".to_owned(),
                 body: format!("{avatar} {sequence}").into_bytes(),
                 fallback: None,
-                delivery: Delivery::new(NOW, &DeliveryPolicy::webhook()),
+                retry_state: RetryState::new(NOW, &DeliveryPolicy::webhook()),
             })
             .collect();
         ObservationCommit {
@@ -124,18 +124,18 @@ impl Bench {
     }
 
     /// A delivery to `ops` in its first attempt.
-    async fn claimed() -> (Self, Claimed) {
+    async fn claimed() -> (Self, ClaimedDelivery) {
         let mut bench = Self::new().await;
         bench.commit("a", 1, &["ops"]).await;
         let claimed = bench.one("ops", NOW).await;
         (bench, claimed)
     }
 
-    async fn one(&self, channel: &str, now: Timestamp) -> Claimed {
+    async fn one(&self, channel: &str, now: Timestamp) -> ClaimedDelivery {
         self.claim(channel, 1, now).await.claimed.remove(0)
     }
 
-    async fn claim(&self, channel: &str, room: usize, now: Timestamp) -> Claims {
+    async fn claim(&self, channel: &str, room: usize, now: Timestamp) -> ClaimResult {
         let slots = vec![(ChannelName::parse(channel).unwrap(), room)];
         self.store().claim(slots, now).await.unwrap()
     }
@@ -146,7 +146,7 @@ impl Bench {
     }
 
     /// Records the result of an attempt at the current target of its channel.
-    async fn settle(&self, claimed: &Claimed, class: OutcomeClass, now: Timestamp) -> bool {
+    async fn settle(&self, claimed: &ClaimedDelivery, class: OutcomeClass, now: Timestamp) -> bool {
         let settled = self.store().record_result(result(claimed, class, now)).await.unwrap();
         assert_ne!(settled, RecordedResult::TargetChanged);
         settled == RecordedResult::Recorded
@@ -176,14 +176,14 @@ impl Drop for Bench {
     }
 }
 
-fn result(claimed: &Claimed, class: OutcomeClass, now: Timestamp) -> AttemptResult {
+fn result(claimed: &ClaimedDelivery, class: OutcomeClass, now: Timestamp) -> AttemptResult {
     let outcome = Outcome { code: Some(200), ..Outcome::new(class, "response") };
     let (policy, random) = (DeliveryPolicy::webhook(), RandomBits::new(1 << 127));
     AttemptResult {
         id: claimed.id.clone(),
         attempt: claimed.attempt,
         target: Some(if claimed.channel.as_str() == "ops" { "f1" } else { "f2" }.to_owned()),
-        delivery: claimed.delivery.clone().apply_outcome(&outcome, now, &policy, random),
+        retry_state: claimed.retry_state.clone().apply(&outcome, None, now, &policy, random),
         outcome,
         finished_at: now,
         latency_ms: 3,
@@ -197,7 +197,7 @@ fn recovery(channel: &str, policy: DeliveryPolicy, now: Timestamp) -> CrashRecov
     CrashRecovery { now, policies, random: RandomBits::new(1) }
 }
 
-fn bodies(claims: &Claims) -> Vec<String> {
+fn bodies(claims: &ClaimResult) -> Vec<String> {
     claims.claimed.iter().map(|row| String::from_utf8(row.body.clone()).unwrap()).collect()
 }
 
@@ -247,7 +247,7 @@ async fn deliveries_of_one_avatar_are_sent_in_order_and_do_not_wait_for_others()
 #[tokio::test]
 async fn a_result_counts_only_for_its_own_attempt_and_only_once() {
     let (mut bench, claimed) = Bench::claimed().await;
-    let stale = Claimed { attempt: 7, ..claimed.clone() };
+    let stale = ClaimedDelivery { attempt: 7, ..claimed.clone() };
     assert!(!bench.settle(&stale, OutcomeClass::Delivered, NOW).await);
     assert!(bench.settle(&claimed, OutcomeClass::Delivered, NOW).await);
     assert!(!bench.settle(&claimed, OutcomeClass::Retryable, NOW).await);
@@ -362,15 +362,15 @@ async fn a_crash_during_a_probe_keeps_the_schedule_of_the_delivery() {
     let due_at = NOW.plus(Duration::from_hours(5));
     // The oldest has the longest delay; three failures limit the channel to probes.
     for claimed in bench.claim("ops", 9, NOW).await.claimed {
-        let spent = u32::from(claimed.delivery.expires_at > NOW);
+        let spent = u32::from(claimed.retry_state.expires_at > NOW);
         let mut ended = result(&claimed, OutcomeClass::Retryable, NOW);
-        ended.delivery.attempts_used = 4 * spent;
-        ended.delivery.state = DeliveryState::Pending { next_attempt_at: due_at };
+        ended.retry_state.charged_attempts = 4 * spent;
+        ended.retry_state.state = DeliveryState::Pending { next_attempt_at: due_at };
         assert_eq!(bench.store().record_result(ended).await.unwrap(), RecordedResult::Recorded);
     }
     let soon = NOW.plus(Duration::from_secs(60));
     let probe = bench.claim("ops", 9, soon).await.claimed.remove(0);
-    assert_eq!(probe.probe_of, Some(due_at));
+    assert_eq!(probe.due_at_before_probe, Some(due_at));
     bench.start("boot2");
     let recovery = recovery("ops", DeliveryPolicy::webhook(), soon);
     assert_eq!(bench.store().recover(recovery).await.unwrap(), 1);
@@ -391,7 +391,7 @@ async fn a_clock_set_back_moves_start_times_to_now() {
     }
     bench.store().reschedule_after_clock_step(NOW).await.unwrap();
     let health = bench.health("ops");
-    let begun = [health.failure_since, health.first_failure_at, health.failing_since];
+    let begun = [health.failure_since, health.counted_since, health.failing_since];
     assert_eq!(begun, [Some(NOW); 3]);
     assert!(health.ready_at().unwrap() <= NOW);
 }
@@ -424,7 +424,7 @@ async fn a_channel_that_left_the_config_keeps_its_deliveries() {
     let late = NOW.plus(Duration::from_hours(10 * 24));
     bench.register(&[("ops", "f1"), ("mail", "f2")], late).await;
     let claimed = bench.one("mail", late).await;
-    assert_eq!(claimed.delivery.expires_at, late.plus(DeliveryPolicy::webhook().expires_after));
+    assert_eq!(claimed.retry_state.expires_at, late.plus(DeliveryPolicy::webhook().expires_after));
 }
 
 #[tokio::test]
@@ -469,12 +469,12 @@ async fn the_states_of_a_completed_delivery_are_stored() {
     {
         bench.commit(&format!("a{n}"), 1, &["ops"]).await;
         let claimed = bench.one("ops", now).await;
-        let expected = result(&claimed, *class, now).delivery;
+        let expected = result(&claimed, *class, now).retry_state;
         assert!(bench.settle(&claimed, *class, now).await);
         let DeliveryState::Pending { next_attempt_at } = expected.state else { panic!() };
         let again = bench.one("ops", next_attempt_at).await;
-        assert_eq!(again.delivery.attempts_used, expected.attempts_used);
-        assert_eq!(again.delivery.free_attempts, expected.free_attempts);
+        assert_eq!(again.retry_state.charged_attempts, expected.charged_attempts);
+        assert_eq!(again.retry_state.free_attempts, expected.free_attempts);
         bench.settle(&again, OutcomeClass::Delivered, next_attempt_at).await;
         now = next_attempt_at;
     }

@@ -7,11 +7,11 @@ use rusqlite::{Connection, named_params};
 
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::retry_policy::DeliveryPolicy;
-use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome, OutcomeClass};
+use crate::domain::delivery::{DeliveryId, Outcome, OutcomeClass, RetryState};
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::sqlite::statement::rows;
-use crate::store::tables::outbox::{AttemptResult, record_result};
+use crate::store::tables::outbox::{self, AttemptResult};
 
 /// The input of the recovery of open attempts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,74 +24,87 @@ pub struct CrashRecovery {
     pub random: RandomBits,
 }
 
-/// Ends every attempt that an earlier process left open, with an unknown outcome, and returns their
-/// number. Attempts of a channel without a known policy stay open, since the policy decides whether
+/// An attempt that an earlier process left open.
+struct OpenAttempt {
+    delivery: DeliveryId,
+    channel: ChannelName,
+    number: u32,
+    boot_id: String,
+    retry_state: RetryState,
+    due_at_before_probe: Option<Timestamp>,
+}
+
+/// Ends the attempts that an earlier process left open, with an unknown outcome, and returns their
+/// number. Those of a channel without a known policy stay open, since the policy decides whether
 /// they are repeated.
 pub(super) fn recover(
     connection: &Connection,
     recovery: &CrashRecovery,
     boot_id: &str,
 ) -> rusqlite::Result<usize> {
-    let sql = "SELECT id, attempts, lease_owner, budget_used, free_attempts, unknowns, expires_at,
-                      channel_id, probe_of
-               FROM deliveries WHERE state = 'sending' AND lease_owner <> ?1";
-    let open = rows(connection, sql, [boot_id], |row| {
-        let delivery = Delivery {
-            state: DeliveryState::Sending,
-            attempts_used: row.get(3)?,
-            free_attempts: row.get(4)?,
-            unknowns: row.get(5)?,
-            expires_at: row.get(6)?,
-        };
-        let (id, attempt): (DeliveryId, u32) = (row.get(0)?, row.get(1)?);
-        let (owner, channel): (String, ChannelName) = (row.get(2)?, row.get(7)?);
-        Ok((channel, (id, attempt, owner, delivery, row.get(8)?)))
-    })?;
-    let known = open.into_iter().filter_map(|(channel, row)| {
-        let policy = recovery.policies.get(&channel)?;
-        Some((policy, row))
-    });
+    let CrashRecovery { now, policies, random } = recovery;
     let mut recovered = 0;
-    for (salt, (policy, (id, attempt, owner, delivery, probe_of))) in (0..).zip(known) {
+    for (salt, open) in (0..).zip(open_attempts(connection, boot_id)?) {
+        let Some(policy) = policies.get(&open.channel) else { continue };
         let error = Some("the program ended before the response arrived".to_owned());
         let outcome = Outcome { error, ..Outcome::new(OutcomeClass::Unknown, "unknown") };
-        let (now, random) = (recovery.now, recovery.random.derive(salt));
+        let (due_at, random) = (open.due_at_before_probe, random.derive(salt));
         let result = AttemptResult {
-            id,
-            attempt,
+            id: open.delivery,
+            attempt: open.number,
             target: None,
-            delivery: delivery.apply_attempt(&outcome, probe_of, now, policy, random),
+            retry_state: open.retry_state.apply(&outcome, due_at, *now, policy, random),
             outcome,
-            finished_at: now,
+            finished_at: *now,
             latency_ms: 0,
             random: random.derive(1),
         };
-        record_result(connection, &result, &owner)?;
+        outbox::record_result(connection, &result, &open.boot_id)?;
         recovered += 1;
     }
     Ok(recovered)
 }
 
-/// Makes rows with a timestamp in the future due now, and moves start times in the future to now:
-/// the wall clock was set back since, and the delays would otherwise last until it has caught up.
+fn open_attempts(connection: &Connection, boot_id: &str) -> rusqlite::Result<Vec<OpenAttempt>> {
+    let sql = "SELECT id, channel_id, attempts, lease_owner, charged_attempts, free_attempts,
+                      unknown_streak, expires_at, due_at_before_probe
+               FROM deliveries WHERE state = 'sending' AND lease_owner <> ?1";
+    rows(connection, sql, [boot_id], |row| {
+        Ok(OpenAttempt {
+            delivery: row.get("id")?,
+            channel: row.get("channel_id")?,
+            number: row.get("attempts")?,
+            boot_id: row.get("lease_owner")?,
+            retry_state: outbox::read_retry_state(row)?,
+            due_at_before_probe: row.get("due_at_before_probe")?,
+        })
+    })
+}
+
+/// Makes deliveries due whose delay began at a wall clock that was set back since, and moves times
+/// in the future to now: they would otherwise last until the clock has caught up.
 pub(super) fn reschedule_after_clock_step(
     connection: &Connection,
     now: Timestamp,
-) -> rusqlite::Result<usize> {
-    let sql =
-        "UPDATE channels SET not_before = min(not_before, :now), probe_at = min(probe_at, :now),
-                 failure_since = min(failure_since, :now),
-                 first_failure_at = min(first_failure_at, :now),
-                 misconfigured_since = min(misconfigured_since, :now),
-                 failing_since = min(failing_since, :now),
-                 suspended_since = min(suspended_since, :now), updated_at = :now
-               WHERE updated_at > :now OR suspended_since > :now";
-    connection.prepare_cached(sql)?.execute(named_params! {":now": now})?;
-    let sql = "UPDATE recipients SET accepted_at = min(accepted_at, :now),
-                 failure_since = min(failure_since, :now), failing_since = min(failing_since, :now)
-               WHERE accepted_at > :now OR failure_since > :now OR failing_since > :now";
-    connection.prepare_cached(sql)?.execute(named_params! {":now": now})?;
-    let sql = "UPDATE deliveries SET next_attempt_at = :now, updated_at = :now
-               WHERE state = 'pending' AND next_attempt_at > :now AND updated_at > :now";
-    connection.prepare_cached(sql)?.execute(named_params! {":now": now})
+) -> rusqlite::Result<()> {
+    for sql in CLOCK_STEP {
+        connection.prepare_cached(sql)?.execute(named_params! {":now": now})?;
+    }
+    Ok(())
 }
+
+const CLOCK_STEP: [&str; 3] = [
+    "UPDATE channels
+     SET not_before = min(not_before, :now), probe_at = min(probe_at, :now),
+         failure_since = min(failure_since, :now), counted_since = min(counted_since, :now),
+         misconfigured_since = min(misconfigured_since, :now),
+         failing_since = min(failing_since, :now), suspended_since = min(suspended_since, :now),
+         updated_at = :now
+     WHERE updated_at > :now OR suspended_since > :now",
+    "UPDATE recipients
+     SET accepted_at = min(accepted_at, :now), failure_since = min(failure_since, :now),
+         failing_since = min(failing_since, :now)
+     WHERE accepted_at > :now OR failure_since > :now OR failing_since > :now",
+    "UPDATE deliveries SET next_attempt_at = :now, updated_at = :now
+     WHERE state = 'pending' AND next_attempt_at > :now AND updated_at > :now",
+];

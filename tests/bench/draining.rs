@@ -23,7 +23,7 @@ use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::condition::{Condition, ConditionSubject, Phase};
 use avatar_watch::domain::delivery::channel::ChannelName;
 use avatar_watch::domain::delivery::retry_policy::DeliveryPolicy;
-use avatar_watch::domain::delivery::{Delivery, DeliveryId};
+use avatar_watch::domain::delivery::{DeliveryId, RetryState};
 use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::id::EventId;
 use avatar_watch::domain::random::RandomBits;
@@ -118,7 +118,7 @@ async fn fill(folder: &Path) -> HashMap<String, (usize, usize)> {
             content_type: standard::CONTENT_TYPE.to_owned(),
             body: body.clone(),
             fallback: None,
-            delivery: Delivery::new(now, &DeliveryPolicy::webhook()),
+            retry_state: RetryState::new(now, &DeliveryPolicy::webhook()),
         };
         announcements.push(NewEvent { event, body, deliveries: vec![delivery] });
     }

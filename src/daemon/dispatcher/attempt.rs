@@ -21,7 +21,7 @@ use crate::domain::time::monotonic::Monotonic;
 use crate::notify::message::OutboundMessage;
 use crate::runtime::event_bus::LiveEvent;
 use crate::store::error::{Recovery, StoreError};
-use crate::store::tables::outbox::{AttemptResult, Claimed, RecordedResult};
+use crate::store::tables::outbox::{AttemptResult, ClaimedDelivery, RecordedResult};
 use crate::text::plural::counted;
 
 #[derive(Clone, Debug, Default)]
@@ -36,7 +36,7 @@ pub(crate) async fn run_attempt<S, N: Notifier, C: Clock>(
     context: DaemonContext<C>,
     config: Arc<RuntimeConfig<S, N>>,
     detectors: Detectors,
-    mut claimed: Claimed,
+    mut claimed: ClaimedDelivery,
 ) -> Result<(), StoreError> {
     let Some(ChannelRuntime { notifier, policy, target, attempt_timeout, .. }) =
         config.channels.get(&claimed.channel)
@@ -70,13 +70,14 @@ pub(crate) async fn run_attempt<S, N: Notifier, C: Clock>(
     let outcome = if claimed.was_overtaken { outcome.after_accepted_message() } else { outcome };
     detectors.clock_skew.check(&claimed.channel, outcome.clock, finished_at);
     let random = context.rng.next_bits();
-    let delivery = claimed.delivery.clone();
-    let delivery = delivery.apply_attempt(&outcome, claimed.probe_of, finished_at, policy, random);
+    let before = claimed.retry_state.clone();
+    let retry_state =
+        before.apply(&outcome, claimed.due_at_before_probe, finished_at, policy, random);
     let attempt_result = AttemptResult {
         id: claimed.id.clone(),
         attempt: claimed.attempt,
         target: Some(target.clone()),
-        delivery,
+        retry_state,
         outcome,
         finished_at,
         latency_ms: u64::try_from(ended_at.since(started_at).as_millis()).unwrap_or(u64::MAX),
@@ -88,7 +89,7 @@ pub(crate) async fn run_attempt<S, N: Notifier, C: Clock>(
     let since = claimed.event_id.minted_at().map(|then| finished_at.since(then));
     context.metrics.record_delivery(
         channel,
-        &attempt_result.delivery.state,
+        &attempt_result.retry_state.state,
         since.unwrap_or_default(),
     );
     log_attempt(&context, &claimed, &attempt_result, recorded, ended_at);
@@ -98,7 +99,7 @@ pub(crate) async fn run_attempt<S, N: Notifier, C: Clock>(
         channel: claimed.channel,
         attempt: claimed.attempt,
         outcome: attempt_result.outcome,
-        state: attempt_result.delivery.state,
+        state: attempt_result.retry_state.state,
     });
     Ok(())
 }
@@ -150,15 +151,15 @@ async fn record<C: Clock>(
 /// channel.
 fn log_attempt<C>(
     context: &DaemonContext<C>,
-    claimed: &Claimed,
+    claimed: &ClaimedDelivery,
     attempt_result: &AttemptResult,
     recorded: RecordedResult,
     now: Monotonic,
 ) {
-    let Claimed { id, channel, ordering_key, attempt, .. } = claimed;
+    let ClaimedDelivery { id, channel, ordering_key, attempt, .. } = claimed;
     let reason = attempt_result.outcome.summary();
     let key = Key::Channel(channel.clone());
-    match &attempt_result.delivery.state {
+    match &attempt_result.retry_state.state {
         DeliveryState::Delivered => {
             let latency_ms = attempt_result.latency_ms;
             let subject = match ordering_key {

@@ -31,7 +31,7 @@ use crate::domain::delivery::channel::ChannelName;
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::{Recovery, StoreError};
-use crate::store::tables::outbox::Claimed;
+use crate::store::tables::outbox::ClaimedDelivery;
 
 /// State of the dispatcher.
 #[derive(Debug)]
@@ -143,7 +143,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     /// long to count.
     async fn count_pending(&mut self, now: Monotonic) -> Result<(), StoreError> {
         if self.counted_at.is_none_or(|then| now.since(then) >= COUNT_EVERY) {
-            self.stats.pending.set(self.context.store.pending_counts().await?);
+            self.stats.pending.set(self.context.store.pending_count().await?);
             self.counted_at = Some(now);
         }
         Ok(())
@@ -190,7 +190,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         (slots, next_available_at)
     }
 
-    fn begin(&mut self, claimed: Claimed, now: Monotonic) {
+    fn begin(&mut self, claimed: ClaimedDelivery, now: Monotonic) {
         let Some(channel_runtime) = self.config.channels.get(&claimed.channel) else { return };
         let channel = claimed.channel.clone();
         if let Some(min_interval) = channel_runtime.min_interval {

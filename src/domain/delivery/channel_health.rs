@@ -7,8 +7,9 @@
 
 use std::time::Duration;
 
-use crate::domain::delivery::DeliveryState;
-use crate::domain::delivery::{Delivery, Outcome, OutcomeClass, RETRY_AFTER_MAX, Scope};
+use crate::domain::delivery::{
+    AT_PROXY, DeliveryState, Outcome, OutcomeClass, RETRY_AFTER_MAX, RetryState, Scope,
+};
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
 
@@ -56,11 +57,11 @@ pub struct ChannelHealth {
     /// The number of previous runs of failures.
     pub failure_run: u64,
     /// The number of deliveries that failed since a message was last accepted.
-    pub failing: u32,
+    pub failed_deliveries: u32,
     /// The first failed attempt since then, whatever the cause.
     pub failure_since: Option<Timestamp>,
     /// The first failure since then that counts against the channel.
-    pub first_failure_at: Option<Timestamp>,
+    pub counted_since: Option<Timestamp>,
     /// Since when its settings are rejected.
     pub misconfigured_since: Option<Timestamp>,
     /// Since when it is reported as failing.
@@ -92,21 +93,21 @@ impl ChannelHealth {
     /// Whether so many messages failed that the oldest is attempted before it is due. Such an
     /// attempt is not charged.
     pub const fn is_tripped(&self) -> bool {
-        self.failing >= TRIPS_AT
+        self.failed_deliveries >= TRIPS_AT
     }
 
-    /// Applies an attempt. `delivery` is as the outcome left it; `counted_in` is the run of
+    /// Applies an attempt. `retry_state` is as the outcome left it; `counted_in` is the run of
     /// failures that it was last counted in.
     #[must_use]
-    pub fn after(
+    pub fn after_attempt(
         self,
         outcome: &Outcome,
-        delivery: &Delivery,
+        retry_state: &RetryState,
         counted_in: Option<u64>,
         now: Timestamp,
         random: RandomBits,
     ) -> HealthUpdate {
-        let mut effect = match outcome.class {
+        let mut update = match outcome.class {
             // An attempt that was in flight: state and reason stay as they are.
             OutcomeClass::Delivered if self.state == ChannelState::Disabled => {
                 HealthUpdate::of(self)
@@ -117,33 +118,33 @@ impl ChannelHealth {
                 HealthUpdate::of(Self { misconfigured_since: None, ..self })
             }
             // One can be a power failure; more are caused by the message or the channel.
-            OutcomeClass::Unknown if delivery.unknowns < UNKNOWNS_COUNTED_FROM => {
-                HealthUpdate::of(self.on_problem(outcome, now))
+            OutcomeClass::Unknown if retry_state.unknown_streak < UNKNOWNS_COUNTED_FROM => {
+                HealthUpdate::of(self.note_failure(outcome, now))
             }
             OutcomeClass::Throttled if outcome.is_sender_refused() => {
-                HealthUpdate::of(self.on_problem(outcome, now).report_now(now))
+                HealthUpdate::of(self.note_failure(outcome, now).report_now(now))
             }
             OutcomeClass::Throttled | OutcomeClass::Local => {
-                HealthUpdate::of(self.on_problem(outcome, now))
+                HealthUpdate::of(self.note_failure(outcome, now))
             }
             OutcomeClass::Retryable | OutcomeClass::Ambiguous | OutcomeClass::Unknown => {
-                self.on_problem(outcome, now).on_failure(outcome, delivery, counted_in, now)
+                self.note_failure(outcome, now).count_failure(outcome, retry_state, counted_in, now)
             }
             OutcomeClass::Gone => HealthUpdate::of(Self {
                 state: ChannelState::Disabled,
-                ..self.on_problem(outcome, now)
+                ..self.note_failure(outcome, now)
             }),
             OutcomeClass::Misconfigured => HealthUpdate::of(
-                self.on_problem(outcome, now).on_misconfigured(outcome.scope, now, random),
+                self.note_failure(outcome, now).on_misconfigured(outcome.scope, now, random),
             ),
         };
         // A probe ignores the schedule of the delivery, and would be repeated at once.
         let is_answered = matches!(outcome.class, OutcomeClass::Delivered | OutcomeClass::Rejected);
-        if effect.health.is_tripped() && !is_answered {
-            effect.health.probe_later(now, random);
+        if update.health.is_tripped() && !is_answered {
+            update.health.probe_later(now, random);
         }
-        effect.health.pause(outcome, delivery, now);
-        effect
+        update.health.hold_off(outcome, retry_state, now);
+        update
     }
 
     /// The receiver responded, if only about one recipient: it is reachable, and other recipients
@@ -153,12 +154,12 @@ impl ChannelHealth {
         if self.state == ChannelState::Disabled || !self.is_tripped() {
             return HealthUpdate::of(self);
         }
-        let streak = self.failure_run + 1;
+        let next_run = self.failure_run + 1;
         let health = Self {
-            failing: 0,
-            first_failure_at: None,
+            failed_deliveries: 0,
+            counted_since: None,
             probe_at: PAST,
-            failure_run: streak,
+            failure_run: next_run,
             ..self
         };
         HealthUpdate { health, counted: false, reschedule_pending: true }
@@ -174,8 +175,8 @@ impl ChannelHealth {
             probe_at: PAST,
             half_open: true,
             misconfigured_since: None,
-            first_failure_at: None,
-            failing: 0,
+            counted_since: None,
+            failed_deliveries: 0,
             failure_run: self.failure_run + 1,
             ..self
         }
@@ -183,38 +184,37 @@ impl ChannelHealth {
 
     fn on_success(self, now: Timestamp) -> HealthUpdate {
         let reschedules = self.is_limited_to_probe() || self.misconfigured_since.is_some();
-        let streak = self.failure_run + u64::from(self.failing > 0);
+        let next_run = self.failure_run + u64::from(self.failed_deliveries > 0);
         let Self { state, not_before, reason, .. } = self;
         // The reason of a requested delay is kept until it ends.
         let reason = reason.filter(|_| not_before > now);
-        let health = Self { state, not_before, reason, failure_run: streak, ..Self::default() };
+        let health = Self { state, not_before, reason, failure_run: next_run, ..Self::default() };
         HealthUpdate { health, counted: false, reschedule_pending: reschedules }
     }
 
     /// An attempt failed. A lasting failure is reported, whatever the cause.
-    fn on_problem(mut self, outcome: &Outcome, now: Timestamp) -> Self {
+    fn note_failure(mut self, outcome: &Outcome, now: Timestamp) -> Self {
         let since = *self.failure_since.get_or_insert(now);
         self.reason = Some(outcome.summary());
         let reported_after =
-            if outcome.phase == PROXY { PROXY_REPORTED_AFTER } else { REPORTED_AFTER };
+            if outcome.phase == AT_PROXY { PROXY_REPORTED_AFTER } else { REPORTED_AFTER };
         if now.since(since) >= reported_after {
             self.failing_since.get_or_insert(since);
         }
         self
     }
 
-    fn on_failure(
+    fn count_failure(
         mut self,
         outcome: &Outcome,
-        delivery: &Delivery,
+        retry_state: &RetryState,
         counted_in: Option<u64>,
         now: Timestamp,
     ) -> HealthUpdate {
         let counted = counted_in != Some(self.failure_run);
-        self.failing = self.failing.saturating_add(u32::from(counted));
-        let since = *self.first_failure_at.get_or_insert(now);
-        let breaks = self.is_tripped();
-        if breaks || delivery.attempts_used >= REPORTED_AT_ATTEMPT {
+        self.failed_deliveries = self.failed_deliveries.saturating_add(u32::from(counted));
+        let since = *self.counted_since.get_or_insert(now);
+        if self.is_tripped() || retry_state.charged_attempts >= REPORTED_AT_ATTEMPT {
             self.failing_since.get_or_insert(since);
         }
         if now.since(since) >= DISABLED_AFTER {
@@ -236,41 +236,39 @@ impl ChannelHealth {
         match scope {
             Scope::Channel => {
                 let since = *self.misconfigured_since.get_or_insert(now);
-                if now.since(since) >= FIXED_WITHIN {
+                if now.since(since) >= MISCONFIGURED_DISABLED_AFTER {
                     self.state = ChannelState::Disabled;
                 }
             }
-            Scope::Standing => {
+            Scope::Sender => {
                 let lasts = now.since(self.failure_since.unwrap_or(now));
                 let wait = lasts.clamp(REFUSED_PROBE_MIN, REFUSED_PROBE_MAX);
                 self.half_open = true;
                 self.probe_at = now.plus(random.jitter(wait, PROBE_JITTER));
             }
-            Scope::Recipient | Scope::Unclear => {}
+            Scope::Recipient | Scope::SenderOrRecipient => {}
         }
         self.report_now(now)
     }
 
     fn probe_later(&mut self, now: Timestamp, random: RandomBits) {
-        let since = self.first_failure_at.unwrap_or(now);
+        let since = self.counted_since.unwrap_or(now);
         let wait = now.since(since).clamp(PROBE_MIN, PROBE_MAX);
         self.probe_at = now.plus(random.jitter(wait, PROBE_JITTER));
     }
 
-    /// Pauses the whole channel for the requested delay. A server that defers one recipient (`45x`
-    /// of SMTP) requests nothing for others.
-    fn pause(&mut self, outcome: &Outcome, delivery: &Delivery, now: Timestamp) {
-        let asked = outcome.retry_after.map(|wait| now.plus(wait.min(RETRY_AFTER_MAX)));
-        let until = match (outcome.class, &delivery.state) {
-            (OutcomeClass::Throttled, DeliveryState::Pending { next_attempt_at })
-                if !outcome.is_about_recipient() && !matches!(outcome.code, Some(450..=452)) =>
-            {
-                Some(*next_attempt_at)
-            }
-            _ => asked,
-        };
-        if let Some(until) = until.max(asked) {
-            self.not_before = self.not_before.max(until);
+    /// Holds off the whole channel for the requested delay. A server that defers one recipient
+    /// (`45x` of SMTP) requests nothing for others.
+    fn hold_off(&mut self, outcome: &Outcome, retry_state: &RetryState, now: Timestamp) {
+        if let Some(requested) = outcome.retry_after {
+            self.not_before = self.not_before.max(now.plus(requested.min(RETRY_AFTER_MAX)));
+        }
+        let is_about_one = outcome.is_about_recipient() || matches!(outcome.code, Some(450..=452));
+        if let DeliveryState::Pending { next_attempt_at } = &retry_state.state
+            && outcome.class == OutcomeClass::Throttled
+            && !is_about_one
+        {
+            self.not_before = self.not_before.max(*next_attempt_at);
         }
     }
 }
@@ -302,11 +300,9 @@ const UNKNOWNS_COUNTED_FROM: u32 = 2;
 const DISABLED_AFTER: Duration = Duration::from_hours(5 * 24);
 /// Rejected settings disable the channel after this time, which is longer than a change of a
 /// password takes.
-const FIXED_WITHIN: Duration = Duration::from_hours(1);
+const MISCONFIGURED_DISABLED_AFTER: Duration = Duration::from_hours(1);
 /// A proxy is local infrastructure, so its failures are reported sooner.
 const PROXY_REPORTED_AFTER: Duration = Duration::from_secs(5 * 60);
-/// The phase of a rejection by the proxy.
-const PROXY: &str = "proxy";
 
 #[cfg(test)]
 #[path = "channel_health_tests.rs"]

@@ -6,8 +6,8 @@ const HALF: RandomBits = RandomBits::new(1 << 127);
 const HOUR: Duration = Duration::from_hours(1);
 
 /// A delivery that has used so many attempts.
-fn spent(budget_used: u32) -> Delivery {
-    Delivery { attempts_used: budget_used, ..Delivery::new(NOW, &DeliveryPolicy::webhook()) }
+fn spent(charged_attempts: u32) -> RetryState {
+    RetryState { charged_attempts, ..RetryState::new(NOW, &DeliveryPolicy::webhook()) }
 }
 
 fn outcome(class: OutcomeClass) -> Outcome {
@@ -16,7 +16,7 @@ fn outcome(class: OutcomeClass) -> Outcome {
 
 /// The end of the first try at a delivery that was not counted before.
 fn first(health: ChannelHealth, class: OutcomeClass, now: Timestamp) -> HealthUpdate {
-    health.after(&outcome(class), &spent(1), None, now, HALF)
+    health.after_attempt(&outcome(class), &spent(1), None, now, HALF)
 }
 
 fn broken() -> ChannelHealth {
@@ -63,7 +63,7 @@ fn one_delivery_counts_once_in_a_run_however_often_it_fails() {
     let mut health = ChannelHealth::default();
     for attempts in 1..=3 {
         let counted_in = (attempts > 1).then_some(0);
-        let effect = health.after(
+        let effect = health.after_attempt(
             &outcome(OutcomeClass::Retryable),
             &spent(attempts),
             counted_in,
@@ -73,9 +73,10 @@ fn one_delivery_counts_once_in_a_run_however_often_it_fails() {
         assert_eq!(effect.counted, attempts == 1);
         health = effect.health;
     }
-    assert_eq!((health.failing, health.is_limited_to_probe()), (1, false));
+    assert_eq!((health.failed_deliveries, health.is_limited_to_probe()), (1, false));
     assert_eq!(health.failing_since, None);
-    let fourth = health.after(&outcome(OutcomeClass::Retryable), &spent(4), Some(0), NOW, HALF);
+    let fourth =
+        health.after_attempt(&outcome(OutcomeClass::Retryable), &spent(4), Some(0), NOW, HALF);
     assert_eq!(fourth.health.failing_since, Some(NOW), "operators know of it all the same");
     assert!(!fourth.health.is_limited_to_probe());
 }
@@ -83,9 +84,10 @@ fn one_delivery_counts_once_in_a_run_however_often_it_fails() {
 #[test]
 fn a_run_that_ended_counts_no_more() {
     let well = first(broken(), OutcomeClass::Delivered, NOW).health;
-    let again = well.after(&outcome(OutcomeClass::Retryable), &spent(2), Some(0), NOW, HALF);
+    let again =
+        well.after_attempt(&outcome(OutcomeClass::Retryable), &spent(2), Some(0), NOW, HALF);
     assert!(again.counted);
-    assert_eq!(again.health.failing, 1);
+    assert_eq!(again.health.failed_deliveries, 1);
 }
 
 #[test]
@@ -105,7 +107,10 @@ fn five_days_of_failures_disable_and_a_taken_message_within_them_does_not() {
 fn what_is_our_fault_or_asked_for_counts_for_nothing_but_is_reported_after_an_hour() {
     for class in [OutcomeClass::Local, OutcomeClass::Throttled] {
         let once = first(ChannelHealth::default(), class, NOW).health;
-        assert_eq!((once.failing, once.first_failure_at, once.failing_since), (0, None, None));
+        assert_eq!(
+            (once.failed_deliveries, once.counted_since, once.failing_since),
+            (0, None, None)
+        );
         let late = first(once, class, NOW.plus(HOUR)).health;
         assert_eq!(late.failing_since, Some(NOW), "for {class:?}");
         assert!(!late.is_limited_to_probe());
@@ -116,14 +121,14 @@ fn what_is_our_fault_or_asked_for_counts_for_nothing_but_is_reported_after_an_ho
 
 #[test]
 fn attempts_that_we_did_not_survive_count_from_the_second_on_and_are_reported() {
-    let died = |unknowns| Delivery { unknowns, ..spent(0) };
+    let died = |unknown_streak| RetryState { unknown_streak, ..spent(0) };
     let unknown = outcome(OutcomeClass::Unknown);
-    let once = ChannelHealth::default().after(&unknown, &died(1), None, NOW, HALF);
-    assert_eq!((once.health.failing, once.health.failure_since), (0, Some(NOW)));
-    let late = once.health.clone().after(&unknown, &died(1), None, NOW.plus(HOUR), HALF);
+    let once = ChannelHealth::default().after_attempt(&unknown, &died(1), None, NOW, HALF);
+    assert_eq!((once.health.failed_deliveries, once.health.failure_since), (0, Some(NOW)));
+    let late = once.health.clone().after_attempt(&unknown, &died(1), None, NOW.plus(HOUR), HALF);
     assert_eq!(late.health.failing_since, Some(NOW));
-    let again = once.health.after(&unknown, &died(2), None, NOW, HALF);
-    assert!(again.counted && again.health.failing == 1);
+    let again = once.health.after_attempt(&unknown, &died(2), None, NOW, HALF);
+    assert!(again.counted && again.health.failed_deliveries == 1);
 }
 
 #[test]
@@ -142,12 +147,12 @@ fn a_place_that_is_gone_is_disabled_at_once_and_one_with_wrong_settings_in_an_ho
 #[test]
 fn who_judges_us_elsewhere_is_asked_again_one_message_at_a_time_and_never_disabled() {
     let refused =
-        |class, code| Outcome { code: Some(code), scope: Scope::Standing, ..outcome(class) };
+        |class, code| Outcome { code: Some(code), scope: Scope::Sender, ..outcome(class) };
     let sender = refused(OutcomeClass::Misconfigured, 553);
     let mut health = ChannelHealth::default();
     for (hours, wait_s) in [(0, 60), (1, 900), (24, 900), (24 * 30, 900)] {
         let now = NOW.plus(HOUR * hours);
-        health = health.after(&sender, &spent(0), None, now, HALF).health;
+        health = health.after_attempt(&sender, &spent(0), None, now, HALF).health;
         assert_eq!(health.state, ChannelState::Active, "after {hours} hours");
         assert!(health.is_limited_to_probe() && health.failing_since == Some(NOW));
         assert_eq!(health.ready_at().unwrap().since(now), Duration::from_secs(wait_s));
@@ -155,7 +160,7 @@ fn who_judges_us_elsewhere_is_asked_again_one_message_at_a_time_and_never_disabl
     let well = first(health, OutcomeClass::Delivered, NOW);
     assert!(well.reschedule_pending && well.health == ChannelHealth::default());
     let quota = refused(OutcomeClass::Throttled, 550);
-    let after = ChannelHealth::default().after(&quota, &spent(0), None, NOW, HALF).health;
+    let after = ChannelHealth::default().after_attempt(&quota, &spent(0), None, NOW, HALF).health;
     assert_eq!((after.failing_since, after.is_limited_to_probe()), (Some(NOW), false));
 }
 
@@ -169,10 +174,10 @@ fn a_broken_channel_is_never_probed_without_a_wait() {
         OutcomeClass::Misconfigured,
         OutcomeClass::Unknown,
     ] {
-        for scope in [Scope::Channel, Scope::Standing, Scope::Recipient] {
+        for scope in [Scope::Channel, Scope::Sender, Scope::Recipient] {
             let said = Outcome { code: Some(450), scope, ..outcome(class) };
             let now = NOW.plus(HOUR);
-            let after = broken().after(&said, &spent(1), None, now, HALF).health;
+            let after = broken().after_attempt(&said, &spent(1), None, now, HALF).health;
             assert!(after.ready_at().unwrap() > now, "after {class:?}, {scope:?}");
         }
     }
@@ -183,21 +188,25 @@ fn an_asked_wait_is_for_the_whole_channel_even_with_a_message_that_was_taken() {
     let wait = Duration::from_secs(7);
     let asked = |class| Outcome { retry_after: Some(wait), ..outcome(class) };
     for class in [OutcomeClass::Delivered, OutcomeClass::Retryable, OutcomeClass::Rejected] {
-        let after = ChannelHealth::default().after(&asked(class), &spent(1), None, NOW, HALF);
+        let after =
+            ChannelHealth::default().after_attempt(&asked(class), &spent(1), None, NOW, HALF);
         assert_eq!(after.health.ready_at(), Some(NOW.plus(wait)), "for {class:?}");
     }
     let long = Outcome { retry_after: Some(HOUR * 1000), ..outcome(OutcomeClass::Delivered) };
-    let after = ChannelHealth::default().after(&long, &spent(1), None, NOW, HALF).health;
+    let after = ChannelHealth::default().after_attempt(&long, &spent(1), None, NOW, HALF).health;
     assert_eq!(after.not_before, NOW.plus(RETRY_AFTER_MAX));
 }
 
 #[test]
 fn without_a_figure_the_channel_waits_as_long_as_the_message_but_for_one_recipient_it_does_not() {
     let next_attempt_at = NOW.plus(Duration::from_secs(61));
-    let waiting = Delivery { state: DeliveryState::Pending { next_attempt_at }, ..spent(0) };
+    let waiting = RetryState { state: DeliveryState::Pending { next_attempt_at }, ..spent(0) };
     let ready = |code| {
         let outcome = Outcome { code: Some(code), ..outcome(OutcomeClass::Throttled) };
-        ChannelHealth::default().after(&outcome, &waiting, None, NOW, HALF).health.ready_at()
+        ChannelHealth::default()
+            .after_attempt(&outcome, &waiting, None, NOW, HALF)
+            .health
+            .ready_at()
     };
     assert_eq!(ready(429), Some(next_attempt_at));
     assert_eq!(ready(421), Some(next_attempt_at));
@@ -206,7 +215,7 @@ fn without_a_figure_the_channel_waits_as_long_as_the_message_but_for_one_recipie
     }
     // Why it waits stands for as long as it waits, though another message was taken meanwhile.
     let closing = Outcome { code: Some(421), ..outcome(OutcomeClass::Throttled) };
-    let closed = ChannelHealth::default().after(&closing, &waiting, None, NOW, HALF).health;
+    let closed = ChannelHealth::default().after_attempt(&closing, &waiting, None, NOW, HALF).health;
     let taken = first(closed, OutcomeClass::Delivered, NOW).health;
     assert_eq!(taken.reason.as_deref(), Some("`h` said no"));
     let taken = first(taken, OutcomeClass::Delivered, next_attempt_at).health;
@@ -244,7 +253,7 @@ fn a_message_that_a_disabled_channel_takes_late_changes_nothing_about_it() {
 #[test]
 fn who_enables_a_channel_need_not_wait_for_what_it_asked_for_before() {
     let wait = Outcome { retry_after: Some(HOUR), ..outcome(OutcomeClass::Throttled) };
-    let waits = ChannelHealth::default().after(&wait, &spent(0), None, NOW, HALF).health;
+    let waits = ChannelHealth::default().after_attempt(&wait, &spent(0), None, NOW, HALF).health;
     assert_eq!(waits.ready_at(), Some(NOW.plus(HOUR)));
     assert!(waits.enabled().ready_at().unwrap() <= NOW);
 }

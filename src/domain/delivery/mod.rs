@@ -92,15 +92,15 @@ impl DeliveryState {
 
 /// The part of a delivery that outcomes change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivery {
+pub struct RetryState {
     /// Its state.
     pub state: DeliveryState,
     /// Attempts that are charged to the schedule.
-    pub attempts_used: u32,
+    pub charged_attempts: u32,
     /// Consecutive attempts that were not charged; they lengthen the delay.
     pub free_attempts: u32,
-    /// Consecutive attempts with an unknown outcome.
-    pub unknowns: u32,
+    /// Consecutive attempts whose outcome is unknown.
+    pub unknown_streak: u32,
     /// No attempt after this time, except one after a requested delay.
     pub expires_at: Timestamp,
 }
@@ -136,11 +136,11 @@ pub enum Scope {
     Channel,
     /// The channel: the receiver rejects the sender, which may be fixed on either side, so attempts
     /// continue.
-    Standing,
+    Sender,
     /// One recipient of the channel, or one message to it; others may be accepted.
     Recipient,
     /// The recipient or the sender: the receiver does not say which.
-    Unclear,
+    SenderOrRecipient,
 }
 
 /// What the outcome of an attempt means for the delivery.
@@ -187,12 +187,14 @@ impl Outcome {
 
     /// The maximum number of attempts after an ambiguous response: the message may have been
     /// accepted each time.
-    fn unclear_attempts_max(&self) -> Option<u32> {
-        match (self.class, self.code) {
+    fn ambiguous_attempts_max(&self) -> Option<u32> {
+        if self.class != OutcomeClass::Ambiguous {
+            return None;
+        }
+        match self.code {
             // A success by its code, but not by its body: most likely accepted.
-            (OutcomeClass::Ambiguous, Some(200..=299)) => Some(UNCLEAR_ATTEMPTS_MAX),
-            (OutcomeClass::Ambiguous, _) if self.phase == GARBLED => Some(GARBLED_ATTEMPTS_MAX),
-            _ => None,
+            Some(200..=299) => Some(AMBIGUOUS_ATTEMPTS_MAX),
+            Some(_) | None => (self.phase == GARBLED).then_some(GARBLED_ATTEMPTS_MAX),
         }
     }
 
@@ -221,8 +223,8 @@ impl Outcome {
     /// Whether it is about one recipient, or one message to it, and not about the channel.
     pub const fn is_about_recipient(&self) -> bool {
         match self.scope {
-            Scope::Recipient | Scope::Unclear => true,
-            Scope::Channel | Scope::Standing => false,
+            Scope::Recipient | Scope::SenderOrRecipient => true,
+            Scope::Channel | Scope::Sender => false,
         }
     }
 
@@ -230,11 +232,10 @@ impl Outcome {
     /// rejection is then about this message.
     #[must_use]
     pub fn after_accepted_message(self) -> Self {
-        match (self.class, self.scope) {
-            (OutcomeClass::Throttled, Scope::Unclear) => {
-                Self { class: OutcomeClass::Rejected, scope: Scope::Recipient, ..self }
-            }
-            _ => self,
+        let is_deferred = self.class == OutcomeClass::Throttled;
+        match is_deferred && self.scope == Scope::SenderOrRecipient {
+            true => Self { class: OutcomeClass::Rejected, scope: Scope::Recipient, ..self },
+            false => self,
         }
     }
 
@@ -269,111 +270,38 @@ impl OutcomeClass {
     }
 }
 
-impl Delivery {
+impl RetryState {
     /// A delivery without attempts; the first is due after the first delay of the schedule.
     pub fn new(now: Timestamp, policy: &DeliveryPolicy) -> Self {
         let first = policy.schedule.delay(0).unwrap_or_default();
         Self {
             state: DeliveryState::Pending { next_attempt_at: now.plus(first) },
-            attempts_used: 0,
+            charged_attempts: 0,
             free_attempts: 0,
-            unknowns: 0,
+            unknown_streak: 0,
             expires_at: now.plus(policy.expires_after),
         }
     }
 
-    /// Applies `outcome` at `now`. `random` gives the jitter.
+    /// Applies the outcome of an attempt at `now`. `due_at_before_probe` is the due time of a
+    /// delivery that was attempted early as a probe: a failed probe is neither charged nor changes
+    /// the schedule. `random` gives the jitter.
     #[must_use]
-    pub fn apply_outcome(
-        mut self,
-        outcome: &Outcome,
-        now: Timestamp,
-        policy: &DeliveryPolicy,
-        random: RandomBits,
-    ) -> Self {
-        let in_doubt = matches!(outcome.class, OutcomeClass::Ambiguous | OutcomeClass::Unknown);
-        if in_doubt && policy.on_unknown == OnUnknown::Hold {
-            return self.fail(format!("{HELD}: {}", outcome.summary()));
-        }
-        let wait = match outcome.class {
-            OutcomeClass::Delivered => {
-                self.state = DeliveryState::Delivered;
-                return self;
-            }
-            OutcomeClass::Rejected => return self.fail(outcome.summary()),
-            OutcomeClass::Ambiguous
-                if outcome
-                    .unclear_attempts_max()
-                    .is_some_and(|max| self.attempts_used + 1 >= max) =>
-            {
-                return self.fail(format!("{HELD}: {}", outcome.summary()));
-            }
-            OutcomeClass::Retryable | OutcomeClass::Ambiguous => {
-                self.free_attempts = 0;
-                match self.counted_delay(policy) {
-                    Some(wait) if outcome.is_overload() => {
-                        wait.max(policy.schedule.overload_delay())
-                    }
-                    Some(wait) => wait,
-                    None => return self.fail(format!("{EXHAUSTED}: {}", outcome.summary())),
-                }
-            }
-            OutcomeClass::Throttled => {
-                let first =
-                    if outcome.retry_after.is_some() { REQUESTED_DELAY } else { THROTTLED_DELAY };
-                self.free_delay(first, THROTTLED_DELAY_MAX)
-            }
-            OutcomeClass::Local => self.free_delay(LOCAL_DELAY, LOCAL_DELAY_MAX),
-            OutcomeClass::Gone | OutcomeClass::Misconfigured => {
-                self.free_delay(MISCONFIGURED_DELAY, MISCONFIGURED_DELAY_MAX)
-            }
-            OutcomeClass::Unknown => {
-                self.unknowns = self.unknowns.saturating_add(1);
-                if self.unknowns < POISON_AFTER {
-                    Duration::ZERO
-                } else {
-                    match self.counted_delay(policy) {
-                        Some(wait) => wait,
-                        None => return self.fail(POISON.to_owned()),
-                    }
-                }
-            }
-        };
-        if outcome.class != OutcomeClass::Unknown {
-            self.unknowns = 0;
-        }
-        let floor = outcome.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
-        let wait = random.jitter(wait, JITTER);
-        // Such deliveries are suspended with the channel until an operator fixes it.
-        let suspended = matches!(outcome.class, OutcomeClass::Gone | OutcomeClass::Misconfigured);
-        // A requested delay is always kept, and never expires a delivery: if it is longer than the
-        // remaining time, one attempt follows it.
-        if now.plus(wait) > self.expires_at && !suspended {
-            return self.fail(format!("{EXPIRED}: {}", outcome.summary()));
-        }
-        let next_attempt_at = now.plus(wait.max(floor));
-        self.state = DeliveryState::Pending { next_attempt_at };
-        self
-    }
-
-    /// The same for any attempt. `probe_of` is the due time of a delivery that was attempted early
-    /// as a probe: a failed probe is neither charged nor changes the schedule.
-    #[must_use]
-    pub fn apply_attempt(
+    pub fn apply(
         self,
         outcome: &Outcome,
-        probe_of: Option<Timestamp>,
+        due_at_before_probe: Option<Timestamp>,
         now: Timestamp,
         policy: &DeliveryPolicy,
         random: RandomBits,
     ) -> Self {
-        let Some(due_at) = probe_of else {
-            return self.apply_outcome(outcome, now, policy, random);
+        let Some(due_at) = due_at_before_probe else {
+            return self.apply_regular(outcome, now, policy, random);
         };
         let is_free_probe = match outcome.class {
             OutcomeClass::Retryable => true,
             OutcomeClass::Ambiguous => {
-                policy.on_unknown == OnUnknown::Resend && outcome.unclear_attempts_max().is_none()
+                policy.on_unknown == OnUnknown::Resend && outcome.ambiguous_attempts_max().is_none()
             }
             OutcomeClass::Delivered
             | OutcomeClass::Throttled
@@ -386,16 +314,100 @@ impl Delivery {
         if is_free_probe {
             return Self { state: DeliveryState::Pending { next_attempt_at: due_at }, ..self };
         }
-        let mut settled = self.apply_outcome(outcome, now, policy, random);
-        if let DeliveryState::Pending { next_attempt_at } = &mut settled.state {
+        let mut updated = self.apply_regular(outcome, now, policy, random);
+        if let DeliveryState::Pending { next_attempt_at } = &mut updated.state {
             *next_attempt_at = due_at.max(*next_attempt_at);
         }
-        settled
+        updated
     }
 
-    fn counted_delay(&mut self, policy: &DeliveryPolicy) -> Option<Duration> {
-        self.attempts_used = self.attempts_used.saturating_add(1);
-        policy.schedule.delay(self.attempts_used)
+    /// Applies the outcome of an attempt that was due.
+    fn apply_regular(
+        mut self,
+        outcome: &Outcome,
+        now: Timestamp,
+        policy: &DeliveryPolicy,
+        random: RandomBits,
+    ) -> Self {
+        self.state = match self.next_attempt_at(outcome, now, policy, random) {
+            Ok(next_attempt_at) => DeliveryState::Pending { next_attempt_at },
+            Err(end) => end,
+        };
+        self
+    }
+
+    /// The time of the next attempt, or the state in which the delivery ends.
+    fn next_attempt_at(
+        &mut self,
+        outcome: &Outcome,
+        now: Timestamp,
+        policy: &DeliveryPolicy,
+        random: RandomBits,
+    ) -> Result<Timestamp, DeliveryState> {
+        let delay = self.delay(outcome, policy)?;
+        if outcome.class != OutcomeClass::Unknown {
+            self.unknown_streak = 0;
+        }
+        let delay = random.jitter(delay, JITTER);
+        // Such deliveries are suspended with the channel until an operator fixes it.
+        let suspended = matches!(outcome.class, OutcomeClass::Gone | OutcomeClass::Misconfigured);
+        // A requested delay is always kept, and never expires a delivery: if it is longer than the
+        // remaining time, one attempt follows it.
+        if now.plus(delay) > self.expires_at && !suspended {
+            return Err(failed(format!("{EXPIRED}: {}", outcome.summary())));
+        }
+        let requested = outcome.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
+        Ok(now.plus(delay.max(requested)))
+    }
+
+    /// The delay of our own before the next attempt, or the state in which the delivery ends.
+    fn delay(
+        &mut self,
+        outcome: &Outcome,
+        policy: &DeliveryPolicy,
+    ) -> Result<Duration, DeliveryState> {
+        let may_be_accepted =
+            matches!(outcome.class, OutcomeClass::Ambiguous | OutcomeClass::Unknown);
+        let is_last_ambiguous =
+            outcome.ambiguous_attempts_max().is_some_and(|max| self.charged_attempts + 1 >= max);
+        if (may_be_accepted && policy.on_unknown == OnUnknown::Hold) || is_last_ambiguous {
+            return Err(failed(format!("{HELD}: {}", outcome.summary())));
+        }
+        match outcome.class {
+            OutcomeClass::Delivered => Err(DeliveryState::Delivered),
+            OutcomeClass::Rejected => Err(failed(outcome.summary())),
+            OutcomeClass::Retryable | OutcomeClass::Ambiguous => {
+                self.free_attempts = 0;
+                let delay = self
+                    .charged_delay(policy)
+                    .ok_or_else(|| failed(format!("{EXHAUSTED}: {}", outcome.summary())))?;
+                match outcome.is_overload() {
+                    true => Ok(delay.max(policy.schedule.overload_delay())),
+                    false => Ok(delay),
+                }
+            }
+            OutcomeClass::Throttled => {
+                let first =
+                    if outcome.retry_after.is_some() { REQUESTED_DELAY } else { THROTTLED_DELAY };
+                Ok(self.free_delay(first, THROTTLED_DELAY_MAX))
+            }
+            OutcomeClass::Local => Ok(self.free_delay(LOCAL_DELAY, LOCAL_DELAY_MAX)),
+            OutcomeClass::Gone | OutcomeClass::Misconfigured => {
+                Ok(self.free_delay(MISCONFIGURED_DELAY, MISCONFIGURED_DELAY_MAX))
+            }
+            OutcomeClass::Unknown => {
+                self.unknown_streak = self.unknown_streak.saturating_add(1);
+                match self.unknown_streak < POISON_AFTER {
+                    true => Ok(Duration::ZERO),
+                    false => self.charged_delay(policy).ok_or_else(|| failed(POISON.to_owned())),
+                }
+            }
+        }
+    }
+
+    fn charged_delay(&mut self, policy: &DeliveryPolicy) -> Option<Duration> {
+        self.charged_attempts = self.charged_attempts.saturating_add(1);
+        policy.schedule.delay(self.charged_attempts)
     }
 
     fn free_delay(&mut self, first: Duration, max: Duration) -> Duration {
@@ -403,15 +415,18 @@ impl Delivery {
         self.free_attempts = self.free_attempts.saturating_add(1);
         wait
     }
+}
 
-    fn fail(mut self, reason: String) -> Self {
-        self.state = DeliveryState::Failed { reason };
-        self
-    }
+const fn failed(reason: String) -> DeliveryState {
+    DeliveryState::Failed { reason }
 }
 
 /// The maximum delay that a receiver can request.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(24);
+/// The phase of an attempt that reached only the proxy, or was refused by it.
+pub(crate) const AT_PROXY: &str = "proxy";
+/// The phase of an unreadable response of a chat service.
+pub(crate) const GARBLED: &str = "garbled_response";
 
 const DELIVERY_PREFIX: &str = "dlv_";
 const JITTER: f64 = 0.2;
@@ -430,11 +445,9 @@ const DOUBLINGS_MAX: u32 = 16;
 /// crashes the process must not block others, and one that was only unlucky must not fail.
 const POISON_AFTER: u32 = 5;
 /// A message that was most likely accepted is sent once more only.
-const UNCLEAR_ATTEMPTS_MAX: u32 = 2;
+const AMBIGUOUS_ATTEMPTS_MAX: u32 = 2;
 /// An unreadable response says less: it may come from another service.
 const GARBLED_ATTEMPTS_MAX: u32 = 4;
-/// The phase of an unreadable response of a chat service.
-pub const GARBLED: &str = "garbled_response";
 const EXHAUSTED: &str = "no attempts left";
 const HELD: &str = "held, because it may have been delivered";
 const EXPIRED: &str = "expired";

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::domain::delivery::{Delivery, Outcome, OutcomeClass};
+use crate::domain::delivery::{Outcome, OutcomeClass, RetryState};
 use crate::domain::time::timestamp::Timestamp;
 
 /// The health of a recipient.
@@ -27,7 +27,7 @@ impl RecipientHealth {
     pub fn is_only_one_failing(
         &self,
         outcome: &Outcome,
-        others_took_at: Option<Timestamp>,
+        others_delivered_at: Option<Timestamp>,
     ) -> bool {
         let is_failure = match outcome.class {
             OutcomeClass::Retryable
@@ -38,19 +38,18 @@ impl RecipientHealth {
             | OutcomeClass::Unknown => true,
             OutcomeClass::Delivered | OutcomeClass::Rejected | OutcomeClass::Gone => false,
         };
-        let others_get_theirs =
-            self.failure_since.is_some_and(|since| others_took_at > Some(since));
-        is_failure && (outcome.is_about_recipient() || others_get_theirs)
+        let others_accepted =
+            self.failure_since.is_some_and(|since| others_delivered_at > Some(since));
+        is_failure && (outcome.is_about_recipient() || others_accepted)
     }
 
-    /// Applies an attempt. `delivery` is as the outcome left it; `alone` is whether it is about the
-    /// recipient only.
+    /// Applies an attempt. `retry_state` is as the outcome left it.
     #[must_use]
     pub fn after(
         mut self,
         outcome: &Outcome,
-        delivery: &Delivery,
-        alone: bool,
+        retry_state: &RetryState,
+        only_recipient_fails: bool,
         now: Timestamp,
     ) -> Self {
         match outcome.class {
@@ -66,9 +65,9 @@ impl RecipientHealth {
         }
         let since = *self.failure_since.get_or_insert(now);
         self.reason = Some(outcome.summary());
-        let lasts =
-            now.since(since) >= REPORTED_AFTER || delivery.attempts_used >= REPORTED_AT_ATTEMPT;
-        if alone && (lasts || outcome.is_sender_refused()) {
+        let lasts = now.since(since) >= REPORTED_AFTER
+            || retry_state.charged_attempts >= REPORTED_AT_ATTEMPT;
+        if only_recipient_fails && (lasts || outcome.is_sender_refused()) {
             self.failing_since.get_or_insert(since);
         }
         self
@@ -119,8 +118,9 @@ mod tests {
         took: Option<Timestamp>,
         now: Timestamp,
     ) -> RecipientHealth {
-        let alone = health.is_only_one_failing(outcome, took);
-        health.after(outcome, &Delivery::new(NOW, &DeliveryPolicy::email()), alone, now)
+        let retry_state = RetryState::new(NOW, &DeliveryPolicy::email());
+        let only_recipient_fails = health.is_only_one_failing(outcome, took);
+        health.after(outcome, &retry_state, only_recipient_fails, now)
     }
 
     #[test]
@@ -147,7 +147,7 @@ mod tests {
         for refused in [
             outcome(OutcomeClass::Misconfigured, Scope::Recipient, 550),
             outcome(OutcomeClass::Throttled, Scope::Recipient, 550),
-            outcome(OutcomeClass::Throttled, Scope::Unclear, 550),
+            outcome(OutcomeClass::Throttled, Scope::SenderOrRecipient, 550),
         ] {
             let health = after(RecipientHealth::default(), &refused, None, NOW);
             assert_eq!(health.failing_since, Some(NOW), "for {refused:?}");

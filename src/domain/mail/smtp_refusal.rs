@@ -82,7 +82,7 @@ impl SmtpRefusal<'_> {
                 (OutcomeClass::Misconfigured, Scope::Channel)
             }
             (Blame::Us, SmtpStep::Hello | SmtpStep::Mail) => {
-                (OutcomeClass::Misconfigured, Scope::Standing)
+                (OutcomeClass::Misconfigured, Scope::Sender)
             }
             (Blame::Us, SmtpStep::Rcpt | SmtpStep::Data | SmtpStep::Dot) => {
                 (OutcomeClass::Misconfigured, Scope::Recipient)
@@ -90,9 +90,9 @@ impl SmtpRefusal<'_> {
             (
                 Blame::UsTemporarily,
                 SmtpStep::Hello | SmtpStep::Tls | SmtpStep::Auth | SmtpStep::Mail,
-            ) => (OutcomeClass::Throttled, Scope::Standing),
+            ) => (OutcomeClass::Throttled, Scope::Sender),
             (Blame::UsTemporarily, _) => (OutcomeClass::Throttled, Scope::Recipient),
-            (Blame::Unclear, _) => (OutcomeClass::Throttled, Scope::Unclear),
+            (Blame::Unclear, _) => (OutcomeClass::Throttled, Scope::SenderOrRecipient),
             (Blame::Recipient | Blame::Mail, _) => (OutcomeClass::Rejected, Scope::Recipient),
         };
         RefusalClass { class, scope }

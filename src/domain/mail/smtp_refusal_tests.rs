@@ -139,7 +139,7 @@ fn a_refusal_of_us_waits_wherever_it_is_said() {
     for &step in &LATE {
         check(&[step], OF_US, OutcomeClass::Misconfigured, Scope::Recipient);
     }
-    check(&[SmtpStep::Hello, SmtpStep::Mail], OF_US, OutcomeClass::Misconfigured, Scope::Standing);
+    check(&[SmtpStep::Hello, SmtpStep::Mail], OF_US, OutcomeClass::Misconfigured, Scope::Sender);
     check(&[SmtpStep::Auth, SmtpStep::Tls], OF_US, OutcomeClass::Misconfigured, Scope::Channel);
 }
 
@@ -167,12 +167,12 @@ fn a_limit_of_ours_is_waited_for_whatever_the_first_digit() {
         "550 5.2.2 your account is full",
     ];
     check(&LATE, &limits, OutcomeClass::Throttled, Scope::Recipient);
-    check(&[SmtpStep::Mail], &limits, OutcomeClass::Throttled, Scope::Standing);
+    check(&[SmtpStep::Mail], &limits, OutcomeClass::Throttled, Scope::Sender);
     check(
         &[SmtpStep::Hello],
         &["554 Too many connections"],
         OutcomeClass::Throttled,
-        Scope::Standing,
+        Scope::Sender,
     );
     // Amazon SES: no enhanced code, and no RFC 5321 code of a limit.
     let ses = ["454 Throttling failure: Maximum sending rate exceeded."];
@@ -274,12 +274,12 @@ fn what_may_be_meant_for_us_for_the_recipient_or_for_the_mail_waits() {
         "500 what?",
         "554 no",
     ];
-    check(&LATE, &replies, OutcomeClass::Throttled, Scope::Unclear);
+    check(&LATE, &replies, OutcomeClass::Throttled, Scope::SenderOrRecipient);
     check(
         &[SmtpStep::Rcpt],
         &["550", "552", "553", "554"],
         OutcomeClass::Throttled,
-        Scope::Unclear,
+        Scope::SenderOrRecipient,
     );
 }
 

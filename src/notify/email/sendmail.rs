@@ -141,7 +141,7 @@ fn classify_exit(code: i32, errors: &str, known: &SmtpEnvelope) -> RefusalClass 
     let lower = errors.to_lowercase();
     if lower.contains("bad recipient") {
         // busybox exits with 0 and does not quote the reply.
-        return RefusalClass { class: OutcomeClass::Throttled, scope: Scope::Unclear };
+        return RefusalClass { class: OutcomeClass::Throttled, scope: Scope::SenderOrRecipient };
     }
     match (code, reply_in(errors)) {
         (0, _) => RefusalClass { class: OutcomeClass::Delivered, scope: Scope::Channel },
@@ -319,7 +319,7 @@ mod tests {
         let to = "recipient address to@example.com";
         check(65, &msmtp(to, "550 5.1.1 <to@example.com> no such user"), rejected);
         check(65, &msmtp(to, "553 5.7.1 <a@example.com>: Sender address rejected"), waits);
-        let standing = (OutcomeClass::Misconfigured, Scope::Standing);
+        let standing = (OutcomeClass::Misconfigured, Scope::Sender);
         check(65, &msmtp("envelope from address a@example.com", "553 no"), standing);
         check(69, &msmtp(to, "450 later"), (OutcomeClass::Throttled, Scope::Recipient));
         let dot = "msmtp: the server did not accept the mail\nmsmtp: server message: ";
@@ -334,7 +334,7 @@ mod tests {
             "msmtp: authentication failed (method PLAIN)\nmsmtp: server message: 535 no\n",
             (OutcomeClass::Misconfigured, Scope::Channel),
         );
-        let unclear = (OutcomeClass::Throttled, Scope::Unclear);
+        let unclear = (OutcomeClass::Throttled, Scope::SenderOrRecipient);
         check(0, "sendmail: Bad recipient: <to@example.com>\n", unclear);
         // Not replies.
         for complaint in ["port 5432: no\n", "554", "x4500 no", "é550é", "(5"] {

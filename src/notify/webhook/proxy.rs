@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::domain::delivery::{AT_PROXY, Outcome, OutcomeClass};
 use crate::mask::Mask;
 use crate::notify::error::NotifyError;
 use crate::notify::excerpt;
@@ -87,7 +87,7 @@ impl Proxy {
         Outcome {
             code: Some(LOGIN_REQUIRED_CODE),
             help: Some(help),
-            ..failed_outcome(OutcomeClass::Misconfigured, PROXY, text)
+            ..failed_outcome(OutcomeClass::Misconfigured, AT_PROXY, text)
         }
     }
 
@@ -134,7 +134,7 @@ impl Proxy {
             code: Some(response.status).filter(|status| *status != NOT_HTTP),
             snippet,
             help: Some(help),
-            ..failed_outcome(class, PROXY, text)
+            ..failed_outcome(class, AT_PROXY, text)
         }
     }
 
@@ -173,7 +173,7 @@ impl Proxy {
             return Some(self.unreachable(transport_error::not_connected(proxy, error)));
         }
         let text = format!("the proxy `{proxy}` did not connect to `{host}`");
-        Some(failed_outcome(OutcomeClass::Local, PROXY, text))
+        Some(failed_outcome(OutcomeClass::Local, AT_PROXY, text))
     }
 }
 
@@ -198,7 +198,6 @@ fn mentions(error: &(dyn Error + 'static), words: &str) -> bool {
     false
 }
 
-pub(in crate::notify) const PROXY: &str = "proxy";
 const LOGIN_REQUIRED_CODE: u16 = 407;
 /// The status of a response that is not HTTP.
 const NOT_HTTP: u16 = 0;

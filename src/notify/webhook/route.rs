@@ -9,10 +9,10 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::domain::delivery::egress_policy::EgressPolicy;
-use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::domain::delivery::{AT_PROXY, Outcome, OutcomeClass};
 use crate::notify::transport_error::{self, CONNECT, TLS, failed_outcome};
 use crate::notify::webhook::handshake;
-use crate::notify::webhook::proxy::{PROXY, Proxy, Tunnel};
+use crate::notify::webhook::proxy::{Proxy, Tunnel};
 use crate::notify::webhook::ssrf_guard;
 use crate::notify::webhook::tunnel::{self, TunnelReply};
 
@@ -37,7 +37,7 @@ impl Route {
             None => self.connect(&self.host, self.address(), self.egress).await,
             Some(proxy) if self.tunnel() == Tunnel::None => {
                 let connected = self.connect_to_proxy(proxy).await;
-                return connected.err().unwrap_or(Outcome::new(OutcomeClass::Delivered, PROXY));
+                return connected.err().unwrap_or(Outcome::new(OutcomeClass::Delivered, AT_PROXY));
             }
             Some(proxy) => self.connect_through(proxy, hidden).await,
         };

@@ -15,7 +15,7 @@ use url::Url;
 use crate::domain::delivery::channel::Accepts;
 use crate::domain::delivery::custom_header::CustomHeaderName;
 use crate::domain::delivery::egress_policy::EgressPolicy;
-use crate::domain::delivery::{GARBLED, Outcome, OutcomeClass, Scope};
+use crate::domain::delivery::{AT_PROXY, GARBLED, Outcome, OutcomeClass, Scope};
 use crate::domain::time::timestamp::Timestamp;
 use crate::mask::Mask;
 use crate::notify::error::NotifyError;
@@ -26,7 +26,6 @@ use crate::notify::secret_patterns;
 use crate::notify::transport_error::{self, CONNECT, TLS, UnresolvedHost, failed_outcome};
 use crate::notify::webhook::body;
 use crate::notify::webhook::client::{CertificateTrust, HttpClientSpec, LazyClient};
-use crate::notify::webhook::proxy;
 use crate::notify::webhook::proxy::{Proxy, Tunnel};
 use crate::notify::webhook::response::{Classification, HttpResponse};
 use crate::notify::webhook::route::{REFUSAL_TIMEOUT, Route};
@@ -398,8 +397,6 @@ fn answered_by_proxy(response: &HttpResponse) -> bool {
     response.status == PROXY_LOGIN_REQUIRED || (response.status >= 400 && has_header())
 }
 
-/// The phase of a probe that reached the proxy, and of a refusal by a proxy.
-pub const AT_PROXY: &str = proxy::PROXY;
 const REQUEST: &str = "request";
 const RESPONSE: &str = "response";
 const PROXY_LOGIN_REQUIRED: u16 = 407;

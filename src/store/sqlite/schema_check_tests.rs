@@ -163,7 +163,7 @@ async fn an_object_planted_in_a_live_file_stops_writes_and_reads_until_it_is_rem
         };
         check(store.save_active_config("{}".to_owned()).await.unwrap_err());
         assert!(!store.can_write());
-        check(store.pending_counts().await.unwrap_err());
+        check(store.pending_count().await.unwrap_err());
         check(reader.conditions().unwrap_err());
         check(reader.channels().unwrap_err());
         check(admin.failed(&Default::default()).unwrap_err());

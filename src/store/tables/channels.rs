@@ -89,8 +89,8 @@ pub(in crate::store) fn find(
     name: &ChannelName,
 ) -> rusqlite::Result<Option<ChannelHealth>> {
     let sql =
-        "SELECT state, reason, not_before, probe_at, half_open, failure_run, consecutive_failures,
-                      failure_since, first_failure_at, misconfigured_since, failing_since
+        "SELECT state, reason, not_before, probe_at, half_open, failure_run, failed_deliveries,
+                      failure_since, counted_since, misconfigured_since, failing_since
                FROM channels WHERE id = ?1";
     Ok(rows(connection, sql, [name], read)?.pop())
 }
@@ -108,8 +108,8 @@ pub(in crate::store) fn save(
     }
     let sql = "UPDATE channels SET state = :state, reason = :reason, not_before = :not_before,
                  probe_at = :probe_at, half_open = :half_open, failure_run = :failure_run,
-                 consecutive_failures = :failing, failure_since = :failure_since,
-                 first_failure_at = :first_failure_at, misconfigured_since = :misconfigured_since,
+                 failed_deliveries = :failed_deliveries, failure_since = :failure_since,
+                 counted_since = :counted_since, misconfigured_since = :misconfigured_since,
                  failing_since = :failing_since, updated_at = :now
                WHERE id = :id";
     connection.prepare_cached(sql)?.execute(named_params! {
@@ -120,9 +120,9 @@ pub(in crate::store) fn save(
         ":probe_at": health.probe_at,
         ":half_open": health.half_open,
         ":failure_run": i64::try_from(health.failure_run).unwrap_or(i64::MAX),
-        ":failing": health.failing,
+        ":failed_deliveries": health.failed_deliveries,
         ":failure_since": health.failure_since,
-        ":first_failure_at": health.first_failure_at,
+        ":counted_since": health.counted_since,
         ":misconfigured_since": health.misconfigured_since,
         ":failing_since": health.failing_since,
         ":now": now,
@@ -179,10 +179,10 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ChannelHealth> {
         not_before: row.get(2)?,
         probe_at: row.get(3)?,
         half_open: row.get(4)?,
-        failure_run: row.get(5).map(|streak: i64| u64::try_from(streak).unwrap_or(0))?,
-        failing: row.get(6)?,
+        failure_run: row.get(5).map(|run: i64| u64::try_from(run).unwrap_or(0))?,
+        failed_deliveries: row.get(6)?,
         failure_since: row.get(7)?,
-        first_failure_at: row.get(8)?,
+        counted_since: row.get(8)?,
         misconfigured_since: row.get(9)?,
         failing_since: row.get(10)?,
     })

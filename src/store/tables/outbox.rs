@@ -8,7 +8,7 @@ use rusqlite::{Connection, Row, named_params};
 
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::channel_health::ChannelHealth;
-use crate::domain::delivery::{Delivery, DeliveryId, DeliveryState, Outcome};
+use crate::domain::delivery::{DeliveryId, DeliveryState, Outcome, RetryState};
 use crate::domain::id::EventId;
 use crate::domain::ordering_key::OrderingKey;
 use crate::domain::random::RandomBits;
@@ -33,12 +33,12 @@ pub struct NewDelivery {
     /// Why the body is the standard one instead of the channel's template.
     pub fallback: Option<String>,
     /// Its state, with the first attempt and the expiry.
-    pub delivery: Delivery,
+    pub retry_state: RetryState,
 }
 
 /// A delivery that is claimed for one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claimed {
+pub struct ClaimedDelivery {
     pub(crate) id: DeliveryId,
     pub(crate) event_id: EventId,
     pub(crate) channel: ChannelName,
@@ -49,17 +49,17 @@ pub struct Claimed {
     /// The number of this attempt, from one.
     pub(crate) attempt: u32,
     /// Its state before the claim.
-    pub(crate) delivery: Delivery,
+    pub(crate) retry_state: RetryState,
     /// When it is due, if it is sent earlier as a probe of the channel.
-    pub(crate) probe_of: Option<Timestamp>,
+    pub(crate) due_at_before_probe: Option<Timestamp>,
     /// Whether its recipient has accepted another message since the first attempt.
     pub(crate) was_overtaken: bool,
 }
 
 /// The result of a claim.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claims {
-    pub(crate) claimed: Vec<Claimed>,
+pub struct ClaimResult {
+    pub(crate) claimed: Vec<ClaimedDelivery>,
     /// When the next delivery of these channels becomes due.
     pub(crate) next_due_at: Option<Timestamp>,
     pub(crate) has_pending_alerts: bool,
@@ -72,7 +72,7 @@ pub struct AttemptResult {
     pub(crate) attempt: u32,
     /// The fingerprint of the target; `None` when it is unknown.
     pub(crate) target: Option<String>,
-    pub(crate) delivery: Delivery,
+    pub(crate) retry_state: RetryState,
     pub(crate) outcome: Outcome,
     pub(crate) finished_at: Timestamp,
     pub(crate) latency_ms: u64,
@@ -114,9 +114,9 @@ pub(in crate::store) fn insert(
             ":type": new.content_type,
             ":body": new.body,
             ":fallback": new.fallback,
-            ":state": new.delivery.state.name(),
-            ":next": next_attempt_at(&new.delivery),
-            ":expires": new.delivery.expires_at,
+            ":state": new.retry_state.state.name(),
+            ":next": next_attempt_at(&new.retry_state),
+            ":expires": new.retry_state.expires_at,
             ":now": now,
         })
         .map(drop)
@@ -129,26 +129,30 @@ pub(in crate::store) fn claim(
     slots: &[(ChannelName, usize)],
     now: Timestamp,
     boot_id: &str,
-) -> rusqlite::Result<Claims> {
-    let mut claims =
-        Claims { has_pending_alerts: pending_alerts::any(connection)?, ..Claims::default() };
+) -> rusqlite::Result<ClaimResult> {
+    let mut claims = ClaimResult {
+        has_pending_alerts: pending_alerts::any(connection)?,
+        ..ClaimResult::default()
+    };
     for (channel, slots) in slots {
         let health = channels::find(connection, channel)?.unwrap_or_default();
         let Some(ready_at) = health.ready_at() else { continue };
         let before = claims.claimed.len();
         if ready_at <= now {
-            let probed = health.is_limited_to_probe();
-            let free = match probed {
+            let probe_only = health.is_limited_to_probe();
+            let limit = match probe_only {
                 false => *slots,
                 true if has_open_attempt(connection, channel)? => 0,
                 true => 1.min(*slots),
             };
-            let which = match (health.is_tripped(), probed) {
+            let selection = match (health.is_tripped(), probe_only) {
                 (true, _) => PROBE,
                 (false, true) => OLDEST_DUE,
                 (false, false) => DUE,
             };
-            claim_channel(connection, now, channel, (free, which), boot_id, &mut claims.claimed)?;
+            claims
+                .claimed
+                .extend(claim_channel(connection, now, channel, selection, limit, boot_id)?);
         }
         if claims.claimed.len() - before < *slots {
             let next = next_due_at(connection, channel, &health, now)?;
@@ -158,7 +162,7 @@ pub(in crate::store) fn claim(
     Ok(claims)
 }
 
-pub(in crate::store) fn pending_counts(connection: &Connection) -> rusqlite::Result<usize> {
+pub(in crate::store) fn pending_count(connection: &Connection) -> rusqlite::Result<usize> {
     let sql = "SELECT count(*) FROM deliveries WHERE state = 'pending'";
     connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
@@ -172,48 +176,43 @@ fn claim_channel(
     connection: &Connection,
     now: Timestamp,
     channel: &ChannelName,
-    (room, (due, order)): (usize, (&str, &str)),
+    Selection { condition, order }: Selection,
+    limit: usize,
     boot_id: &str,
-    claimed: &mut Vec<Claimed>,
-) -> rusqlite::Result<()> {
+) -> rusqlite::Result<Vec<ClaimedDelivery>> {
     let mut update = connection.prepare_cached(&format!(
         "UPDATE deliveries
          SET state = 'sending', lease_owner = :boot, attempts = attempts + 1, updated_at = :now,
-             probe_of = iif(next_attempt_at > :now, next_attempt_at, NULL), next_attempt_at = NULL
+             due_at_before_probe = iif(next_attempt_at > :now, next_attempt_at, NULL), next_attempt_at = NULL
          WHERE seq IN (
            SELECT d.seq FROM deliveries d
-           WHERE d.channel_id = :channel AND d.state = 'pending' AND {due}
+           WHERE d.channel_id = :channel AND d.state = 'pending' AND {condition}
              AND NOT EXISTS(
                SELECT 1 FROM deliveries o
                WHERE o.channel_id = d.channel_id AND o.recipient = d.recipient
                  AND o.ordering_key = d.ordering_key AND o.state IN ('pending','sending')
                  AND o.seq < d.seq)
-           ORDER BY {order} LIMIT :room)
+           ORDER BY {order} LIMIT :limit)
          RETURNING id, event_id, channel_id, recipient, ordering_key, content_type, body,
-                   attempts, budget_used, free_attempts, unknowns, expires_at, seq, probe_of",
+                   attempts, charged_attempts, free_attempts, unknown_streak, expires_at, seq, due_at_before_probe",
     ))?;
-    let rows = update.query_map(
-        named_params! {
-            ":boot": boot_id,
-            ":now": now,
-            ":channel": channel,
-            ":room": room,
-        },
-        |row| Ok((row.get::<_, i64>(12)?, read_claimed(row)?)),
-    )?;
-    let mut batch = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-    batch.sort_by_key(|(seq, _)| *seq);
+    let parameters =
+        named_params! {":boot": boot_id, ":now": now, ":channel": channel, ":limit": limit};
+    let rows =
+        update.query_map(parameters, |row| Ok((row.get::<_, i64>("seq")?, read_claimed(row)?)))?;
+    let mut claimed = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    claimed.sort_by_key(|(seq, _)| *seq);
     let mut open = connection.prepare_cached(
         "INSERT INTO attempts(delivery_id, no, trigger, started_at, boot_id)
          SELECT id, attempts, iif(manual_attempt = attempts, 'manual', 'scheduled'), ?2, ?3
          FROM deliveries WHERE id = ?1",
     )?;
-    for (_, mut row) in batch {
-        row.was_overtaken = recipients::delivered_since(connection, &row.id)?;
-        open.execute((&row.id, now, boot_id))?;
-        claimed.push(row);
-    }
-    Ok(())
+    let mut opened = |(_, mut delivery): (_, ClaimedDelivery)| {
+        delivery.was_overtaken = recipients::delivered_since(connection, &delivery.id)?;
+        open.execute((&delivery.id, now, boot_id))?;
+        Ok(delivery)
+    };
+    claimed.into_iter().map(&mut opened).collect()
 }
 
 /// When the next pending delivery of a channel can be attempted. A due delivery behind another one
@@ -245,21 +244,21 @@ pub(in crate::store) fn record_result(
     result: &AttemptResult,
     boot_id: &str,
 ) -> rusqlite::Result<RecordedResult> {
-    let delivery = &result.delivery;
+    let retry_state = &result.retry_state;
     let sql = "UPDATE deliveries
-               SET state = :state, next_attempt_at = :next, budget_used = :used,
-                   free_attempts = :free, unknowns = :unknowns, final_reason = :reason,
+               SET state = :state, next_attempt_at = :next, charged_attempts = :used,
+                   free_attempts = :free, unknown_streak = :unknown_streak, final_reason = :reason,
                    last_class = :class, last_code = :code,
                    lease_owner = NULL, updated_at = :now
                WHERE id = :id AND state = 'sending' AND lease_owner = :boot
                  AND attempts = :attempt";
     let updated = connection.prepare_cached(sql)?.execute(named_params! {
-        ":state": delivery.state.name(),
-        ":next": next_attempt_at(delivery),
-        ":used": delivery.attempts_used,
-        ":free": delivery.free_attempts,
-        ":unknowns": delivery.unknowns,
-        ":reason": final_reason(delivery),
+        ":state": retry_state.state.name(),
+        ":next": next_attempt_at(retry_state),
+        ":used": retry_state.charged_attempts,
+        ":free": retry_state.free_attempts,
+        ":unknown_streak": retry_state.unknown_streak,
+        ":reason": final_reason(retry_state),
         ":class": result.outcome.class.name(),
         ":code": result.outcome.code,
         ":now": result.finished_at,
@@ -271,7 +270,7 @@ pub(in crate::store) fn record_result(
         return Ok(RecordedResult::Stale);
     }
     close_attempt(connection, result)?;
-    if let DeliveryState::Failed { .. } = delivery.state {
+    if let DeliveryState::Failed { .. } = retry_state.state {
         pending_alerts::suppress(connection, &result.id)?;
     }
     update_channel_health(connection, result)
@@ -295,24 +294,25 @@ fn update_channel_health(
         return Ok(RecordedResult::TargetChanged);
     }
     let counted_in = counted_in.and_then(|run| u64::try_from(run).ok());
-    let AttemptResult { outcome, delivery, finished_at: now, random: roll, .. } = result;
+    let AttemptResult { outcome, retry_state, finished_at: now, random, .. } = result;
     let before = channels::find(connection, &channel)?.unwrap_or_default();
-    let alone = update_recipient_health(connection, result, &channel, &recipient, &before)?;
-    let effect = if alone {
+    let only_recipient_fails =
+        update_recipient_health(connection, result, &channel, &recipient, &before)?;
+    let update = if only_recipient_fails {
         before.clone().on_response()
     } else {
-        before.clone().after(outcome, delivery, counted_in, *now, *roll)
+        before.clone().after_attempt(outcome, retry_state, counted_in, *now, *random)
     };
-    channels::save(connection, &channel, &before, &effect.health, *now)?;
-    if effect.counted {
+    channels::save(connection, &channel, &before, &update.health, *now)?;
+    if update.counted {
         let sql = "UPDATE deliveries SET counted_in_run = ?2 WHERE id = ?1";
-        let run = i64::try_from(effect.health.failure_run).unwrap_or(i64::MAX);
+        let run = i64::try_from(update.health.failure_run).unwrap_or(i64::MAX);
         connection.prepare_cached(sql)?.execute((&result.id, run))?;
     }
-    if effect.reschedule_pending {
+    if update.reschedule_pending {
         channels::reschedule_pending(connection, &channel, *now)?;
     }
-    if before.failing_since.is_some() && effect.health.failing_since.is_none() {
+    if before.failing_since.is_some() && update.health.failing_since.is_none() {
         recipients::on_channel_recovered(connection, &channel, *now)?;
     }
     Ok(RecordedResult::Recorded)
@@ -329,18 +329,18 @@ fn update_recipient_health(
     if recipient.is_empty() {
         return Ok(false);
     }
-    let AttemptResult { outcome, delivery, finished_at: now, .. } = result;
+    let AttemptResult { outcome, retry_state, finished_at: now, .. } = result;
     let before = recipients::find(connection, channel, recipient)?;
     let others = recipients::others_delivered_at(connection, channel, recipient)?;
     // A channel that is limited to probes has to recover first.
     let others = others.filter(|_| !health.is_limited_to_probe());
-    let alone = before.is_only_one_failing(outcome, others);
-    let after = before.clone().after(outcome, delivery, alone, *now);
+    let only_recipient_fails = before.is_only_one_failing(outcome, others);
+    let after = before.clone().after(outcome, retry_state, only_recipient_fails, *now);
     recipients::save(connection, channel, recipient, &after)?;
     if before.failing_since.is_some() && after.failing_since.is_none() {
         recipients::reschedule_pending(connection, channel, recipient, *now)?;
     }
-    Ok(alone)
+    Ok(only_recipient_fails)
 }
 
 fn close_attempt(connection: &Connection, result: &AttemptResult) -> rusqlite::Result<()> {
@@ -367,48 +367,61 @@ fn close_attempt(connection: &Connection, result: &AttemptResult) -> rusqlite::R
         .map(drop)
 }
 
-fn read_claimed(row: &Row<'_>) -> rusqlite::Result<Claimed> {
-    Ok(Claimed {
-        id: row.get(0)?,
-        event_id: row.get(1)?,
-        channel: row.get(2)?,
-        recipient: row.get(3)?,
-        ordering_key: row.get(4)?,
-        content_type: row.get(5)?,
-        body: row.get(6)?,
-        attempt: row.get(7)?,
-        delivery: Delivery {
-            state: DeliveryState::Sending,
-            attempts_used: row.get(8)?,
-            free_attempts: row.get(9)?,
-            unknowns: row.get(10)?,
-            expires_at: row.get(11)?,
-        },
-        probe_of: row.get(13)?,
+fn read_claimed(row: &Row<'_>) -> rusqlite::Result<ClaimedDelivery> {
+    Ok(ClaimedDelivery {
+        id: row.get("id")?,
+        event_id: row.get("event_id")?,
+        channel: row.get("channel_id")?,
+        recipient: row.get("recipient")?,
+        ordering_key: row.get("ordering_key")?,
+        content_type: row.get("content_type")?,
+        body: row.get("body")?,
+        attempt: row.get("attempts")?,
+        retry_state: read_retry_state(row)?,
+        due_at_before_probe: row.get("due_at_before_probe")?,
         was_overtaken: false,
     })
 }
 
-fn next_attempt_at(delivery: &Delivery) -> Option<Timestamp> {
-    match delivery.state {
+/// Reads the state of a delivery that is being sent.
+pub(in crate::store) fn read_retry_state(row: &Row<'_>) -> rusqlite::Result<RetryState> {
+    Ok(RetryState {
+        state: DeliveryState::Sending,
+        charged_attempts: row.get("charged_attempts")?,
+        free_attempts: row.get("free_attempts")?,
+        unknown_streak: row.get("unknown_streak")?,
+        expires_at: row.get("expires_at")?,
+    })
+}
+
+fn next_attempt_at(retry_state: &RetryState) -> Option<Timestamp> {
+    match retry_state.state {
         DeliveryState::Pending { next_attempt_at } => Some(next_attempt_at),
         DeliveryState::Sending | DeliveryState::Delivered | DeliveryState::Failed { .. } => None,
     }
 }
 
-fn final_reason(delivery: &Delivery) -> Option<&str> {
-    match &delivery.state {
+fn final_reason(retry_state: &RetryState) -> Option<&str> {
+    match &retry_state.state {
         DeliveryState::Failed { reason } => Some(reason),
         DeliveryState::Pending { .. } | DeliveryState::Sending | DeliveryState::Delivered => None,
     }
 }
 
+/// Which deliveries `d` of a channel are claimed, and in which order.
+struct Selection {
+    condition: &'static str,
+    order: &'static str,
+}
+
 /// Due deliveries, in the order in which they became due.
-const DUE: (&str, &str) = ("d.next_attempt_at <= :now", "d.next_attempt_at, d.seq");
+const DUE: Selection = Selection { condition: IS_DUE, order: "d.next_attempt_at, d.seq" };
 /// Due deliveries, oldest first; healthy recipients before failing ones.
-const OLDEST_DUE: (&str, &str) = ("d.next_attempt_at <= :now", OLDEST);
+const OLDEST_DUE: Selection = Selection { condition: IS_DUE, order: OLDEST };
 /// All pending deliveries, in the same order.
-const PROBE: (&str, &str) = ("true", OLDEST);
+const PROBE: Selection = Selection { condition: "true", order: OLDEST };
+
+const IS_DUE: &str = "d.next_attempt_at <= :now";
 /// A failing recipient must not be the only one that is attempted.
 const OLDEST: &str = "EXISTS(
   SELECT 1 FROM recipients r WHERE r.channel_id = d.channel_id AND r.recipient = d.recipient

@@ -110,7 +110,7 @@ async fn an_unclear_refusal_ends_when_the_recipient_accepts_another_mail() {
         let mut first = first.lock().unwrap();
         let first = first.get_or_insert_with(|| message.delivery_id.clone());
         Answer::Now(if *first == message.delivery_id {
-            said(OutcomeClass::Throttled, 550, Scope::Unclear)
+            said(OutcomeClass::Throttled, 550, Scope::SenderOrRecipient)
         } else {
             outcome(OutcomeClass::Delivered)
         })

@@ -49,9 +49,11 @@ impl Parameters {
     /// this recipient needs, the other recipients are not affected.
     pub(in crate::notify::email) fn refused(&self, outcome: Outcome) -> Outcome {
         match outcome.code {
-            Some(501 | 504 | 553 | 555) if self.is_of_recipient => {
-                Outcome { class: OutcomeClass::Throttled, scope: Scope::Unclear, ..outcome }
-            }
+            Some(501 | 504 | 553 | 555) if self.is_of_recipient => Outcome {
+                class: OutcomeClass::Throttled,
+                scope: Scope::SenderOrRecipient,
+                ..outcome
+            },
             _ => outcome,
         }
     }
@@ -110,7 +112,7 @@ mod tests {
             let found = with(ALL, "é@example.com", message).unwrap().refused(refused);
             assert_eq!((found.class, found.scope), expected, "{code} for {message}");
         };
-        let of_recipient = (OutcomeClass::Throttled, Scope::Unclear);
+        let of_recipient = (OutcomeClass::Throttled, Scope::SenderOrRecipient);
         let of_us = (OutcomeClass::Misconfigured, Scope::Channel);
         check("To: é\r\n\r\nb", 555, of_recipient);
         check("To: é\r\n\r\nb", 550, of_us);
