@@ -89,7 +89,7 @@ impl<C: Clock> Daemon<C> {
         }
         let (now, random) = (clock.now(), rng.next_bits());
         register(&store, &config, now, random).await?;
-        let rejected_since = store.config_rejected().await?;
+        let rejected_since = store.config_rejected_since().await?;
 
         let context = DaemonContext::new(store, clock, rng, events, boot);
         let stats = Arc::new(DaemonStats::default());

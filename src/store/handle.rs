@@ -31,8 +31,8 @@ use crate::store::pending_alerts::{self, PendingAlerts};
 use crate::store::recovery::{self, CrashRecovery};
 use crate::store::retention::{self, PruneCursor, Pruned};
 use crate::store::sqlite::application_id;
-use crate::store::sqlite::database::{self, FileIdentity};
 use crate::store::sqlite::lock::DatabaseLock;
+use crate::store::sqlite::open::{self, FileIdentity};
 use crate::store::sqlite::time_limit::TimeLimit;
 use crate::store::tables::accounts::{self, AccountState};
 use crate::store::tables::channels::{self, ChannelChanges, ChannelTarget};
@@ -42,7 +42,7 @@ use crate::store::tables::outbox::{self, AttemptResult, ClaimResult, NewDelivery
 use crate::store::tables::trainings;
 use crate::store::tables::transitions;
 use crate::store::tables::watches::{self, Checkpoint};
-use crate::store::writer::{Job, Kind, Writer, task};
+use crate::store::writer::{Job, Kind, Writer, job_with_reply};
 
 /// The changes of one observation, written in one transaction.
 #[derive(Clone, Debug)]
@@ -76,7 +76,7 @@ pub struct NewEvent {
 #[derive(Clone, Debug)]
 pub struct Store {
     jobs: mpsc::Sender<Box<dyn Job>>,
-    writes: Arc<AtomicBool>,
+    last_write_succeeded: Arc<AtomicBool>,
     limit: TimeLimit,
 }
 
@@ -94,15 +94,16 @@ impl Store {
         }
         let explained = |failure| location::explain(path, failure);
         let mut lock = DatabaseLock::acquire(path).map_err(explained)?;
-        let (database, check) = database::open_for_writing(path).map_err(explained)?;
+        let (database, check) = open::open_for_writing(path).map_err(explained)?;
         let file = FileIdentity::at(path)?;
         lock.record_file(&file).map_err(disk("writing the lock file of", path))?;
         drop(fs_user);
-        let writes = Arc::new(AtomicBool::new(true));
+        let last_write_succeeded = Arc::new(AtomicBool::new(true));
         let limit = database.limit.clone();
-        let (jobs, writer) = Writer::start(database, file, lock, boot_id, check, &writes)
-            .map_err(disk("starting the writer of", path))?;
-        Ok((Self { jobs, writes, limit }, writer))
+        let (jobs, writer) =
+            Writer::start(database, file, lock, boot_id, check, &last_write_succeeded)
+                .map_err(disk("starting the writer of", path))?;
+        Ok((Self { jobs, last_write_succeeded, limit }, writer))
     }
 
     /// The watches of these avatars; new ones for avatars without a row. Writes nothing.
@@ -117,7 +118,10 @@ impl Store {
 
     /// Writes the changes of one observation.
     pub async fn commit(&self, change: ObservationCommit) -> Result<(), StoreError> {
-        self.run("recording a change", move |connection, _| record(connection, &change)).await
+        self.write("recording a change", move |connection, _| {
+            record_observation(connection, &change)
+        })
+        .await
     }
 
     /// Writes the avatars of the first complete list of an account, and that it was seen.
@@ -127,33 +131,29 @@ impl Store {
         account: AccountName,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        self.run("recording the first list", move |connection, _| {
-            changes.iter().try_for_each(|change| record(connection, change))?;
+        self.write("recording the first list", move |connection, _| {
+            changes.iter().try_for_each(|change| record_observation(connection, change))?;
             accounts::listed(connection, &account, now)
         })
         .await
     }
 
-    /// Publishes an event about the daemon itself.
-    pub async fn publish(
-        &self,
-        announcements: Vec<NewEvent>,
-        now: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.run("recording an event", move |connection, _| {
-            insert_event(connection, &announcements, now)
+    /// Writes events that belong to no observation.
+    pub async fn publish(&self, events: Vec<NewEvent>, now: Timestamp) -> Result<(), StoreError> {
+        self.write("recording an event", move |connection, _| {
+            insert_events(connection, &events, now)
         })
         .await
     }
 
     /// Since when `config.rejected` has been firing, if it is.
-    pub async fn config_rejected(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.read("reading the condition of the config", conditions::config_rejected).await
+    pub async fn config_rejected_since(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.read("reading the condition of the config", conditions::config_rejected_since).await
     }
 
     /// Updates the reason of `config.rejected`, if it is firing.
     pub async fn set_rejected_reason(&self, reason: String) -> Result<(), StoreError> {
-        self.run("recording why the config is rejected", move |connection, _| {
+        self.write("recording why the config is rejected", move |connection, _| {
             conditions::set_rejected_reason(connection, &reason)
         })
         .await
@@ -176,7 +176,7 @@ impl Store {
 
     /// Saves the active config, with which `check` compares another one.
     pub async fn save_active_config(&self, text: String) -> Result<(), StoreError> {
-        self.run("recording the active config", move |connection, _| {
+        self.write("recording the active config", move |connection, _| {
             let sql = "INSERT INTO config(id, active) VALUES(1, ?1)
                        ON CONFLICT(id) DO UPDATE SET active = excluded.active
                        WHERE active <> excluded.active";
@@ -186,8 +186,8 @@ impl Store {
     }
 
     /// Saves when avatars were last seen with an unchanged status, and when they are due.
-    pub async fn checkpoint(&self, checkpoints: Vec<Checkpoint>) -> Result<(), StoreError> {
-        self.run("recording a checkpoint", move |connection, _| {
+    pub async fn save_poll_times(&self, checkpoints: Vec<Checkpoint>) -> Result<(), StoreError> {
+        self.write("recording when avatars were polled", move |connection, _| {
             checkpoints.iter().try_for_each(|checkpoint| watches::note(connection, checkpoint))
         })
         .await
@@ -216,7 +216,7 @@ impl Store {
         channels: Vec<ChannelTarget>,
         now: Timestamp,
     ) -> Result<ChannelChanges, StoreError> {
-        self.run("registering the channels", move |connection, boot_id| {
+        self.write("registering the channels", move |connection, boot_id| {
             channels::register(connection, &channels, now, boot_id)
         })
         .await
@@ -231,7 +231,7 @@ impl Store {
     /// returns their number. Register the channels first, which extends the expiry of deliveries to
     /// channels that were not in the config.
     pub async fn recover(&self, recovery: CrashRecovery) -> Result<usize, StoreError> {
-        self.run("recovering open attempts", move |connection, boot_id| {
+        self.write("recovering open attempts", move |connection, boot_id| {
             recovery::recover(connection, &recovery, boot_id)
         })
         .await
@@ -239,7 +239,7 @@ impl Store {
 
     /// Makes deliveries due whose delay began before the wall clock was set back.
     pub async fn reschedule_after_clock_step(&self, now: Timestamp) -> Result<(), StoreError> {
-        self.run("rescheduling after a clock step", move |connection, _| {
+        self.write("rescheduling after a clock step", move |connection, _| {
             recovery::reschedule_after_clock_step(connection, now)
         })
         .await
@@ -251,7 +251,7 @@ impl Store {
         slots: Vec<(ChannelName, usize)>,
         now: Timestamp,
     ) -> Result<ClaimResult, StoreError> {
-        self.run("claiming deliveries", move |connection, boot_id| {
+        self.write("claiming deliveries", move |connection, boot_id| {
             outbox::claim(connection, &slots, now, boot_id)
         })
         .await
@@ -263,19 +263,16 @@ impl Store {
     }
 
     /// Records the result of an attempt.
-    pub async fn record_result(
-        &self,
-        settlement: AttemptResult,
-    ) -> Result<RecordedResult, StoreError> {
-        self.run("recording the result of an attempt", move |connection, boot_id| {
-            outbox::record_result(connection, &settlement, boot_id)
+    pub async fn record_result(&self, result: AttemptResult) -> Result<RecordedResult, StoreError> {
+        self.write("recording the result of an attempt", move |connection, boot_id| {
+            outbox::record_result(connection, &result, boot_id)
         })
         .await
     }
 
     /// Removes some old rows; the next step starts at the returned position.
     pub async fn prune(&self, cutoffs: Cutoffs, cursor: PruneCursor) -> Result<Pruned, StoreError> {
-        self.ask("removing old rows", Kind::Prune, move |connection, _| {
+        self.send("removing old rows", Kind::Prune, move |connection, _| {
             retention::step(connection, cutoffs, cursor, retention::ROWS_MAX)
         })
         .await
@@ -283,7 +280,7 @@ impl Store {
 
     /// Whether the last write succeeded.
     pub fn can_write(&self) -> bool {
-        self.writes.load(Ordering::Relaxed)
+        self.last_write_succeeded.load(Ordering::Relaxed)
     }
 
     /// Limits each transaction to a few seconds during a shutdown: a longer one is interrupted and
@@ -292,37 +289,37 @@ impl Store {
         self.limit.stop();
     }
 
-    async fn run<T: Send + 'static>(
+    async fn write<T: Send + 'static>(
         &self,
         doing: &'static str,
         work: impl FnOnce(&Connection, &str) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.ask(doing, Kind::Write, work).await
+        self.send(doing, Kind::Write, work).await
     }
 
-    /// As [`Self::run`], for work that writes nothing and does not fail with the writes of its
+    /// As [`Self::write`], for work that writes nothing and does not fail with the writes of its
     /// group.
     async fn read<T: Send + 'static>(
         &self,
         doing: &'static str,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        self.ask(doing, Kind::Read, move |connection, _| work(connection)).await
+        self.send(doing, Kind::Read, move |connection, _| work(connection)).await
     }
 
-    async fn ask<T: Send + 'static>(
+    async fn send<T: Send + 'static>(
         &self,
         doing: &'static str,
         kind: Kind,
         work: impl FnOnce(&Connection, &str) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (job, answered) = task(doing, kind, work);
+        let (job, reply) = job_with_reply(doing, kind, work);
         self.jobs.send(job).await.map_err(|_| StoreError::Stopped)?;
-        answered.await.map_err(|_| StoreError::Stopped)?
+        reply.await.map_err(|_| StoreError::Stopped)?
     }
 }
 
-fn record(connection: &Connection, change: &ObservationCommit) -> rusqlite::Result<()> {
+fn record_observation(connection: &Connection, change: &ObservationCommit) -> rusqlite::Result<()> {
     watches::save(connection, &change.watch)?;
     if let Some(transition) = &change.transition {
         transitions::append(connection, transition)?;
@@ -333,15 +330,15 @@ fn record(connection: &Connection, change: &ObservationCommit) -> rusqlite::Resu
     if let Some(account) = &change.discovered {
         accounts::discovered(connection, account, &change.watch.id, change.now)?;
     }
-    insert_event(connection, &change.events, change.now)
+    insert_events(connection, &change.events, change.now)
 }
 
-fn insert_event(
+fn insert_events(
     connection: &Connection,
-    announcements: &[NewEvent],
+    events: &[NewEvent],
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    for NewEvent { event, body, deliveries } in announcements {
+    for NewEvent { event, body, deliveries } in events {
         events::insert(connection, event, body)?;
         let key = event.ordering_key();
         for delivery in deliveries {

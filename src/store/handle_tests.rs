@@ -455,7 +455,7 @@ async fn the_last_seen_time_never_moves_back() {
     let id = bench.commit("a", 1, &[]).await.watch.id;
     let late = NOW.plus(Duration::from_secs(9));
     let seen = |at| Checkpoint { id: id.clone(), last_seen_at: Some(at), next_poll_at: Some(NOW) };
-    bench.store().checkpoint(vec![seen(late), seen(NOW)]).await.unwrap();
+    bench.store().save_poll_times(vec![seen(late), seen(NOW)]).await.unwrap();
     let watch = bench.store().watches(vec![id]).await.unwrap().remove(0);
     assert_eq!(watch.observed.unwrap().last_seen_at, late);
 }

@@ -20,11 +20,11 @@ use crate::domain::polling::watch::Watch;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::admin::deliveries::NOT_SENT_AGAIN;
 use crate::store::error::{ErrorContext as _, StoreError};
-use crate::store::sqlite::database::{self, FileIdentity};
+use crate::store::sqlite::database::Database;
+use crate::store::sqlite::open::{self, FileIdentity};
 use crate::store::sqlite::snapshot;
 use crate::store::sqlite::statement::rows;
-use crate::store::sqlite::time_limit::Work;
-use crate::store::sqlite::transaction::Database;
+use crate::store::sqlite::time_limit::TimeClass;
 use crate::store::tables::channels;
 use crate::store::tables::recipients::{self, FailingRecipient};
 use crate::store::tables::trainings;
@@ -196,7 +196,7 @@ impl Reader {
 
     /// Opens the database at `path` in the process that writes it.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let database = database::open_for_reading(path)?;
+        let database = open::open_for_reading(path)?;
         Ok(Self { database, file: FileIdentity::at(path)? })
     }
 
@@ -374,7 +374,7 @@ impl Reader {
         doing: &'static str,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        self.database.read(doing, Work::Normal, read)
+        self.database.read(doing, TimeClass::Normal, read)
     }
 }
 

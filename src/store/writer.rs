@@ -13,10 +13,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::store::error::{ErrorContext as _, Recovery, StoreError};
 use crate::store::sqlite::clean_shutdown::{self, StartCheck};
-use crate::store::sqlite::database::FileIdentity;
+use crate::store::sqlite::database::Database;
 use crate::store::sqlite::lock::DatabaseLock;
-use crate::store::sqlite::time_limit::Work;
-use crate::store::sqlite::transaction::Database;
+use crate::store::sqlite::open::FileIdentity;
+use crate::store::sqlite::time_limit::TimeClass;
 
 /// The thread of the writer, to be joined at the end.
 #[derive(Debug)]
@@ -35,12 +35,12 @@ impl Writer {
         lock: DatabaseLock,
         boot_id: String,
         check: StartCheck,
-        writes: &Arc<AtomicBool>,
+        last_write_succeeded: &Arc<AtomicBool>,
     ) -> std::io::Result<(mpsc::Sender<Box<dyn Job>>, Self)> {
         let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
-        let writes = Arc::clone(writes);
+        let last_write_succeeded = Arc::clone(last_write_succeeded);
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
-            write_all(database, &file, waiting, &boot_id, &writes);
+            run(database, &file, waiting, &boot_id, &last_write_succeeded);
             drop(lock);
         })?;
         Ok((jobs, Self { thread, check }))
@@ -65,10 +65,10 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const fn work(self) -> Work {
+    const fn time_class(self) -> TimeClass {
         match self {
-            Self::Write | Self::Read => Work::Normal,
-            Self::Prune => Work::Retention,
+            Self::Write | Self::Read => TimeClass::Normal,
+            Self::Prune => TimeClass::Retention,
         }
     }
 }
@@ -76,25 +76,25 @@ impl Kind {
 pub(super) trait Job: Send {
     fn kind(&self) -> Kind;
     /// Runs the job within the transaction of the group; `false` when it has to be rolled back.
-    fn work(&mut self, connection: &Connection, boot_id: &str) -> bool;
+    fn run(&mut self, connection: &Connection, boot_id: &str) -> bool;
     /// Whether the job failed permanently.
     fn failed_for_good(&self) -> bool;
     /// Replies after the commit.
-    fn committed(&mut self);
+    fn reply_committed(&mut self);
     /// Replies that the group was not written.
-    fn undone(&mut self, error: &StoreError);
+    fn reply_failed(&mut self, error: &StoreError);
 }
 
-struct Task<T, F> {
+struct JobWithReply<T, F> {
     doing: &'static str,
     kind: Kind,
     work: Option<F>,
-    done: Option<Result<T, StoreError>>,
-    answer: Option<oneshot::Sender<Result<T, StoreError>>>,
+    result: Option<Result<T, StoreError>>,
+    reply: Option<oneshot::Sender<Result<T, StoreError>>>,
 }
 
-/// A job, and its reply.
-pub(super) fn task<T, F>(
+/// A job, and the receiver of its reply.
+pub(super) fn job_with_reply<T, F>(
     doing: &'static str,
     kind: Kind,
     work: F,
@@ -103,11 +103,12 @@ where
     T: Send + 'static,
     F: FnOnce(&Connection, &str) -> rusqlite::Result<T> + Send + 'static,
 {
-    let (answer, answered) = oneshot::channel();
-    (Box::new(Task { doing, kind, work: Some(work), done: None, answer: Some(answer) }), answered)
+    let (reply, receiver) = oneshot::channel();
+    let job = JobWithReply { doing, kind, work: Some(work), result: None, reply: Some(reply) };
+    (Box::new(job), receiver)
 }
 
-impl<T, F> Job for Task<T, F>
+impl<T, F> Job for JobWithReply<T, F>
 where
     T: Send,
     F: FnOnce(&Connection, &str) -> rusqlite::Result<T> + Send,
@@ -116,81 +117,80 @@ where
         self.kind
     }
 
-    fn work(&mut self, connection: &Connection, boot_id: &str) -> bool {
+    fn run(&mut self, connection: &Connection, boot_id: &str) -> bool {
         let Some(work) = self.work.take() else { return true };
-        let done = work(connection, boot_id).doing(self.doing);
-        let good = done.is_ok();
-        self.done = Some(done);
-        good
+        let result = work(connection, boot_id).doing(self.doing);
+        let succeeded = result.is_ok();
+        self.result = Some(result);
+        succeeded
     }
 
     fn failed_for_good(&self) -> bool {
-        matches!(&self.done, Some(Err(failure)) if failure.next_step() == Recovery::Fail)
+        matches!(&self.result, Some(Err(failure)) if failure.next_step() == Recovery::Fail)
     }
 
-    fn committed(&mut self) {
-        if let (Some(answer), Some(done)) = (self.answer.take(), self.done.take()) {
+    fn reply_committed(&mut self) {
+        if let (Some(reply), Some(result)) = (self.reply.take(), self.result.take()) {
             // The caller may be gone.
-            drop(answer.send(done));
+            drop(reply.send(result));
         }
     }
 
-    fn undone(&mut self, error: &StoreError) {
-        if let Some(answer) = self.answer.take() {
-            let own = self.done.take().and_then(Result::err);
-            drop(answer.send(Err(own.unwrap_or_else(|| error.shared(self.doing)))));
+    fn reply_failed(&mut self, error: &StoreError) {
+        if let Some(reply) = self.reply.take() {
+            let own = self.result.take().and_then(Result::err);
+            drop(reply.send(Err(own.unwrap_or_else(|| error.shared(self.doing)))));
         }
     }
 }
 
-/// The loop of the writer: takes the queued jobs, writes them as one group, replies. `writes` is
-/// whether the last write succeeded.
-fn write_all(
+/// Runs the queued jobs, a group at a time, until the last sender is dropped.
+fn run(
     mut database: Database,
     file: &FileIdentity,
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
     boot_id: &str,
-    writes: &AtomicBool,
+    last_write_succeeded: &AtomicBool,
 ) {
     let mut group = Vec::with_capacity(GROUP_MAX);
-    let mut trusted = true;
-    // Whether only a group with a write can show that writing works again. After a busy lock,
-    // getting the lock shows it.
-    let mut in_doubt = false;
+    let mut ended_cleanly = true;
+    // After a failed write, only a changed row proves that writing works again: a group that changes
+    // none succeeds on a full disk as well. After a busy lock, getting the lock proves it.
+    let mut needs_changed_row = false;
     while waiting.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
         let mut reads: Vec<_> = group.extract_if(.., |job| job.kind() == Kind::Read).collect();
         let before = database.total_changes();
         let written = file.check().and_then(|()| write_group(&mut database, &mut group, boot_id));
-        trusted &= !group.iter().any(|job| job.failed_for_good());
+        ended_cleanly &= !group.iter().any(|job| job.failed_for_good());
         match written {
             Ok(()) => {
-                let had_the_lock = !group.is_empty();
-                if database.total_changes() > before || (had_the_lock && !in_doubt) {
-                    in_doubt = false;
-                    writes.store(true, Ordering::Relaxed);
+                let changed_row = database.total_changes() > before;
+                if changed_row || (!group.is_empty() && !needs_changed_row) {
+                    needs_changed_row = false;
+                    last_write_succeeded.store(true, Ordering::Relaxed);
                 }
-                group.iter_mut().for_each(|job| job.committed());
+                group.iter_mut().for_each(|job| job.reply_committed());
             }
             Err(error) => {
-                trusted &= error.next_step() == Recovery::Retry;
-                writes.store(false, Ordering::Relaxed);
-                in_doubt |=
+                ended_cleanly &= error.next_step() == Recovery::Retry;
+                last_write_succeeded.store(false, Ordering::Relaxed);
+                needs_changed_row |=
                     !matches!(error, StoreError::Busy { .. } | StoreError::NoHandles { .. });
-                group.iter_mut().for_each(|job| job.undone(&error));
+                group.iter_mut().for_each(|job| job.reply_failed(&error));
             }
         }
         group.clear();
         let read = file.check().and_then(|()| read_group(&database, &mut reads, boot_id));
-        trusted &= !reads.iter().any(|job| job.failed_for_good());
+        ended_cleanly &= !reads.iter().any(|job| job.failed_for_good());
         match read {
-            Ok(()) => reads.iter_mut().for_each(|job| job.committed()),
+            Ok(()) => reads.iter_mut().for_each(|job| job.reply_committed()),
             Err(error) => {
-                trusted &= error.next_step() == Recovery::Retry;
-                reads.iter_mut().for_each(|job| job.undone(&error));
+                ended_cleanly &= error.next_step() == Recovery::Retry;
+                reads.iter_mut().for_each(|job| job.reply_failed(&error));
             }
         }
     }
-    if trusted {
+    if ended_cleanly {
         // When this fails, the next start makes an unnecessary check.
         drop(clean_shutdown::set_ended_cleanly(&mut database, true));
     }
@@ -208,10 +208,10 @@ fn write_group(
     if group.is_empty() {
         return Ok(());
     }
-    let kind = group.iter().map(|job| job.kind().work()).max().unwrap_or(Work::Normal);
-    database.transact(DOING, kind, |transaction| {
+    let class = group.iter().map(|job| job.kind().time_class()).max().unwrap_or(TimeClass::Normal);
+    database.write_with(DOING, class, |transaction| {
         if let [only] = group {
-            return match only.work(transaction, boot_id) {
+            return match only.run(transaction, boot_id) {
                 true => Ok(()),
                 false => Err(StoreError::RolledBack(DOING)),
             };
@@ -230,9 +230,9 @@ fn read_group(
     if group.is_empty() {
         return Ok(());
     }
-    database.read(DOING, Work::Normal, |connection| {
+    database.read(DOING, TimeClass::Normal, |connection| {
         for job in group.iter_mut() {
-            job.work(connection, boot_id);
+            job.run(connection, boot_id);
         }
         Ok(())
     })
@@ -245,7 +245,7 @@ fn run_in_savepoint(
 ) -> Result<(), StoreError> {
     const DOING: &str = "writing a group";
     transaction.execute_batch("SAVEPOINT job").doing(DOING)?;
-    let good = job.work(transaction, boot_id);
+    let good = job.run(transaction, boot_id);
     if transaction.is_autocommit() {
         // SQLite rolled back the whole transaction, as it does when the disk is full.
         return Err(StoreError::RolledBack(DOING));
@@ -267,7 +267,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::store::sqlite::database::open_for_writing;
+    use crate::store::sqlite::open::open_for_writing;
     use crate::store::sqlite::time_limit::TimeLimits;
 
     type Answer = oneshot::Receiver<Result<(), StoreError>>;
@@ -278,7 +278,7 @@ mod tests {
     }
 
     fn job_of(kind: Kind, sql: &'static str) -> (Box<dyn Job>, Answer) {
-        task("testing", kind, |connection, _| connection.execute_batch(sql))
+        job_with_reply("testing", kind, |connection, _| connection.execute_batch(sql))
     }
 
     fn database() -> (tempfile::TempDir, PathBuf, Database) {
@@ -290,19 +290,18 @@ mod tests {
 
     struct Running {
         jobs: mpsc::Sender<Box<dyn Job>>,
-        writes: Arc<AtomicBool>,
+        last_write_succeeded: Arc<AtomicBool>,
         thread: JoinHandle<()>,
     }
 
     impl Running {
         fn start(path: &std::path::Path, database: Database) -> Self {
             let file = FileIdentity::at(path).unwrap();
-            let writes = Arc::new(AtomicBool::new(true));
+            let last_write_succeeded = Arc::new(AtomicBool::new(true));
             let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
-            let flag = Arc::clone(&writes);
-            let thread =
-                std::thread::spawn(move || write_all(database, &file, waiting, "boot", &flag));
-            Self { jobs, writes, thread }
+            let flag = Arc::clone(&last_write_succeeded);
+            let thread = std::thread::spawn(move || run(database, &file, waiting, "boot", &flag));
+            Self { jobs, last_write_succeeded, thread }
         }
 
         fn send(&self, sql: &'static str) -> Answer {
@@ -329,17 +328,14 @@ mod tests {
         for others in [0, 2] {
             let (_folder, _, mut database) = database();
             // Foreign keys are checked at the commit.
-            let mut all = vec![job(
-                "PRAGMA defer_foreign_keys = ON;
-                                    INSERT INTO recipients(channel_id, recipient) VALUES('x', '')",
-            )];
-            all.extend((0..others).map(|_| {
-                job("INSERT INTO trainings VALUES
-                (NULL, 'a', NULL, 1, 1, 'IDLE', 1)")
-            }));
+            let no_channel = "PRAGMA defer_foreign_keys = ON;
+                              INSERT INTO recipients(channel_id, recipient) VALUES('x', '')";
+            let valid = "INSERT INTO trainings VALUES(NULL, 'a', NULL, 1, 1, 'IDLE', 1)";
+            let mut all = vec![job(no_channel)];
+            all.extend((0..others).map(|_| job(valid)));
             let (mut group, answers): (Vec<_>, Vec<_>) = all.into_iter().unzip();
             let failure = write_group(&mut database, &mut group, "boot").unwrap_err();
-            group.iter_mut().for_each(|job| job.undone(&failure));
+            group.iter_mut().for_each(|job| job.reply_failed(&failure));
             for mut answer in answers {
                 let failure = answer.try_recv().unwrap().unwrap_err();
                 assert_eq!(failure.next_step(), Recovery::Fail, "{failure}");
@@ -350,14 +346,14 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_fails_takes_none_of_its_neighbours_with_it() {
+    fn a_failed_job_does_not_fail_its_group() {
         let (_folder, _, mut database) = database();
         let [one, two] =
             ["INSERT INTO accounts VALUES('a', 1)", "INSERT INTO accounts VALUES('b', 2)"];
         let all = [one, one, two].map(job);
         let (mut group, answers): (Vec<_>, Vec<_>) = all.into_iter().unzip();
         write_group(&mut database, &mut group, "boot").unwrap();
-        group.iter_mut().for_each(|job| job.committed());
+        group.iter_mut().for_each(|job| job.reply_committed());
         let good = answers.into_iter().map(|mut answer| answer.try_recv().unwrap().is_ok());
         assert_eq!(good.collect::<Vec<_>>(), [true, false, true]);
         let sum = "SELECT sum(listed_at) FROM accounts";
@@ -382,7 +378,7 @@ mod tests {
         });
         drop(jobs);
         let file = FileIdentity::at(&path).unwrap();
-        write_all(database, &file, waiting, "boot", &AtomicBool::new(true));
+        run(database, &file, waiting, "boot", &AtomicBool::new(true));
         let written = written.try_recv().unwrap();
         assert!(matches!(written, Err(StoreError::NoSpace { .. })), "{written:?}");
         read.try_recv().unwrap().unwrap();
@@ -394,7 +390,8 @@ mod tests {
         database.raw().busy_timeout(Duration::ZERO).unwrap();
         let beside = Connection::open(&path).unwrap();
         let running = Running::start(&path, database);
-        let ask = |sql| (running.ask(sql).is_ok(), running.writes.load(Ordering::Relaxed));
+        let ask =
+            |sql| (running.ask(sql).is_ok(), running.last_write_succeeded.load(Ordering::Relaxed));
         let nothing = "DELETE FROM accounts WHERE name = 'x'";
         assert_eq!(ask(nothing), (true, true));
         beside.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -405,17 +402,20 @@ mod tests {
     }
 
     #[test]
-    fn a_write_that_never_ends_is_undone_and_the_next_one_is_done() {
+    fn a_job_over_its_time_limit_is_rolled_back_and_the_next_one_is_written() {
         let (_folder, path, mut database) = database();
-        let usual = Duration::from_millis(100);
-        database.set_limits(TimeLimits { usual, ..TimeLimits::default() });
+        let normal = Duration::from_millis(100);
+        database.set_limits(TimeLimits { normal, ..TimeLimits::default() });
         let running = Running::start(&path, database);
         let failure = running.ask(ENDLESS).unwrap_err();
         assert!(matches!(failure, StoreError::TooLong("testing")), "{failure}");
         assert_eq!(failure.next_step(), Recovery::Retry);
-        assert!(!running.writes.load(Ordering::Relaxed), "it is reported as not writing");
+        assert!(
+            !running.last_write_succeeded.load(Ordering::Relaxed),
+            "it is reported as not writing"
+        );
         running.ask("INSERT INTO accounts VALUES('a', 1)").unwrap();
-        assert!(running.writes.load(Ordering::Relaxed));
+        assert!(running.last_write_succeeded.load(Ordering::Relaxed));
         running.end();
         let names = "SELECT group_concat(name) FROM accounts";
         let beside = Connection::open(&path).unwrap();
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stop_leaves_little_to_what_never_ends_and_nothing_to_what_waits_behind_it() {
+    fn after_a_stop_a_long_job_is_interrupted_and_queued_jobs_are_refused() {
         let (_folder, path, mut database) = database();
         let limits = TimeLimits { after_stop: Duration::from_millis(100), ..TimeLimits::default() };
         database.set_limits(limits);

@@ -27,7 +27,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         self.checkpoint_at = now;
         let (store, checkpoints) = (self.context.store.clone(), self.checkpoints());
         // On failure the next start only polls a little earlier than needed.
-        drop(tokio::spawn(async move { drop(store.checkpoint(checkpoints).await) }));
+        drop(tokio::spawn(async move { drop(store.save_poll_times(checkpoints).await) }));
     }
 
     fn checkpoints(&self) -> Vec<Checkpoint> {
@@ -75,7 +75,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             }
         }
         result?;
-        match self.context.store.checkpoint(self.checkpoints()).await {
+        match self.context.store.save_poll_times(self.checkpoints()).await {
             Err(failure) if failure.next_step() == Recovery::Retry => {
                 // The next transitions only have a wider time window than necessary.
                 warn!("the times of the last polls were not saved: {failure}");

@@ -13,12 +13,12 @@ use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::files::obstacle::{self, OpenFor};
-use crate::store::sqlite::database::{self, FileIdentity};
+use crate::store::sqlite::database::Database;
 use crate::store::sqlite::lock::DatabaseLock;
+use crate::store::sqlite::open::{self, FileIdentity};
 use crate::store::sqlite::snapshot;
 use crate::store::sqlite::statement::column;
-use crate::store::sqlite::time_limit::Work;
-use crate::store::sqlite::transaction::Database;
+use crate::store::sqlite::time_limit::TimeClass;
 
 /// The event id of a delivery that is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl DeliveryAdmin {
             return Err(found);
         }
         let file = FileIdentity::at(path)?;
-        let opened = database::open_admin(path);
+        let opened = open::open_admin(path);
         let database = opened.map_err(|it| obstacle::explain(path, OpenFor::Write, it))?;
         DatabaseLock::refuse_replaced(&file)?;
         Ok(Self { database, file })
@@ -76,7 +76,7 @@ impl DeliveryAdmin {
         doing: &'static str,
         work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, StoreError> {
-        let done = self.database.write(doing, Work::Normal, work)?;
+        let done = self.database.write(doing, TimeClass::Normal, work)?;
         DatabaseLock::refuse_replaced(&self.file)?;
         Ok(done)
     }
@@ -118,7 +118,7 @@ impl DeliveryAdmin {
     /// The failed deliveries that were not sent again since, oldest first.
     pub fn failed(&self, filter: &FailedFilter) -> Result<Vec<DeliveryId>, StoreError> {
         const DOING: &str = "reading failed deliveries";
-        self.database.read(DOING, Work::Normal, |connection| {
+        self.database.read(DOING, TimeClass::Normal, |connection| {
             let sql = format!(
                 "SELECT id FROM deliveries d WHERE state = 'failed' AND updated_at >= ?1
                    AND (?2 IS NULL OR channel_id = ?2) AND {NOT_SENT_AGAIN}

@@ -17,7 +17,7 @@ use crate::store::migrations::{APPLICATION_ID, newest};
 use crate::store::sqlite::connection;
 use crate::store::sqlite::schema_check;
 use crate::store::sqlite::statement::column;
-use crate::store::sqlite::time_limit::{TimeLimit, TimeLimits, Work};
+use crate::store::sqlite::time_limit::{TimeClass, TimeLimit, TimeLimits};
 
 /// Refuses a file of another program before a file is opened for writing, locked or created beside
 /// it. What the file alone does not show is left to [`schema_of`].
@@ -29,8 +29,8 @@ pub(in crate::store) fn check_application_id(path: &Path) -> Result<(), StoreErr
         Ok(_) | Err(_) => return Ok(()),
     }
     let Ok(mut connection) = open_immutable(path) else { return Ok(()) };
-    let limit = TimeLimit::of(&mut connection, TimeLimits::default()).doing(IDENTIFYING)?;
-    let _limited = limit.begin(IDENTIFYING, Work::Schema)?;
+    let limit = TimeLimit::install(&mut connection, TimeLimits::default()).doing(IDENTIFYING)?;
+    let _limited = limit.begin(IDENTIFYING, TimeClass::Schema)?;
     match schema_of(&connection, path) {
         Err(refused @ (StoreError::ForeignFile { .. } | StoreError::Newer { .. })) => Err(refused),
         // The file may be incomplete without its log.
@@ -55,8 +55,8 @@ pub(in crate::store) fn identify(
     path: &Path,
 ) -> Result<Identity, StoreError> {
     const DOING: &str = "opening the database";
-    let limit = TimeLimit::of(connection, TimeLimits::default()).doing(DOING)?;
-    let _limited = limit.begin(DOING, Work::Schema)?;
+    let limit = TimeLimit::install(connection, TimeLimits::default()).doing(DOING)?;
+    let _limited = limit.begin(DOING, TimeClass::Schema)?;
     let transaction = connection.unchecked_transaction().doing(DOING)?;
     let schema = schema_of(&transaction, path)?;
     schema_check::check(&transaction, path, schema)?;
@@ -132,7 +132,7 @@ const IDENTIFYING: &str = "identifying the database";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::sqlite::database::open_for_writing;
+    use crate::store::sqlite::open::open_for_writing;
 
     #[test]
     fn the_log_of_another_program_is_not_changed() {

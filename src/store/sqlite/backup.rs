@@ -23,11 +23,11 @@ use crate::store::files::permissions;
 use crate::store::files::temp_copy;
 use crate::store::pagination;
 use crate::store::sqlite::connection;
+use crate::store::sqlite::database::Database;
 use crate::store::sqlite::integrity::IntegrityReport;
 use crate::store::sqlite::lock::DatabaseLock;
 use crate::store::sqlite::snapshot;
-use crate::store::sqlite::time_limit::Work;
-use crate::store::sqlite::transaction::Database;
+use crate::store::sqlite::time_limit::TimeClass;
 use crate::store::sqlite::verify::verify;
 
 /// A completed backup.
@@ -106,7 +106,7 @@ fn copy_from(
         let _fs_user = FsUserGuard::for_copy(database, folder)?;
         temp_copy::create(folder).map_err(disk("making a file in", folder))?
     };
-    source.pin_open_files()?;
+    source.open_log_for_copy()?;
     let elsewhere = temp_copy::private_folder(folder, &Trust::for_named());
     let report = match elsewhere.map_err(disk("making a folder in", &std::env::temp_dir()))? {
         None => {
@@ -164,8 +164,11 @@ fn set_history_id(copy: &Path) -> Result<(), StoreError> {
     let set = connection.pragma_update(None, "journal_mode", "MEMORY");
     set.and_then(|()| connection.pragma_update(None, "synchronous", "OFF")).doing(DOING)?;
     let sql = "UPDATE history SET history_id = random()";
-    Database::new(connection, copy, OpenFor::Write)?
-        .write(DOING, Work::Normal, |transaction| transaction.execute(sql, ()).map(drop))
+    Database::new(connection, copy, OpenFor::Write)?.write(
+        DOING,
+        TimeClass::Normal,
+        |transaction| transaction.execute(sql, ()).map(drop),
+    )
 }
 
 pub(in crate::store) fn sync_folder(file: &Path) -> Result<(), StoreError> {

@@ -10,9 +10,9 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
 
 use crate::store::error::{ErrorContext as _, StoreError, damaged};
+use crate::store::sqlite::database::Database;
 use crate::store::sqlite::integrity;
-use crate::store::sqlite::time_limit::{TimeLimit, TimeLimits, Work};
-use crate::store::sqlite::transaction::Database;
+use crate::store::sqlite::time_limit::{TimeClass, TimeLimit, TimeLimits};
 
 /// The result of the check at a start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +40,8 @@ pub(in crate::store) fn set_ended_cleanly(
     const DOING: &str = "recording the state of the run";
     let sql = "INSERT INTO run_state(id, ended_cleanly) VALUES(1, ?1)
                ON CONFLICT(id) DO UPDATE SET ended_cleanly = excluded.ended_cleanly";
-    database.write(DOING, Work::Normal, |transaction| transaction.execute(sql, [ended]).map(drop))
+    database
+        .write(DOING, TimeClass::Normal, |transaction| transaction.execute(sql, [ended]).map(drop))
 }
 
 /// Checks the structure, rows and history of the file, for no longer than `limit`.
@@ -50,9 +51,9 @@ pub(in crate::store) fn check_structure(
     limit: Duration,
 ) -> Result<StartCheck, StoreError> {
     const DOING: &str = "checking the database";
-    let limits = TimeLimits { usual: limit, ..TimeLimits::default() };
-    let limit = TimeLimit::of(connection, limits).doing(DOING)?;
-    let limited = limit.begin(DOING, Work::Normal)?;
+    let limits = TimeLimits { normal: limit, ..TimeLimits::default() };
+    let limit = TimeLimit::install(connection, limits).doing(DOING)?;
+    let limited = limit.begin(DOING, TimeClass::Normal)?;
     let verdict = quick_check(connection);
     drop(limited);
     match verdict {

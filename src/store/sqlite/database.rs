@@ -1,321 +1,270 @@
-//! Opens the database file, checks it and migrates it to the newest schema.
+//! An open database: every transaction compares the schema if it has changed.
 //!
-//! WAL with `synchronous=FULL`: a commit survives a power failure. A file that is damaged, belongs
-//! to another program or is newer is refused and not changed.
+//! Invariants: rows are read and written only in a transaction that has compared the schema, even
+//! if another process has changed it since the database was opened. Every transaction has a time
+//! limit, except for work that takes long.
 
+use std::cell::Cell;
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::mem;
 use std::path::{Path, PathBuf};
 
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior, ffi};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
-use crate::files::paths::resolve_symlinks;
-use crate::store::error::{ErrorContext as _, StoreError, damaged, disk};
+use crate::store::error::{ErrorContext as _, StoreError};
 use crate::store::files::obstacle::OpenFor;
-use crate::store::files::ownership::{FsUserGuard, Owner, open_or_create};
+use crate::store::files::ownership::{FsUserGuard, Owner};
 use crate::store::files::permissions;
-use crate::store::migrations::{APPLICATION_ID, MIGRATIONS};
-use crate::store::sqlite::application_id;
-use crate::store::sqlite::clean_shutdown::{self, StartCheck};
-use crate::store::sqlite::connection;
+use crate::store::migrations::newest;
+use crate::store::sqlite::application_id::{self, Identity, schema_version};
 use crate::store::sqlite::schema_check;
-use crate::store::sqlite::transaction::Database;
+use crate::store::sqlite::time_limit::{self, TimeClass, TimeLimit, TimeLimits};
 
-/// Opens the database for writing: creates it if it does not exist, checks it if the last run did
-/// not end cleanly, migrates it to the newest schema, and records that a run has started.
-pub(in crate::store) fn open_for_writing(
-    path: &Path,
-) -> Result<(Database, StartCheck), StoreError> {
-    let _fs_user = FsUserGuard::for_database(path)?;
-    application_id::check_application_id(path)?;
-    create_private(path)?;
-    let mut connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    let found = application_id::identify(&mut connection, path)?.schema;
-    connection
-        // The database belongs to avatar-watch, and so does its log.
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
-        .and_then(|_| connection.pragma_update(None, "journal_mode", "WAL"))
-        .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
-        .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
-        .and_then(|()| connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_MAX))
-        .map_err(|source| damaged(path, "setting up", source))?;
-    let is_clean = found == 0
-        || clean_shutdown::ended_cleanly(&connection)
-            .map_err(|source| damaged(path, "reading", source))?;
-    let check = if is_clean {
-        StartCheck::Skipped
-    } else {
-        clean_shutdown::check_structure(&mut connection, path, clean_shutdown::CHECK_LIMIT)?
-    };
-    migrate(&mut connection, path, MIGRATIONS)?;
-    let mut database = Database::new(connection, path, OpenFor::Write)?;
-    database.refuse_older()?;
-    clean_shutdown::set_ended_cleanly(&mut database, false)?;
-    Ok((database, check))
-}
-
-/// Opens the database for reading in the process that writes it, or beside that process.
-///
-/// # Errors
-/// [`StoreError::NotFound`] when there is none; otherwise as [`open_for_writing`].
-pub(in crate::store) fn open_for_reading(path: &Path) -> Result<Database, StoreError> {
-    permissions::check(path, OpenFor::Read)?;
-    let database = open_any_version(path)?;
-    database.refuse_older()?;
-    Ok(database)
-}
-
-/// Opens a database of this or an older schema for reading.
-///
-/// # Errors
-/// [`StoreError::NotFound`] when there is none, [`StoreError::Empty`] when the file is empty; when
-/// it is damaged, belongs to another program, or is newer.
-pub(in crate::store) fn open_any_version(path: &Path) -> Result<Database, StoreError> {
-    let _fs_user = FsUserGuard::for_database(path)?;
-    if !path.exists() {
-        return Err(StoreError::NotFound(path.to_owned()));
-    }
-    if !path.is_file() {
-        return Err(application_id::not_a_file(path));
-    }
-    let read = || {
-        let connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        Database::new(connection, path, OpenFor::Read)
-    };
-    let database = match read() {
-        Err(StoreError::Sqlite(_, source)) if is_half_written(&source) => {
-            roll_back(path)?;
-            read()?
-        }
-        read => read?,
-    };
-    if database.schema == 0 {
-        return Err(StoreError::Empty(path.to_owned()));
-    }
-    Ok(database)
-}
-
-/// Whether a crash left an incomplete transaction, which takes write access to roll back.
-fn is_half_written(error: &rusqlite::Error) -> bool {
-    let undo = [ffi::SQLITE_READONLY_ROLLBACK, ffi::SQLITE_READONLY_RECOVERY];
-    error.sqlite_error().is_some_and(|failure| undo.contains(&failure.extended_code))
-}
-
-/// Rolls back an incomplete transaction, as SQLite does when a database is opened for writing.
-fn roll_back(path: &Path) -> Result<(), StoreError> {
-    application_id::check_application_id(path)?;
-    let connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    application_id::schema_of(&connection, path).map(drop)
-}
-
-/// Identifies the file that a connection has open, so that no write goes to a file that was moved
-/// away.
 #[derive(Debug)]
-pub(in crate::store) struct FileIdentity {
-    pub(in crate::store) path: PathBuf,
-    device: u64,
-    inode: u64,
+pub(in crate::store) struct Database {
+    connection: Connection,
+    path: PathBuf,
+    /// The user that root switches to for file access.
+    owner: Option<Owner>,
+    /// The version of its schema; zero for an empty database.
+    pub(in crate::store) schema: i64,
+    /// `PRAGMA schema_version` when the schema was last compared; it changes with every change of
+    /// the schema (<https://www.sqlite.org/pragma.html#pragma_schema_version>).
+    compared_version: Cell<i64>,
+    pub(in crate::store) limit: TimeLimit,
 }
 
-impl FileIdentity {
-    /// The file that is at `path` now.
-    pub(in crate::store) fn at(path: &Path) -> Result<Self, StoreError> {
-        let gone = |_| StoreError::FileReplaced(path.to_owned());
-        let metadata = fs::metadata(path).map_err(gone)?;
-        Ok(Self { path: path.to_owned(), device: metadata.dev(), inode: metadata.ino() })
+impl Database {
+    /// Compares the schema of the database at `path`, of this or an older version, and checks the
+    /// owner and mode of its files again, which could have been replaced before they were opened.
+    pub(in crate::store) fn new(
+        mut connection: Connection,
+        path: &Path,
+        wanted: OpenFor,
+    ) -> Result<Self, StoreError> {
+        let owner = Owner::fs_user(path);
+        let _fs_user = FsUserGuard::switch_to(owner, path)?;
+        let Identity { schema, schema_version } = application_id::identify(&mut connection, path)?;
+        permissions::check(path, wanted)?;
+        let limit = TimeLimit::install(&mut connection, TimeLimits::default()).doing(OPENING)?;
+        let (path, compared_version) = (path.to_owned(), Cell::new(schema_version));
+        Ok(Self { connection, path, owner, schema, compared_version, limit })
     }
 
-    /// Device and inode, as text.
-    pub(in crate::store) fn to_text(&self) -> String {
-        format!("{}:{}", self.device, self.inode)
+    pub(in crate::store) fn refuse_older(&self) -> Result<(), StoreError> {
+        match self.schema < newest() {
+            true => Err(StoreError::Older(self.path.clone(), self.schema)),
+            false => Ok(()),
+        }
     }
 
-    /// Checks that the path still names this file.
-    pub(in crate::store) fn check(&self) -> Result<(), StoreError> {
-        let now = Self::at(&self.path)?;
-        if (now.device, now.inode) != (self.device, self.inode) {
-            return Err(StoreError::FileReplaced(self.path.clone()));
+    /// Reads one state within the time limit of that class.
+    pub(in crate::store) fn read<T>(
+        &self,
+        doing: &'static str,
+        class: TimeClass,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let _limited = self.limit.begin(doing, class)?;
+        self.read_unlimited(doing, work)
+    }
+
+    /// As [`Self::read`], without a time limit.
+    pub(in crate::store) fn read_unlimited<T>(
+        &self,
+        doing: &'static str,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        let _fs_user = self.switch_fs_user()?;
+        self.connection.busy_timeout(self.limit.lock_timeout()).doing(doing)?;
+        let transaction = self.connection.unchecked_transaction().doing(doing)?;
+        self.compare_again(&transaction, doing)?;
+        let done = work(&transaction).doing(doing)?;
+        // A failure here does not matter after reading.
+        drop(transaction.commit());
+        Ok(done)
+    }
+
+    /// Writes in an `IMMEDIATE` transaction within the time limit of that class; commits
+    /// unless `work` fails.
+    pub(in crate::store) fn write<T>(
+        &mut self,
+        doing: &'static str,
+        class: TimeClass,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        self.write_with(doing, class, |transaction| work(transaction).doing(doing))
+    }
+
+    /// As [`Self::write`], for work that returns its own errors.
+    pub(in crate::store) fn write_with<T>(
+        &mut self,
+        doing: &'static str,
+        class: TimeClass,
+        work: impl FnOnce(&Transaction<'_>) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let _limited = self.limit.begin(doing, class)?;
+        let _fs_user = self.switch_fs_user()?;
+        self.connection.busy_timeout(self.limit.lock_timeout()).doing(doing)?;
+        let transaction =
+            Transaction::new_unchecked(&self.connection, TransactionBehavior::Immediate)
+                .doing(doing)?;
+        self.compare_again(&transaction, doing)?;
+        let done = work(&transaction)?;
+        transaction.commit().doing(doing)?;
+        Ok(done)
+    }
+
+    /// Runs a statement outside of a transaction, such as a checkpoint. It must not name a table.
+    pub(in crate::store) fn execute(
+        &self,
+        doing: &'static str,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<(), StoreError> {
+        let _fs_user = self.switch_fs_user()?;
+        self.execute_without_switch(sql, parameters).doing(doing)
+    }
+
+    fn execute_without_switch(
+        &self,
+        sql: &str,
+        parameters: impl rusqlite::Params,
+    ) -> rusqlite::Result<()> {
+        let mut statement = self.connection.prepare(sql)?;
+        let mut rows = statement.query(parameters)?;
+        while rows.next()?.is_some() {}
+        Ok(())
+    }
+
+    /// Opens the log, so that SQLite opens no file of the database by name during a copy, which
+    /// root makes with its own ids.
+    pub(in crate::store) fn open_log_for_copy(&self) -> Result<(), StoreError> {
+        const DOING: &str = "reading the database";
+        if self.owner.is_none() {
+            return Ok(());
+        }
+        self.connection.pragma_update(None, "locking_mode", "EXCLUSIVE").doing(DOING)?;
+        self.read(DOING, TimeClass::Schema, |connection| schema_version(connection).map(drop))
+    }
+
+    /// Copies the database into the empty file at `path`, unless the copy becomes larger than
+    /// `bytes_max`: damaged pages can form a cycle.
+    pub(in crate::store) fn copy_into(
+        mut self,
+        path: &str,
+        bytes_max: u64,
+    ) -> rusqlite::Result<()> {
+        let copy = PathBuf::from(path);
+        let is_too_large = move || fs::metadata(&copy).is_ok_and(|it| it.len() > bytes_max);
+        self.connection.progress_handler(time_limit::STEPS, Some(is_too_large))?;
+        self.execute_without_switch("VACUUM INTO ?1", [path])
+    }
+
+    fn switch_fs_user(&self) -> Result<FsUserGuard, StoreError> {
+        FsUserGuard::switch_to(self.owner, &self.path)
+    }
+
+    pub(in crate::store) fn total_changes(&self) -> u64 {
+        self.connection.total_changes()
+    }
+
+    /// A number that changes when another connection has written to the database
+    /// (<https://www.sqlite.org/pragma.html#pragma_data_version>).
+    pub(in crate::store) fn data_version(&self) -> rusqlite::Result<i64> {
+        self.connection.pragma_query_value(None, "data_version", |row| row.get(0))
+    }
+
+    /// Compares the schema within a transaction, if it has changed since the last comparison.
+    fn compare_again(
+        &self,
+        transaction: &Connection,
+        doing: &'static str,
+    ) -> Result<(), StoreError> {
+        let current_version = schema_version(transaction).doing(doing)?;
+        if current_version != self.compared_version.get() {
+            let compared = schema_check::check(transaction, &self.path, self.schema);
+            compared.map_err(|failure| match self.limit.is_stopping() {
+                // The shutdown does not wait until it is restored.
+                true => StoreError::Interrupted(doing),
+                false => failure,
+            })?;
+            self.compared_version.set(current_version);
         }
         Ok(())
     }
 }
 
-/// Opens the database for short writes beside the daemon.
-pub(in crate::store) fn open_admin(path: &Path) -> Result<Database, StoreError> {
-    permissions::check(path, OpenFor::Write)?;
-    let _fs_user = FsUserGuard::for_database(path)?;
-    let connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-    connection
-        .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
-        .and_then(|_| connection.pragma_update(None, "synchronous", "FULL"))
-        .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
-        .doing("opening the database")?;
-    let database = Database::new(connection, path, OpenFor::Write)?;
-    database.refuse_older()?;
-    Ok(database)
-}
-
-/// Creates the file with mode 0600, before SQLite would create it with another one.
-fn create_private(path: &Path) -> Result<(), StoreError> {
-    let file = resolve_symlinks(path);
-    let made = Owner::of(&file).and_then(|owner| open_or_create(&file, PRIVATE_MODE, owner));
-    made.map(drop).map_err(disk("opening the database", path))
-}
-
-/// Applies the pending migrations, each in a transaction with its version, after comparing the
-/// schema with that of the previous version.
-fn migrate(
-    connection: &mut Connection,
-    path: &Path,
-    migrations: &[&str],
-) -> Result<(), StoreError> {
-    const DOING: &str = "migrating the schema";
-    let applied = usize::try_from(application_id::schema_of(connection, path)?).unwrap_or(0);
-    for (number, step) in (1i64..).zip(migrations).skip(applied) {
-        let transaction =
-            connection.transaction_with_behavior(TransactionBehavior::Immediate).doing(DOING)?;
-        schema_check::check(&transaction, path, number - 1)?;
-        transaction.execute_batch(step).doing(DOING)?;
-        transaction.pragma_update(None, "application_id", APPLICATION_ID).doing(DOING)?;
-        transaction.pragma_update(None, "user_version", number).doing(DOING)?;
-        transaction.commit().doing(DOING)?;
+impl Drop for Database {
+    /// Closing the database may remove its log by name.
+    fn drop(&mut self) {
+        if let (Some(_), Ok(_fs_user)) = (self.owner, self.switch_fs_user())
+            && let Ok(none) = Connection::open_in_memory()
+        {
+            drop(mem::replace(&mut self.connection, none));
+        }
     }
-    Ok(())
 }
 
-const PRIVATE_MODE: u32 = 0o600;
-/// Bytes that the write-ahead log keeps after a checkpoint.
-const JOURNAL_SIZE_MAX: i64 = 8 << 20;
+const OPENING: &str = "opening the database";
+
+#[cfg(test)]
+impl Database {
+    pub(in crate::store) fn set_limits(&mut self, limits: TimeLimits) {
+        self.limit = TimeLimit::install(&mut self.connection, limits).unwrap();
+    }
+
+    pub(in crate::store) const fn raw(&self) -> &Connection {
+        &self.connection
+    }
+}
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, Permissions};
     use std::os::unix::fs::PermissionsExt as _;
+    use std::time::Duration;
 
-    use rusqlite::types::FromSql;
+    use rusqlite::OpenFlags;
 
     use super::*;
-
-    fn pragma<T: FromSql>(connection: &Connection, name: &str) -> T {
-        connection.pragma_query_value(None, name, |row| row.get(0)).unwrap()
-    }
+    use crate::store::sqlite::connection::open;
 
     #[test]
-    fn a_new_database_is_private_and_durable_and_has_a_version() {
+    fn files_that_were_replaced_while_they_were_opened_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
-        let (database, _) = open_for_writing(&path).unwrap();
-        let connection = database.raw();
-        assert_eq!(pragma::<String>(connection, "journal_mode"), "wal");
-        // Full; on; in memory; the first version.
-        for (name, expected) in
-            [("synchronous", 2), ("foreign_keys", 1), ("temp_store", 2), ("user_version", 1)]
-        {
-            assert_eq!(pragma::<i64>(connection, name), expected, "{name}");
+        fs::write(&path, "").unwrap();
+        let connection = open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+        for wanted in [OpenFor::Read, OpenFor::Write] {
+            let connection = open(&path, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap();
+            let refused = Database::new(connection, &path, wanted).unwrap_err();
+            assert!(matches!(refused, StoreError::Blocked { .. }), "{refused}");
         }
-        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        drop(database);
-        open_for_writing(&path).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(Database::new(connection, &path, OpenFor::Write).unwrap().schema, 0);
     }
 
     #[test]
-    fn a_reader_rolls_back_an_incomplete_transaction() {
+    fn during_a_shutdown_a_transaction_waits_briefly_for_a_lock() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.db");
-        drop(open_for_writing(&path).unwrap());
-        let mut crashing = Connection::open(&path).unwrap();
-        crashing.pragma_update(None, "journal_mode", "DELETE").unwrap();
-        // Pages are written before the commit.
-        crashing.pragma_update(None, "cache_size", 1).unwrap();
-        let transaction = crashing.transaction().unwrap();
-        transaction.execute_batch("CREATE TABLE half (text)").unwrap();
-        for _ in 0..100 {
-            transaction.execute("INSERT INTO half VALUES (?1)", ["x".repeat(9_000)]).unwrap();
-        }
-        let left = folder.path().join("left.db");
-        for ending in ["", "-journal"] {
-            let from = folder.path().join(format!("a.db{ending}"));
-            fs::copy(from, folder.path().join(format!("left.db{ending}"))).unwrap();
-        }
-        assert!(fs::metadata(&left).unwrap().len() > 500_000, "pages were written");
-        let read = open_for_reading(&left).unwrap();
-        let tables = "SELECT count(*) FROM sqlite_schema WHERE name = 'half'";
-        assert_eq!(read.raw().query_row(tables, [], |row| row.get::<_, i64>(0)).unwrap(), 0);
-        assert!(!folder.path().join("left.db-journal").exists());
-    }
-
-    #[test]
-    fn a_damaged_file_is_refused_and_not_changed() {
-        let folder = tempfile::tempdir().unwrap();
-        let check = |name: &str, content: &[u8]| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, content).unwrap();
-            let refused = open_for_writing(&path);
-            assert!(matches!(refused, Err(StoreError::Damaged { .. })), "{name}: {refused:?}");
-            assert_eq!(std::fs::read(&path).unwrap(), content, "{name} was changed");
+        let (mut database, _) = crate::store::sqlite::open::open_for_writing(&path).unwrap();
+        let locker = Connection::open(&path).unwrap();
+        locker.execute_batch("BEGIN EXCLUSIVE").unwrap();
+        database.set_limits(TimeLimits { after_stop: Duration::ZERO, ..TimeLimits::default() });
+        let timeout = |database: &Database| -> i64 {
+            database.raw().pragma_query_value(None, "busy_timeout", |row| row.get(0)).unwrap()
         };
-        check("junk", &[b'x'; 4096]);
-
-        let path = folder.path().join("ours.db");
-        drop(open_for_writing(&path).unwrap());
-        let mut torn = std::fs::read(&path).unwrap();
-        for byte in &mut torn[4096..8192] {
-            *byte = 0xAA;
+        assert_eq!(timeout(&database), 5000);
+        database.limit.stop();
+        for _ in 0..3 {
+            let refused = database.write("testing", TimeClass::Normal, |_| Ok(())).unwrap_err();
+            assert!(matches!(refused, StoreError::Busy { .. }), "{refused}");
+            assert_eq!(timeout(&database), 500);
         }
-        check("torn.db", &torn);
-        check("half.db", &std::fs::read(&path).unwrap()[..6000]);
-    }
-
-    #[test]
-    fn an_older_database_is_migrated_with_its_rows_and_a_newer_one_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.db");
-        let (database, _) = open_for_writing(&path).unwrap();
-        let watch = "INSERT INTO watches(avatar_id, status, status_since, last_seen_at)
-                     VALUES('a', 'TRAINING', 1, 2)";
-        database.raw().execute(watch, []).unwrap();
-        drop(database);
-        assert_eq!(MIGRATIONS.len(), 1, "use the real second migration instead of this one");
-        let next = "ALTER TABLE watches ADD COLUMN more INTEGER NOT NULL DEFAULT 3;
-                    UPDATE watches SET more = more + last_seen_at";
-        let steps = [MIGRATIONS[0], next];
-        let mut connection = Connection::open(&path).unwrap();
-        migrate(&mut connection, &path, &steps).unwrap();
-        assert_eq!(pragma::<i64>(&connection, "user_version"), 2);
-        let sql = "SELECT status, more FROM watches";
-        let row = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-        let found: (String, i64) = connection.query_row(sql, [], row).unwrap();
-        assert_eq!(found, ("TRAINING".to_owned(), 5));
-        drop(connection);
-        // This program knows schema 1 only, and changes no newer one.
-        let before = fs::read(&path).unwrap();
-        let refused = [open_for_writing(&path).map(|(it, _)| it), open_for_reading(&path)];
-        for refused in refused {
-            assert!(matches!(refused, Err(StoreError::Newer(_, 2))));
-        }
-        assert_eq!(fs::read(&path).unwrap(), before);
-    }
-
-    #[test]
-    fn reading_does_not_create_a_database() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("none.db");
-        assert!(matches!(open_for_reading(&path), Err(StoreError::NotFound { .. })));
-        assert!(!path.exists());
-    }
-
-    #[test]
-    fn a_failed_migration_keeps_the_old_schema() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("a.db");
-        drop(open_for_writing(&path).unwrap());
-        let mut connection = Connection::open(&path).unwrap();
-        let steps = [MIGRATIONS[0], "CREATE TABLE extra(x) STRICT; CREATE nonsense"];
-        assert!(migrate(&mut connection, &path, &steps).is_err());
-        assert_eq!(pragma::<i64>(&connection, "user_version"), 1);
-        let extra = "SELECT count(*) FROM sqlite_schema WHERE name = 'extra'";
-        let found: i64 = connection.query_row(extra, [], |row| row.get(0)).unwrap();
-        assert_eq!(found, 0);
+        locker.execute_batch("ROLLBACK").unwrap();
+        database.write("testing", TimeClass::Normal, |_| Ok(())).unwrap();
     }
 }

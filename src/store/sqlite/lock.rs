@@ -19,7 +19,7 @@ use crate::store::error::{StoreError, disk};
 use crate::store::files::obstacle::{self, LOCK_END, OpenFor};
 use crate::store::files::ownership::{FsUserGuard, Owner, open_or_create};
 use crate::store::files::permissions;
-use crate::store::sqlite::database::FileIdentity;
+use crate::store::sqlite::open::FileIdentity;
 
 /// Holds the lock until it is dropped.
 #[derive(Debug)]

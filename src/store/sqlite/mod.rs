@@ -4,6 +4,7 @@
 pub mod backup;
 pub mod connection;
 pub mod database;
+pub mod open;
 pub mod application_id;
 pub mod integrity;
 pub mod lock;
@@ -13,5 +14,4 @@ pub mod schema_check;
 pub mod snapshot;
 pub mod statement;
 pub mod time_limit;
-pub mod transaction;
 pub mod verify;

@@ -20,10 +20,10 @@ use crate::store::files::permissions;
 use crate::store::sqlite::application_id;
 use crate::store::sqlite::backup::{compact, copy, sync_folder};
 use crate::store::sqlite::connection;
+use crate::store::sqlite::database::Database;
 use crate::store::sqlite::integrity::IntegrityReport;
 use crate::store::sqlite::lock::DatabaseLock;
-use crate::store::sqlite::time_limit::{TimeLimit, TimeLimits, Work};
-use crate::store::sqlite::transaction::Database;
+use crate::store::sqlite::time_limit::{TimeClass, TimeLimit, TimeLimits};
 use crate::store::sqlite::verify::verify;
 
 /// The result of a restore.
@@ -111,8 +111,8 @@ fn hold(database: &Path) -> Result<Option<Connection>, StoreError> {
     const DOING: &str = "closing the old database";
     let mut connection = connection::open(database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     // SQLite reads the schema here; one that takes too long is damaged.
-    let limit = TimeLimit::of(&mut connection, TimeLimits::default()).doing(DOING)?;
-    let limited = limit.begin(DOING, Work::Schema)?;
+    let limit = TimeLimit::install(&mut connection, TimeLimits::default()).doing(DOING)?;
+    let limited = limit.begin(DOING, TimeClass::Schema)?;
     // Ending the log takes an exclusive lock.
     let locked = connection
         .pragma_update(None, "locking_mode", "EXCLUSIVE")
@@ -162,7 +162,7 @@ fn lost(database: &Path, fresh: &Path) -> Result<Lost, StoreError> {
     let name = fresh.to_str().ok_or(rusqlite::Error::InvalidQuery).doing(DOING)?;
     old.execute(DOING, "ATTACH ?1 AS fresh", [name])?;
     // Limited, since reading a damaged database may not end.
-    old.read(DOING, Work::Normal, |connection| {
+    old.read(DOING, TimeClass::Normal, |connection| {
         let number = |sql: &str| connection.query_row(sql, [], |row| row.get(0));
         Ok(Lost {
             transitions: number(

@@ -27,9 +27,9 @@ use crate::store::files::ownership::FsUserGuard;
 use crate::store::files::permissions;
 use crate::store::sqlite::application_id;
 use crate::store::sqlite::connection::{self, BUSY_TIMEOUT};
-use crate::store::sqlite::database::{self, FileIdentity};
+use crate::store::sqlite::database::Database;
 use crate::store::sqlite::lock::DatabaseLock;
-use crate::store::sqlite::transaction::Database;
+use crate::store::sqlite::open::{self, FileIdentity};
 
 /// Reads one state of the database at `path`, of this or an older schema, and again from the start
 /// when the files changed meanwhile.
@@ -128,7 +128,7 @@ impl Files {
     fn open(&self) -> Result<Database, StoreError> {
         let _fs_user = FsUserGuard::for_database(&self.path)?;
         let options = match self.mode {
-            OpenMode::Shared => return database::open_any_version(&self.path),
+            OpenMode::Shared => return open::open_any_version(&self.path),
             OpenMode::WithLog => "mode=ro&vfs=unix-none",
             OpenMode::Alone => "mode=ro&immutable=1",
         };

@@ -12,10 +12,10 @@ use rusqlite::Connection;
 use crate::store::error::StoreError;
 use crate::store::sqlite::connection::BUSY_TIMEOUT;
 
-/// Kinds of work with a limit.
+/// The classes of work, by their limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::store) enum Work {
-    /// Any other work.
+pub(in crate::store) enum TimeClass {
+    /// What the loops wait for, and all that is none of the others.
     Normal,
     /// Reading the schema of a file, which has a few pages; damaged pages can form a cycle.
     Schema,
@@ -26,8 +26,8 @@ pub(in crate::store) enum Work {
 /// The time limits of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store) struct TimeLimits {
-    /// [`Work::Normal`].
-    pub(in crate::store) usual: Duration,
+    /// [`TimeClass::Normal`].
+    pub(in crate::store) normal: Duration,
     pub(in crate::store) schema: Duration,
     pub(in crate::store) retention: Duration,
     /// Any of them during a shutdown.
@@ -39,7 +39,7 @@ impl Default for TimeLimits {
     /// seconds.
     fn default() -> Self {
         Self {
-            usual: Duration::from_secs(20),
+            normal: Duration::from_secs(20),
             schema: Duration::from_secs(5),
             retention: Duration::from_secs(40),
             after_stop: Duration::from_secs(3),
@@ -64,10 +64,10 @@ struct LimitState {
 
 /// Limits a transaction until it is dropped.
 #[derive(Debug)]
-pub(in crate::store) struct Limited(TimeLimit);
+pub(in crate::store) struct TimeLimitGuard(TimeLimit);
 
 impl TimeLimit {
-    pub(in crate::store) fn of(
+    pub(in crate::store) fn install(
         connection: &mut Connection,
         limits: TimeLimits,
     ) -> rusqlite::Result<Self> {
@@ -80,28 +80,28 @@ impl TimeLimit {
             is_interrupted_by_stop: AtomicBool::new(false),
         }));
         let handler_limit = limit.clone();
-        connection.progress_handler(STEPS, Some(move || handler_limit.is_over()))?;
+        connection.progress_handler(STEPS, Some(move || handler_limit.must_interrupt()))?;
         Ok(limit)
     }
 
     pub(in crate::store) fn begin(
         &self,
         doing: &'static str,
-        work: Work,
-    ) -> Result<Limited, StoreError> {
+        class: TimeClass,
+    ) -> Result<TimeLimitGuard, StoreError> {
         if self.0.is_interrupted_by_stop.load(Ordering::Relaxed) {
             return Err(StoreError::Interrupted(doing));
         }
-        let limit = match work {
-            Work::Normal => self.0.limits.usual,
-            Work::Schema => self.0.limits.schema,
-            Work::Retention => self.0.limits.retention,
+        let limit = match class {
+            TimeClass::Normal => self.0.limits.normal,
+            TimeClass::Schema => self.0.limits.schema,
+            TimeClass::Retention => self.0.limits.retention,
         };
         let now = self.now();
         self.0.begun_at.store(now, Ordering::Relaxed);
         let ends_at = now.saturating_add(milliseconds(limit)).min(NEVER - 1);
         self.0.ends_at.store(ends_at, Ordering::Relaxed);
-        Ok(Limited(self.clone()))
+        Ok(TimeLimitGuard(self.clone()))
     }
 
     /// Applies the shorter limit of a shutdown to this and all later transactions.
@@ -125,7 +125,7 @@ impl TimeLimit {
         left.clamp(LOCK_TIMEOUT_MIN, BUSY_TIMEOUT)
     }
 
-    fn is_over(&self) -> bool {
+    fn must_interrupt(&self) -> bool {
         let LimitState { limits, begun_at, ends_at, stopping_at, is_interrupted_by_stop, .. } =
             &*self.0;
         let (now, ends_at) = (self.now(), ends_at.load(Ordering::Relaxed));
@@ -145,7 +145,7 @@ impl TimeLimit {
     }
 }
 
-impl Drop for Limited {
+impl Drop for TimeLimitGuard {
     fn drop(&mut self) {
         self.0.0.ends_at.store(NEVER, Ordering::Relaxed);
     }
@@ -169,10 +169,10 @@ mod tests {
     #[test]
     fn a_statement_without_a_limit_is_not_interrupted() {
         let mut connection = Connection::open_in_memory().unwrap();
-        let (usual, after_stop) = (Duration::ZERO, Duration::ZERO);
-        let limits = TimeLimits { usual, after_stop, ..TimeLimits::default() };
-        let limit = TimeLimit::of(&mut connection, limits).unwrap();
-        drop(limit.begin("testing", Work::Normal).unwrap());
+        let (normal, after_stop) = (Duration::ZERO, Duration::ZERO);
+        let limits = TimeLimits { normal, after_stop, ..TimeLimits::default() };
+        let limit = TimeLimit::install(&mut connection, limits).unwrap();
+        drop(limit.begin("testing", TimeClass::Normal).unwrap());
         limit.stop();
         let long =
             "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000000)

@@ -94,7 +94,7 @@ pub(in crate::store) fn account_outage(
 }
 
 /// Since when `config.rejected` has been firing, if it is.
-pub(in crate::store) fn config_rejected(
+pub(in crate::store) fn config_rejected_since(
     connection: &Connection,
 ) -> rusqlite::Result<Option<Timestamp>> {
     let sql = "SELECT since FROM conditions WHERE kind = ?1";
