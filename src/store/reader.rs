@@ -64,10 +64,8 @@ pub struct DeliveryRow {
     pub final_reason: Option<String>,
     /// Why the body is the standard one instead of the channel's template.
     pub fallback: Option<String>,
-    /// When it was created.
-    pub created_at: Timestamp,
-    /// When it last changed.
-    pub updated_at: Timestamp,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
 }
 
 /// One attempt of a delivery.
@@ -77,18 +75,14 @@ pub struct AttemptRow {
     pub number: u32,
     /// Its trigger, `scheduled` or `manual`.
     pub trigger: String,
-    /// When it started.
-    pub started_at: Timestamp,
+    pub(crate) started_at: Timestamp,
     /// When it ended; `None` while it is in flight.
     pub finished_at: Option<Timestamp>,
     /// The class of its outcome.
     pub outcome: Option<String>,
-    /// The phase in which it ended.
-    pub phase: Option<String>,
-    /// The status code of the response.
-    pub code: Option<u16>,
-    /// Its duration in milliseconds.
-    pub latency_ms: Option<i64>,
+    pub(crate) phase: Option<String>,
+    pub(crate) code: Option<u16>,
+    pub(crate) latency_ms: Option<i64>,
     /// The error.
     pub error: Option<String>,
     /// The start of the response.
@@ -100,8 +94,7 @@ pub struct AttemptRow {
 pub struct ChannelRow {
     /// Its name.
     pub name: ChannelName,
-    /// Whether it is in the active config.
-    pub configured: bool,
+    pub(crate) configured: bool,
     /// Its health.
     pub health: ChannelHealth,
     /// Since when it is suspended: paused, disabled or not in the config.
@@ -148,12 +141,10 @@ pub struct ConditionRow {
     pub kind: String,
     /// Its subject: the id of an avatar, or a text such as `account argil`.
     pub subject: String,
-    /// When it started.
-    pub since: Timestamp,
+    pub(crate) since: Timestamp,
     /// The cause of the outage of an account.
     pub cause: Option<String>,
-    /// The reason.
-    pub reason: Option<String>,
+    pub(crate) reason: Option<String>,
 }
 
 /// Selects deliveries; by default all.

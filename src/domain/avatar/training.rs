@@ -75,8 +75,7 @@ pub struct Training {
     pub duration_max: Duration,
     /// What it became.
     pub status: Status,
-    /// When the end was detected.
-    pub ended_at: Timestamp,
+    pub(crate) ended_at: Timestamp,
 }
 
 impl Training {

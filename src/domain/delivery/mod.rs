@@ -93,8 +93,7 @@ impl DeliveryState {
 /// The part of a delivery that outcomes change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryState {
-    /// Its state.
-    pub state: DeliveryState,
+    pub(crate) state: DeliveryState,
     /// Attempts that are charged to the schedule.
     pub charged_attempts: u32,
     /// Consecutive attempts that were not charged; they lengthen the delay.

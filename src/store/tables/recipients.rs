@@ -16,10 +16,8 @@ use crate::store::sqlite::statement::{column, rows};
 pub struct FailingRecipient {
     /// Its address.
     pub address: String,
-    /// Since when it fails.
-    pub since: Timestamp,
-    /// The reason.
-    pub reason: Option<String>,
+    pub(crate) since: Timestamp,
+    pub(crate) reason: Option<String>,
 }
 
 /// The health of a recipient; healthy without a row.
