@@ -214,8 +214,7 @@ async fn a_commit_is_written_completely_or_not_at_all() {
     let reader = bench.reader();
     assert_eq!(reader.transitions(None, 10).unwrap(), [change.transition.unwrap()]);
     assert_eq!(reader.watches().unwrap(), std::slice::from_ref(&change.watch));
-    let all = DeliveryFilter { limit: 10, ..DeliveryFilter::default() };
-    let rows = reader.deliveries(&all).unwrap();
+    let rows = reader.deliveries(&DeliveryFilter::default()).unwrap();
     assert_eq!(rows.iter().map(|row| row.channel.as_str()).collect::<Vec<_>>(), ["ops", "mail"]);
     let seeded = bench.store().watches(vec![change.watch.id.clone()]).await.unwrap();
     assert_eq!(seeded, [change.watch]);

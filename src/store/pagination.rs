@@ -1,38 +1,34 @@
-//! Reads pages of rows, by sequence number: backwards from the newest, or forwards.
-
-use std::fs;
-use std::path::Path;
+//! Reads pages of rows by `seq`, backwards from the newest or forwards.
 
 use rusqlite::{Row, named_params};
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::transition::Transition;
-use crate::files::paths::with_suffix;
 use crate::store::error::{ErrorContext as _, StoreError};
 use crate::store::reader::{DELIVERY_COLUMNS, DeliveryFilter, DeliveryRow, Reader, read_delivery};
 use crate::store::tables::transitions;
 
-/// A transition with its sequence number, which counts from one over all avatars.
-pub type WithSeq = (i64, Transition);
+/// A transition with its `seq`, which counts from one over all avatars.
+pub type NumberedTransition = (i64, Transition);
 
-/// The identity of the history of a database.
+/// Which history a database has, and how far the retention has removed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct History {
     /// The random id, different in each copy of a database.
     pub(crate) id: u64,
-    /// The last sequence number that the retention has removed; zero if none.
+    /// The last `seq` that was removed; zero if none.
     pub(crate) pruned_up_to: i64,
 }
 
 impl Reader {
-    /// At most `limit` transitions of one avatar, or of all, newest first, with a sequence number
-    /// below `before`.
+    /// At most `limit` transitions of one avatar, or of all, newest first, with a `seq` below
+    /// `before`.
     pub fn transitions_before(
         &self,
         avatar: Option<&AvatarId>,
         before: Option<i64>,
         limit: u32,
-    ) -> Result<Vec<WithSeq>, StoreError> {
+    ) -> Result<Vec<NumberedTransition>, StoreError> {
         let sql = format!(
             "SELECT {columns}, seq FROM transitions
              WHERE (:avatar IS NULL OR avatar_id = :avatar) AND (:before IS NULL OR seq < :before)
@@ -40,20 +36,23 @@ impl Reader {
             columns = transitions::COLUMNS
         );
         let parameters = named_params! {":avatar": avatar, ":before": before, ":limit": limit};
-        self.rows("reading the history", &sql, parameters, with_seq)
+        self.rows("reading transitions", &sql, parameters, read_numbered)
     }
 
-    /// At most `limit` transitions of all avatars, oldest first, with a sequence number above
-    /// `after`.
-    pub fn transitions_after(&self, after: i64, limit: u32) -> Result<Vec<WithSeq>, StoreError> {
+    /// At most `limit` transitions of all avatars, oldest first, with a `seq` above `after`.
+    pub fn transitions_after(
+        &self,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<NumberedTransition>, StoreError> {
         let sql = format!(
             "SELECT {columns}, seq FROM transitions WHERE seq > ?1 ORDER BY seq LIMIT ?2",
             columns = transitions::COLUMNS
         );
-        self.rows("reading the history", &sql, (after, limit), with_seq)
+        self.rows("reading transitions", &sql, (after, limit), read_numbered)
     }
 
-    /// The id of the history, and how far the retention has removed it.
+    /// The id of the history, and how far it was removed.
     pub fn history(&self) -> Result<History, StoreError> {
         let sql = "SELECT history_id, pruned_up_to FROM history";
         let read = |row: &Row<'_>| {
@@ -64,11 +63,11 @@ impl Reader {
         found.ok_or(rusqlite::Error::QueryReturnedNoRows).doing("reading the history id")
     }
 
-    /// The sequence number of the last transition; zero when there is none.
+    /// The `seq` of the last transition; zero when there is none.
     pub fn last_seq(&self) -> Result<i64, StoreError> {
         // An expression around `max` would make SQLite read all rows.
         let sql = "SELECT max(seq) FROM transitions";
-        let last = self.rows("reading the history", sql, (), |row| row.get::<_, Option<i64>>(0))?;
+        let last = self.rows("reading transitions", sql, (), |row| row.get::<_, Option<i64>>(0))?;
         Ok(last.into_iter().flatten().next().unwrap_or(0))
     }
 
@@ -84,7 +83,7 @@ impl Reader {
                AND (:channel IS NULL OR d.channel_id = :channel)
                AND (:avatar IS NULL OR d.ordering_key = :avatar)
                AND (:before IS NULL OR d.seq < (SELECT seq FROM deliveries WHERE id = :before))
-             ORDER BY d.seq DESC LIMIT :limit"
+             ORDER BY d.seq DESC LIMIT ifnull(:limit, -1)"
         );
         let parameters = named_params! {
             ":state": filter.state,
@@ -97,12 +96,6 @@ impl Reader {
     }
 }
 
-/// The size of the database at `path` in bytes, including its log.
-pub fn size(path: &Path) -> u64 {
-    let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
-    size(path) + size(&with_suffix(path, "-wal"))
-}
-
-fn with_seq(row: &Row<'_>) -> rusqlite::Result<WithSeq> {
+fn read_numbered(row: &Row<'_>) -> rusqlite::Result<NumberedTransition> {
     Ok((row.get("seq")?, transitions::read(row)?))
 }

@@ -120,17 +120,17 @@ impl ChannelRow {
 
     /// The reason of the failure; that of a recipient if the channel itself is healthy.
     pub fn reason(&self) -> Option<String> {
-        let own = self.health.failing_since.is_some() || self.health.state != ChannelState::Active;
-        let of_recipients = || {
-            let first = self.recipients.first()?;
-            let reason = first.reason.as_deref().unwrap_or("no message was accepted");
-            let others = match self.recipients.len() {
-                1 => String::new(),
-                number => format!(" and {} more", number - 1),
-            };
-            Some(format!("to {}{others}: {reason}", masked(&first.address)))
+        let is_well =
+            self.health.failing_since.is_none() && self.health.state == ChannelState::Active;
+        let Some(first) = self.recipients.first().filter(|_| is_well) else {
+            return self.health.reason.clone();
         };
-        if own { None } else { of_recipients() }.or_else(|| self.health.reason.clone())
+        let reason = first.reason.as_deref().unwrap_or("no message was accepted");
+        let others = match self.recipients.len() {
+            1 => String::new(),
+            number => format!(" and {} more", number - 1),
+        };
+        Some(format!("to {}{others}: {reason}", masked(&first.address)))
     }
 }
 
@@ -147,7 +147,7 @@ pub struct ConditionRow {
     pub(crate) reason: Option<String>,
 }
 
-/// Selects deliveries; by default all.
+/// Selects deliveries, by default all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryFilter {
     /// Only those in this state.
@@ -157,7 +157,7 @@ pub struct DeliveryFilter {
     /// Only those about this avatar.
     pub avatar: Option<String>,
     /// At most this number, the newest.
-    pub limit: u32,
+    pub limit: Option<u32>,
 }
 
 /// The deliveries of an avatar.
@@ -191,14 +191,14 @@ impl Reader {
         Ok(Self { database, file: FileIdentity::at(path)? })
     }
 
-    /// Checks that the path still names the file that it reads.
+    /// Whether the path still names the file that it reads.
     pub fn is_current(&self) -> bool {
         self.file.check().is_ok()
     }
 
     /// A number that changes when another connection has written to the database
     /// (<https://www.sqlite.org/pragma.html#pragma_data_version>).
-    pub fn version(&self) -> Result<i64, StoreError> {
+    pub fn data_version(&self) -> Result<i64, StoreError> {
         self.database.data_version().doing("reading the data version")
     }
 

@@ -10,7 +10,8 @@ use crate::domain::status_report::{LATE_AFTER, UNWRITABLE};
 use crate::domain::time::timestamp::Timestamp;
 use crate::runtime::metrics::{ChannelSnapshot, MetricsSnapshot};
 use crate::store::error::StoreError;
-use crate::store::pagination::{self, History, WithSeq};
+use crate::store::files::location;
+use crate::store::pagination::{History, NumberedTransition};
 use crate::store::reader::{DeliveryCounts, DeliveryFilter, DeliveryRow};
 use crate::web::cursor::Cursor;
 use crate::web::reader_cache::{CachedReader, CachedRows};
@@ -200,8 +201,11 @@ impl<'d> ReadModel<'d> {
         id: &AvatarId,
         limit: u32,
     ) -> Result<Vec<DeliveryWithAttempts>, StoreError> {
-        let filter =
-            DeliveryFilter { avatar: Some(id.to_string()), limit, ..DeliveryFilter::default() };
+        let filter = DeliveryFilter {
+            avatar: Some(id.to_string()),
+            limit: Some(limit),
+            ..DeliveryFilter::default()
+        };
         let rows = self.reader.reader.deliveries_before(&filter, None)?;
         rows.iter().map(|row| self.with_attempts(row)).collect()
     }
@@ -233,13 +237,13 @@ impl<'d> ReadModel<'d> {
             channels: channels.collect(),
             accounts: accounts.collect(),
             loops: loops.iter().map(|it| (it.name, it.age)).collect(),
-            database_size: pagination::size(&self.state.database),
+            database_size: location::size_on_disk(&self.state.database),
             database_writable: (self.state.database_writable)(),
             dropped: (self.state.dropped)(),
         })
     }
 }
 
-fn views(rows: &[WithSeq]) -> Vec<TransitionView> {
+fn views(rows: &[NumberedTransition]) -> Vec<TransitionView> {
     rows.iter().map(|(seq, transition)| TransitionView::new(*seq, transition)).collect()
 }

@@ -60,7 +60,7 @@ impl ReaderCache {
             }
         };
         // The version is read before the rows, so that rows written in between are read next time.
-        let version = reader.version()?;
+        let version = reader.data_version()?;
         let rows = if version == before { rows } else { OnceCell::new() };
         let cached = CachedReader { reader, version, rows };
         let result = work(&cached)?;

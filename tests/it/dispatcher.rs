@@ -125,8 +125,7 @@ impl Bench {
     }
 
     fn rows(&self) -> Vec<DeliveryRow> {
-        let filter = DeliveryFilter { limit: 1000, ..DeliveryFilter::default() };
-        self.world.reader().deliveries(&filter).unwrap()
+        self.world.reader().deliveries(&DeliveryFilter::default()).unwrap()
     }
 
     fn states(&self) -> Vec<String> {

@@ -148,8 +148,7 @@ impl Bench {
     }
 
     fn delivery_count(&self) -> usize {
-        let filter = DeliveryFilter { limit: 1000, ..DeliveryFilter::default() };
-        self.world.reader().deliveries(&filter).unwrap().len()
+        self.world.reader().deliveries(&DeliveryFilter::default()).unwrap().len()
     }
 }
 

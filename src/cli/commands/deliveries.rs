@@ -48,7 +48,7 @@ fn list(config: Option<&Path>, args: &ListArgs) -> Result<Exit, StoreError> {
         state: args.state.as_ref().map(name),
         channel: args.channel.clone(),
         avatar: args.avatar.clone(),
-        limit: args.limit,
+        limit: Some(args.limit),
     };
     let rows = Reader::snapshot(&found.database, |reader| reader.deliveries(&filter))?;
     let views: Vec<DeliveryView> = rows.iter().map(DeliveryView::from).collect();

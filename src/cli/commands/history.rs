@@ -9,7 +9,7 @@ use crate::cli::paths::locations;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::store::error::StoreError;
-use crate::store::pagination::WithSeq;
+use crate::store::pagination::NumberedTransition;
 use crate::store::reader::Reader;
 use crate::web::views::TransitionView;
 
@@ -20,7 +20,7 @@ pub(crate) fn history(config: Option<&Path>, args: &HistoryArgs) -> Exit {
     };
     let found = locations(config, args.database.database.as_deref());
     let registered = |id| found.outline.avatars.as_ref().is_some_and(|all| all.contains_key(id));
-    let read = |reader: &Reader| -> Result<Option<Vec<WithSeq>>, StoreError> {
+    let read = |reader: &Reader| -> Result<Option<Vec<NumberedTransition>>, StoreError> {
         if let Some(id) = avatar.as_ref().filter(|id| !registered(id))
             && !reader.watches()?.iter().any(|watch| watch.id == *id)
         {

@@ -55,6 +55,12 @@ pub fn check_location(database: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// The size of the database at `path` in bytes, including its log.
+pub fn size_on_disk(path: &Path) -> u64 {
+    let size = |path: &Path| fs::metadata(path).map_or(0, |file| file.len());
+    size(path) + size(&with_suffix(path, "-wal"))
+}
+
 /// Checks that the missing folder of a database could be created, and hold one.
 fn try_parent(folder: &Path) -> Result<(), StoreError> {
     let parent = parent_dir(folder);

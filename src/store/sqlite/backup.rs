@@ -17,11 +17,11 @@ use crate::files::paths::{parent_dir, with_suffix};
 use crate::files::trust::Trust;
 use crate::files::write;
 use crate::store::error::{ErrorContext as _, StoreError, damaged, disk};
+use crate::store::files::location;
 use crate::store::files::obstacle::OpenFor;
 use crate::store::files::ownership::FsUserGuard;
 use crate::store::files::permissions;
 use crate::store::files::temp_copy;
-use crate::store::pagination;
 use crate::store::sqlite::connection;
 use crate::store::sqlite::database::Database;
 use crate::store::sqlite::integrity::IntegrityReport;
@@ -141,7 +141,7 @@ fn vacuum_into(source: Database, database: &Path, file: &Path) -> Result<(), Sto
     let unnameable = || disk("naming", file)(io::ErrorKind::InvalidInput.into());
     let end = end.to_str().ok_or_else(unnameable)?;
     // A copy is compact.
-    let bytes_max = pagination::size(database).saturating_add(GROWTH_BYTES_MAX);
+    let bytes_max = location::size_on_disk(database).saturating_add(GROWTH_BYTES_MAX);
     source.copy_into(end, bytes_max).map_err(|failure| {
         // SQLite leaves it when the disk is full.
         drop(fs::remove_file(with_suffix(file, "-journal")));

@@ -140,7 +140,7 @@ async fn deliveries(State(state): State<AppState>, uri: Uri) -> ApiResult {
         state: query.one_of("state", &STATES)?,
         channel: query.parsed("channel", |text| ChannelName::parse(text).is_ok())?,
         avatar: query.parsed("avatar", |text| AvatarId::parse(text).is_ok())?,
-        limit: limit + 1,
+        limit: Some(limit + 1),
     };
     let before = query.parsed("before", |text| DeliveryId::parse(text).is_ok())?;
     let deliveries =

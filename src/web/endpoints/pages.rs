@@ -230,7 +230,7 @@ fn home_page(model: &ReadModel<'_>) -> Result<HomePage, StoreError> {
     others.truncate(OTHERS_MAX);
     let filter = DeliveryFilter {
         state: Some("failed".to_owned()),
-        limit: DEAD_LETTERS_MAX,
+        limit: Some(DEAD_LETTERS_MAX),
         ..DeliveryFilter::default()
     };
     let dead_letters =
@@ -297,7 +297,7 @@ async fn deliveries(State(state): State<AppState>, uri: Uri) -> Response {
     let before = query.text("before");
     let filter = DeliveryFilter {
         state: selected.clone(),
-        limit: DELIVERIES_MAX + 1,
+        limit: Some(DELIVERIES_MAX + 1),
         ..DeliveryFilter::default()
     };
     let page = with_read_model(&state, move |model| {

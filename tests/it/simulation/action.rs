@@ -289,8 +289,7 @@ impl Stage {
     }
 
     fn rows(&self) -> Vec<DeliveryRow> {
-        let filter = DeliveryFilter { limit: u32::MAX, ..DeliveryFilter::default() };
-        self.world.reader().deliveries(&filter).unwrap()
+        self.world.reader().deliveries(&DeliveryFilter::default()).unwrap()
     }
 
     fn history(&self) -> History {
