@@ -34,7 +34,7 @@ pub struct ChannelChange {
     pub(crate) reason: Option<String>,
 }
 
-pub(super) fn any(connection: &Connection) -> rusqlite::Result<bool> {
+pub(super) fn any_pending(connection: &Connection) -> rusqlite::Result<bool> {
     let sql = "SELECT EXISTS(SELECT 1 FROM deliveries WHERE state = 'failed' AND reported = 0)";
     let letters: bool = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
     Ok(letters || !channel_changes(connection)?.is_empty())
@@ -69,43 +69,45 @@ pub(super) fn suppress(connection: &Connection, delivery: &DeliveryId) -> rusqli
         .map(drop)
 }
 
+/// The differences between the channels and the reported conditions.
 fn channel_changes(connection: &Connection) -> rusqlite::Result<Vec<ChannelChange>> {
-    let sql = "SELECT c.id, :failing, c.failing_since, k.since, c.reason, NULL
-               FROM channels c LEFT JOIN conditions k
-                 ON k.kind = :failing AND k.subject = 'channel ' || c.id
-               WHERE c.unconfigured = 0 AND (c.failing_since IS NULL) <> (k.since IS NULL)
-               UNION ALL
-               SELECT c.id, :disabled, iif(c.state = 'disabled', c.suspended_since, NULL), k.since,
-                      c.reason, NULL
-               FROM channels c LEFT JOIN conditions k
-                 ON k.kind = :disabled AND k.subject = 'channel ' || c.id
-               WHERE c.unconfigured = 0 AND (c.state <> 'disabled') <> (k.since IS NULL)
-               UNION ALL
-               SELECT r.channel_id, :failing, r.failing_since, k.since, r.reason, r.recipient
-               FROM recipients r JOIN channels c ON c.id = r.channel_id LEFT JOIN conditions k
-                 ON k.kind = :failing AND k.subject = 'channel ' || c.id || ' to ' || r.recipient
-               WHERE c.unconfigured = 0 AND (r.failing_since IS NULL) <> (k.since IS NULL)";
+    // One of the two times is missing when a condition has started or was resolved. Subjects are
+    // those of `OrderingKey`.
+    let sql = "WITH found(kind, subject, channel, recipient, since, reason) AS (
+                 SELECT :failing, 'channel ' || id, id, NULL, failing_since, reason
+                 FROM channels WHERE unconfigured = 0
+                 UNION ALL
+                 SELECT :disabled, 'channel ' || id, id, NULL,
+                        iif(state = 'disabled', ifnull(suspended_since, updated_at), NULL), reason
+                 FROM channels WHERE unconfigured = 0
+                 UNION ALL
+                 SELECT :failing, 'channel ' || c.id || ' to ' || r.recipient, c.id, r.recipient,
+                        r.failing_since, r.reason
+                 FROM recipients r JOIN channels c ON c.id = r.channel_id
+                 WHERE c.unconfigured = 0)
+               SELECT f.kind, f.channel, f.recipient, ifnull(k.since, f.since) AS since,
+                      f.reason, k.since IS NOT NULL AS is_resolved
+               FROM found f LEFT JOIN conditions k ON k.kind = f.kind AND k.subject = f.subject
+               WHERE (f.since IS NULL) <> (k.since IS NULL)";
     let (failing, disabled) = (EventKind::ChannelFailing, EventKind::ChannelDisabled);
     let parameters = named_params! {":failing": failing.name(), ":disabled": disabled.name()};
     rows(connection, sql, parameters, |row| {
-        let kind: String = row.get(1)?;
-        let (started_at, reported_at): (Option<Timestamp>, Option<Timestamp>) =
-            (row.get(2)?, row.get(3)?);
-        let phase = if reported_at.is_some() { Phase::Resolved } else { Phase::Started };
+        let kind: String = row.get("kind")?;
+        let phase = if row.get("is_resolved")? { Phase::Resolved } else { Phase::Started };
         Ok(ChannelChange {
-            channel: row.get(0)?,
-            recipient: row.get(5)?,
+            channel: row.get("channel")?,
+            recipient: row.get("recipient")?,
             kind: if kind == failing.name() { failing } else { disabled },
             phase,
-            since: reported_at.or(started_at).unwrap_or(Timestamp::from_millis(0)),
-            reason: row.get::<_, Option<String>>(4)?.filter(|_| phase == Phase::Started),
+            since: row.get("since")?,
+            reason: row.get::<_, Option<String>>("reason")?.filter(|_| phase == Phase::Started),
         })
     })
 }
 
 fn dead_letters(connection: &Connection) -> rusqlite::Result<Vec<DeadLetter>> {
     let sql = "SELECT d.channel_id, d.id, d.event_id, e.type, e.avatar_id, d.attempts,
-                      d.final_reason
+                      ifnull(d.final_reason, '')
                FROM deliveries d JOIN events e ON e.id = d.event_id
                WHERE d.state = 'failed' AND d.reported = 0 ORDER BY d.seq LIMIT ?1";
     rows(connection, sql, [DEAD_LETTERS_AT_ONCE], |row| {
@@ -116,7 +118,7 @@ fn dead_letters(connection: &Connection) -> rusqlite::Result<Vec<DeadLetter>> {
             kind: row.get(3)?,
             avatar_id: row.get(4)?,
             attempts: row.get(5)?,
-            reason: row.get::<_, Option<String>>(6)?.unwrap_or_default(),
+            reason: row.get(6)?,
         })
     })
 }

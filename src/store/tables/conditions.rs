@@ -1,6 +1,6 @@
-//! Rows of `conditions`: the conditions that are firing. They are written and removed in the
-//! transactions of their events, so both always agree; only the reason of `config.rejected` can
-//! change later.
+//! Rows of `conditions`, the firing ones, and of `unrecognized`, the reported statuses. They are
+//! written and removed in the transactions of their events, so both always agree; only the reason
+//! of `config.rejected` can change later.
 
 use rusqlite::{Connection, OptionalExtension as _, named_params};
 
@@ -18,7 +18,7 @@ pub(in crate::store) fn record(
     event: &Event,
     condition: &Condition,
 ) -> rusqlite::Result<()> {
-    let (kind, subject) = (event.kind.name(), subject(event, condition));
+    let (kind, subject) = (event.kind.name(), key(event, condition));
     if event.kind == EventKind::AvatarStatusUnrecognized && condition.phase == Phase::Started {
         record_unrecognized(connection, event.occurred_at, &condition.subject)?;
     }
@@ -50,9 +50,9 @@ pub(in crate::store) fn record(
 fn record_unrecognized(
     connection: &Connection,
     reported_at: Timestamp,
-    about: &ConditionSubject,
+    subject: &ConditionSubject,
 ) -> rusqlite::Result<()> {
-    let ConditionSubject::Avatar { id, status: Some(status), .. } = about else { return Ok(()) };
+    let ConditionSubject::Avatar { id, status: Some(status), .. } = subject else { return Ok(()) };
     let sql = "INSERT INTO unrecognized(avatar_id, status, reported_at) VALUES(?1, ?2, ?3)
                ON CONFLICT DO UPDATE SET reported_at = excluded.reported_at";
     connection.prepare_cached(sql)?.execute((id, status, reported_at))?;
@@ -62,8 +62,9 @@ fn record_unrecognized(
     connection.prepare_cached(sql)?.execute((id, REPORTED_STATUSES_MAX)).map(drop)
 }
 
-/// The unique subject of a condition; for a recipient, its full address.
-fn subject(event: &Event, condition: &Condition) -> OrderingKey {
+/// The unique subject of a condition: the ordering key of its event, with the full address of a
+/// recipient.
+fn key(event: &Event, condition: &Condition) -> OrderingKey {
     match &condition.subject {
         ConditionSubject::Channel { name, recipient: Some(to) } => OrderingKey::recipient(name, to),
         ConditionSubject::Channel { recipient: None, .. }
@@ -113,8 +114,8 @@ pub(in crate::store) fn set_rejected_reason(
     connection.prepare_cached(sql)?.execute((EventKind::ConfigRejected.name(), reason)).map(drop)
 }
 
-const fn cause(about: &ConditionSubject) -> Option<OutageCause> {
-    match about {
+const fn cause(subject: &ConditionSubject) -> Option<OutageCause> {
+    match subject {
         ConditionSubject::Account { cause, .. } => Some(*cause),
         ConditionSubject::Avatar { .. }
         | ConditionSubject::Config
@@ -122,5 +123,6 @@ const fn cause(about: &ConditionSubject) -> Option<OutageCause> {
     }
 }
 
-/// For a value that a newer version wrote.
+/// Of a cause that a newer version wrote: of the known ones, it blames neither the key nor this
+/// host.
 const UNKNOWN_CAUSE: OutageCause = OutageCause::InvalidResponse;

@@ -131,7 +131,7 @@ pub(in crate::store) fn claim(
     boot_id: &str,
 ) -> rusqlite::Result<ClaimResult> {
     let mut claims = ClaimResult {
-        has_pending_alerts: pending_alerts::any(connection)?,
+        has_pending_alerts: pending_alerts::any_pending(connection)?,
         ..ClaimResult::default()
     };
     for (channel, slots) in slots {

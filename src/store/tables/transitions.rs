@@ -30,30 +30,28 @@ pub(in crate::store) fn append(
         .map(drop)
 }
 
-/// Reads a row that starts with [`COLUMNS`].
+/// Reads a row with [`COLUMNS`].
 pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Transition> {
-    let status: Option<Status> = row.get(2)?;
-    let seen_at: Option<Timestamp> = row.get(5)?;
+    let status: Option<Status> = row.get("from_status")?;
+    let seen_at: Option<Timestamp> = row.get("last_seen_previous_at")?;
     let previous = match (status, seen_at) {
-        (None, _) if row.get(8)? => Previous::Absent,
+        (None, _) if row.get("from_assumed")? => Previous::Absent,
         (None, _) => Previous::Unknown,
         (Some(status), Some(at)) => Previous::Observed { status, at },
         (Some(status), None) => Previous::Assumed(status),
     };
-    let sequence: i64 = row.get(1)?;
+    let sequence: i64 = row.get("avatar_seq")?;
     Ok(Transition {
-        avatar_id: row.get(0)?,
+        avatar_id: row.get("avatar_id")?,
         sequence: u64::try_from(sequence).unwrap_or(0),
         previous,
-        earlier: row.get(9)?,
-        status: row.get(4)?,
-        detected_at: row.get(6)?,
-        upstream_updated_at: row.get(7)?,
+        earlier: row.get("training")?,
+        status: row.get("to_status")?,
+        detected_at: row.get("detected_at")?,
+        upstream_updated_at: row.get("upstream_updated_at")?,
     })
 }
 
-/// The columns of a transition, in the order of [`read`].
-pub(in crate::store) const COLUMNS: &str = "\
-    avatar_id, avatar_seq, from_status, from_assumed, to_status, \
-                                  last_seen_previous_at, detected_at, upstream_updated_at, \
-                                  from_assumed, training";
+pub(in crate::store) const COLUMNS: &str = "
+  avatar_id, avatar_seq, from_status, from_assumed, to_status, last_seen_previous_at, detected_at,
+  upstream_updated_at, training";
