@@ -234,7 +234,7 @@ fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Diagnostics) -> O
         accounts: accounts?,
         strategy: poll.strategy,
         intervals: poll.intervals,
-        infer_missed_training: infer?,
+        infer_unseen_training: infer?,
         store_path,
         retention,
         avatars: [avatars?, more?].concat(),

@@ -201,7 +201,7 @@ fn a_config_of_nothing_but_a_key_has_every_default() {
     let expected = [15, 15, 120, 120, 300, 300, 3_600].map(Some);
     assert_eq!(delays, expected, "at the bounds of each step");
     assert_eq!(settings.store_path, Path::new("avatar-watch.db"));
-    assert!(settings.infer_missed_training);
+    assert!(settings.infer_unseen_training);
     assert_eq!(
         texts(&settings.warnings),
         "config.toml: `channels` is empty, so no notifications are sent\n  \

@@ -42,7 +42,7 @@ pub struct Settings {
     /// The polling intervals.
     pub intervals: PollIntervals,
     /// Whether a training that began and ended between two polls is an event.
-    pub(crate) infer_missed_training: bool,
+    pub(crate) infer_unseen_training: bool,
     pub(crate) store_path: PathBuf,
     pub(crate) retention: Retention,
     /// The avatars in the order of the file, then of the drop-ins; no id twice.

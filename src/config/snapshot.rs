@@ -55,7 +55,7 @@ impl ConfigSnapshot {
             accounts,
             strategy,
             intervals,
-            infer_missed_training: infer_unseen_training,
+            infer_unseen_training,
             store_path,
             retention,
             avatars,

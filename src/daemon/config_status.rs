@@ -42,7 +42,7 @@ impl ConfigStatus {
     ) -> Result<(), DaemonError> {
         self.save_active(context, settings).await?;
         self.reason = None;
-        if matches!(self.unreported.take(), Some((Phase::Started, ..))) {
+        if matches!(self.unreported.take(), Some((Phase::Firing, ..))) {
             // `config.rejected` was not published, so there is nothing to resolve.
             return Ok(());
         }
@@ -65,11 +65,11 @@ impl ConfigStatus {
             self.unreported = None;
             return self.save_reason(context, reason).await;
         }
-        if let Some((Phase::Started, _, unreported)) = &mut self.unreported {
+        if let Some((Phase::Firing, _, unreported)) = &mut self.unreported {
             *unreported = Some(reason);
             return Ok(());
         }
-        self.publish(context, config, (Phase::Started, context.clock.now(), Some(reason))).await
+        self.publish(context, config, (Phase::Firing, context.clock.now(), Some(reason))).await
     }
 
     pub(super) async fn retry<C: Clock>(
@@ -130,7 +130,7 @@ impl ConfigStatus {
         let written = context.store.publish(vec![new_event], now).await;
         if written.is_ok() {
             log_condition(&event);
-            self.rejected_since = (phase == Phase::Started).then_some(since);
+            self.rejected_since = (phase == Phase::Firing).then_some(since);
             context.wakeup.notify();
         } else {
             self.unreported = unreported;

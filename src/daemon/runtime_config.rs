@@ -36,7 +36,7 @@ pub struct RuntimeConfig<S, N> {
     /// Backoff of a tripped circuit breaker.
     pub breaker_backoff: BreakerBackoff,
     /// Whether a finished training that was not observed is an event.
-    pub infer_missed_training: bool,
+    pub infer_unseen_training: bool,
     /// The configured avatars; each refers to one of the accounts.
     pub avatars: HashMap<AvatarId, Arc<WatchedAvatar>>,
     /// The channels.

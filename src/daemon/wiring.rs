@@ -71,7 +71,7 @@ pub fn build(
         }),
         intervals: settings.intervals.clone(),
         breaker_backoff: breaker_backoff(&settings.intervals.backoff),
-        infer_missed_training: settings.infer_missed_training,
+        infer_unseen_training: settings.infer_unseen_training,
         avatars: avatars.collect(),
         channels: channel_runtimes(&settings.channels)?,
     })

@@ -23,8 +23,8 @@ pub struct Condition {
 /// The phase of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
-    /// It starts.
-    Started,
+    /// It starts, and lasts.
+    Firing,
     /// It ends.
     Resolved,
 }
@@ -33,7 +33,7 @@ impl Phase {
     /// The name in messages.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Started => "firing",
+            Self::Firing => "firing",
             Self::Resolved => "resolved",
         }
     }
@@ -44,7 +44,7 @@ impl Phase {
 pub enum ConditionSubject {
     /// One avatar.
     Avatar {
-        /// The id or name.
+        /// The avatar.
         id: AvatarId,
         /// The name that the user gave it, else the one that the API last showed.
         name: Option<String>,
@@ -55,7 +55,7 @@ pub enum ConditionSubject {
     },
     /// One account: everything that is watched with its key.
     Account {
-        /// The id or name.
+        /// The account.
         name: AccountName,
         /// The cause of the outage.
         cause: OutageCause,
@@ -64,7 +64,7 @@ pub enum ConditionSubject {
     Config,
     /// One channel, or one of its recipients.
     Channel {
-        /// The id or name.
+        /// The channel.
         name: ChannelName,
         /// The recipient that it is about, if not about all of them.
         recipient: Option<String>,

@@ -70,3 +70,20 @@ pub(super) fn uuid_v7(now: Timestamp, random: RandomBits) -> String {
 
 pub(super) const NAME_LENGTH_MAX: usize = 64;
 const EVENT_PREFIX: &str = "evt_";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_safe_in_a_header_and_follow_the_time() {
+        let early = EventId::mint(Timestamp::from_millis(1_000), RandomBits::new(u128::MAX));
+        let late = EventId::mint(Timestamp::from_millis(2_000), RandomBits::new(0));
+        assert!(early < late);
+        assert_eq!(EventId::parse(early.as_str()), Ok(early.clone()));
+        assert_eq!(early.as_str().len(), "evt_".len() + 32);
+        for bad in ["", "evt_", "evt_a.b", "msg_0193", "evt_a b"] {
+            assert!(EventId::parse(bad).is_err(), "for `{bad}`");
+        }
+    }
+}

@@ -93,14 +93,14 @@ fn channel_changes(connection: &Connection) -> rusqlite::Result<Vec<ChannelChang
     let parameters = named_params! {":failing": failing.name(), ":disabled": disabled.name()};
     rows(connection, sql, parameters, |row| {
         let kind: String = row.get("kind")?;
-        let phase = if row.get("is_resolved")? { Phase::Resolved } else { Phase::Started };
+        let phase = if row.get("is_resolved")? { Phase::Resolved } else { Phase::Firing };
         Ok(ChannelChange {
             channel: row.get("channel")?,
             recipient: row.get("recipient")?,
             kind: if kind == failing.name() { failing } else { disabled },
             phase,
             since: row.get("since")?,
-            reason: row.get::<_, Option<String>>("reason")?.filter(|_| phase == Phase::Started),
+            reason: row.get::<_, Option<String>>("reason")?.filter(|_| phase == Phase::Firing),
         })
     })
 }

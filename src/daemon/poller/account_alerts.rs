@@ -52,7 +52,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let (now, random) = (self.context.clock.now(), self.context.rng.next_bits());
         let (phase, outage, reason) = match &change {
             ConnectivityChange::Lost(outage) => {
-                (Phase::Started, outage, Some(outage.reason.clone()))
+                (Phase::Firing, outage, Some(outage.reason.clone()))
             }
             ConnectivityChange::Restored(outage) => (Phase::Resolved, outage, None),
         };

@@ -257,7 +257,7 @@ fn policy<'a, S, N>(
     Policy {
         intervals: &config.intervals,
         asked_at,
-        infer_missed_training: config.infer_missed_training,
+        infer_unseen_training: config.infer_unseen_training,
         origin: match &watched_avatar.assume {
             Some(assumed) => Origin::Assumed(assumed),
             None if input.is_new => Origin::New,
@@ -411,7 +411,7 @@ pub fn log_condition(event: &Event) {
     let (kind, key) = (event.kind, event.ordering_key());
     let reason = condition.reason.as_deref().map(|it| format!(": {it}")).unwrap_or_default();
     match condition.phase {
-        Phase::Started => {
+        Phase::Firing => {
             warn!(event.id = %event.id, subject = %key, "{kind} firing for `{key}`{reason}");
         }
         Phase::Resolved => {

@@ -160,7 +160,7 @@ impl ActiveConditions {
 fn started(kind: EventKind, since: Timestamp, reason: Option<&str>) -> ConditionChange {
     ConditionChange {
         kind,
-        phase: Phase::Started,
+        phase: Phase::Firing,
         started_at: since,
         reason: reason.map(str::to_owned),
     }

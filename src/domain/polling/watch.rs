@@ -73,7 +73,7 @@ pub struct Policy<'a> {
     /// The polling intervals.
     pub intervals: &'a PollIntervals,
     /// Whether a settled avatar is an event if its training was not observed.
-    pub infer_missed_training: bool,
+    pub infer_unseen_training: bool,
     /// When the request was sent: the response may show the state of that time.
     pub asked_at: Timestamp,
     /// What is known of it before its first poll.
@@ -129,7 +129,7 @@ impl<'a> Policy<'a> {
     ) -> Self {
         Self {
             intervals,
-            infer_missed_training: true,
+            infer_unseen_training: true,
             asked_at,
             origin: Origin::Unknown,
             label: None,
@@ -264,7 +264,7 @@ impl Watch {
         self.observed = Some(observed);
         let mut events: Vec<Event> =
             resolved.into_iter().map(|change| self.condition_event(change, context)).collect();
-        let kind = transition.as_ref().and_then(|t| EventKind::of(t, policy.infer_missed_training));
+        let kind = transition.as_ref().and_then(|t| EventKind::of(t, policy.infer_unseen_training));
         if let (Some(kind), Some(transition)) = (kind, &transition) {
             events.push(Event {
                 id: EventId::mint(now, context.random),

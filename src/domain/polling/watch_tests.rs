@@ -236,7 +236,7 @@ proptest! {
         infer: bool,
     ) {
         let intervals = intervals();
-        let policy = Policy { infer_missed_training: infer, ..policy(&intervals) };
+        let policy = Policy { infer_unseen_training: infer, ..policy(&intervals) };
         let mut watch = Watch::new(id());
         let mut last: Option<Status> = None;
         let mut count = 0;
@@ -308,7 +308,7 @@ proptest! {
         infer: bool,
     ) {
         let intervals = intervals();
-        let policy = Policy { infer_missed_training: infer, ..policy(&intervals) };
+        let policy = Policy { infer_unseen_training: infer, ..policy(&intervals) };
         let mut watch = Watch::new(id());
         // Whether a training was seen, and whether nothing that is known came after it.
         let (mut seen_before, mut observed) = (false, false);
@@ -334,7 +334,7 @@ proptest! {
             for event in &decision.events {
                 let Subject::Condition(condition) = &event.subject else { continue };
                 match condition.phase {
-                    Phase::Started => {
+                    Phase::Firing => {
                         prop_assert!(reported.insert(name), "{} was reported twice", name);
                         prop_assert_eq!(firing.replace(name), None);
                     }

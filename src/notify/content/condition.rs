@@ -22,7 +22,7 @@ pub(in crate::notify) fn condition(event: &Event, condition: &Condition) -> Cont
     }
     let (since, now) = (format_time(condition.started_at), format_time(event.occurred_at));
     let (window, severity) = match condition.phase {
-        Phase::Started => (format!("Since {since}; detected at {now}."), ContentSeverity::Bad),
+        Phase::Firing => (format!("Since {since}; detected at {now}."), ContentSeverity::Bad),
         Phase::Resolved => (format!("Lasted from {since} to {now}."), ContentSeverity::Good),
     };
     Content {
@@ -118,25 +118,25 @@ const fn condition_text(
     condition: &Condition,
 ) -> (&'static str, &'static str, &'static str) {
     match (kind, condition.phase) {
-        (EventKind::AvatarMissing, Phase::Started) => {
+        (EventKind::AvatarMissing, Phase::Firing) => {
             ("missing", "Avatar missing: the API does not know its id", MISSING)
         }
         (EventKind::AvatarMissing, Phase::Resolved) => {
             ("found again", "Avatar found again", NOTHING)
         }
-        (EventKind::AvatarUnreachable, Phase::Started) => {
+        (EventKind::AvatarUnreachable, Phase::Firing) => {
             ("unreachable", "Avatar unreachable: polling it fails", UNREACHABLE)
         }
         (EventKind::AvatarUnreachable, Phase::Resolved) => {
             ("reachable again", "Avatar reachable again", NOTHING)
         }
-        (EventKind::AvatarTrainingOverdue, Phase::Started) => {
+        (EventKind::AvatarTrainingOverdue, Phase::Firing) => {
             ("training overdue", "Training overdue: it takes longer than expected", OVERDUE)
         }
         (EventKind::AvatarTrainingOverdue, Phase::Resolved) => {
             ("no longer in training", "Overdue training ended", STATUS_SHOWN)
         }
-        (EventKind::AvatarStatusUnrecognized, Phase::Started) => {
+        (EventKind::AvatarStatusUnrecognized, Phase::Firing) => {
             ("unknown status", "Unknown status: this version does not know it", UNRECOGNIZED)
         }
         (EventKind::AvatarStatusUnrecognized, Phase::Resolved) => (
@@ -144,7 +144,7 @@ const fn condition_text(
             "Unknown status left: the avatar has another status",
             STATUS_SHOWN,
         ),
-        (EventKind::AccountUnavailable, Phase::Started) => {
+        (EventKind::AccountUnavailable, Phase::Firing) => {
             let advice = match &condition.subject {
                 ConditionSubject::Account { cause, .. } => match cause {
                     OutageCause::KeyRejected => KEY_REJECTED,
@@ -163,13 +163,13 @@ const fn condition_text(
         (EventKind::AccountUnavailable, Phase::Resolved) => {
             ("available again", "Account available again", ACCOUNT_RESTORED)
         }
-        (EventKind::ConfigRejected, Phase::Started) => {
+        (EventKind::ConfigRejected, Phase::Firing) => {
             ("rejected", "Config rejected: it has problems", REJECTED)
         }
         (EventKind::ConfigRejected, Phase::Resolved) => {
             ("accepted", "Config accepted: it is active", NOTHING)
         }
-        (EventKind::ChannelFailing, Phase::Started) if of_recipient(&condition.subject) => {
+        (EventKind::ChannelFailing, Phase::Firing) if of_recipient(&condition.subject) => {
             let title = "Recipient failing: it accepts no messages";
             ("a recipient is failing", title, RECIPIENT_FAILING)
         }
@@ -177,13 +177,13 @@ const fn condition_text(
             let title = "Recipient recovered: it accepts messages again";
             ("a recipient recovered", title, NOTHING)
         }
-        (EventKind::ChannelFailing, Phase::Started) => {
+        (EventKind::ChannelFailing, Phase::Firing) => {
             ("failing", "Channel failing: it accepts no messages", FAILING)
         }
         (EventKind::ChannelFailing, Phase::Resolved) => {
             ("recovered", "Channel recovered: it accepts messages again", NOTHING)
         }
-        (EventKind::ChannelDisabled, Phase::Started) => {
+        (EventKind::ChannelDisabled, Phase::Firing) => {
             ("disabled", "Channel disabled: its messages are on hold", DISABLED)
         }
         (EventKind::ChannelDisabled, Phase::Resolved) => {

@@ -42,7 +42,7 @@ impl ChatMessage {
 
 fn footer_ids(event: &Event, short: &str) -> String {
     let avatar = event
-        .avatar_or_undelivered()
+        .related_avatar()
         .map(|id| format!("avatar {} · ", sanitize_line(&beginning(id), SHORT_ID + 1)));
     format!("{}event …{short}", avatar.unwrap_or_default())
 }

@@ -13,7 +13,7 @@ pub(super) fn render(event: &Event, source: &str) -> Vec<u8> {
         id: event.id.as_str(),
         source,
         kind: event.kind.name(),
-        subject: event.avatar_or_undelivered(),
+        subject: event.related_avatar(),
         time: event.occurred_at.to_string(),
         datacontenttype: standard::CONTENT_TYPE,
         data: standard::data(event),

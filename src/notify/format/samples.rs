@@ -72,9 +72,9 @@ impl Samples {
             events.push(self.transition(status, false));
         }
         for (kind, subject) in self.conditions() {
-            for phase in [Phase::Started, Phase::Resolved] {
+            for phase in [Phase::Firing, Phase::Resolved] {
                 let reason =
-                    (phase == Phase::Started).then(|| format!("{} answered 500", self.name));
+                    (phase == Phase::Firing).then(|| format!("{} answered 500", self.name));
                 let condition =
                     Condition { phase, started_at: self.at, subject: subject.clone(), reason };
                 events.push(self.event(kind, Subject::Condition(Box::new(condition))));

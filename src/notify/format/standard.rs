@@ -238,7 +238,7 @@ mod tests {
         };
         check_of(
             EventKind::AvatarMissing,
-            Phase::Started,
+            Phase::Firing,
             about(Some("J"), Some("IDLE")),
             Some("404"),
             r#""avatar":{"id":"a1","name":"J"},"account":"argil","status":"IDLE","reason":"404"}"#,
@@ -253,14 +253,14 @@ mod tests {
         let account = AccountName::parse("studio").unwrap();
         check_of(
             EventKind::AccountUnavailable,
-            Phase::Started,
+            Phase::Firing,
             ConditionSubject::Account { name: account, cause: OutageCause::KeyRejected },
             Some("401"),
             r#""account":"studio","cause":"key_rejected","reason":"401"}"#,
         );
         check_of(
             EventKind::ConfigRejected,
-            Phase::Started,
+            Phase::Firing,
             ConditionSubject::Config,
             Some("a.toml:3"),
             r#""reason":"a.toml:3"}"#,

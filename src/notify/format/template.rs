@@ -262,7 +262,7 @@ fn context(event: &Event) -> Value {
         "advice": message.content.advice,
         "window": message.window,
         "footer": message.footer,
-        "avatar_id": event.avatar_or_undelivered(),
+        "avatar_id": event.related_avatar(),
         "avatar_name": name,
         "status": status,
         "previous_status": previous,

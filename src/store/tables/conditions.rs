@@ -19,11 +19,11 @@ pub(in crate::store) fn record(
     condition: &Condition,
 ) -> rusqlite::Result<()> {
     let (kind, subject) = (event.kind.name(), key(event, condition));
-    if event.kind == EventKind::AvatarStatusUnrecognized && condition.phase == Phase::Started {
+    if event.kind == EventKind::AvatarStatusUnrecognized && condition.phase == Phase::Firing {
         record_unrecognized(connection, event.occurred_at, &condition.subject)?;
     }
     match condition.phase {
-        Phase::Started => {
+        Phase::Firing => {
             let sql = "INSERT INTO conditions(kind, subject, since, cause, reason, event_id)
                        VALUES(:kind, :subject, :since, :cause, :reason, :event)
                        ON CONFLICT(kind, subject) DO UPDATE SET since = excluded.since,

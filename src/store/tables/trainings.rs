@@ -39,7 +39,7 @@ pub(in crate::store) fn samples(
     // The newest of each model by the index; a window function would read all rows.
     let sql = "SELECT model, lasted_min_ms, lasted_max_ms, status, ended_at FROM trainings
                WHERE model IS ?1 ORDER BY seq DESC LIMIT ?2";
-    let mut lessons = HashMap::new();
+    let mut samples = HashMap::new();
     for model in models(connection)? {
         let trainings = rows(connection, sql, (&model, most), |row| {
             Ok(Training {
@@ -50,12 +50,12 @@ pub(in crate::store) fn samples(
                 ended_at: row.get(4)?,
             })
         })?;
-        let learnt: Vec<Duration> = trainings.iter().rev().filter_map(Training::sample).collect();
-        if !learnt.is_empty() {
-            lessons.insert(model, learnt);
+        let of_model: Vec<Duration> = trainings.iter().rev().filter_map(Training::sample).collect();
+        if !of_model.is_empty() {
+            samples.insert(model, of_model);
         }
     }
-    Ok(lessons)
+    Ok(samples)
 }
 
 /// The models with a completed training; `None` for one without a name. Skips from one to the next

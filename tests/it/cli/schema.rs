@@ -85,7 +85,7 @@ fn conditions() -> Vec<Event> {
         recipient: None,
     };
     let mut events = Vec::new();
-    for phase in [Phase::Started, Phase::Resolved] {
+    for phase in [Phase::Firing, Phase::Resolved] {
         for reason in [None, Some(HOSTILE)] {
             let mut push =
                 |kind, about| events.push(sample_events::condition(kind, phase, about, reason));
@@ -248,7 +248,7 @@ fn wrong_values_of_the_right_type_are_invalid() {
     let about =
         ConditionSubject::Account { name: AccountName::default(), cause: OutageCause::Local };
     let unavailable =
-        sample_events::condition(EventKind::AccountUnavailable, Phase::Started, about, None);
+        sample_events::condition(EventKind::AccountUnavailable, Phase::Firing, about, None);
     check(&unavailable, "/data/cause", json!("tired"));
     check(&unavailable, "/data/state", json!("going on"));
     check(&unavailable, "/data/account", json!("a b"));

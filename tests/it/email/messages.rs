@@ -249,7 +249,7 @@ fn a_condition_has_a_subject_details_and_advice() {
         assert_eq!(header(&message.body, "X-Avatar-Watch-Type"), kind.name());
     };
     let jane = || sample_events::about_avatar(Some("Jane"), Some("TRAINING"));
-    let (started, resolved) = (Phase::Started, Phase::Resolved);
+    let (started, resolved) = (Phase::Firing, Phase::Resolved);
     let gone = Some("404 (no such avatar)");
     let said = [sample_events::AVATAR, "404 (no such avatar)", "Last status: TRAINING", "deleted"];
     check(EventKind::AvatarMissing, started, jane(), gone, "Jane: missing", &said);
@@ -288,7 +288,7 @@ fn a_condition_has_a_subject_details_and_advice() {
 #[test]
 fn mails_about_one_thing_are_one_thread() {
     let thread = |event: &Event| header(&mail_about(event).body, "References");
-    let of = |kind, about| thread(&sample_events::condition(kind, Phase::Started, about, None));
+    let of = |kind, about| thread(&sample_events::condition(kind, Phase::Firing, about, None));
     let jane = sample_events::about_avatar(Some("Jane"), None);
     let settled = thread(&sample_events::settled(Some("Jane"), "IDLE"));
     assert_eq!(of(EventKind::AvatarMissing, jane), settled);

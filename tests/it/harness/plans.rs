@@ -40,7 +40,7 @@ pub(crate) fn plan<S, N>(source: Arc<S>) -> RuntimeConfig<S, N> {
             jitter: 0.0,
         },
         breaker_backoff: BreakerBackoff { denied: backoff(60, 3600), throttled: backoff(2, 300) },
-        infer_missed_training: true,
+        infer_unseen_training: true,
         avatars: HashMap::new(),
         channels: BTreeMap::new(),
     }

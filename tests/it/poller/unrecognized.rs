@@ -23,7 +23,7 @@ impl Bench {
 
     async fn boot_strictly(&mut self, strategy: Strategy) {
         let plan = overdue_after_an_hour(self.plan(&["a"]));
-        self.run(RuntimeConfig { strategy, infer_missed_training: false, ..plan }).await;
+        self.run(RuntimeConfig { strategy, infer_unseen_training: false, ..plan }).await;
     }
 
     async fn shows(&self, status: &str) {

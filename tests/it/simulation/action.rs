@@ -240,7 +240,7 @@ impl Stage {
         account.max_per_second = NonZeroU32::new(per_second).unwrap();
         plan.intervals.settled =
             SettledIntervals::always(Some(self.dice.pick(&[seconds(60), seconds(3600)])));
-        plan.infer_missed_training = self.dice.chance(80);
+        plan.infer_unseen_training = self.dice.chance(80);
         for (number, avatar) in AVATARS.iter().enumerate() {
             // What an avatar was when it was registered does not change by a reload.
             let assume = (number % 3 == 0).then_some(Status::Training);
@@ -384,7 +384,7 @@ fn note(plan: &SimPlan, per_second: u32) -> PlanNote {
         (name.to_string(), ChannelNote { events, recipients })
     });
     PlanNote {
-        infer_unseen_training: plan.infer_missed_training,
+        infer_unseen_training: plan.infer_unseen_training,
         max_concurrency: plan.accounts[&AccountName::default()].max_concurrency,
         max_requests_per_second: usize::try_from(per_second).unwrap(),
         avatars: avatars.collect(),
