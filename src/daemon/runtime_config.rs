@@ -120,7 +120,7 @@ pub struct ChannelRuntime<N> {
 }
 
 impl<S, N> RuntimeConfig<S, N> {
-    /// RetryState policies by channel.
+    /// The delivery policies, by channel.
     pub fn delivery_policies(&self) -> BTreeMap<ChannelName, DeliveryPolicy> {
         self.channels
             .iter()

@@ -237,7 +237,7 @@ impl Store {
         .await
     }
 
-    /// Makes deliveries due whose delay began before the wall clock was set back.
+    /// Makes deliveries due that were delayed before the wall clock was set back.
     pub async fn reschedule_after_clock_step(&self, now: Timestamp) -> Result<(), StoreError> {
         self.write("rescheduling after a clock step", move |connection, _| {
             recovery::reschedule_after_clock_step(connection, now)

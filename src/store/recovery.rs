@@ -81,8 +81,8 @@ fn open_attempts(connection: &Connection, boot_id: &str) -> rusqlite::Result<Vec
     })
 }
 
-/// Makes deliveries due whose delay began at a wall clock that was set back since, and moves times
-/// in the future to now: they would otherwise last until the clock has caught up.
+/// Makes deliveries due that were delayed before the wall clock was set back, and moves times in
+/// the future to now: the delays would otherwise last until the clock has caught up.
 pub(super) fn reschedule_after_clock_step(
     connection: &Connection,
     now: Timestamp,

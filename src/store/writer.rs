@@ -154,8 +154,8 @@ fn run(
 ) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     let mut ended_cleanly = true;
-    // After a failed write, only a changed row proves that writing works again: a group that changes
-    // none succeeds on a full disk as well. After a busy lock, getting the lock proves it.
+    // After a failed write, only a changed row proves that writing works again: a group that
+    // changes none succeeds on a full disk as well. After a busy lock, getting the lock proves it.
     let mut needs_changed_row = false;
     while waiting.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
         let mut reads: Vec<_> = group.extract_if(.., |job| job.kind() == Kind::Read).collect();

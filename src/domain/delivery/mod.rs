@@ -98,7 +98,7 @@ pub struct RetryState {
     pub charged_attempts: u32,
     /// Consecutive attempts that were not charged; they lengthen the delay.
     pub free_attempts: u32,
-    /// Consecutive attempts whose outcome is unknown.
+    /// Consecutive attempts with an unknown outcome.
     pub unknown_streak: u32,
     /// No attempt after this time, except one after a requested delay.
     pub expires_at: Timestamp,

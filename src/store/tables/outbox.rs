@@ -150,9 +150,8 @@ pub(in crate::store) fn claim(
                 (false, true) => OLDEST_DUE,
                 (false, false) => DUE,
             };
-            claims
-                .claimed
-                .extend(claim_channel(connection, now, channel, selection, limit, boot_id)?);
+            let claimed = claim_channel(connection, now, channel, selection, limit, boot_id)?;
+            claims.claimed.extend(claimed);
         }
         if claims.claimed.len() - before < *slots {
             let next = next_due_at(connection, channel, &health, now)?;
@@ -183,7 +182,8 @@ fn claim_channel(
     let mut update = connection.prepare_cached(&format!(
         "UPDATE deliveries
          SET state = 'sending', lease_owner = :boot, attempts = attempts + 1, updated_at = :now,
-             due_at_before_probe = iif(next_attempt_at > :now, next_attempt_at, NULL), next_attempt_at = NULL
+             due_at_before_probe = iif(next_attempt_at > :now, next_attempt_at, NULL),
+             next_attempt_at = NULL
          WHERE seq IN (
            SELECT d.seq FROM deliveries d
            WHERE d.channel_id = :channel AND d.state = 'pending' AND {condition}
@@ -194,7 +194,8 @@ fn claim_channel(
                  AND o.seq < d.seq)
            ORDER BY {order} LIMIT :limit)
          RETURNING id, event_id, channel_id, recipient, ordering_key, content_type, body,
-                   attempts, charged_attempts, free_attempts, unknown_streak, expires_at, seq, due_at_before_probe",
+                   attempts, charged_attempts, free_attempts, unknown_streak, expires_at, seq,
+                   due_at_before_probe",
     ))?;
     let parameters =
         named_params! {":boot": boot_id, ":now": now, ":channel": channel, ":limit": limit};
