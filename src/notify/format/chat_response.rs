@@ -2,7 +2,7 @@
 //! is the confirmation of that service; a failure that a gateway reports in a 2xx is a failure.
 //!
 //! A 2xx with an unknown body is `Ambiguous`: the message may have been posted, so it is retried
-//! once only, see [`Delivery`](crate::domain::delivery::Delivery).
+//! once only, see [`RetryState`](crate::domain::delivery::RetryState).
 
 use std::time::Duration;
 
