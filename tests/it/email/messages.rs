@@ -208,7 +208,7 @@ fn a_hostile_name_is_harmless() {
         assert!(!odd, "for {name:?}");
         let about = sample_events::about_avatar(Some(name), Some(name));
         let kind = EventKind::AvatarMissing;
-        let missing = sample_events::condition(kind, Phase::Started, about, Some(name));
+        let missing = sample_events::condition(kind, Phase::Firing, about, Some(name));
         let mail = mail_about(&missing).body;
         let subject = header(&mail, "Subject");
         assert!(subject.len() < 700 && !subject.contains("=?utf-8?q?J"), "{subject}");
