@@ -15,7 +15,7 @@ use url::{Host, Url};
 
 use crate::domain::time::timestamp::Timestamp;
 use crate::network::resolve::{ResolveError, resolve};
-use crate::network::route::routable;
+use crate::network::routable::routable;
 
 /// The target of the connections, and the headers of requests.
 #[derive(Debug)]

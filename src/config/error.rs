@@ -44,7 +44,7 @@ pub struct Problem {
 impl ConfigError {
     /// Whether it may resolve without an edit of the config: a file, a secret or a certificate is
     /// missing or cannot be read at this time.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             // An error without a system code is about the type of the file, such as a folder.
             Self::Unreadable { source, .. } => source.raw_os_error().is_some(),

@@ -7,8 +7,9 @@ use crate::config::settings::Settings;
 use crate::config::snapshot::ConfigSnapshot;
 use crate::daemon::context::DaemonContext;
 use crate::daemon::error::DaemonError;
-use crate::daemon::poller::poll::{log_condition, log_write_failed, log_write_recovered};
+use crate::daemon::log::{log_write_failed, log_write_recovered};
 use crate::daemon::ports::Clock;
+use crate::daemon::publish::publish;
 use crate::daemon::wiring::WiredConfig;
 use crate::domain::condition::{Condition, ConditionSubject, Phase};
 use crate::domain::event::{Event, EventKind, Subject};
@@ -126,12 +127,10 @@ impl ConfigStatus {
             occurred_at: now,
             subject: Subject::Condition(Box::new(condition)),
         };
-        let new_event = config.new_event(event.clone(), None, now, random.derive(1));
-        let written = context.store.publish(vec![new_event], now).await;
+        let new_event = config.new_event(event, None, now, random.derive(1));
+        let written = publish(context, vec![new_event], now).await;
         if written.is_ok() {
-            log_condition(&event);
             self.rejected_since = (phase == Phase::Firing).then_some(since);
-            context.wakeup.notify();
         } else {
             self.unreported = unreported;
         }

@@ -1,6 +1,8 @@
 //! The handles that the loops share: store, clock, log throttle and the like.
 
-use crate::daemon::background::log_throttle::LogThrottle;
+use std::time::Duration;
+
+use crate::daemon::log_throttle::LogThrottle;
 use crate::daemon::request_id::RequestIds;
 use crate::daemon::rng::Rng;
 use crate::daemon::wakeup::Wakeup;
@@ -49,3 +51,6 @@ impl<C> DaemonContext<C> {
         }
     }
 }
+
+/// Delay before a store operation that failed is repeated.
+pub(crate) const STORE_RETRY_DELAY: Duration = Duration::from_secs(5);

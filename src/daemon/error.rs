@@ -1,4 +1,4 @@
-//! Errors that end the daemon.
+//! Errors that end the daemon, or with which it rejects a config.
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -8,10 +8,10 @@ use rustix::io::Errno;
 use crate::argil::error::ArgilError;
 use crate::daemon::background::shortage;
 use crate::domain::delivery::channel::ChannelName;
-use crate::notify::error::NotifyError;
+use crate::notify::build_error::BuildError;
 use crate::store::error::{Recovery, StoreError};
 
-/// A fatal error of the daemon.
+/// Why the daemon ends, or rejects a config.
 #[derive(Debug, thiserror::Error)]
 pub enum DaemonError {
     /// The store failed.
@@ -27,17 +27,17 @@ pub enum DaemonError {
         name: ChannelName,
         /// The cause.
         #[source]
-        source: NotifyError,
+        source: BuildError,
     },
     /// The heartbeat client could not be built.
     #[error("`heartbeat_url` cannot be used")]
-    Heartbeat(#[source] NotifyError),
+    Heartbeat(#[source] BuildError),
     /// A reload changes the database path.
     #[error("`store.path` cannot change while the daemon runs: restart it")]
     StoreMoved,
     /// A reload would remove all avatars or channels.
     #[error("{0}")]
-    StoreEmptied(&'static str),
+    ConfigEmptied(&'static str),
     /// A system call failed.
     #[error("{doing} failed")]
     System {
@@ -64,7 +64,7 @@ pub enum DaemonError {
 impl DaemonError {
     /// Whether the failure is transient: an address in use or not up yet, or a shortage of
     /// resources.
-    pub fn may_pass(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Self::Store(failure) => failure.next_step() == Recovery::Retry,
             Self::System { source, .. } => shortage::help(source).is_some(),
@@ -79,7 +79,7 @@ impl DaemonError {
             | Self::Channel { .. }
             | Self::Heartbeat(_)
             | Self::StoreMoved
-            | Self::StoreEmptied(_)
+            | Self::ConfigEmptied(_)
             | Self::LoopEnded(_) => false,
         }
     }

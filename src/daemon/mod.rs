@@ -6,6 +6,12 @@
 
 pub(crate) mod clock;
 pub mod context;
+mod log;
+pub mod log_throttle;
+pub mod template_fallback_log;
+mod publish;
+pub mod liveness;
+pub mod stats;
 pub mod ports;
 pub mod shutdown;
 pub mod wiring;

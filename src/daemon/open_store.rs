@@ -7,19 +7,30 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
+use tracing::{info, warn};
+
 use crate::daemon::background::systemd;
+use crate::domain::random::RandomBits;
 use crate::store::error::StoreError;
 use crate::store::handle::Store;
+use crate::store::sqlite::clean_shutdown::StartCheck;
 use crate::store::writer::Writer;
 
-/// Opens the store at `path` on a thread of its own; `boot_id` marks the claims of this process.
-pub(crate) async fn open(path: &Path, boot_id: String) -> Result<(Store, Writer), StoreError> {
-    let path = path.to_owned();
-    let opened = tokio::task::spawn_blocking(move || open_and_report(&path, boot_id)).await;
-    opened.unwrap_or_else(|failure| match failure.try_into_panic() {
+/// Opens the store at `path` on a thread of its own, and logs whether it was created or checked;
+/// `boot` marks the claims of this process.
+pub(crate) async fn open(path: &Path, boot: RandomBits) -> Result<(Store, Writer), StoreError> {
+    let is_new = std::fs::metadata(path).map_or(0, |file| file.len()) == 0;
+    let (own_path, boot_id) = (path.to_owned(), format!("{:032x}", boot.bits()));
+    let opened = tokio::task::spawn_blocking(move || open_and_report(&own_path, boot_id)).await;
+    let (store, writer) = opened.unwrap_or_else(|failure| match failure.try_into_panic() {
         Ok(panic) => resume_unwind(panic),
         Err(_) => Err(StoreError::Stopped),
-    })
+    })?;
+    log_check(writer.check);
+    if is_new {
+        info!("created database `{}`", path.display());
+    }
+    Ok((store, writer))
 }
 
 fn open_and_report(path: &Path, boot_id: String) -> Result<(Store, Writer), StoreError> {
@@ -39,6 +50,20 @@ fn open_and_report(path: &Path, boot_id: String) -> Result<(Store, Writer), Stor
         drop(opening);
         opened
     })
+}
+
+/// Logs the result of the database check after an unclean shutdown.
+fn log_check(check: StartCheck) {
+    match check {
+        StartCheck::Skipped => {}
+        StartCheck::Passed => {
+            info!("the last run did not stop cleanly; the database was checked and is intact");
+        }
+        StartCheck::TimedOut => warn!(
+            "the last run did not stop cleanly; the database check timed out: run \
+             `avatar-watch db verify`"
+        ),
+    }
 }
 
 /// Interval between two reports; a tenth of the extension that each requests.

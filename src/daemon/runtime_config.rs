@@ -5,8 +5,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::daemon::background::log_throttle::TemplateFallbackLog;
 use crate::daemon::ports::Notifier;
+use crate::daemon::template_fallback_log::TemplateFallbackLog;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;

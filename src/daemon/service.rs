@@ -17,17 +17,17 @@ use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::location::ConfigFile;
 use crate::config::settings::Settings;
-use crate::daemon::background::liveness::Loop;
 use crate::daemon::background::name_servers;
-use crate::daemon::background::stats::DaemonStats;
 use crate::daemon::background::systemd;
 use crate::daemon::background::watchdog;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::error::DaemonError;
+use crate::daemon::liveness::Loop;
 use crate::daemon::load_config;
 use crate::daemon::ports::Clock as _;
 use crate::daemon::rng::Rng;
 use crate::daemon::signals::{ServiceSignal, Signals};
+use crate::daemon::stats::DaemonStats;
 use crate::daemon::supervisor::Daemon;
 use crate::domain::time::monotonic::Monotonic;
 use crate::runtime::event_bus::EventBus;
@@ -42,10 +42,10 @@ pub(crate) enum ServiceError {
 }
 
 impl ServiceError {
-    pub(crate) fn may_pass(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Self::Config(error) => error.may_pass(),
-            Self::Daemon(error) => error.may_pass(),
+            Self::Config(error) => error.is_transient(),
+            Self::Daemon(error) => error.is_transient(),
         }
     }
 }
@@ -79,9 +79,9 @@ pub(crate) async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
     let mut reported = String::new();
     let mut retry = ReloadRetry::default();
     while !is_stopping {
-        stats.liveness.tick(Loop::Service, SystemClock.monotonic());
+        stats.liveness.tick(Loop::Signals, SystemClock.monotonic());
         select! {
-            failure = daemon.failed() => {
+            failure = daemon.wait_for_failure() => {
                 systemd::stopping();
                 // The first failure is reported; stopping may fail for the same reason.
                 drop(daemon.stop(std::future::ready(())).await);
@@ -99,7 +99,7 @@ pub(crate) async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
             },
             () = tokio::time::sleep(retry.pause(SystemClock.monotonic())) => {
                 let caught_up = async {
-                    daemon.catch_up().await?;
+                    daemon.retry_pending_writes().await?;
                     match retry.is_due(&config.path, SystemClock.monotonic()) {
                         true => reload(config, &mut daemon, &mut retry).await,
                         false => Ok(()),
@@ -246,12 +246,12 @@ async fn reload(
             if reason != retry.is_logged {
                 error!("config rejected; the previous config stays active");
                 reasons.iter().for_each(|reason| error!("{reason}"));
-                if failure.may_pass() {
+                if failure.is_transient() {
                     info!("this may be transient; the config is retried until it can be applied");
                 }
                 daemon.on_rejected(&reason).await?;
             }
-            if failure.may_pass() {
+            if failure.is_transient() {
                 retry.later(&config.path, reason, SystemClock.monotonic());
             } else {
                 *retry = ReloadRetry::default();

@@ -19,30 +19,35 @@ use crate::config::snapshot::ConfigSnapshot;
 use crate::daemon::background::channel_test;
 use crate::daemon::background::config::BackgroundConfig;
 use crate::daemon::background::heartbeat;
-use crate::daemon::background::log_throttle::Key;
 use crate::daemon::background::retention;
-use crate::daemon::background::stats::DaemonStats;
 use crate::daemon::config_status::ConfigStatus;
 use crate::daemon::context::DaemonContext;
 use crate::daemon::dispatcher::Dispatcher;
 use crate::daemon::error::DaemonError;
+use crate::daemon::log_throttle::Key;
 use crate::daemon::open_store;
 use crate::daemon::poller::Poller;
 use crate::daemon::ports::Clock;
 use crate::daemon::rng::Rng;
 use crate::daemon::shutdown::Shutdown;
+use crate::daemon::stats::DaemonStats;
 use crate::daemon::web_listener::{ListenerChange, WebDeps, WebListener};
 use crate::daemon::wiring::{self, WiredConfig};
+use crate::domain::avatar::AvatarId;
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
 use crate::runtime::event_bus::EventBus;
 use crate::store::error::StoreError;
 use crate::store::handle::Store;
 use crate::store::recovery::CrashRecovery;
-use crate::store::sqlite::clean_shutdown::StartCheck;
 use crate::store::sqlite::lock::DatabaseLock;
 use crate::store::tables::channels::{ChannelChanges, ChannelTarget};
 use crate::store::writer::Writer;
+use crate::web::state::TestRequest;
+
+type ConfigReceiver = watch::Receiver<Arc<WiredConfig>>;
+/// The loops by name; each ends with the error that stopped it.
+type Loops = JoinSet<(&'static str, Result<(), StoreError>)>;
 
 /// A running daemon.
 #[derive(Debug)]
@@ -53,7 +58,7 @@ pub struct Daemon<C: Clock> {
     configs: watch::Sender<Arc<WiredConfig>>,
     background: watch::Sender<Arc<BackgroundConfig>>,
     shutdown: Shutdown,
-    loops: JoinSet<(&'static str, Result<(), StoreError>)>,
+    loops: Loops,
     stats: Arc<DaemonStats>,
     web_deps: WebDeps<C>,
     web: Option<WebListener>,
@@ -80,64 +85,39 @@ impl<C: Clock> Daemon<C> {
         }
         let listener_change = ListenerChange::plan(None, &settings.web)?;
         let boot = rng.next_bits();
-        let boot_id = format!("{:032x}", boot.bits());
-        let is_new = std::fs::metadata(&settings.store_path).map_or(0, |file| file.len()) == 0;
-        let (store, writer) = open_store::open(&settings.store_path, boot_id).await?;
-        log_check(writer.check);
-        if is_new {
-            info!("created database `{}`", settings.store_path.display());
-        }
-        let (now, random) = (clock.now(), rng.next_bits());
-        register(&store, &config, now, random).await?;
+        let (store, writer) = open_store::open(&settings.store_path, boot).await?;
+        register_and_recover(&store, &config, clock.now(), rng.next_bits()).await?;
         let rejected_since = store.config_rejected_since().await?;
 
         let context = DaemonContext::new(store, clock, rng, events, boot);
         let stats = Arc::new(DaemonStats::default());
-        let (configs, config_receiver) = watch::channel(Arc::clone(&config));
-        let (background, background_receiver) = watch::channel(background);
+        let (configs, _) = watch::channel(config);
+        let (background, _) = watch::channel(background);
         let shutdown = Shutdown::default();
-        let (hinted, hints) = mpsc::channel(HINTS_WAITING_MAX);
-        let poller =
-            Poller::new(context.clone(), Arc::clone(&stats), Arc::clone(&config), hints).await?;
-        let dispatcher = Dispatcher::new(context.clone(), Arc::clone(&stats), config);
         let mut loops = JoinSet::new();
-        let poller = poller.run(config_receiver.clone(), shutdown.clone());
-        loops.spawn(async move { ("poller", poller.await) });
-        let dispatcher = dispatcher.run(config_receiver, shutdown.clone());
-        loops.spawn(async move { ("dispatcher", dispatcher.await) });
-        let (test_requests, test_receiver) = mpsc::channel(TESTS_WAITING_MAX);
-        let (clock, rng) = (context.clock.clone(), context.rng.clone());
-        tokio::spawn(channel_test::serve(test_receiver, configs.subscribe(), clock, rng));
+        let poll_requests =
+            spawn_poller(&mut loops, &context, &stats, configs.subscribe(), &shutdown).await?;
+        spawn_dispatcher(&mut loops, &context, &stats, configs.subscribe(), &shutdown);
+        spawn_background(&mut loops, &context, &stats, &background, &shutdown);
         let web_deps = WebDeps {
-            context: context.clone(),
             database: settings.store_path.clone(),
             stats: Arc::clone(&stats),
             started_at: context.clock.monotonic(),
-            poll_requests: hinted,
-            test_requests,
+            poll_requests,
+            test_requests: spawn_channel_tests(&context, configs.subscribe()),
+            context: context.clone(),
         };
-        let web_listener = listener_change.apply(None, settings, &web_deps);
-        let (config, stop) = (background_receiver.clone(), shutdown.clone());
-        let retention = retention::run(context.clone(), config, stop.clone());
-        loops.spawn(async move { ("retention", retention.await) });
-        let heartbeat =
-            heartbeat::run(context.clone(), Arc::clone(&stats), background_receiver, stop);
-        loops.spawn(async move {
-            heartbeat.await;
-            ("heartbeat", Ok(()))
-        });
-        let settings = settings.clone();
         let mut daemon = Self {
+            web: listener_change.apply(None, settings, &web_deps),
             context,
             writer,
-            settings,
+            settings: settings.clone(),
             configs,
             background,
             shutdown,
             loops,
             stats,
             web_deps,
-            web: web_listener,
             config_status: ConfigStatus::new(rejected_since),
         };
         daemon.on_applied().await?;
@@ -154,33 +134,33 @@ impl<C: Clock> Daemon<C> {
         }
         let [old, new] = [&self.settings, &settings].map(ConfigSnapshot::with_secrets);
         if let Some(what) = emptied(&old, &new) {
-            return Err(DaemonError::StoreEmptied(what));
+            return Err(DaemonError::ConfigEmptied(what));
         }
         let before = Arc::clone(&self.configs.borrow());
         let config = Arc::new(wiring::build(&settings, Some((&self.settings, &before)))?);
         let background = Arc::new(wiring::build_background(&settings)?);
-        let address = self.page();
+        let old_address = self.listen_address();
         let listener_change = match ListenerChange::plan(self.web.as_ref(), &settings.web)? {
             ListenerChange::Rebind(listen) => self.rebind_web(listen).await?,
             listener_change => listener_change,
         };
-        // The last step that can fail, because it is committed.
+        // Last before the switch, because it is committed.
         let (now, random) = (self.context.clock.now(), self.context.rng.next_bits());
-        let watched = register(&self.context.store, &config, now, random).await;
-        if let Err(failure) = watched {
+        let registered = register_and_recover(&self.context.store, &config, now, random).await;
+        if let Err(failure) = registered {
             drop(listener_change);
             if self.web.is_none() {
-                self.reopen(address);
+                self.reopen(old_address);
             }
             return Err(failure.into());
         }
-        let replaced = match &listener_change {
-            ListenerChange::Keep => None,
+        let (kept, replaced) = match &listener_change {
+            ListenerChange::Keep => (self.web.take(), None),
             ListenerChange::Open(..) | ListenerChange::Rebind(_) | ListenerChange::Close => {
-                self.web.take()
+                (None, self.web.take())
             }
         };
-        self.web = listener_change.apply(self.web.take(), &settings, &self.web_deps);
+        self.web = listener_change.apply(kept, &settings, &self.web_deps);
         wiring::obstacles(&config, &background).iter().for_each(|obstacle| warn!("{obstacle}"));
         self.configs.send_replace(config);
         self.background.send_replace(background);
@@ -190,7 +170,7 @@ impl<C: Clock> Daemon<C> {
             web_listener.close().await;
         }
         // The reload is logged with its changes instead.
-        self.context.throttle.resolve(&Key::Writing(CONFIGS), self.context.clock.monotonic());
+        self.context.throttle.resolve(&Key::Store(CONFIGS), self.context.clock.monotonic());
         self.on_applied().await?;
         Ok(changes)
     }
@@ -198,14 +178,14 @@ impl<C: Clock> Daemon<C> {
     /// Closes the listener to bind its port at another address; on failure binds the old address
     /// again.
     async fn rebind_web(&mut self, listen: SocketAddr) -> Result<ListenerChange, DaemonError> {
-        let address = self.page();
+        let old_address = self.listen_address();
         if let Some(web_listener) = self.web.take() {
             web_listener.close().await;
         }
         match TcpListener::bind(listen) {
             Ok(listener) => Ok(ListenerChange::Open(listen, listener)),
             Err(source) => {
-                self.reopen(address);
+                self.reopen(old_address);
                 Err(DaemonError::Listen { address: listen, source })
             }
         }
@@ -228,7 +208,7 @@ impl<C: Clock> Daemon<C> {
     }
 
     /// Retries pending writes about the config.
-    pub async fn catch_up(&mut self) -> Result<(), DaemonError> {
+    pub async fn retry_pending_writes(&mut self) -> Result<(), DaemonError> {
         let config = Arc::clone(&self.configs.borrow());
         self.config_status.retry(&self.context, &config, &self.settings).await
     }
@@ -243,7 +223,7 @@ impl<C: Clock> Daemon<C> {
     /// Logs that a valid config is applied as soon as the store can write.
     pub fn log_config_deferred(&self, failure: &StoreError) {
         let now = self.context.clock.monotonic();
-        if let Some(emission) = self.context.throttle.record(Key::Writing(CONFIGS), CONFIGS, now) {
+        if let Some(emission) = self.context.throttle.record(Key::Store(CONFIGS), CONFIGS, now) {
             warn!(
                 suppressed = emission.suppressed(),
                 "config not applied yet; it is applied as soon as the store can write: {failure}"
@@ -251,7 +231,7 @@ impl<C: Clock> Daemon<C> {
         }
     }
 
-    pub(crate) fn page(&self) -> Option<SocketAddr> {
+    pub(crate) fn listen_address(&self) -> Option<SocketAddr> {
         self.web.as_ref().map(WebListener::address)
     }
 
@@ -265,7 +245,7 @@ impl<C: Clock> Daemon<C> {
     }
 
     /// Waits until a loop or the web server fails, and returns the error.
-    pub async fn failed(&mut self) -> DaemonError {
+    pub async fn wait_for_failure(&mut self) -> DaemonError {
         loop {
             let end = tokio::select! {
                 end = self.loops.join_next() => end,
@@ -323,22 +303,66 @@ impl<C: Clock> Daemon<C> {
     }
 }
 
-/// Logs the result of the database check after an unclean shutdown.
-fn log_check(check: StartCheck) {
-    match check {
-        StartCheck::Skipped => {}
-        StartCheck::Passed => {
-            info!("the last run did not stop cleanly; the database was checked and is intact");
-        }
-        StartCheck::TimedOut => warn!(
-            "the last run did not stop cleanly; the database check timed out: run \
-             `avatar-watch db verify`"
-        ),
-    }
+/// Returns where requests to poll an avatar soon are sent to.
+async fn spawn_poller<C: Clock>(
+    loops: &mut Loops,
+    context: &DaemonContext<C>,
+    stats: &Arc<DaemonStats>,
+    configs: ConfigReceiver,
+    shutdown: &Shutdown,
+) -> Result<mpsc::Sender<AvatarId>, StoreError> {
+    let (sender, hints) = mpsc::channel(HINTS_WAITING_MAX);
+    let config = Arc::clone(&configs.borrow());
+    let poller = Poller::new(context.clone(), Arc::clone(stats), config, hints).await?;
+    let running = poller.run(configs, shutdown.clone());
+    loops.spawn(async move { ("poller", running.await) });
+    Ok(sender)
+}
+
+fn spawn_dispatcher<C: Clock>(
+    loops: &mut Loops,
+    context: &DaemonContext<C>,
+    stats: &Arc<DaemonStats>,
+    configs: ConfigReceiver,
+    shutdown: &Shutdown,
+) {
+    let config = Arc::clone(&configs.borrow());
+    let dispatcher = Dispatcher::new(context.clone(), Arc::clone(stats), config);
+    let running = dispatcher.run(configs, shutdown.clone());
+    loops.spawn(async move { ("dispatcher", running.await) });
+}
+
+/// Starts retention and heartbeat.
+fn spawn_background<C: Clock>(
+    loops: &mut Loops,
+    context: &DaemonContext<C>,
+    stats: &Arc<DaemonStats>,
+    configs: &watch::Sender<Arc<BackgroundConfig>>,
+    shutdown: &Shutdown,
+) {
+    let retention = retention::run(context.clone(), configs.subscribe(), shutdown.clone());
+    loops.spawn(async move { ("retention", retention.await) });
+    let (context, stats) = (context.clone(), Arc::clone(stats));
+    let heartbeat = heartbeat::run(context, stats, configs.subscribe(), shutdown.clone());
+    loops.spawn(async move {
+        heartbeat.await;
+        ("heartbeat", Ok(()))
+    });
+}
+
+/// Returns where requests to test a channel are sent to; the task ends with the last sender.
+fn spawn_channel_tests<C: Clock>(
+    context: &DaemonContext<C>,
+    configs: ConfigReceiver,
+) -> mpsc::Sender<TestRequest> {
+    let (sender, requests) = mpsc::channel(TESTS_WAITING_MAX);
+    let (clock, rng) = (context.clock.clone(), context.rng.clone());
+    tokio::spawn(channel_test::serve(requests, configs, clock, rng));
+    sender
 }
 
 /// Registers the channels of a config, and recovers deliveries that an earlier process left open.
-async fn register(
+async fn register_and_recover(
     store: &Store,
     config: &WiredConfig,
     now: Timestamp,
@@ -376,6 +400,7 @@ async fn close(writer: Writer) {
     }
 }
 
+/// What is written in the log for a config that could not be applied yet.
 const CONFIGS: &str = "a reloaded config";
 const CLOSE_LIMIT: Duration = Duration::from_secs(10);
 /// Capacity of the queue of hints; further hints are dropped.

@@ -15,11 +15,11 @@ use tracing::{error, info, warn};
 
 use crate::config::settings::{Settings, WebSettings};
 use crate::config::snapshot::ConfigSnapshot;
-use crate::daemon::background::stats::DaemonStats;
 use crate::daemon::background::systemd;
 use crate::daemon::context::DaemonContext;
 use crate::daemon::error::DaemonError;
 use crate::daemon::ports::Clock;
+use crate::daemon::stats::DaemonStats;
 use crate::domain::avatar::AvatarId;
 use crate::domain::time::monotonic::Monotonic;
 use crate::runtime::metrics::Dropped;
@@ -218,11 +218,11 @@ fn app_state<C: Clock>(
 }
 
 fn parts(stats: &DaemonStats, now: Monotonic) -> Vec<LoopState> {
-    let moved = stats.liveness.moved().map(|(part, at)| {
+    let parts = stats.liveness.last_progress().map(|(part, at)| {
         let age = now.since(at);
         LoopState { name: part.name(), age, stalled: age > part.limit() }
     });
-    moved.collect()
+    parts.collect()
 }
 
 fn config_view(settings: &Settings) -> ConfigView {

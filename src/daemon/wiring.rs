@@ -14,23 +14,23 @@ use crate::config::settings::{
     SmtpTlsSetting, StrategySetting, ThreadingSetting, WebhookSettings,
 };
 use crate::daemon::background::config::{BackgroundConfig, HeartbeatConfig};
-use crate::daemon::background::log_throttle::TemplateFallbackLog;
 use crate::daemon::error::DaemonError;
 use crate::daemon::load_config;
 use crate::daemon::runtime_config::{
     AccountRuntime, ChannelRuntime, Discovery, RuntimeConfig, Strategy, WatchedAvatar,
 };
+use crate::daemon::template_fallback_log::TemplateFallbackLog;
 use crate::domain::account::AccountName;
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::polling::backoff::Backoff;
 use crate::domain::polling::circuit_breaker::BreakerBackoff;
+use crate::notify::build_error::BuildError;
 use crate::notify::channel::Channel;
 use crate::notify::email::channel::Email;
 use crate::notify::email::config::{
     CredentialSource, EmailSpec, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts, SendmailSpec,
     SmtpSpec, SmtpTls, Threading, TransportConfig,
 };
-use crate::notify::error::NotifyError;
 use crate::notify::format::kind::Format;
 use crate::notify::heartbeat::Heartbeat;
 use crate::notify::webhook::sender::{Webhook, WebhookSpec};
@@ -178,7 +178,7 @@ fn channel_runtimes(
         .collect()
 }
 
-fn webhook_channel(settings: &WebhookSettings) -> Result<Channel, NotifyError> {
+fn webhook_channel(settings: &WebhookSettings) -> Result<Channel, BuildError> {
     Webhook::new(WebhookSpec {
         url: settings.url.clone(),
         secrets: settings.secrets.clone(),
@@ -205,7 +205,7 @@ fn format(settings: &FormatSettings) -> Format {
     }
 }
 
-fn email_channel(name: &ChannelName, settings: &EmailSettings) -> Result<Channel, NotifyError> {
+fn email_channel(name: &ChannelName, settings: &EmailSettings) -> Result<Channel, BuildError> {
     Email::new(EmailSpec {
         channel: name.clone(),
         from: settings.from.clone(),

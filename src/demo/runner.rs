@@ -84,7 +84,7 @@ pub async fn run(options: DemoOptions) -> Result<bool, DemoError> {
     let limit = started_at.plus(Duration::from_secs_f64(LIMIT_S / options.speed) + LIMIT_EXTRA);
     let rng = Rng::from_entropy()?;
     let mut daemon = Daemon::start(&settings, SystemClock, rng, bus).await?;
-    console.page(daemon.page());
+    console.page(daemon.listen_address());
     let mut is_stopped = false;
     let elapsed = || SystemClock.monotonic().since(started_at);
     loop {
@@ -98,7 +98,7 @@ pub async fn run(options: DemoOptions) -> Result<bool, DemoError> {
                 Err(RecvError::Lagged(_)) => {}
                 Err(RecvError::Closed) => break,
             },
-            failure = daemon.failed() => return Err(failure.into()),
+            failure = daemon.wait_for_failure() => return Err(failure.into()),
             () = signals.next_stop() => {
                 is_stopped = true;
                 break;

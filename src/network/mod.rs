@@ -3,6 +3,6 @@
 //! This module knows sockets and the system's resolver, but no protocol and no policy. It does not
 //! log.
 
-pub mod route;
+pub mod routable;
 pub mod connect;
 pub mod resolve;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::domain::delivery::egress_policy::EgressPolicy;
-use crate::notify::error::NotifyError;
+use crate::notify::build_error::BuildError;
 use crate::notify::secret_patterns;
 use crate::notify::transport_error::{self, UnresolvedHost};
 use crate::notify::webhook::client::{CertificateTrust, HttpClientSpec, LazyClient};
@@ -41,14 +41,14 @@ impl Heartbeat {
     ///
     /// # Errors
     /// When the URL is not valid.
-    pub fn new(url: &Secret) -> Result<Self, NotifyError> {
-        let healthy_url = Url::parse(url.expose()).map_err(NotifyError::Url)?;
+    pub fn new(url: &Secret) -> Result<Self, BuildError> {
+        let healthy_url = Url::parse(url.expose()).map_err(BuildError::Url)?;
         let host =
-            healthy_url.host_str().filter(|host| !host.is_empty()).ok_or(NotifyError::Scheme)?;
+            healthy_url.host_str().filter(|host| !host.is_empty()).ok_or(BuildError::Scheme)?;
         let trust = match healthy_url.scheme() {
             "http" => CertificateTrust::None,
             "https" => CertificateTrust::System { more: None },
-            _ => return Err(NotifyError::Scheme),
+            _ => return Err(BuildError::Scheme),
         };
         let client = LazyClient::new(HttpClientSpec {
             timeout: TIMEOUT,

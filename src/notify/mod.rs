@@ -5,7 +5,7 @@
 //! between two attempts, logs, or reads a clock.
 
 pub mod message;
-pub(crate) mod error;
+pub(crate) mod build_error;
 pub mod format;
 pub(crate) mod heartbeat;
 pub mod email;

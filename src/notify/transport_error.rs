@@ -15,7 +15,7 @@ use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::mask::Mask;
 use crate::network;
 use crate::network::resolve::{self, ResolveError};
-use crate::network::route::routable;
+use crate::network::routable::routable;
 use crate::text::sanitize::sanitize_line;
 use crate::tls_failure;
 

@@ -28,8 +28,8 @@ use crate::domain::time::timestamp::Timestamp;
 pub struct Metrics(Arc<Own>, Arc<Registry>);
 
 type Labels = Vec<(&'static str, String)>;
-type Level = Gauge<f64, AtomicU64>;
-type Count = Gauge<i64, AtomicI64>;
+type FloatGauge = Gauge<f64, AtomicU64>;
+type IntGauge = Gauge<i64, AtomicI64>;
 
 /// What the loops update.
 struct Own {
@@ -40,8 +40,8 @@ struct Own {
     attempt_duration: Family<Labels, Histogram, fn() -> Histogram>,
     deliveries: Family<Labels, Counter>,
     delivery_latency: Family<Labels, Histogram, fn() -> Histogram>,
-    reload_succeeded: Count,
-    reloaded_at: Level,
+    reload_succeeded: IntGauge,
+    reloaded_at: FloatGauge,
 }
 
 /// The values of the gauges at the time of a scrape.
@@ -105,11 +105,11 @@ impl Metrics {
             attempt_duration: histogram(|| Histogram::new(LATENCIES_S)),
             deliveries: Family::default(),
             delivery_latency: histogram(|| Histogram::new(DELIVERY_LATENCIES_S)),
-            reload_succeeded: Count::default(),
-            reloaded_at: Level::default(),
+            reload_succeeded: IntGauge::default(),
+            reloaded_at: FloatGauge::default(),
         };
         let all = &mut registry;
-        let build: Family<Labels, Count> = Family::default();
+        let build: Family<Labels, IntGauge> = Family::default();
         build.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
         all.register("build_info", "Version of avatar-watch", build);
         all.register("polls", "Requests to the API, by outcome", own.polls.clone());
@@ -170,8 +170,14 @@ impl Metrics {
         self.0.attempt_duration.get_or_create(&vec![channel]).observe(latency.as_secs_f64());
     }
 
-    /// Counts a finished delivery; `latency` is the time since the detection of the change.
-    pub fn record_delivery(&self, channel: &ChannelName, state: &DeliveryState, latency: Duration) {
+    /// Counts a finished delivery; `latency` is the time since the detection of the change, if that
+    /// is known.
+    pub(crate) fn record_delivery(
+        &self,
+        channel: &ChannelName,
+        state: &DeliveryState,
+        latency: Option<Duration>,
+    ) {
         let outcome = match state {
             DeliveryState::Delivered => "delivered",
             DeliveryState::Failed { .. } => "failed",
@@ -182,7 +188,7 @@ impl Metrics {
         let channel = ("channel", channel.to_string());
         let labels = vec![channel.clone(), ("outcome", outcome.to_owned())];
         self.0.deliveries.get_or_create(&labels).inc();
-        if outcome == "delivered" {
+        if let (DeliveryState::Delivered, Some(latency)) = (state, latency) {
             self.0.delivery_latency.get_or_create(&vec![channel]).observe(latency.as_secs_f64());
         }
     }
@@ -241,7 +247,7 @@ impl MetricsSnapshot {
         let help = "Dead letters that were not retried since";
         all.register("dead_letters", help, channels(|it| it.dead_letters));
         let help = "Age of the oldest undelivered message; 0 without one";
-        let oldest = Level::default();
+        let oldest = FloatGauge::default();
         let age = self.channels.iter().filter_map(|it| it.oldest).max().unwrap_or_default();
         oldest.set(age.as_secs_f64());
         all.register_with_unit("oldest_undelivered_age", help, Unit::Seconds, oldest);
@@ -278,23 +284,23 @@ fn labels(name: &'static str, value: impl ToString) -> Labels {
     vec![(name, value.to_string())]
 }
 
-fn count(number: u64) -> Count {
-    let gauge = Count::default();
+fn count(number: u64) -> IntGauge {
+    let gauge = IntGauge::default();
     gauge.set(i64::try_from(number).unwrap_or(i64::MAX));
     gauge
 }
 
 /// Numbers with the same labels are added.
-fn counts(numbers: impl Iterator<Item = (Labels, u64)>) -> Family<Labels, Count> {
-    let family = Family::<Labels, Count>::default();
+fn counts(numbers: impl Iterator<Item = (Labels, u64)>) -> Family<Labels, IntGauge> {
+    let family = Family::<Labels, IntGauge>::default();
     for (labels, number) in numbers {
         family.get_or_create(&labels).inc_by(i64::try_from(number).unwrap_or(i64::MAX));
     }
     family
 }
 
-fn ages(ages: impl Iterator<Item = (Labels, Duration)>) -> Family<Labels, Level> {
-    let family = Family::<Labels, Level>::default();
+fn ages(ages: impl Iterator<Item = (Labels, Duration)>) -> Family<Labels, FloatGauge> {
+    let family = Family::<Labels, FloatGauge>::default();
     for (labels, age) in ages {
         family.get_or_create(&labels).set(age.as_secs_f64());
     }

@@ -72,6 +72,13 @@ pub struct NewEvent {
     pub deliveries: Vec<NewDelivery>,
 }
 
+impl NewEvent {
+    /// Whether a channel receives it.
+    pub(crate) const fn has_deliveries(&self) -> bool {
+        !self.deliveries.is_empty()
+    }
+}
+
 /// A handle of the writer's thread.
 #[derive(Clone, Debug)]
 pub struct Store {

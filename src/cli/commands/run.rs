@@ -81,7 +81,7 @@ fn config_exit(error: &ConfigError) -> Exit {
         ConfigError::Unreadable { source, .. } if source.kind() == ErrorKind::NotFound => {
             Exit::Config
         }
-        error if error.may_pass() => Exit::TempFail,
+        error if error.is_transient() => Exit::TempFail,
         ConfigError::Unreadable { .. } | ConfigError::Problems(_) => Exit::Config,
     }
 }
@@ -89,7 +89,7 @@ fn config_exit(error: &ConfigError) -> Exit {
 fn daemon_exit(error: &DaemonError) -> Exit {
     match error {
         DaemonError::Store(error) => store_exit(error),
-        DaemonError::System { .. } | DaemonError::Listen { .. } if error.may_pass() => {
+        DaemonError::System { .. } | DaemonError::Listen { .. } if error.is_transient() => {
             Exit::TempFail
         }
         DaemonError::Argil(_)
@@ -97,7 +97,7 @@ fn daemon_exit(error: &DaemonError) -> Exit {
         | DaemonError::Heartbeat(_)
         | DaemonError::Listen { .. }
         | DaemonError::StoreMoved
-        | DaemonError::StoreEmptied(_) => Exit::Config,
+        | DaemonError::ConfigEmptied(_) => Exit::Config,
         DaemonError::System { .. } => Exit::Disk,
         DaemonError::LoopEnded(_) => Exit::Software,
     }

@@ -12,11 +12,11 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::daemon::background::config::{BackgroundConfig, HeartbeatConfig};
-use crate::daemon::background::log_throttle::{Key, Resolution};
-use crate::daemon::background::stats::DaemonStats;
 use crate::daemon::context::DaemonContext;
+use crate::daemon::log_throttle::{Key, Resolution};
 use crate::daemon::ports::{Clock, sleep_until};
 use crate::daemon::shutdown::Shutdown;
+use crate::daemon::stats::DaemonStats;
 use crate::domain::time::monotonic::Monotonic;
 use crate::notify::heartbeat::HeartbeatStatus;
 
@@ -106,7 +106,7 @@ const START_DELAY: Duration = Duration::from_millis(100);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::background::liveness::Loop;
+    use crate::daemon::liveness::Loop;
 
     #[test]
     fn healthy_while_both_loops_run_one_account_is_available_and_the_store_writes() {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tracing::{error, info};
 
-use crate::daemon::background::stats::DaemonStats;
 use crate::daemon::ports::Clock;
+use crate::daemon::stats::DaemonStats;
 
 /// Calls `alive` three times per `limit`, unless a part is stalled; at most once per `PAUSE_MIN`.
 pub async fn watch<C: Clock>(stats: Arc<DaemonStats>, clock: C, limit: Duration, alive: impl Fn()) {

@@ -8,11 +8,11 @@ use futures_util::FutureExt as _;
 use tokio::select;
 use tracing::{debug, error, info, warn};
 
-use crate::daemon::background::log_throttle::{Key, Resolution};
-use crate::daemon::context::DaemonContext;
+use crate::daemon::context::{DaemonContext, STORE_RETRY_DELAY};
 use crate::daemon::dispatcher::clock_skew::ClockSkew;
 use crate::daemon::dispatcher::local_fault::LocalFaultDetector;
-use crate::daemon::poller::poll::{log_write_failed, log_write_recovered};
+use crate::daemon::log::{log_write_failed, log_write_recovered};
+use crate::daemon::log_throttle::{Key, Resolution};
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::runtime_config::{ChannelRuntime, RuntimeConfig};
 use crate::domain::delivery::{DeliveryState, Outcome, OutcomeClass};
@@ -52,47 +52,42 @@ pub(crate) async fn run_attempt<S, N: Notifier, C: Clock>(
     };
     let started_at = context.clock.monotonic();
     let sending = notifier.deliver(&message, context.clock.now());
-    let outcome = select! {
+    let sent = select! {
         biased;
-        ended_at = AssertUnwindSafe(sending).catch_unwind() => ended_at.unwrap_or_else(|_| {
+        sent = AssertUnwindSafe(sending).catch_unwind() => sent.unwrap_or_else(|_| {
             error!("delivery attempt panicked: this is a bug");
             may_be_accepted("was aborted by a bug in avatar-watch")
         }),
-        outcome = hard_timeout(&context.clock, started_at, *attempt_timeout) => outcome,
+        timed_out = time_out(&context.clock, started_at, *attempt_timeout) => timed_out,
     };
-    let (finished_at, ended_at) = (context.clock.now(), context.clock.monotonic());
-    let outcome = detectors.local_fault.reclassify(
-        &claimed.channel,
-        outcome,
-        config.channels.keys(),
-        ended_at,
-    );
-    let outcome = if claimed.was_overtaken { outcome.after_accepted_message() } else { outcome };
-    detectors.clock_skew.check(&claimed.channel, outcome.clock, finished_at);
+    let (ended_at, ended_at_monotonic) = (context.clock.now(), context.clock.monotonic());
+    let channels = config.channels.keys();
+    let mut outcome =
+        detectors.local_fault.reclassify(&claimed.channel, sent, channels, ended_at_monotonic);
+    if claimed.was_overtaken {
+        outcome = outcome.after_accepted_message();
+    }
+    detectors.clock_skew.observe(&claimed.channel, outcome.clock, ended_at);
     let random = context.rng.next_bits();
     let before = claimed.retry_state.clone();
-    let retry_state =
-        before.apply(&outcome, claimed.due_at_before_probe, finished_at, policy, random);
+    let retry_state = before.apply(&outcome, claimed.due_at_before_probe, ended_at, policy, random);
+    let duration = ended_at_monotonic.since(started_at);
     let attempt_result = AttemptResult {
         id: claimed.id.clone(),
         attempt: claimed.attempt,
         target: Some(target.clone()),
         retry_state,
         outcome,
-        finished_at,
-        latency_ms: u64::try_from(ended_at.since(started_at).as_millis()).unwrap_or(u64::MAX),
+        finished_at: ended_at,
+        latency_ms: u64::try_from(duration.as_millis()).unwrap_or(u64::MAX),
         random: random.derive(1),
     };
     let recorded = record(&context, &attempt_result).await?;
-    let (channel, elapsed) = (&claimed.channel, ended_at.since(started_at));
-    context.metrics.record_attempt(channel, attempt_result.outcome.class, elapsed);
-    let since = claimed.event_id.minted_at().map(|then| finished_at.since(then));
-    context.metrics.record_delivery(
-        channel,
-        &attempt_result.retry_state.state,
-        since.unwrap_or_default(),
-    );
-    log_attempt(&context, &claimed, &attempt_result, recorded, ended_at);
+    let (class, state) = (attempt_result.outcome.class, &attempt_result.retry_state.state);
+    context.metrics.record_attempt(&claimed.channel, class, duration);
+    let latency = claimed.event_id.minted_at().map(|minted_at| ended_at.since(minted_at));
+    context.metrics.record_delivery(&claimed.channel, state, latency);
+    log_attempt(&context, &claimed, &attempt_result, recorded, ended_at_monotonic);
     context.events.publish(|| LiveEvent::AttemptFinished {
         event_id: claimed.event_id,
         ordering_key: claimed.ordering_key,
@@ -106,7 +101,7 @@ pub(crate) async fn run_attempt<S, N: Notifier, C: Clock>(
 
 /// Completes when an attempt exceeds its timeout plus [`TIMEOUT_GRACE`]; the outcome is ambiguous.
 /// The grace period also gives an attempt time to complete after the machine was suspended.
-async fn hard_timeout<C: Clock>(
+async fn time_out<C: Clock>(
     clock: &C,
     started_at: Monotonic,
     attempt_timeout: Duration,
@@ -200,7 +195,7 @@ fn log_attempt<C>(
              `avatar-watch deliveries retry {id}`",
             counted(u64::from(*attempt), "attempt")
         ),
-        DeliveryState::Sending => debug!("attempt ended in an unexpected state"),
+        DeliveryState::Sending => error!("an ended attempt is still being sent: this is a bug"),
     }
 }
 
@@ -208,5 +203,3 @@ fn log_attempt<C>(
 const TIMEOUT_GRACE: Duration = Duration::from_secs(15);
 /// Name of attempt results in the log.
 const RESULTS: &str = "attempt results";
-/// Delay before a store operation is retried.
-pub(crate) const STORE_RETRY_DELAY: Duration = Duration::from_secs(5);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::domain::delivery::channel::ChannelName;
+use crate::domain::time::humanize::humanize;
 use crate::domain::time::timestamp::Timestamp;
 
 #[derive(Debug, Default)]
@@ -20,7 +21,12 @@ pub(crate) struct ClockSkew {
 impl ClockSkew {
     /// Compares the receiver's `Date` header with the local time, and logs the skew once until it
     /// is gone.
-    pub(crate) fn check(&self, channel: &ChannelName, theirs: Option<Timestamp>, ours: Timestamp) {
+    pub(crate) fn observe(
+        &self,
+        channel: &ChannelName,
+        theirs: Option<Timestamp>,
+        ours: Timestamp,
+    ) {
         let Some(theirs) = theirs else { return };
         let skew = ours.since(theirs).max(theirs.since(ours));
         let mut skewed = self.skewed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -29,7 +35,7 @@ impl ClockSkew {
                 info!(channel = %channel, "clock skew with channel `{channel}` is gone");
             }
         } else if skewed.insert(channel.clone()) {
-            let skew = humantime::format_duration(Duration::from_secs(skew.as_secs()));
+            let skew = humanize(skew);
             let how = if ours > theirs { "ahead of" } else { "behind" };
             warn!(
                 channel = %channel,
@@ -40,4 +46,5 @@ impl ClockSkew {
     }
 }
 
+/// A working time synchronization stays far below; it is logged long before signatures are rejected.
 const SKEW_MAX: Duration = Duration::from_secs(60);

@@ -18,14 +18,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{Instrument as _, error_span, info};
 
-use crate::daemon::background::liveness::Loop;
-use crate::daemon::background::stats::DaemonStats;
-use crate::daemon::context::DaemonContext;
-use crate::daemon::dispatcher::attempt::{Detectors, STORE_RETRY_DELAY, run_attempt};
-use crate::daemon::poller::poll::{log_write_failed, log_write_recovered};
+use crate::daemon::context::{DaemonContext, STORE_RETRY_DELAY};
+use crate::daemon::dispatcher::attempt::{Detectors, run_attempt};
+use crate::daemon::liveness::Loop;
+use crate::daemon::log::{log_write_failed, log_write_recovered};
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::runtime_config::RuntimeConfig;
 use crate::daemon::shutdown::Shutdown;
+use crate::daemon::stats::DaemonStats;
 use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::time::monotonic::Monotonic;
@@ -39,7 +39,7 @@ pub struct Dispatcher<S, N, C: Clock> {
     context: DaemonContext<C>,
     stats: Arc<DaemonStats>,
     config: Arc<RuntimeConfig<S, N>>,
-    in_use: HashMap<ChannelName, usize>,
+    busy_slots: HashMap<ChannelName, usize>,
     in_flight: JoinSet<(ChannelName, Result<(), StoreError>)>,
     detectors: Detectors,
     /// When channels with a minimum interval may be used again.
@@ -61,7 +61,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
             context,
             stats,
             config,
-            in_use: HashMap::new(),
+            busy_slots: HashMap::new(),
             in_flight: JoinSet::new(),
             detectors: Detectors::default(),
             available_at: HashMap::new(),
@@ -77,7 +77,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         stop: Shutdown,
     ) -> Result<(), StoreError> {
         loop {
-            let wake_at = self.launch().await?;
+            let wake_at = self.claim_and_start().await?;
             let (clock, wakeup) = (self.context.clock.clone(), self.context.wakeup.clone());
             select! {
                 biased;
@@ -96,7 +96,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
 
     /// Claims due deliveries and starts an attempt for each. Returns when to claim again, unless a
     /// wakeup comes first.
-    async fn launch(&mut self) -> Result<Monotonic, StoreError> {
+    async fn claim_and_start(&mut self) -> Result<Monotonic, StoreError> {
         let (now, monotonic) = (self.context.clock.now(), self.context.clock.monotonic());
         self.stats.liveness.tick(Loop::Dispatcher, monotonic);
         let claim_at = monotonic.plus(CLAIM_EVERY);
@@ -107,7 +107,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
                     // Claim again at once.
                     Ok(monotonic)
                 }
-                Err(failure) => self.wait_for_store(DELIVERIES, failure, monotonic),
+                Err(failure) => self.retry_at_or_fail(DELIVERIES, failure, monotonic),
             };
         }
         self.claimed_at = Some((now, monotonic));
@@ -116,23 +116,23 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         self.stats.liveness.store_request(monotonic);
         let claims = match self.context.store.claim(slots, now).await {
             Ok(claims) => claims,
-            Err(failure) => return self.wait_for_store(DELIVERIES, failure, monotonic),
+            Err(failure) => return self.retry_at_or_fail(DELIVERIES, failure, monotonic),
         };
         self.stats.liveness.store_response();
         log_write_recovered(&self.context, DELIVERIES);
         for claimed in claims.claimed {
-            self.begin(claimed, monotonic);
+            self.start_attempt(claimed, monotonic);
         }
         if claims.has_pending_alerts {
             if let Err(failure) =
                 operator_alerts::publish_pending(&self.context, &self.config).await
             {
-                return self.wait_for_store(EVENTS, failure, monotonic);
+                return self.retry_at_or_fail(EVENTS, failure, monotonic);
             }
             log_write_recovered(&self.context, EVENTS);
         }
         if let Err(failure) = self.count_pending(monotonic).await {
-            return self.wait_for_store(DELIVERIES, failure, monotonic);
+            return self.retry_at_or_fail(DELIVERIES, failure, monotonic);
         }
         self.stats.sending.set(self.in_flight.len());
         let next_due_at = claims.next_due_at.map(|due_at| monotonic.plus(due_at.since(now)));
@@ -156,8 +156,8 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         })
     }
 
-    /// Returns when to retry after a transient store failure.
-    fn wait_for_store(
+    /// When to retry after a transient failure of the store; other failures are returned.
+    fn retry_at_or_fail(
         &self,
         what: &'static str,
         failure: StoreError,
@@ -177,7 +177,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         let mut slots = Vec::with_capacity(self.config.channels.len());
         let mut next_available_at: Option<Monotonic> = None;
         for (name, channel_runtime) in &self.config.channels {
-            let busy = self.in_use.get(name).copied().unwrap_or(0);
+            let busy = self.busy_slots.get(name).copied().unwrap_or(0);
             let free = channel_runtime.max_concurrency.saturating_sub(busy);
             match self.available_at.get(name) {
                 Some(until) if *until > now => {
@@ -190,13 +190,13 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         (slots, next_available_at)
     }
 
-    fn begin(&mut self, claimed: ClaimedDelivery, now: Monotonic) {
+    fn start_attempt(&mut self, claimed: ClaimedDelivery, now: Monotonic) {
         let Some(channel_runtime) = self.config.channels.get(&claimed.channel) else { return };
         let channel = claimed.channel.clone();
         if let Some(min_interval) = channel_runtime.min_interval {
             self.available_at.insert(channel.clone(), now.plus(min_interval));
         }
-        *self.in_use.entry(channel.clone()).or_default() += 1;
+        *self.busy_slots.entry(channel.clone()).or_default() += 1;
         let (config, detectors) = (Arc::clone(&self.config), self.detectors.clone());
         let span = error_span!(
             "attempt",
@@ -217,7 +217,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     ) -> Result<(), StoreError> {
         match done {
             Ok((channel, result)) => {
-                if let Some(busy) = self.in_use.get_mut(&channel) {
+                if let Some(busy) = self.busy_slots.get_mut(&channel) {
                     *busy = busy.saturating_sub(1);
                 }
                 result

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use tracing::error;
 
 use crate::daemon::context::DaemonContext;
-use crate::daemon::poller::poll::log_condition;
 use crate::daemon::ports::{Clock, Notifier};
+use crate::daemon::publish::publish;
 use crate::daemon::runtime_config::RuntimeConfig;
 use crate::domain::condition::{Condition, ConditionSubject};
 use crate::domain::delivery::dead_letter::DeadLetter;
 use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::id::EventId;
-use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::StoreError;
+use crate::store::handle::NewEvent;
 use crate::store::pending_alerts::{ChannelChange, PendingAlerts};
 
 /// Publishes all pending alerts.
@@ -30,21 +30,26 @@ pub(crate) async fn publish_pending<S, N: Notifier, C: Clock>(
 ) -> Result<(), StoreError> {
     let PendingAlerts { channel_changes, dead_letters } = context.store.pending_alerts().await?;
     let (now, random) = (context.clock.now(), context.rng.next_bits());
-    let channel_changes =
-        channel_changes.into_iter().map(|channel_change| channel_event(channel_change, now));
-    let dead_letters = dead_letters.into_iter().map(dead_letter_event);
-    let mut new_events = Vec::new();
-    for (salt, (kind, subject)) in (0u64..).zip(channel_changes.chain(dead_letters)) {
-        let random: RandomBits = random.derive(salt);
-        let event = Event { id: EventId::mint(now, random), kind, occurred_at: now, subject };
-        new_events.push(config.new_event(event, None, now, random.derive(1)));
-    }
-    let events: Vec<(Event, bool)> =
-        new_events.iter().map(|it| (it.event.clone(), it.deliveries.is_empty())).collect();
-    context.store.publish(new_events, now).await?;
-    for (event, undelivered) in &events {
-        log_condition(event);
-        if let (true, Subject::Condition(condition)) = (undelivered, &event.subject)
+    let subjects = channel_changes
+        .into_iter()
+        .map(|change| channel_event(change, now))
+        .chain(dead_letters.into_iter().map(dead_letter_event));
+    let new_events: Vec<NewEvent> = (0..)
+        .zip(subjects)
+        .map(|(number, (kind, subject))| {
+            let random = random.derive(number);
+            let event = Event { id: EventId::mint(now, random), kind, occurred_at: now, subject };
+            config.new_event(event, None, now, random.derive(1))
+        })
+        .collect();
+    let without_receiver: Vec<Event> = new_events
+        .iter()
+        .filter(|new_event| !new_event.has_deliveries())
+        .map(|new_event| new_event.event.clone())
+        .collect();
+    publish(context, new_events, now).await?;
+    for event in &without_receiver {
+        if let Subject::Condition(condition) = &event.subject
             && let Some(channel) = condition.subject.channel()
         {
             error!(
@@ -52,9 +57,6 @@ pub(crate) async fn publish_pending<S, N: Notifier, C: Clock>(
                 "no channel receives {}: no other channel has `operator = true`", event.kind
             );
         }
-    }
-    if events.iter().any(|(_, undelivered)| !undelivered) {
-        context.wakeup.notify();
     }
     Ok(())
 }

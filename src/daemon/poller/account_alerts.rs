@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use crate::daemon::background::log_throttle::{Key, LogThrottle, Resolution};
+use crate::daemon::log::{log_write_failed, log_write_recovered};
+use crate::daemon::log_throttle::{Key, LogThrottle, Resolution};
 use crate::daemon::poller::Poller;
 use crate::daemon::poller::account_queue::AccountQueue;
-use crate::daemon::poller::poll::{log_condition, log_write_failed, log_write_recovered};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
+use crate::daemon::publish::publish;
 use crate::domain::account::AccountName;
 use crate::domain::condition::{Condition, ConditionSubject, Phase};
 use crate::domain::event::{Event, EventKind, Subject};
@@ -64,17 +65,12 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             occurred_at: now,
             subject: Subject::Condition(Box::new(condition)),
         };
-        let new_event = self.config.new_event(event.clone(), None, now, random.derive(1));
-        let has_deliveries = !new_event.deliveries.is_empty();
-        match self.context.store.publish(vec![new_event], now).await {
+        let new_event = self.config.new_event(event, None, now, random.derive(1));
+        match publish(&self.context, vec![new_event], now).await {
             Ok(()) => {
-                log_condition(&event);
                 log_write_recovered(&self.context, CONNECTIVITY);
                 if let Some(queue) = self.queues.get_mut(account) {
                     queue.connectivity.mark_reported(change);
-                }
-                if has_deliveries {
-                    self.context.wakeup.notify();
                 }
                 self.update_gauges();
                 Ok(())

@@ -10,8 +10,9 @@ use tokio::select;
 use tokio::task::JoinError;
 use tracing::{Instrument as _, error};
 
+use crate::daemon::log::log_write_failed;
 use crate::daemon::poller::Poller;
-use crate::daemon::poller::poll::{CHANGES, PollResult, log_write_failed};
+use crate::daemon::poller::poll::{CHANGES, PollResult};
 use crate::daemon::poller::task::{DoneTask, TaskInfo, TaskResult};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::domain::account::AccountName;

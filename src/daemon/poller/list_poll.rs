@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use crate::daemon::log::{log_write_failed, log_write_recovered};
 use crate::daemon::poller::Poller;
 use crate::daemon::poller::account_queue::Priority;
 use crate::daemon::poller::list_state::Completeness;
 use crate::daemon::poller::poll::{
-    Evaluation, PendingWrite, PollInput, enroll, evaluate, log_write_failed, log_write_recovered,
-    write, write_baseline,
+    Evaluation, PendingWrite, PollInput, enroll, evaluate, write, write_baseline,
 };
 use crate::daemon::poller::task::{TaskInfo, TaskResult};
 use crate::daemon::poller::watch_list::normalized_id;

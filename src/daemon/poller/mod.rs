@@ -30,10 +30,9 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{error_span, warn};
 
-use crate::daemon::background::liveness::Loop;
-use crate::daemon::background::log_throttle::Key;
-use crate::daemon::background::stats::DaemonStats;
 use crate::daemon::context::DaemonContext;
+use crate::daemon::liveness::Loop;
+use crate::daemon::log_throttle::Key;
 use crate::daemon::poller::account_queue::{AccountQueue, NextAction, Priority};
 use crate::daemon::poller::forecast_cache::{ForecastCache, SAMPLES_MAX};
 use crate::daemon::poller::hints::HintedAvatars;
@@ -44,6 +43,7 @@ use crate::daemon::poller::watch_list::WatchList;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::daemon::runtime_config::{RuntimeConfig, Strategy};
 use crate::daemon::shutdown::Shutdown;
+use crate::daemon::stats::DaemonStats;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::polling::connectivity::AccountConnectivity;
@@ -160,7 +160,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let (throttle, now) = (&self.context.throttle, self.context.clock.monotonic());
         match applied {
             Err(failure) if failure.next_step() == Recovery::Retry => {
-                if let Some(emission) = throttle.record(Key::Writing(CONFIG), CONFIG, now) {
+                if let Some(emission) = throttle.record(Key::Store(CONFIG), CONFIG, now) {
                     warn!(
                         suppressed = emission.suppressed(),
                         "cannot read the avatars of the new config yet; will retry: {failure}"
@@ -169,7 +169,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 Ok(Some(now.plus(APPLY_RETRY_DELAY)))
             }
             applied => {
-                throttle.resolve(&Key::Writing(CONFIG), now);
+                throttle.resolve(&Key::Store(CONFIG), now);
                 applied.map(|()| None)
             }
         }

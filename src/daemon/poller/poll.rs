@@ -11,15 +11,15 @@ use tokio::select;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, debug, info, warn};
 
-use crate::daemon::background::log_throttle::{Key, Resolution};
-use crate::daemon::context::DaemonContext;
+use crate::daemon::context::{DaemonContext, STORE_RETRY_DELAY};
+use crate::daemon::log::{log_condition, log_write_recovered};
+use crate::daemon::log_throttle::{Key, Resolution};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::daemon::runtime_config::{RuntimeConfig, WatchedAvatar};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::training::Training;
 use crate::domain::avatar::transition::{Previous, Transition};
-use crate::domain::condition::Phase;
 use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::polling::connectivity::AccountSignal;
 use crate::domain::polling::forecast::Forecast;
@@ -31,7 +31,7 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::runtime::event_bus::LiveEvent;
 use crate::runtime::last_seen::LastPoll;
 use crate::store::error::StoreError;
-use crate::store::handle::ObservationCommit;
+use crate::store::handle::{NewEvent, ObservationCommit};
 
 /// Input of a poll besides the config and the watch.
 #[derive(Clone, Debug)]
@@ -185,7 +185,7 @@ pub async fn write<C: Clock>(
         }
         Err(failure) => {
             let watch = pending.before.clone();
-            let polled = PollResult::unchanged(watch, asked_at, Some(WRITE_RETRY_DELAY));
+            let polled = PollResult::unchanged(watch, asked_at, Some(STORE_RETRY_DELAY));
             PollResult { pending_write: Some((pending, failure)), ..polled }
         }
     }
@@ -204,9 +204,7 @@ pub async fn write_baseline<C: Clock>(
     let changes = found.iter().map(|pending| pending.change.clone()).collect();
     context.store.commit_first_list(changes, account.clone(), context.clock.now()).await?;
     // A baseline is no transition, but its status may fire a condition.
-    if found.iter().any(|it| it.change.events.iter().any(|it| !it.deliveries.is_empty())) {
-        context.wakeup.notify();
-    }
+    found.iter().for_each(|pending| wake_dispatcher(context, &pending.change));
     let polled = |pending: Box<PendingWrite>| {
         log_change(context, &pending.before, &pending.decision);
         let Decision { watch, next_poll_in, .. } = pending.decision;
@@ -300,17 +298,22 @@ fn publish<C>(context: &DaemonContext<C>, decision: &Decision, change: &Observat
             context.metrics.record_transition(&transition.status);
         }
         let notified = change.events.iter().find(|it| {
-            matches!(it.event.subject, Subject::Transition { .. }) && !it.deliveries.is_empty()
+            matches!(it.event.subject, Subject::Transition { .. }) && it.has_deliveries()
         });
         let event = notified.map(|it| (it.event.id.clone(), it.event.kind));
         context
             .events
             .publish(|| LiveEvent::StatusChanged { transition: transition.clone(), event });
     }
-    if change.events.iter().any(|it| !it.deliveries.is_empty()) {
+    wake_dispatcher(context, change);
+}
+
+fn wake_dispatcher<C>(context: &DaemonContext<C>, change: &ObservationCommit) {
+    if change.events.iter().any(NewEvent::has_deliveries) {
         context.wakeup.notify();
     }
 }
+
 fn log_observation(watch: &Watch, observation: &Observation) {
     let id = &watch.id;
     match observation {
@@ -372,26 +375,6 @@ fn log_reachability<C: Clock>(
     }
 }
 
-/// Logs that the store cannot write `what` yet.
-pub fn log_write_failed<C: Clock>(
-    context: &DaemonContext<C>,
-    what: &'static str,
-    failure: &StoreError,
-) {
-    let now = context.clock.monotonic();
-    if let Some(emission) = context.throttle.record(Key::Writing(what), what, now) {
-        warn!(suppressed = emission.suppressed(), "cannot write {what} yet; will retry: {failure}");
-    }
-}
-
-/// Logs that the store writes `what` again, if the failure was logged.
-pub fn log_write_recovered<C: Clock>(context: &DaemonContext<C>, what: &'static str) {
-    let now = context.clock.monotonic();
-    if let Resolution::Logged(emission) = context.throttle.resolve(&Key::Writing(what), now) {
-        info!(suppressed = emission.suppressed(), "writing {what} recovered {emission}");
-    }
-}
-
 fn log_transition(transition: &Transition, kind: Option<EventKind>) {
     let id = &transition.avatar_id;
     let (to, shown) = (escaped(&transition.status), transition.status.display());
@@ -405,21 +388,6 @@ fn log_transition(transition: &Transition, kind: Option<EventKind>) {
     }
 }
 
-/// Logs that a condition fires or is resolved.
-pub fn log_condition(event: &Event) {
-    let Subject::Condition(condition) = &event.subject else { return };
-    let (kind, key) = (event.kind, event.ordering_key());
-    let reason = condition.reason.as_deref().map(|it| format!(": {it}")).unwrap_or_default();
-    match condition.phase {
-        Phase::Firing => {
-            warn!(event.id = %event.id, subject = %key, "{kind} firing for `{key}`{reason}");
-        }
-        Phase::Resolved => {
-            info!(event.id = %event.id, subject = %key, "{kind} resolved for `{key}`")
-        }
-    }
-}
-
 /// A status escaped for the log: an unrecognized one may contain anything.
 fn escaped(status: &Status) -> String {
     status.name().escape_default().to_string()
@@ -427,7 +395,5 @@ fn escaped(status: &Status) -> String {
 
 /// Name of these writes in the log.
 pub(in crate::daemon) const CHANGES: &str = "avatar changes";
-/// Delay before a failed write is retried.
-const WRITE_RETRY_DELAY: Duration = Duration::from_secs(5);
 /// Separates the random bits of a poll from those of its events.
 const EVENT_BITS: u64 = 1 << 32;

@@ -12,6 +12,7 @@ use crate::domain::event::Event;
 use crate::domain::mail::address::MailAddress;
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
+use crate::notify::build_error::BuildError;
 use crate::notify::email::config::{EmailSpec, SendmailSpec, SmtpSpec, TransportConfig};
 use crate::notify::email::file_transport;
 use crate::notify::email::message::{CONTENT_TYPE, MessageHeaders};
@@ -19,7 +20,6 @@ use crate::notify::email::smtp::error::{self, SmtpPhase};
 use crate::notify::email::smtp::extensions::Extensions;
 use crate::notify::email::smtp::session::{Server, Transaction};
 use crate::notify::email::smtp::tls::Tls;
-use crate::notify::error::NotifyError;
 use crate::notify::message::{OutboundMessage, RenderedMessage};
 use crate::notify::transport_error::failed_outcome;
 use crate::notify::webhook::signature;
@@ -45,7 +45,7 @@ impl Email {
     /// # Errors
     /// When there are no recipients, the host can have no certificate, or the certificates cannot
     /// be read.
-    pub fn new(spec: EmailSpec) -> Result<Self, NotifyError> {
+    pub fn new(spec: EmailSpec) -> Result<Self, BuildError> {
         let channel = spec.channel.as_str();
         let mut to: Vec<MailAddress> = Vec::new();
         for recipient in spec.to {
@@ -54,7 +54,7 @@ impl Email {
             }
         }
         if to.is_empty() {
-            return Err(NotifyError::NoRecipients { channel: channel.to_owned() });
+            return Err(BuildError::NoRecipients { channel: channel.to_owned() });
         }
         Ok(Self {
             bounces: spec.bounces,

@@ -11,7 +11,7 @@ use crate::domain::delivery::channel::Accepts;
 use crate::domain::delivery::ntfy_topic::NtfyTopic;
 use crate::domain::event::Event;
 use crate::domain::time::timestamp::Timestamp;
-use crate::notify::error::NotifyError;
+use crate::notify::build_error::BuildError;
 use crate::notify::format::chat_message::ChatMessage;
 use crate::notify::format::chat_response::{self, ChatRules};
 use crate::notify::format::template::{Template, TemplateError};
@@ -121,7 +121,7 @@ impl Format {
     ///
     /// # Errors
     /// When the URL does not fit the format.
-    pub(in crate::notify) fn target(&self, url: &Url) -> Result<MessageTarget, NotifyError> {
+    pub(in crate::notify) fn target(&self, url: &Url) -> Result<MessageTarget, BuildError> {
         let mut url = url.clone();
         match self {
             Self::Standard
@@ -137,7 +137,7 @@ impl Format {
                 Ok(MessageTarget { url, topic: None })
             }
             Self::Ntfy => {
-                let (root, topic) = NtfyTopic::of_path(url.path()).map_err(NotifyError::Topic)?;
+                let (root, topic) = NtfyTopic::of_path(url.path()).map_err(BuildError::Topic)?;
                 url.set_path(&root);
                 Ok(MessageTarget { url, topic: Some(topic) })
             }

@@ -14,7 +14,7 @@ use reqwest::{Certificate, Client, retry};
 use url::Url;
 
 use crate::domain::delivery::egress_policy::EgressPolicy;
-use crate::notify::error::NotifyError;
+use crate::notify::build_error::BuildError;
 use crate::notify::transport_error;
 use crate::notify::webhook::ssrf_guard;
 
@@ -51,11 +51,11 @@ impl LazyClient {
     ///
     /// # Errors
     /// When the settings are not valid.
-    pub(in crate::notify) fn new(spec: HttpClientSpec) -> Result<Self, NotifyError> {
+    pub(in crate::notify) fn new(spec: HttpClientSpec) -> Result<Self, BuildError> {
         let lazy = Self { spec, built: OnceLock::new() };
         let built = lazy.build().map(drop);
         match built {
-            Ok(()) | Err(NotifyError::HttpClient(_)) => Ok(lazy),
+            Ok(()) | Err(BuildError::HttpClient(_)) => Ok(lazy),
             Err(error) => Err(error),
         }
     }
@@ -64,12 +64,12 @@ impl LazyClient {
     /// What this machine lacks, and how to fix it.
     pub(in crate::notify) fn get(&self) -> Result<&Client, String> {
         self.build().map_err(|error| match &error {
-            NotifyError::HttpClient(cause) => transport_error::not_built(&**cause),
+            BuildError::HttpClient(cause) => transport_error::not_built(&**cause),
             other => other.to_string(),
         })
     }
 
-    fn build(&self) -> Result<&Client, NotifyError> {
+    fn build(&self) -> Result<&Client, BuildError> {
         match self.built.get() {
             Some(client) => Ok(client),
             None => client(&self.spec).map(|client| self.built.get_or_init(|| client)),
@@ -77,10 +77,10 @@ impl LazyClient {
     }
 }
 
-fn client(spec: &HttpClientSpec) -> Result<Client, NotifyError> {
+fn client(spec: &HttpClientSpec) -> Result<Client, BuildError> {
     // Only the first call in a process takes effect; a later one fails, which is no error.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let failed = |error: reqwest::Error| NotifyError::HttpClient(Box::new(error.without_url()));
+    let failed = |error: reqwest::Error| BuildError::HttpClient(Box::new(error.without_url()));
     let resolver =
         GuardedResolver { limit: spec.connect_limit.mul_f32(RESOLVE_SHARE), egress: spec.egress };
     let builder = Client::builder()
@@ -96,7 +96,7 @@ fn client(spec: &HttpClientSpec) -> Result<Client, NotifyError> {
     let builder = match &spec.proxy {
         None => builder.no_proxy(),
         Some(url) => {
-            let proxy = reqwest::Proxy::all(url.clone()).map_err(|_| NotifyError::Proxy)?;
+            let proxy = reqwest::Proxy::all(url.clone()).map_err(|_| BuildError::Proxy)?;
             builder.proxy(proxy)
         }
     };
@@ -108,8 +108,8 @@ fn client(spec: &HttpClientSpec) -> Result<Client, NotifyError> {
     builder.build().map_err(failed)
 }
 
-fn authorities(pem: &[u8]) -> Result<Vec<Certificate>, NotifyError> {
-    let refused = |error: reqwest::Error| NotifyError::Certificates(Box::new(error.without_url()));
+fn authorities(pem: &[u8]) -> Result<Vec<Certificate>, BuildError> {
+    let refused = |error: reqwest::Error| BuildError::Certificates(Box::new(error.without_url()));
     Certificate::from_pem_bundle(pem).map_err(refused)
 }
 

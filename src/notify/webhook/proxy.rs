@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::domain::delivery::{AT_PROXY, Outcome, OutcomeClass};
 use crate::mask::Mask;
-use crate::notify::error::NotifyError;
+use crate::notify::build_error::BuildError;
 use crate::notify::excerpt;
 use crate::notify::secret_patterns::SECRET_CHARS_MIN;
 use crate::notify::transport_error::{self, CONNECT, failed_outcome};
@@ -32,9 +32,9 @@ pub(in crate::notify) struct Proxy {
 impl Proxy {
     /// # Errors
     /// When the URL is not an `http` URL with a host.
-    pub(in crate::notify) fn parse(url: &Secret) -> Result<Self, NotifyError> {
-        let url = Url::parse(url.expose()).map_err(|_| NotifyError::Proxy)?;
-        let host = url.host_str().filter(|_| url.scheme() == "http").ok_or(NotifyError::Proxy)?;
+    pub(in crate::notify) fn parse(url: &Secret) -> Result<Self, BuildError> {
+        let url = Url::parse(url.expose()).map_err(|_| BuildError::Proxy)?;
+        let host = url.host_str().filter(|_| url.scheme() == "http").ok_or(BuildError::Proxy)?;
         Ok(Self { host: host.to_owned(), url })
     }
 

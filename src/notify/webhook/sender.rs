@@ -18,7 +18,7 @@ use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::domain::delivery::{AT_PROXY, GARBLED, Outcome, OutcomeClass, Scope};
 use crate::domain::time::timestamp::Timestamp;
 use crate::mask::Mask;
-use crate::notify::error::NotifyError;
+use crate::notify::build_error::BuildError;
 use crate::notify::excerpt;
 use crate::notify::format::kind::{Format, MessageTarget};
 use crate::notify::message::OutboundMessage;
@@ -93,11 +93,11 @@ impl Webhook {
     ///
     /// # Errors
     /// When the URL, the proxy, a header or a certificate is not valid.
-    pub fn new(spec: WebhookSpec) -> Result<Self, NotifyError> {
-        let url = Url::parse(spec.url.expose()).map_err(NotifyError::Url)?;
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(NotifyError::Scheme)?;
+    pub fn new(spec: WebhookSpec) -> Result<Self, BuildError> {
+        let url = Url::parse(spec.url.expose()).map_err(BuildError::Url)?;
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or(BuildError::Scheme)?;
         if !matches!(url.scheme(), "http" | "https") {
-            return Err(NotifyError::Scheme);
+            return Err(BuildError::Scheme);
         }
         let target = spec.format.target(&url)?;
         let proxy = spec.proxy.as_ref().map(Proxy::parse).transpose()?;
@@ -366,10 +366,10 @@ impl fmt::Debug for Webhook {
 }
 
 /// The additional headers, marked as sensitive.
-fn custom(headers: &[(CustomHeaderName, Secret)]) -> Result<HeaderMap, NotifyError> {
+fn custom(headers: &[(CustomHeaderName, Secret)]) -> Result<HeaderMap, BuildError> {
     let mut map = HeaderMap::with_capacity(headers.len());
     for (name, value) in headers {
-        let unfit = || NotifyError::HeaderValue { name: name.to_string() };
+        let unfit = || BuildError::HeaderValue { name: name.to_string() };
         let key = HeaderName::from_bytes(name.as_str().as_bytes()).map_err(|_| unfit())?;
         let mut value = HeaderValue::from_str(value.expose()).map_err(|_| unfit())?;
         value.set_sensitive(true);

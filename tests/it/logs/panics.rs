@@ -52,7 +52,7 @@ async fn a_panic_of_a_loop_ends_the_daemon() {
     breaks.store(true, Ordering::Relaxed);
     // Sleeping tasks wake up, read the time, and panic.
     clock.advance(std::time::Duration::from_hours(2));
-    let failure = daemon.failed().await;
+    let failure = daemon.wait_for_failure().await;
     assert!(matches!(failure, DaemonError::LoopEnded(_)), "{failure}");
     breaks.store(false, Ordering::Relaxed);
     // The rest is closed, and the error is reported.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use avatar_watch::daemon::background::liveness::{Loop, Part};
-use avatar_watch::daemon::background::stats::DaemonStats;
 use avatar_watch::daemon::background::watchdog;
+use avatar_watch::daemon::liveness::{Loop, Part};
+use avatar_watch::daemon::stats::DaemonStats;
 
 use crate::harness::clock::ManualClock;
 use crate::harness::plans::seconds;
@@ -44,7 +44,7 @@ async fn an_api_without_responses_stalls_no_loop() {
     let gate = bench.hold("a");
     let begun = bench.world.clock.reading();
     bench.never_stuck_for(seconds(130), 1).await;
-    assert!(bench.world.clock.reading().since(begun) > Part::Poller.limit());
+    assert!(bench.world.clock.reading().since(begun) > Part::Loop(Loop::Poller).limit());
     assert_eq!(bench.api.count("a"), 2, "one request was held all the time");
     gate.notify_one();
     bench.world.quiet().await;
@@ -70,10 +70,10 @@ async fn a_locked_database_is_failing_and_not_stalled() {
 async fn a_dead_loop_is_stalled_after_its_limit() {
     let bench = Bench::watching(&[], "").await;
     bench.world.abort();
-    bench.world.clock.advance(Part::Poller.limit());
+    bench.world.clock.advance(Part::Loop(Loop::Poller).limit());
     assert_eq!(bench.stuck(), None);
     bench.world.clock.advance(Duration::from_millis(1));
-    assert_eq!(bench.stuck(), Some(Part::Poller));
+    assert_eq!(bench.stuck(), Some(Part::Loop(Loop::Poller)));
 }
 
 /// Number of keep-alives within so many seconds, one second at a time.
@@ -105,6 +105,6 @@ async fn keepalives_after(loop_turns: bool, pass: u64) -> usize {
 #[tokio::test]
 async fn the_watchdog_gets_three_keepalives_per_limit_unless_a_part_is_stalled() {
     assert_eq!(keepalives_after(true, 600).await, 1 + 30);
-    let limit = usize::try_from(Part::Poller.limit().as_secs()).unwrap();
+    let limit = usize::try_from(Part::Loop(Loop::Poller).limit().as_secs()).unwrap();
     assert_eq!(keepalives_after(false, 600).await, 1 + limit / 20, "silent once it is stuck");
 }

@@ -4,7 +4,7 @@
 pub mod error;
 pub mod session;
 pub mod stream;
-pub mod data;
+pub mod dot_stuffing;
 pub mod extensions;
 pub mod parameters;
 pub mod reply;

@@ -18,7 +18,7 @@ use crate::domain::mail::domain::MailDomain;
 use crate::mask::Mask;
 use crate::notify::email::auth::{self, Credential, Mechanism};
 use crate::notify::email::config::{PhaseTimeouts, SmtpSpec, SmtpTls};
-use crate::notify::email::smtp::data::dot_stuffed;
+use crate::notify::email::smtp::dot_stuffing::dot_stuffed;
 use crate::notify::email::smtp::error::{self, SmtpEnvelope, SmtpPhase};
 use crate::notify::email::smtp::extensions::{Extensions, STARTTLS};
 use crate::notify::email::smtp::parameters::parameters;

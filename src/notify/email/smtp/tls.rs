@@ -6,7 +6,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio_rustls::TlsConnector;
 
-use crate::notify::error::NotifyError;
+use crate::notify::build_error::BuildError;
 use crate::notify::root_certificates;
 
 pub(in crate::notify::email) struct Tls {
@@ -26,14 +26,14 @@ impl Tls {
         channel: &str,
         host: &str,
         pem: Option<&[u8]>,
-    ) -> Result<Self, NotifyError> {
-        let name = ServerName::try_from(host.to_owned()).map_err(|_| NotifyError::HostName {
+    ) -> Result<Self, BuildError> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| BuildError::HostName {
             channel: channel.to_owned(),
             value: host.chars().take(HOST_SHOWN_MAX).collect(),
         })?;
         let added = CertificateDer::pem_slice_iter(pem.unwrap_or_default());
         let added: Result<Vec<_>, _> = added.collect();
-        let added = added.map_err(|error| NotifyError::Tls {
+        let added = added.map_err(|error| BuildError::Tls {
             channel: channel.to_owned(),
             source: Box::new(error),
         })?;

@@ -16,7 +16,7 @@ use crate::domain::time::monotonic::Monotonic;
 pub struct Liveness {
     poller: AtomicMonotonic,
     dispatcher: AtomicMonotonic,
-    service: AtomicMonotonic,
+    signals: AtomicMonotonic,
     store_requested: AtomicMonotonic,
     store_failing: AtomicMonotonic,
 }
@@ -24,14 +24,21 @@ pub struct Liveness {
 /// A part that must make progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
-    /// The poller.
-    Poller,
-    /// The dispatcher.
-    Dispatcher,
-    /// The loop that handles signals.
-    Service,
+    /// A loop, which records its iterations.
+    Loop(Loop),
     /// The writer thread of the store.
     Store,
+}
+
+/// A loop of the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loop {
+    /// Polls avatars.
+    Poller,
+    /// Delivers messages.
+    Dispatcher,
+    /// Handles signals and reloads.
+    Signals,
 }
 
 /// A part that makes no progress.
@@ -45,11 +52,11 @@ pub struct Stall {
 
 impl Liveness {
     /// Records an iteration of a loop.
-    pub fn tick(&self, one: Loop, now: Monotonic) {
-        let mark = match one {
+    pub fn tick(&self, part: Loop, now: Monotonic) {
+        let mark = match part {
             Loop::Poller => &self.poller,
             Loop::Dispatcher => &self.dispatcher,
-            Loop::Service => &self.service,
+            Loop::Signals => &self.signals,
         };
         mark.set(Some(now));
     }
@@ -76,16 +83,17 @@ impl Liveness {
         self.store_failing.get()
     }
 
+    /// Whether the poller and the dispatcher have started.
     pub(crate) fn has_begun(&self) -> bool {
         self.poller.get().is_some() && self.dispatcher.get().is_some()
     }
 
     /// Each started part with the time of its last progress.
-    pub fn moved(&self) -> impl Iterator<Item = (Part, Monotonic)> {
+    pub fn last_progress(&self) -> impl Iterator<Item = (Part, Monotonic)> {
         let parts = [
-            (Part::Poller, &self.poller),
-            (Part::Dispatcher, &self.dispatcher),
-            (Part::Service, &self.service),
+            (Part::Loop(Loop::Poller), &self.poller),
+            (Part::Loop(Loop::Dispatcher), &self.dispatcher),
+            (Part::Loop(Loop::Signals), &self.signals),
             (Part::Store, &self.store_requested),
         ];
         parts.into_iter().filter_map(|(part, mark)| Some((part, mark.get()?)))
@@ -94,20 +102,10 @@ impl Liveness {
     /// The part that exceeds its limit at `now`; the store first, since the others wait for it.
     pub fn stalled(&self, now: Monotonic) -> Option<Stall> {
         let is_stalled = |(part, since): &(Part, Monotonic)| now.since(*since) > part.limit();
-        let stalled = self.moved().filter(is_stalled).min_by_key(|(part, _)| *part != Part::Store);
+        let stalled =
+            self.last_progress().filter(is_stalled).min_by_key(|(part, _)| *part != Part::Store);
         stalled.map(|(part, since)| Stall { part, since })
     }
-}
-
-/// A loop that records its iterations.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Loop {
-    /// [`Part::Poller`].
-    Poller,
-    /// [`Part::Dispatcher`].
-    Dispatcher,
-    /// [`Part::Service`].
-    Service,
 }
 
 impl Part {
@@ -116,16 +114,16 @@ impl Part {
     /// most.
     pub const fn limit(self) -> Duration {
         match self {
-            Self::Poller | Self::Dispatcher | Self::Service => Duration::from_secs(120),
+            Self::Loop(_) => Duration::from_secs(120),
             Self::Store => Duration::from_secs(90),
         }
     }
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
-            Self::Poller => "poller",
-            Self::Dispatcher => "dispatcher",
-            Self::Service => "service",
+            Self::Loop(Loop::Poller) => "poller",
+            Self::Loop(Loop::Dispatcher) => "dispatcher",
+            Self::Loop(Loop::Signals) => "signal loop",
             Self::Store => "store",
         }
     }
@@ -172,20 +170,13 @@ mod tests {
 
     #[test]
     fn each_loop_must_tick_within_its_limit() {
-        for (one, part) in [
-            (Loop::Poller, Part::Poller),
-            (Loop::Dispatcher, Part::Dispatcher),
-            (Loop::Service, Part::Service),
-        ] {
+        let loops = [Loop::Poller, Loop::Dispatcher, Loop::Signals];
+        for one in loops {
+            let part = Part::Loop(one);
             let liveness = Liveness::default();
-            [Loop::Poller, Loop::Dispatcher, Loop::Service]
-                .iter()
-                .for_each(|it| liveness.tick(*it, at(0)));
             let limit = part.limit().as_secs();
-            for other in [Loop::Poller, Loop::Dispatcher, Loop::Service] {
-                if other != one {
-                    liveness.tick(other, at(limit));
-                }
+            for each in loops {
+                liveness.tick(each, at(if each == one { 0 } else { limit }));
             }
             check(&liveness, limit, None);
             check(&liveness, limit + 1, Some((part, 0)));
@@ -202,7 +193,7 @@ mod tests {
         check(&liveness, Part::Store.limit().as_secs(), None);
         check(&liveness, 1000, Some((Part::Store, 0)));
         liveness.store_response();
-        check(&liveness, 1000, Some((Part::Dispatcher, 0)));
+        check(&liveness, 1000, Some((Part::Loop(Loop::Dispatcher), 0)));
     }
 
     #[test]

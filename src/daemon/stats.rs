@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::daemon::background::liveness::{AtomicMonotonic, Liveness};
+use crate::daemon::liveness::{AtomicMonotonic, Liveness};
 use crate::domain::time::monotonic::Monotonic;
 use crate::text::plural::counted;
 
@@ -10,34 +10,34 @@ use crate::text::plural::counted;
 #[derive(Debug, Default)]
 pub struct DaemonStats {
     /// Watched avatars.
-    pub avatars: Gauge,
+    pub avatars: Count,
     /// Avatars with status `TRAINING`.
-    pub training: Gauge,
+    pub training: Count,
     /// Avatars with a failed last poll.
-    pub failing: Gauge,
+    pub failing: Count,
     /// Accounts in use.
-    pub accounts: Gauge,
+    pub accounts: Count,
     /// Accounts for which `account.unavailable` is firing.
-    pub accounts_unavailable: Gauge,
+    pub accounts_unavailable: Count,
     /// Accounts with a failed last poll.
-    pub accounts_failing: Gauge,
+    pub accounts_failing: Count,
     /// Accounts with a successful last poll.
-    pub accounts_ok: Gauge,
+    pub accounts_ok: Count,
     /// When the next poll is due.
     pub next_poll_at: AtomicMonotonic,
     /// Delivery attempts in flight.
-    pub sending: Gauge,
+    pub sending: Count,
     /// Pending deliveries; counted every few seconds.
-    pub pending: Gauge,
+    pub pending: Count,
     /// Liveness of the loops.
     pub liveness: Liveness,
 }
 
-/// An integer value.
+/// The number of things in one state.
 #[derive(Debug, Default)]
-pub struct Gauge(AtomicU64);
+pub struct Count(AtomicU64);
 
-impl Gauge {
+impl Count {
     pub(crate) fn set(&self, number: usize) {
         self.0.store(number as u64, Ordering::Relaxed);
     }
@@ -45,13 +45,17 @@ impl Gauge {
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
+
+    fn label(&self, label: &str) -> Option<String> {
+        Some(self.get()).filter(|number| *number > 0).map(|number| format!("{number} {label}"))
+    }
 }
 
 impl DaemonStats {
     pub(crate) fn status_line(&self, now: Monotonic) -> String {
         let mut parts = vec![counted(self.avatars.get(), "avatar")];
-        let optional = [(&self.training, "training"), (&self.failing, "unreachable")];
-        parts.extend(optional.iter().filter_map(|(gauge, label)| gauge.label(label)));
+        let optional = [(&self.training, "training"), (&self.failing, "failing")];
+        parts.extend(optional.iter().filter_map(|(count, label)| count.label(label)));
         if let unavailable @ 1.. = self.accounts_unavailable.get() {
             parts.push(format!("{} unavailable", counted(unavailable, "account")));
         }
@@ -70,12 +74,6 @@ impl DaemonStats {
             parts.push("database not writable".to_owned());
         }
         parts.join(", ")
-    }
-}
-
-impl Gauge {
-    fn label(&self, label: &str) -> Option<String> {
-        Some(self.get()).filter(|number| *number > 0).map(|number| format!("{number} {label}"))
     }
 }
 
@@ -101,9 +99,9 @@ mod tests {
         stats.sending.set(3);
         stats.pending.set(7);
         stats.accounts_failing.set(1);
-        check("1 avatar, 1 unreachable, 3 sending, 7 pending, API failing for 1 account");
+        check("1 avatar, 1 failing, 3 sending, 7 pending, API failing for 1 account");
         stats.accounts_ok.set(0);
         stats.liveness.store_failed(now);
-        check("1 avatar, 1 unreachable, 3 sending, 7 pending, API failing, database not writable");
+        check("1 avatar, 1 failing, 3 sending, 7 pending, API failing, database not writable");
     }
 }

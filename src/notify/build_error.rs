@@ -8,7 +8,7 @@ use crate::domain::delivery::ntfy_topic::NtfyTopicError;
 
 /// A problem of the settings of a channel, which an operator has to fix.
 #[derive(Debug, thiserror::Error)]
-pub enum NotifyError {
+pub enum BuildError {
     #[error("the URL of the webhook is not valid")]
     Url(#[source] url::ParseError),
     #[error("the URL of a webhook must begin with `https://` or `http://` and name a host")]

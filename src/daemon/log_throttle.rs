@@ -9,14 +9,11 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tracing::warn;
-
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::time::humanize::humanize;
 use crate::domain::time::monotonic::Monotonic;
-use crate::notify::message::RenderedMessage;
 use crate::text::plural::counted;
 
 /// What fails.
@@ -30,8 +27,8 @@ pub enum Key {
     Channel(ChannelName),
     /// Sending the heartbeat.
     Heartbeat,
-    /// Writing these to the store.
-    Writing(&'static str),
+    /// Reading or writing these in the store.
+    Store(&'static str),
 }
 
 /// How the end of a failure is logged.
@@ -49,29 +46,29 @@ pub enum Resolution {
 #[derive(Clone, Debug, Default)]
 pub struct LogThrottle {
     // A std mutex: it is held for a few instructions and never across an await.
-    known: Arc<Mutex<HashMap<Key, HashMap<&'static str, Throttle>>>>,
+    failures: Arc<Mutex<HashMap<Key, HashMap<&'static str, Throttle>>>>,
 }
 
 impl LogThrottle {
     /// Records a failure of this kind; returns what to log, if anything.
     pub fn record(&self, key: Key, kind: &'static str, now: Monotonic) -> Option<Emission> {
-        let mut known = self.known();
-        if let Some(throttle) = known.get_mut(&key).and_then(|kinds| kinds.get_mut(kind)) {
+        let mut failures = self.failures();
+        if let Some(throttle) = failures.get_mut(&key).and_then(|kinds| kinds.get_mut(kind)) {
             return throttle.record(now);
         }
-        known.retain(|_, kinds| {
+        failures.retain(|_, kinds| {
             kinds.retain(|_, throttle| !throttle.is_over(now));
             !kinds.is_empty()
         });
         let throttle = Throttle::begin(now);
-        known.entry(key).or_default().insert(kind, throttle);
+        failures.entry(key).or_default().insert(kind, throttle);
         Some(Emission { suppressed: 0, duration: Duration::ZERO })
     }
 
     /// Records that it works again, for all kinds of failure; returns what to log.
     pub fn resolve(&self, key: &Key, now: Monotonic) -> Resolution {
-        let mut known = self.known();
-        let Some(kinds) = known.get_mut(key) else { return Resolution::Unknown };
+        let mut failures = self.failures();
+        let Some(kinds) = failures.get_mut(key) else { return Resolution::Unknown };
         let ends = kinds.values_mut().filter_map(|throttle| throttle.resolve(now));
         let end = ends.reduce(|one, other| Emission {
             suppressed: one.suppressed + other.suppressed,
@@ -80,9 +77,18 @@ impl LogThrottle {
         end.map_or(Resolution::Suppressed, Resolution::Logged)
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Key, HashMap<&'static str, Throttle>>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn failures(&self) -> MutexGuard<'_, HashMap<Key, HashMap<&'static str, Throttle>>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What to log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Emission {
+    /// The lines that were suppressed since the last one.
+    pub suppressed: u64,
+    /// How long the failure has lasted.
+    pub duration: Duration,
 }
 
 impl Emission {
@@ -108,20 +114,11 @@ struct Throttle {
     since: Monotonic,
     noted_at: Monotonic,
     ended_at: Option<Monotonic>,
-    /// Whether the failure, rather than its end, was logged last.
-    is_logged: bool,
+    /// Whether the last logged line is about the begin of the failure, and not about its end.
+    begin_is_logged: bool,
     logged_at: Monotonic,
     delay: Duration,
     suppressed: u64,
-}
-
-/// What to log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Emission {
-    /// The lines that were suppressed since the last one.
-    pub suppressed: u64,
-    /// How long the failure has lasted.
-    pub duration: Duration,
 }
 
 impl Throttle {
@@ -130,7 +127,7 @@ impl Throttle {
             since: now,
             noted_at: now,
             ended_at: None,
-            is_logged: true,
+            begin_is_logged: true,
             logged_at: now,
             delay: FIRST_DELAY,
             suppressed: 0,
@@ -149,12 +146,12 @@ impl Throttle {
             self.since = now;
         }
         let waited = now.since(self.logged_at) >= self.delay;
-        let is_unlogged_failure = !self.is_logged && now.since(self.since) >= FIRST_DELAY;
+        let is_unlogged_failure = !self.begin_is_logged && now.since(self.since) >= FIRST_DELAY;
         if !waited && !is_unlogged_failure {
             self.suppressed += 1;
             return None;
         }
-        self.is_logged = true;
+        self.begin_is_logged = true;
         self.logged_at = now;
         self.delay = (self.delay * 2).min(LONGEST_DELAY);
         Some(self.emit(now))
@@ -166,7 +163,7 @@ impl Throttle {
             return None;
         }
         self.ended_at = Some(now);
-        std::mem::take(&mut self.is_logged).then(|| self.emit(now))
+        std::mem::take(&mut self.begin_is_logged).then(|| self.emit(now))
     }
 
     /// Whether it ended, or was last recorded, so long ago that the next failure is a new one. A
@@ -187,43 +184,6 @@ impl Throttle {
 /// The delay before a failure is logged once more; it doubles from then on.
 const FIRST_DELAY: Duration = Duration::from_hours(1);
 const LONGEST_DELAY: Duration = Duration::from_hours(24);
-
-/// Template problems of one channel that were logged already; cleared by the next message that
-/// renders. It is part of the config, so a reload logs them again. Each delivery stores whether it
-/// fell back to the standard body.
-#[derive(Debug, Default)]
-pub struct TemplateFallbackLog(Mutex<Vec<String>>);
-
-impl TemplateFallbackLog {
-    pub(crate) fn note(&self, channel: &ChannelName, drafts: &[RenderedMessage]) {
-        for draft in drafts {
-            if let Some(problem) = self.unlogged(draft.fallback.as_deref()) {
-                warn!(
-                    channel = %channel, delivery.id = %draft.id,
-                    "`channels.{channel}`: {problem}; this message and others like it go out in \
-                     the standard body"
-                );
-            }
-        }
-    }
-
-    /// The problem, unless it was logged already.
-    fn unlogged<'t>(&self, problem: Option<&'t str>) -> Option<&'t str> {
-        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(problem) = problem else {
-            logged.clear();
-            return None;
-        };
-        if logged.len() == LOGGED_MAX || logged.iter().any(|known| known == problem) {
-            return None;
-        }
-        logged.push(problem.to_owned());
-        Some(problem)
-    }
-}
-
-/// A template has few texts, but a problem may contain values.
-const LOGGED_MAX: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -314,29 +274,6 @@ mod tests {
             throttle.record(key.clone(), "failed", at(number));
             throttle.resolve(&key, at(number));
         }
-        assert_eq!(throttle.known().len(), 60);
-    }
-
-    #[test]
-    fn a_template_problem_is_logged_once_until_a_message_renders() {
-        let fallbacks = TemplateFallbackLog::default();
-        let check = |failure: Option<&str>, is_logged: bool| {
-            let found = fallbacks.unlogged(failure);
-            assert_eq!(found, failure.filter(|_| is_logged), "for {failure:?}");
-        };
-        check(Some("a"), true);
-        check(Some("a"), false);
-        check(Some("b"), true);
-        check(Some("a"), false);
-        check(None, false);
-        check(Some("a"), true);
-    }
-
-    #[test]
-    fn logged_template_problems_are_bounded() {
-        let fallbacks = TemplateFallbackLog::default();
-        let emission =
-            (0..1000).filter(|n| fallbacks.unlogged(Some(&n.to_string())).is_some()).count();
-        assert_eq!(emission, LOGGED_MAX);
+        assert_eq!(throttle.failures().len(), 60);
     }
 }
