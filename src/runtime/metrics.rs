@@ -25,21 +25,22 @@ use crate::domain::time::timestamp::Timestamp;
 
 /// The metrics; clones share them.
 #[derive(Clone)]
-pub struct Metrics(Arc<Own>, Arc<Registry>);
+pub struct Metrics(Arc<LoopMetrics>, Arc<Registry>);
 
 type Labels = Vec<(&'static str, String)>;
 type FloatGauge = Gauge<f64, AtomicU64>;
+type Histograms = Family<Labels, Histogram, fn() -> Histogram>;
 type IntGauge = Gauge<i64, AtomicI64>;
 
 /// What the loops update.
-struct Own {
+struct LoopMetrics {
     polls: Family<Labels, Counter>,
-    poll_duration: Family<Labels, Histogram, fn() -> Histogram>,
+    poll_duration: Histograms,
     transitions: Family<Labels, Counter>,
     attempts: Family<Labels, Counter>,
-    attempt_duration: Family<Labels, Histogram, fn() -> Histogram>,
+    attempt_duration: Histograms,
     deliveries: Family<Labels, Counter>,
-    delivery_latency: Family<Labels, Histogram, fn() -> Histogram>,
+    delivery_latency: Histograms,
     reload_succeeded: IntGauge,
     reloaded_at: FloatGauge,
 }
@@ -50,15 +51,15 @@ pub struct MetricsSnapshot {
     /// The status of each watched avatar; `None` before the first successful poll.
     pub avatars: Vec<Option<Status>>,
     /// Watched avatars with a failed last poll.
-    pub unreachable: u64,
-    /// The kind of each active condition.
+    pub failing: u64,
+    /// The kind of each firing condition.
     pub conditions: Vec<String>,
     /// The channels.
     pub channels: Vec<ChannelSnapshot>,
     /// The time since the last successful poll of each account, or since the start.
-    pub accounts: Vec<(AccountName, Duration)>,
+    pub account_ages: Vec<(AccountName, Duration)>,
     /// The time since the last iteration of each loop.
-    pub loops: Vec<(&'static str, Duration)>,
+    pub loop_ages: Vec<(&'static str, Duration)>,
     /// The size of the database files in bytes.
     pub database_size: u64,
     /// Whether the last write to the database succeeded.
@@ -84,11 +85,11 @@ pub struct ChannelSnapshot {
     /// The state.
     pub state: ChannelState,
     /// Deliveries that are pending or being sent.
-    pub pending: u64,
+    pub undelivered: u64,
     /// Dead letters that were not retried since.
     pub dead_letters: u64,
     /// The age of the oldest delivery that is pending or being sent.
-    pub oldest: Option<Duration>,
+    pub oldest_age: Option<Duration>,
     /// Failing recipients of an e-mail channel.
     pub failing_recipients: u64,
 }
@@ -97,40 +98,50 @@ impl Metrics {
     /// Metrics that start at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("avatar_watch");
-        let own = Own {
-            polls: Family::default(),
-            poll_duration: histogram(|| Histogram::new(LATENCIES_S)),
-            transitions: Family::default(),
-            attempts: Family::default(),
-            attempt_duration: histogram(|| Histogram::new(LATENCIES_S)),
-            deliveries: Family::default(),
-            delivery_latency: histogram(|| Histogram::new(DELIVERY_LATENCIES_S)),
+        let all = &mut registry;
+        let build: Family<Labels, IntGauge> = Family::default();
+        build.get_or_create(&labels("version", env!("CARGO_PKG_VERSION"))).set(1);
+        all.register("build_info", "Version of avatar-watch", build);
+        let loop_metrics = LoopMetrics {
+            polls: counters(all, "polls", "Requests to the API, by outcome"),
+            poll_duration: histograms(
+                all,
+                "poll_duration",
+                "Duration of requests to the API",
+                || Histogram::new(LATENCIES_S),
+            ),
+            transitions: counters(
+                all,
+                "transitions",
+                "Recorded changes of status, by new status, without first polls",
+            ),
+            attempts: counters(all, "attempts", "Delivery attempts, by outcome"),
+            attempt_duration: histograms(
+                all,
+                "attempt_duration",
+                "Duration of delivery attempts",
+                || Histogram::new(LATENCIES_S),
+            ),
+            deliveries: counters(
+                all,
+                "deliveries",
+                "Finished deliveries, by outcome: delivered or failed",
+            ),
+            delivery_latency: histograms(
+                all,
+                "delivery_latency",
+                "Time from the detection of a change to its successful delivery",
+                || Histogram::new(DELIVERY_LATENCIES_S),
+            ),
             reload_succeeded: IntGauge::default(),
             reloaded_at: FloatGauge::default(),
         };
-        let all = &mut registry;
-        let build: Family<Labels, IntGauge> = Family::default();
-        build.get_or_create(&vec![("version", env!("CARGO_PKG_VERSION").to_owned())]).set(1);
-        all.register("build_info", "Version of avatar-watch", build);
-        all.register("polls", "Requests to the API, by outcome", own.polls.clone());
-        let (help, durations) = ("Duration of requests to the API", own.poll_duration.clone());
-        all.register_with_unit("poll_duration", help, Unit::Seconds, durations);
-        let help = "Recorded changes of status, by new status, without first polls";
-        all.register("transitions", help, own.transitions.clone());
-        all.register("attempts", "Delivery attempts, by outcome", own.attempts.clone());
-        let (help, durations) = ("Duration of delivery attempts", own.attempt_duration.clone());
-        all.register_with_unit("attempt_duration", help, Unit::Seconds, durations);
-        let help = "Finished deliveries, by outcome: delivered or failed";
-        all.register("deliveries", help, own.deliveries.clone());
-        let help = "Time from the detection of a change to its successful delivery";
-        let latency = own.delivery_latency.clone();
-        all.register_with_unit("delivery_latency", help, Unit::Seconds, latency);
         let help = "Whether the last reload of the config was successful (1) or rejected (0)";
-        all.register("config_last_reload_successful", help, own.reload_succeeded.clone());
+        all.register("config_last_reload_successful", help, loop_metrics.reload_succeeded.clone());
         let help = "Unix time of the last successful reload of the config";
         let name = "config_last_reload_success_timestamp";
-        all.register_with_unit(name, help, Unit::Seconds, own.reloaded_at.clone());
-        Self(Arc::new(own), Arc::new(registry))
+        all.register_with_unit(name, help, Unit::Seconds, loop_metrics.reloaded_at.clone());
+        Self(Arc::new(loop_metrics), Arc::new(registry))
     }
 
     /// Counts a request for one avatar.
@@ -151,23 +162,21 @@ impl Metrics {
     }
 
     fn record_request(&self, account: &AccountName, outcome: &str, latency: Duration) {
-        let account = ("account", account.to_string());
-        let labels = vec![account.clone(), ("outcome", outcome.to_owned())];
-        self.0.polls.get_or_create(&labels).inc();
-        self.0.poll_duration.get_or_create(&vec![account]).observe(latency.as_secs_f64());
+        self.0.polls.get_or_create(&outcome_labels("account", account, outcome)).inc();
+        let duration = self.0.poll_duration.get_or_create(&labels("account", account));
+        duration.observe(latency.as_secs_f64());
     }
 
     /// Counts a transition.
     pub fn record_transition(&self, to: &Status) {
-        self.0.transitions.get_or_create(&vec![("status", status_label(to))]).inc();
+        self.0.transitions.get_or_create(&labels("status", status_label(to))).inc();
     }
 
     /// Counts a delivery attempt.
     pub fn record_attempt(&self, channel: &ChannelName, class: OutcomeClass, latency: Duration) {
-        let channel = ("channel", channel.to_string());
-        let labels = vec![channel.clone(), ("outcome", class.name().to_owned())];
-        self.0.attempts.get_or_create(&labels).inc();
-        self.0.attempt_duration.get_or_create(&vec![channel]).observe(latency.as_secs_f64());
+        self.0.attempts.get_or_create(&outcome_labels("channel", channel, class.name())).inc();
+        let duration = self.0.attempt_duration.get_or_create(&labels("channel", channel));
+        duration.observe(latency.as_secs_f64());
     }
 
     /// Counts a finished delivery; `latency` is the time since the detection of the change, if that
@@ -185,11 +194,10 @@ impl Metrics {
                 return;
             }
         };
-        let channel = ("channel", channel.to_string());
-        let labels = vec![channel.clone(), ("outcome", outcome.to_owned())];
-        self.0.deliveries.get_or_create(&labels).inc();
+        self.0.deliveries.get_or_create(&outcome_labels("channel", channel, outcome)).inc();
         if let (DeliveryState::Delivered, Some(latency)) = (state, latency) {
-            self.0.delivery_latency.get_or_create(&vec![channel]).observe(latency.as_secs_f64());
+            let latencies = self.0.delivery_latency.get_or_create(&labels("channel", channel));
+            latencies.observe(latency.as_secs_f64());
         }
     }
 
@@ -202,7 +210,7 @@ impl Metrics {
     }
 
     /// All metrics in the format of `OpenMetrics` 1.0, with the gauges of a snapshot.
-    pub fn text(&self, snapshot: &MetricsSnapshot) -> String {
+    pub fn encode(&self, snapshot: &MetricsSnapshot) -> String {
         let mut text = String::new();
         // Writing to a `String` does not fail.
         let _ = encode_registry(&mut text, &self.1);
@@ -239,21 +247,22 @@ impl MetricsSnapshot {
         let avatars = self.avatars.iter().map(|it| (labels("status", status(it)), 1));
         all.register("avatars", "Watched avatars, by last observed status", counts(avatars));
         let help = "Watched avatars with a failed last poll";
-        all.register("avatars_unreachable", help, count(self.unreachable));
+        all.register("avatars_unreachable", help, count(self.failing));
         let conditions = self.conditions.iter().map(|kind| (labels("kind", kind), 1));
-        all.register("conditions", "Active conditions, by kind", counts(conditions));
+        all.register("conditions", "Firing conditions, by kind", counts(conditions));
         let help = "Deliveries that are pending or being sent";
-        all.register("deliveries_pending", help, channels(|it| it.pending));
+        all.register("deliveries_pending", help, channels(|it| it.undelivered));
         let help = "Dead letters that were not retried since";
         all.register("dead_letters", help, channels(|it| it.dead_letters));
         let help = "Age of the oldest undelivered message; 0 without one";
         let oldest = FloatGauge::default();
-        let age = self.channels.iter().filter_map(|it| it.oldest).max().unwrap_or_default();
+        let age = self.channels.iter().filter_map(|it| it.oldest_age).max().unwrap_or_default();
         oldest.set(age.as_secs_f64());
         all.register_with_unit("oldest_undelivered_age", help, Unit::Seconds, oldest);
         let help = "Age of the oldest undelivered message of a channel; 0 without one";
         let oldest = self.channels.iter();
-        let oldest = oldest.map(|it| (labels("channel", &it.name), it.oldest.unwrap_or_default()));
+        let oldest =
+            oldest.map(|it| (labels("channel", &it.name), it.oldest_age.unwrap_or_default()));
         let name = "channel_oldest_undelivered_age";
         all.register_with_unit(name, help, Unit::Seconds, ages(oldest));
         let help = "State of a channel: 1 for the current state, 0 for the others";
@@ -267,10 +276,10 @@ impl MetricsSnapshot {
         let help = "Failing recipients of a channel";
         all.register("channel_recipients_failing", help, channels(|it| it.failing_recipients));
         let help = "Time since the last successful poll of an account, or since the start";
-        let accounts = self.accounts.iter().map(|(name, age)| (labels("account", name), *age));
+        let accounts = self.account_ages.iter().map(|(name, age)| (labels("account", name), *age));
         all.register_with_unit("account_last_success_age", help, Unit::Seconds, ages(accounts));
         let help = "Time since the last iteration of a loop";
-        let loops = self.loops.iter().map(|(name, age)| (labels("loop", name), *age));
+        let loops = self.loop_ages.iter().map(|(name, age)| (labels("loop", name), *age));
         all.register_with_unit("loop_age", help, Unit::Seconds, ages(loops));
         let help = "Size of the database including its WAL";
         all.register_with_unit("database_size", help, Unit::Bytes, count(self.database_size));
@@ -282,6 +291,10 @@ impl MetricsSnapshot {
 
 fn labels(name: &'static str, value: impl ToString) -> Labels {
     vec![(name, value.to_string())]
+}
+
+fn outcome_labels(name: &'static str, value: impl ToString, outcome: &str) -> Labels {
+    vec![(name, value.to_string()), ("outcome", outcome.to_owned())]
 }
 
 fn count(number: u64) -> IntGauge {
@@ -307,8 +320,23 @@ fn ages(ages: impl Iterator<Item = (Labels, Duration)>) -> Family<Labels, FloatG
     family
 }
 
-fn histogram(new: fn() -> Histogram) -> Family<Labels, Histogram, fn() -> Histogram> {
-    Family::new_with_constructor(new)
+/// Registers counters and returns a handle of them.
+fn counters(registry: &mut Registry, name: &str, help: &str) -> Family<Labels, Counter> {
+    let counters = Family::default();
+    registry.register(name, help, counters.clone());
+    counters
+}
+
+/// Registers histograms of durations in seconds and returns a handle of them.
+fn histograms(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    new: fn() -> Histogram,
+) -> Histograms {
+    let histograms = Histograms::new_with_constructor(new);
+    registry.register_with_unit(name, help, Unit::Seconds, histograms.clone());
+    histograms
 }
 
 fn total(count: u64) -> Counter {
@@ -339,3 +367,23 @@ const LATENCIES_S: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 /// Buckets of the delivery latency, in seconds, up to three days.
 const DELIVERY_LATENCIES_S: [f64; 14] =
     [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0, 36_000.0, 259_200.0];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delivery_of_unknown_age_counts_without_a_latency() {
+        let metrics = Metrics::new();
+        let ops = ChannelName::parse("ops").unwrap();
+        metrics.record_delivery(&ops, &DeliveryState::Delivered, None);
+        let text = metrics.encode(&MetricsSnapshot::default());
+        let count = "avatar_watch_deliveries_total{channel=\"ops\",outcome=\"delivered\"} 1\n";
+        assert!(text.contains(count), "{text}");
+        assert!(!text.contains("avatar_watch_delivery_latency_seconds_count"), "{text}");
+        metrics.record_delivery(&ops, &DeliveryState::Delivered, Some(Duration::ZERO));
+        let text = metrics.encode(&MetricsSnapshot::default());
+        let count = "avatar_watch_delivery_latency_seconds_count{channel=\"ops\"} 1\n";
+        assert!(text.contains(count), "{text}");
+    }
+}

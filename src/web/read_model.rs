@@ -219,9 +219,9 @@ impl<'d> ReadModel<'d> {
         let conditions = self.conditions(&views)?.into_iter().map(|it| it.kind);
         let channels = self.reader.rows()?.channels.iter().map(|row| ChannelSnapshot {
             state: row.health.state,
-            pending: row.undelivered,
+            undelivered: row.undelivered,
             dead_letters: row.dead_letters,
-            oldest: row.oldest_at.map(|at| now.since(at)),
+            oldest_age: row.oldest_at.map(|at| now.since(at)),
             failing_recipients: row.recipients.len() as u64,
             name: row.name.clone(),
         });
@@ -232,11 +232,11 @@ impl<'d> ReadModel<'d> {
         let loops = (self.state.progress)(monotonic);
         Ok(MetricsSnapshot {
             avatars: statuses.collect(),
-            unreachable: watched.iter().filter(|it| it.failure.is_some()).count() as u64,
+            failing: watched.iter().filter(|it| it.failure.is_some()).count() as u64,
             conditions: conditions.collect(),
             channels: channels.collect(),
-            accounts: accounts.collect(),
-            loops: loops.iter().map(|it| (it.name, it.age)).collect(),
+            account_ages: accounts.collect(),
+            loop_ages: loops.iter().map(|it| (it.name, it.age)).collect(),
             database_size: location::size_on_disk(&self.state.database),
             database_writable: (self.state.database_writable)(),
             dropped: (self.state.dropped)(),

@@ -60,7 +60,7 @@ pub(crate) struct Parts {
     pub(crate) config_changes: Vec<String>,
     /// The channels; `None` in the status of one avatar.
     pub(crate) channels: Option<Vec<ChannelView>>,
-    /// The active conditions of watched subjects.
+    /// The firing conditions of watched subjects.
     pub(crate) conditions: Vec<ConditionView>,
     /// The accounts with the times of their last successful polls.
     pub(crate) accounts: Vec<(String, Option<Timestamp>)>,
@@ -138,7 +138,7 @@ impl StatusView {
     }
 }
 
-/// The active conditions of watched subjects; others may be outdated. Conditions are kept when
+/// The firing conditions of watched subjects; others may be outdated. Conditions are kept when
 /// `accounts` or the avatars are not known.
 pub(crate) fn conditions(
     rows: &[ConditionRow],

@@ -24,7 +24,7 @@ async fn metrics(
     headers: HeaderMap,
 ) -> Result<Response, ProblemDetails> {
     let snapshot = with_read_model(&state, |model| model.measure()).await?;
-    let text = state.metrics.text(&snapshot);
+    let text = state.metrics.encode(&snapshot);
     let (kind, text) = if wants_open_metrics(&elements(&headers, ACCEPT)) {
         (OPEN_METRICS, text)
     } else {
