@@ -76,14 +76,14 @@ impl MessageHeaders {
         headers.set(header::MIME_VERSION_1_0);
         let color = format!("#{:06x}", content.severity.color());
         let advice = content.advice.strip_prefix(ADVICE).map(capitalised);
-        let text = TextMail { content: &content, event: &event.id }.render();
         let html = HtmlMail { content: &content, event: &event.id, color, advice }.render();
-        // Rendering into memory does not fail, and an empty message would not be sent.
-        let (Ok(text), Ok(html)) = (text, html) else { return Vec::new() };
-        let body = MultiPart::alternative()
+        let mut body = MultiPart::alternative()
             .boundary(format!("{BOUNDARY}{delivery}"))
-            .singlepart(SinglePart::plain(text))
-            .singlepart(SinglePart::html(html));
+            .singlepart(SinglePart::plain(plain_text(&content, &event.id)));
+        // Without HTML, the mail still says everything.
+        if let Ok(html) = html {
+            body = body.singlepart(SinglePart::html(html));
+        }
         // The library's builder of whole messages would parse the addresses again, more strictly.
         let mut message = headers.to_string().into_bytes();
         message.extend(body.formatted());
@@ -93,11 +93,14 @@ impl MessageHeaders {
 
 pub(super) const CONTENT_TYPE: &str = "message/rfc822";
 
-#[derive(Template)]
-#[template(path = "mail.txt", config = "src/notify/askama.toml")]
-struct TextMail<'a> {
-    content: &'a Content,
-    event: &'a EventId,
+/// The text that every mail has; written without a template, because it must not fail.
+fn plain_text(content: &Content, event: &EventId) -> String {
+    let mut lines = vec![content.title.clone(), String::new(), content.subject_name.clone()];
+    lines.extend(content.fields.iter().map(|it| format!("{}: {}", it.name, it.value)));
+    lines.extend([String::new(), content.advice.to_owned(), String::new()]);
+    lines.extend(content.window.iter().cloned());
+    lines.extend([String::new(), "-- ".to_owned(), format!("avatar-watch, event {event}")]);
+    lines.join("\n")
 }
 
 #[derive(Template)]
