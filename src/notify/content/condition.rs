@@ -113,92 +113,105 @@ fn account_name(name: &AccountName) -> String {
 }
 
 /// What goes on after the name of the subject, the title and the advice.
-const fn condition_text(
-    kind: EventKind,
-    condition: &Condition,
-) -> (&'static str, &'static str, &'static str) {
-    match (kind, condition.phase) {
-        (EventKind::AvatarMissing, Phase::Firing) => {
+type ConditionText = (&'static str, &'static str, &'static str);
+
+const fn condition_text(kind: EventKind, condition: &Condition) -> ConditionText {
+    match condition.phase {
+        Phase::Firing => firing_text(kind, &condition.subject),
+        Phase::Resolved => resolved_text(kind, &condition.subject),
+    }
+}
+
+const fn firing_text(kind: EventKind, subject: &ConditionSubject) -> ConditionText {
+    match kind {
+        EventKind::AvatarMissing => {
             ("missing", "Avatar missing: the API does not know its id", MISSING)
         }
-        (EventKind::AvatarMissing, Phase::Resolved) => {
-            ("found again", "Avatar found again", NOTHING)
-        }
-        (EventKind::AvatarUnreachable, Phase::Firing) => {
+        EventKind::AvatarUnreachable => {
             ("unreachable", "Avatar unreachable: polling it fails", UNREACHABLE)
         }
-        (EventKind::AvatarUnreachable, Phase::Resolved) => {
-            ("reachable again", "Avatar reachable again", NOTHING)
-        }
-        (EventKind::AvatarTrainingOverdue, Phase::Firing) => {
+        EventKind::AvatarTrainingOverdue => {
             ("training overdue", "Training overdue: it takes longer than expected", OVERDUE)
         }
-        (EventKind::AvatarTrainingOverdue, Phase::Resolved) => {
-            ("no longer in training", "Overdue training ended", STATUS_SHOWN)
-        }
-        (EventKind::AvatarStatusUnrecognized, Phase::Firing) => {
+        EventKind::AvatarStatusUnrecognized => {
             ("unknown status", "Unknown status: this version does not know it", UNRECOGNIZED)
         }
-        (EventKind::AvatarStatusUnrecognized, Phase::Resolved) => (
-            "no longer in an unknown status",
-            "Unknown status left: the avatar has another status",
-            STATUS_SHOWN,
-        ),
-        (EventKind::AccountUnavailable, Phase::Firing) => {
-            let advice = match &condition.subject {
-                ConditionSubject::Account { cause, .. } => match cause {
-                    OutageCause::KeyRejected => KEY_REJECTED,
-                    OutageCause::Throttled => THROTTLED,
-                    OutageCause::Unreachable => API_UNREACHABLE,
-                    OutageCause::InvalidResponse => INVALID_RESPONSE,
-                    OutageCause::Local => LOCAL,
-                },
-                // Only an account is unavailable.
-                ConditionSubject::Avatar { .. }
-                | ConditionSubject::Config
-                | ConditionSubject::Channel { .. } => NOTHING,
-            };
-            ("unavailable", "Account unavailable: its avatars cannot be polled", advice)
+        EventKind::AccountUnavailable => {
+            let title = "Account unavailable: its avatars cannot be polled";
+            ("unavailable", title, outage_advice(subject))
         }
-        (EventKind::AccountUnavailable, Phase::Resolved) => {
-            ("available again", "Account available again", ACCOUNT_RESTORED)
-        }
-        (EventKind::ConfigRejected, Phase::Firing) => {
-            ("rejected", "Config rejected: it has problems", REJECTED)
-        }
-        (EventKind::ConfigRejected, Phase::Resolved) => {
-            ("accepted", "Config accepted: it is active", NOTHING)
-        }
-        (EventKind::ChannelFailing, Phase::Firing) if of_recipient(&condition.subject) => {
+        EventKind::ConfigRejected => ("rejected", "Config rejected: it has problems", REJECTED),
+        EventKind::ChannelFailing if of_recipient(subject) => {
             let title = "Recipient failing: it accepts no messages";
             ("a recipient is failing", title, RECIPIENT_FAILING)
         }
-        (EventKind::ChannelFailing, Phase::Resolved) if of_recipient(&condition.subject) => {
+        EventKind::ChannelFailing => {
+            ("failing", "Channel failing: it accepts no messages", FAILING)
+        }
+        EventKind::ChannelDisabled => {
+            ("disabled", "Channel disabled: its messages are on hold", DISABLED)
+        }
+        EventKind::AvatarReady
+        | EventKind::AvatarTrainingFailed
+        | EventKind::AvatarRefused
+        | EventKind::AvatarStatusChanged
+        | EventKind::DeliveryExhausted
+        | EventKind::TestPing => no_condition_text(kind),
+    }
+}
+
+const fn resolved_text(kind: EventKind, subject: &ConditionSubject) -> ConditionText {
+    match kind {
+        EventKind::AvatarMissing => ("found again", "Avatar found again", NOTHING),
+        EventKind::AvatarUnreachable => ("reachable again", "Avatar reachable again", NOTHING),
+        EventKind::AvatarTrainingOverdue => {
+            ("no longer in training", "Overdue training ended", STATUS_SHOWN)
+        }
+        EventKind::AvatarStatusUnrecognized => {
+            let title = "Unknown status left: the avatar has another status";
+            ("no longer in an unknown status", title, STATUS_SHOWN)
+        }
+        EventKind::AccountUnavailable => {
+            ("available again", "Account available again", ACCOUNT_RESTORED)
+        }
+        EventKind::ConfigRejected => ("accepted", "Config accepted: it is active", NOTHING),
+        EventKind::ChannelFailing if of_recipient(subject) => {
             let title = "Recipient recovered: it accepts messages again";
             ("a recipient recovered", title, NOTHING)
         }
-        (EventKind::ChannelFailing, Phase::Firing) => {
-            ("failing", "Channel failing: it accepts no messages", FAILING)
-        }
-        (EventKind::ChannelFailing, Phase::Resolved) => {
+        EventKind::ChannelFailing => {
             ("recovered", "Channel recovered: it accepts messages again", NOTHING)
         }
-        (EventKind::ChannelDisabled, Phase::Firing) => {
-            ("disabled", "Channel disabled: its messages are on hold", DISABLED)
-        }
-        (EventKind::ChannelDisabled, Phase::Resolved) => {
+        EventKind::ChannelDisabled => {
             ("enabled", "Channel enabled: its messages are sent again", ENABLED)
         }
-        // No condition has one of these kinds; if one did, its name would be the text.
-        (
-            EventKind::AvatarReady
-            | EventKind::AvatarTrainingFailed
-            | EventKind::AvatarRefused
-            | EventKind::AvatarStatusChanged
-            | EventKind::DeliveryExhausted
-            | EventKind::TestPing,
-            _,
-        ) => (kind.name(), kind.name(), NOTHING),
+        EventKind::AvatarReady
+        | EventKind::AvatarTrainingFailed
+        | EventKind::AvatarRefused
+        | EventKind::AvatarStatusChanged
+        | EventKind::DeliveryExhausted
+        | EventKind::TestPing => no_condition_text(kind),
+    }
+}
+
+/// No condition has such a kind; if one did, its name would be the text.
+const fn no_condition_text(kind: EventKind) -> ConditionText {
+    (kind.name(), kind.name(), NOTHING)
+}
+
+const fn outage_advice(subject: &ConditionSubject) -> &'static str {
+    match subject {
+        ConditionSubject::Account { cause, .. } => match cause {
+            OutageCause::KeyRejected => KEY_REJECTED,
+            OutageCause::Throttled => THROTTLED,
+            OutageCause::Unreachable => API_UNREACHABLE,
+            OutageCause::InvalidResponse => INVALID_RESPONSE,
+            OutageCause::Local => LOCAL,
+        },
+        // Only an account is unavailable.
+        ConditionSubject::Avatar { .. }
+        | ConditionSubject::Config
+        | ConditionSubject::Channel { .. } => NOTHING,
     }
 }
 
