@@ -7,21 +7,23 @@
 //!
 //! | layer | module | content |
 //! | --- | --- | --- |
-//! | 7 | `main` | runs the command line and exits |
-//! | 6 | [`cli`] | the commands: arguments, output, exit codes |
-//! | 5 | [`demo`] | a simulated Argil and a receiver around the real daemon |
-//! | 4 | [`daemon`] | poller, dispatcher, background tasks, supervisor |
-//! | 3 | [`web`] | HTTP server: status page, API, metrics, health checks, hints |
-//! | 2 | [`store`] | SQLite: watches, transitions, events, the outbox |
-//! | 2 | [`config`] | the TOML file, applied as a whole or not at all |
-//! | 2 | [`notify`] | webhooks and mail: one delivery attempt at a time |
-//! | 2 | [`argil`] | the API client; responses become observations |
-//! | 2 | [`runtime`] | state of the running process: event bus, last polls, metrics |
+//! | 8 | `main` | runs the command line and exits |
+//! | 7 | [`cli`] | the commands: arguments, output, exit codes |
+//! | 6 | [`demo`] | a simulated Argil and a receiver around the real daemon |
+//! | 5 | [`daemon`] | poller, dispatcher, background tasks, supervisor |
+//! | 4 | [`web`] | HTTP server: status page, API, metrics, health checks, hints |
+//! | 3 | [`store`] | SQLite: watches, transitions, events, the outbox |
+//! | 3 | [`config`] | the TOML file, applied as a whole or not at all |
+//! | 3 | [`notify`] | webhooks and mail: one delivery attempt at a time |
+//! | 3 | [`argil`] | the API client; responses become observations |
+//! | 3 | [`runtime`] | state of the running process: event bus, last polls, metrics |
+//! | 2 | [`tls_failure`] | TLS errors in words |
 //! | 1 | [`domain`] | all decisions, as pure functions |
-//! | 0 | [`telemetry`] | the log, for terminals, JSON and systemd's journal |
-//! | 0 | [`secret`], [`signing_secret`], [`mask`] | secrets, and their masking in text |
+//! | 1 | [`telemetry`] | the log, for terminals, JSON and systemd's journal |
+//! | 1 | [`mask`] | masking of secrets in text from outside |
+//! | 0 | [`secret`], [`signing_secret`] | secrets, which are shown as `***` |
 //! | 0 | [`text`] | sanitizing and escaping of text from outside |
-//! | 0 | [`network`], [`tls_failure`], [`content_coding`] | connections, TLS errors, bodies |
+//! | 0 | [`network`], [`content_coding`] | connections, compressed bodies |
 //! | 0 | [`files`] | atomic writes, and the trust in files |
 //!
 //! # Invariants
@@ -39,7 +41,8 @@
 //!    except for a change that a full disk has not accepted yet.
 //! 9. Input from outside is bounded while it is read, masked before it is stored, and escaped
 //!    where it is shown.
-//! 10. A vendor crate is used in one folder, and its errors do not leave it.
+//! 10. A vendor crate is used only in the files that `tests/it/layers.rs` lists for it, and its
+//!     errors do not leave them.
 
 pub mod cli;
 pub mod demo;
