@@ -17,7 +17,7 @@ use url::Url;
 
 use crate::argil::error::ArgilError;
 use crate::argil::list_parser::{LIST_SIZE_MAX, ListParser, Parsed};
-use crate::argil::pool::{ApiTarget, CONNECT_MAX, Pool, PoolError, Pools, SILENCE_MAX};
+use crate::argil::pool::{ApiTarget, CONNECT_MAX, Pool, PoolError, PoolManager, READ_TIMEOUT};
 use crate::argil::response::{self, ApiResponse, Failure};
 use crate::argil::transport_error::{self, Stage};
 use crate::content_coding::{CodingError, Decoded, End, decode};
@@ -41,7 +41,7 @@ pub struct ApiClientSpec {
 
 /// Polls avatars with one key. Keep and share it: it holds the connections.
 pub struct Client {
-    pools: Pools,
+    pools: PoolManager,
     /// `{base_url}/avatars`.
     avatars: Url,
     /// The host, with the port if it is not the default, for error texts.
@@ -76,7 +76,7 @@ impl Client {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let target = ApiTarget { url: avatars.clone(), headers, timeout: spec.timeout };
         Ok(Self {
-            pools: Pools::new(target),
+            pools: PoolManager::new(target),
             avatars,
             host,
             mask: Mask::new([spec.api_key.expose()]),
@@ -98,7 +98,7 @@ impl Client {
 
     /// The local resource that is missing, so that no request can be sent.
     pub fn obstacle(&self) -> Option<String> {
-        Some(transport_error::not_built(&self.pools.obstacle()?, &self.mask))
+        Some(transport_error::not_built(&self.pools.build_error()?, &self.mask))
     }
 
     /// The number of repeated requests so far.
@@ -137,14 +137,14 @@ impl Client {
         wanted: Endpoint,
         now: Timestamp,
     ) -> Result<ApiResponse, Failure> {
-        let pool = self.pools.at(now).await.map_err(|error| self.without_pool(error))?;
+        let pool = self.pools.current(now).await.map_err(|error| self.without_pool(error))?;
         let asked = self.fetch_and_record(&pool, url, wanted).await;
         let is_news =
             asked.as_ref().is_ok_and(|asked| wanted.confirmed_codes().contains(&asked.code));
         if pool.is_fresh(now) || !is_news {
             return asked;
         }
-        let newer = self.pools.after(Some(&pool), now).await;
+        let newer = self.pools.renewed(Some(&pool), now).await;
         let pool = newer.map_err(|error| self.without_pool(error))?;
         self.reconnects.fetch_add(1, Ordering::Relaxed);
         self.fetch_and_record(&pool, url, wanted).await
@@ -234,7 +234,7 @@ impl Client {
 
     /// Sends the request, and once more on a fresh connection if it died on a kept one.
     async fn send(&self, pool: &Pool, url: &Url) -> Result<reqwest::Response, Failure> {
-        let error = match pool.keeping.get(url.clone()).send().await {
+        let error = match pool.keep_alive.get(url.clone()).send().await {
             Ok(response) => {
                 self.answered.store(true, Ordering::Relaxed);
                 return Ok(response);
@@ -245,7 +245,7 @@ impl Client {
             return Err(self.describe(error, Stage::Response));
         }
         self.reconnects.fetch_add(1, Ordering::Relaxed);
-        let second = pool.fresh.get(url.clone()).send().await;
+        let second = pool.one_shot.get(url.clone()).send().await;
         second.map_err(|error| self.describe(error, Stage::Response))
     }
 
@@ -305,7 +305,7 @@ impl Client {
             let fault = transport_error::classify(&error);
             return (fault, transport_error::describe(&error, stage, host, &self.mask));
         }
-        let silence = self.timeout.min(SILENCE_MAX);
+        let silence = self.timeout.min(READ_TIMEOUT);
         let reason = match stage {
             Stage::Resolve | Stage::Connect => {
                 format!("no connection to `{host}` within {:?}", self.timeout.min(CONNECT_MAX))

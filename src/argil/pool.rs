@@ -26,9 +26,9 @@ pub(super) struct ApiTarget {
     pub(super) timeout: Duration,
 }
 
-/// The current pool; checked before each request.
+/// Holds the current pool, which is checked before each request.
 #[derive(Debug)]
-pub(super) struct Pools {
+pub(super) struct PoolManager {
     target: ApiTarget,
     current: Mutex<Current>,
 }
@@ -54,24 +54,24 @@ struct Current {
 /// Connections to the addresses that the name had when the pool was made.
 #[derive(Debug)]
 pub(super) struct Pool {
-    pub(super) keeping: reqwest::Client,
+    pub(super) keep_alive: reqwest::Client,
     /// Keeps none; for repeated requests, which must not meet another dead connection.
-    pub(super) fresh: reqwest::Client,
+    pub(super) one_shot: reqwest::Client,
     /// `None` while the name was not resolved.
     made_at: Option<Timestamp>,
 }
 
-impl Pools {
-    /// Pools to that target; nothing is resolved or sent yet.
+impl PoolManager {
+    /// PoolManager to that target; nothing is resolved or sent yet.
     pub(super) fn new(target: ApiTarget) -> Self {
         Self { target, current: Mutex::default() }
     }
 
-    /// The missing local resource, so that there is no pool.
-    pub(super) fn obstacle(&self) -> Option<reqwest::Error> {
+    /// Why no pool can be built, if none can: a local resource is missing.
+    pub(super) fn build_error(&self) -> Option<reqwest::Error> {
         let mut current = self.lock();
         if current.pool.is_none() {
-            match self.target.pool(&[], None) {
+            match self.target.build_pool(&[], None) {
                 Ok(pool) => current.pool = Some(Arc::new(pool)),
                 Err(error) => return Some(error),
             }
@@ -82,8 +82,8 @@ impl Pools {
     /// The pool for a request at `now`: a new one if the old one is too old, has no connection
     /// left, or had a bad response and is not recent.
     ///
-    /// When a new one is needed and cannot be created.
-    pub(super) async fn at(&self, now: Timestamp) -> Result<Arc<Pool>, PoolError> {
+    /// Fails when a new one is needed and cannot be created.
+    pub(super) async fn current(&self, now: Timestamp) -> Result<Arc<Pool>, PoolError> {
         let (pool, used_at, is_doubted) = {
             let mut current = self.lock();
             let used_at = current.used_at.replace(now);
@@ -95,14 +95,14 @@ impl Pools {
             Some(pool) if is_within(IDLE_MAX, used_at, now) && is_within(age_max, made_at, now) => {
                 Ok(pool)
             }
-            pool => self.after(pool.as_ref(), now).await,
+            pool => self.renewed(pool.as_ref(), now).await,
         }
     }
 
     /// A pool that is newer than `old`, with the name resolved again.
     ///
-    /// When the name cannot be resolved, or no pool can be created.
-    pub(super) async fn after(
+    /// Fails when the name cannot be resolved, or no pool can be created.
+    pub(super) async fn renewed(
         &self,
         old: Option<&Arc<Pool>>,
         now: Timestamp,
@@ -123,7 +123,7 @@ impl Pools {
         {
             return Ok(Arc::clone(pool));
         }
-        match (self.target.pool(&addresses, Some(now)), &current.pool) {
+        match (self.target.build_pool(&addresses, Some(now)), &current.pool) {
             (Ok(pool), _) => {
                 let pool = Arc::new(pool);
                 current.pool = Some(Arc::clone(&pool));
@@ -148,9 +148,9 @@ impl Pools {
     pub(super) fn abandon(&self, pool: &Arc<Pool>) {
         let mut current = self.lock();
         if current.pool.as_ref().is_some_and(|current| Arc::ptr_eq(current, pool)) {
-            let Pool { keeping, fresh, .. } = &**pool;
-            let (keeping, fresh) = (keeping.clone(), fresh.clone());
-            current.pool = Some(Arc::new(Pool { keeping, fresh, made_at: None }));
+            let Pool { keep_alive, one_shot, .. } = &**pool;
+            let (keep_alive, one_shot) = (keep_alive.clone(), one_shot.clone());
+            current.pool = Some(Arc::new(Pool { keep_alive, one_shot, made_at: None }));
         }
     }
 
@@ -166,14 +166,14 @@ impl Pool {
     }
 }
 
-/// Whether that was less than `age` ago. A change of the wall clock, in either direction, counts as
-/// longer.
+/// Whether that was less than `limit` ago. A change of the wall clock, in either direction, counts
+/// as longer.
 fn is_within(limit: Duration, at: Option<Timestamp>, now: Timestamp) -> bool {
     at.is_some_and(|at| now.since(at).max(at.since(now)) < limit)
 }
 
 impl ApiTarget {
-    fn pool(
+    fn build_pool(
         &self,
         addresses: &[SocketAddr],
         made_at: Option<Timestamp>,
@@ -188,8 +188,8 @@ impl ApiTarget {
         let built =
             |builder: reqwest::ClientBuilder| builder.build().map_err(reqwest::Error::without_url);
         Ok(Pool {
-            keeping: built(builder().pool_max_idle_per_host(IDLE_CONNECTIONS_MAX))?,
-            fresh: built(builder().pool_max_idle_per_host(0))?,
+            keep_alive: built(builder().pool_max_idle_per_host(IDLE_CONNECTIONS_MAX))?,
+            one_shot: built(builder().pool_max_idle_per_host(0))?,
             made_at,
         })
     }
@@ -206,7 +206,7 @@ impl ApiTarget {
             .no_proxy()
             .http1_only()
             .connect_timeout(self.timeout.min(CONNECT_MAX))
-            .read_timeout(self.timeout.min(SILENCE_MAX))
+            .read_timeout(self.timeout.min(READ_TIMEOUT))
             .pool_idle_timeout(IDLE_MAX);
         if self.url.scheme() == "http" {
             // Without TLS, so that it works without CA certificates.
@@ -220,7 +220,7 @@ impl ApiTarget {
 /// The timeout of a connection, including TLS, without name resolution.
 pub(super) const CONNECT_MAX: Duration = Duration::from_secs(5);
 /// The maximum time without data, before and within a response.
-pub(super) const SILENCE_MAX: Duration = Duration::from_secs(10);
+pub(super) const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// The timeout of name resolution: that of the system's resolver with three name servers that do
 /// not respond at first.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(30);

@@ -3,11 +3,11 @@
 
 use std::error::Error;
 use std::io;
-use std::iter;
 
 use crate::argil::excerpt::sanitize_excerpt;
 use crate::domain::polling::observation::PollError;
 use crate::mask::Mask;
+use crate::network::causes::{cause, causes, is_out_of_handles};
 use crate::tls_failure;
 
 /// The stage of a request when it failed.
@@ -56,7 +56,7 @@ pub(super) fn describe(
     if let Some(what) = causes(error).find_map(is_local) {
         return format!("{what} on our side");
     }
-    if let Some(tls) = causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
+    if let Some(tls) = cause::<rustls::Error>(error) {
         return format!("TLS failed: {}", sanitize_excerpt(&tls_failure::explain(tls).said, mask));
     }
     match stage {
@@ -101,20 +101,6 @@ pub(super) fn closed_before_answer(error: &(dyn Error + 'static)) -> bool {
     broken || has_text(error, CLOSED) || has_text(error, CANCELED)
 }
 
-/// The error and its sources. An I/O error hides the error that it wraps from `source`, so that one
-/// is unwrapped.
-fn causes<'a>(
-    error: &'a (dyn Error + 'static),
-) -> impl Iterator<Item = &'a (dyn Error + 'static)> + 'a {
-    iter::successors(Some(error), |&error| {
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        match wrapped {
-            Some(inner) => Some(inner as &(dyn Error + 'static)),
-            None => error.source(),
-        }
-    })
-}
-
 /// Whether a cause has exactly that text. The types of the HTTP library are private, so the text is
 /// compared; a test with a real connection verifies it.
 fn has_text(error: &(dyn Error + 'static), text: &str) -> bool {
@@ -124,10 +110,10 @@ fn has_text(error: &(dyn Error + 'static), text: &str) -> bool {
 /// A missing local resource, which is not a failure of the API.
 fn is_local(cause: &(dyn Error + 'static)) -> Option<&'static str> {
     let io = cause.downcast_ref::<io::Error>()?;
-    match (io.raw_os_error(), io.kind()) {
-        (Some(ENFILE | EMFILE), _) => Some("too many open files"),
-        (_, io::ErrorKind::OutOfMemory) => Some("out of memory"),
-        (_, io::ErrorKind::AddrNotAvailable) => Some("no free local address or port"),
+    match io.kind() {
+        _ if is_out_of_handles(io) => Some("too many open files"),
+        io::ErrorKind::OutOfMemory => Some("out of memory"),
+        io::ErrorKind::AddrNotAvailable => Some("no free local address or port"),
         _ => None,
     }
 }
@@ -155,10 +141,6 @@ fn is_named(kind: io::ErrorKind) -> bool {
             | io::ErrorKind::PermissionDenied
     )
 }
-
-/// The numbers are the same on all common Unix systems.
-const ENFILE: i32 = 23;
-const EMFILE: i32 = 24;
 
 /// The texts of hyper for a connection that ended before the response, and one that never accepted
 /// the request.

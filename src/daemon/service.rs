@@ -87,7 +87,7 @@ pub(crate) async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
                 drop(daemon.stop(std::future::ready(())).await);
                 return Err(failure.into());
             }
-            order = signals.next() => match order {
+            signal = signals.next() => match signal {
                 ServiceSignal::Reload => {
                     systemd::reloading();
                     retry = ReloadRetry::default();
@@ -174,7 +174,7 @@ async fn report_status<T>(stats: &DaemonStats, stopping: impl Future<Output = T>
 struct ReloadRetry {
     at: Option<Monotonic>,
     delay: Duration,
-    is_logged: String,
+    logged_reason: String,
     /// The file to apply; a different file is not applied without a request.
     stamp: Option<ConfigStamp>,
 }
@@ -196,7 +196,7 @@ impl ReloadRetry {
     fn later(&mut self, path: &Path, reason: String, now: Monotonic) {
         self.delay = (self.delay * 2).clamp(RELOAD_DELAY_MIN, RELOAD_DELAY_MAX);
         let (at, stamp) = (Some(now.plus(self.delay)), stamp(path));
-        *self = Self { at, delay: self.delay, is_logged: reason, stamp };
+        *self = Self { at, delay: self.delay, logged_reason: reason, stamp };
     }
 }
 
@@ -243,7 +243,7 @@ async fn reload(
                 ServiceError::Daemon(source) => vec![with_causes(source)],
             };
             let reason = reasons.join("; ");
-            if reason != retry.is_logged {
+            if reason != retry.logged_reason {
                 error!("config rejected; the previous config stays active");
                 reasons.iter().for_each(|reason| error!("{reason}"));
                 if failure.is_transient() {

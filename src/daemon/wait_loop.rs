@@ -118,10 +118,10 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
     /// Polls until every avatar has an outcome, or the receiver is dropped.
     pub(crate) async fn run(mut self) {
         while !self.waits.is_empty() && !self.reports.is_closed() {
-            let wake_at = self.launch();
+            let wake_at = self.start_due_polls();
             select! {
                 Some(done) = self.in_flight.join_next() => match done {
-                    Ok((id, seen, asked_at)) => self.take_back(&id, seen, asked_at).await,
+                    Ok((id, observation, asked_at)) => self.on_poll_done(&id, observation, asked_at).await,
                     // A panicked task; the receiver notices that the channel is closed.
                     Err(_) => return,
                 },
@@ -133,7 +133,7 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
 
     /// Starts polls that are due and allowed. Returns when to wake up, unless a poll completes
     /// earlier.
-    fn launch(&mut self) -> Option<Monotonic> {
+    fn start_due_polls(&mut self) -> Option<Monotonic> {
         let now = self.clock.monotonic();
         for id in self.schedule.take_due(now) {
             self.queue.enqueue(id, Priority::High, now);
@@ -149,24 +149,24 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
                     let (source, clock) =
                         (Arc::clone(&self.request.runtime.source), self.clock.clone());
                     self.in_flight.spawn(async move {
-                        let seen = source.poll(&id, clock.now()).await;
-                        (id, seen, now)
+                        let observation = source.poll(&id, clock.now()).await;
+                        (id, observation, now)
                     });
                 }
             }
         }
     }
 
-    async fn take_back(&mut self, id: &AvatarId, seen: Observation, asked_at: Monotonic) {
+    async fn on_poll_done(&mut self, id: &AvatarId, observation: Observation, asked_at: Monotonic) {
         self.queue.in_flight = self.queue.in_flight.saturating_sub(1);
         let (now, monotonic, random) =
             (self.clock.now(), self.clock.monotonic(), self.rng.next_bits());
-        let key_signal = KeySignal::from(&seen);
+        let key_signal = KeySignal::from(&observation);
         let breaker = std::mem::take(&mut self.queue.breaker);
         self.queue.breaker =
             breaker.observe(key_signal, monotonic, &self.request.breaker_backoff, random);
         let Some(avatar_wait) = self.waits.get_mut(id) else { return };
-        let reason = seen.reason().map(str::to_owned);
+        let reason = observation.reason().map(str::to_owned);
         let intervals = &self.request.intervals;
         let forecast =
             self.request.forecasts.forecast(avatar_wait.watch().model.as_ref(), intervals.training);
@@ -175,26 +175,26 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
             forecast: forecast.as_deref(),
             ..Policy::new(intervals, &self.request.account, asked)
         };
-        let verdict = match avatar_wait.observe(seen, now, &policy, random) {
-            Ok(verdict) => Some(verdict),
+        let outcome = match avatar_wait.observe(observation, now, &policy, random) {
+            Ok(outcome) => Some(outcome),
             Err(wait) => {
                 let begin = if key_signal == KeySignal::Success { asked_at } else { monotonic };
                 self.schedule.set(id.clone(), begin, wait);
                 None
             }
         };
-        let report = WaitUpdate::of(avatar_wait.watch(), verdict.clone(), reason);
-        if verdict.is_some() {
+        let report = WaitUpdate::of(avatar_wait.watch(), outcome.clone(), reason);
+        if outcome.is_some() {
             self.waits.remove(id);
         }
         if self.reported.insert(id.clone(), report.clone()).as_ref() != Some(&report) {
             self.send(report).await;
         }
-        if let (KeySignal::Unauthorized, Some(verdict)) = (key_signal, verdict) {
+        if let (KeySignal::Unauthorized, Some(outcome)) = (key_signal, outcome) {
             // The key is refused, so the other avatars need no poll.
             let others: BTreeMap<AvatarId, AvatarWait> = self.waits.drain().collect();
             for avatar_wait in others.into_values() {
-                self.send(WaitUpdate::of(avatar_wait.watch(), Some(verdict.clone()), None)).await;
+                self.send(WaitUpdate::of(avatar_wait.watch(), Some(outcome.clone()), None)).await;
             }
         }
     }

@@ -1,8 +1,9 @@
-//! Name resolution and connections for all clients.
+//! Name resolution, connections and the causes of their errors, for all clients.
 //!
 //! This module knows sockets and the system's resolver, but no protocol and no policy. It does not
 //! log.
 
+pub mod causes;
 pub mod routable;
 pub mod connect;
 pub mod resolve;

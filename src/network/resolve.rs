@@ -27,7 +27,7 @@ pub enum ResolveError {
     Unanswered,
     /// The lookup took longer than this limit.
     #[error("the name servers did not answer within {0:?}")]
-    Slow(Duration),
+    TimedOut(Duration),
 }
 
 /// Resolves `host`, a name or an address, to at least one address.
@@ -38,22 +38,22 @@ pub async fn resolve(host: &str, limit: Duration) -> Result<Vec<IpAddr>, Resolve
     let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     match literal.parse() {
         Ok(address) => Ok(vec![address]),
-        Err(_) => resolve_with(system, host, limit).await,
+        Err(_) => resolve_with(system_resolver, host, limit).await,
     }
 }
 
-/// The same with a given resolver.
-async fn resolve_with(ask: Ask, host: &str, limit: Duration) -> ResolveResult {
-    if let Some(addresses) = queue().late.remove(host) {
+/// Resolves a name with a given resolver.
+async fn resolve_with(resolver: Resolver, host: &str, limit: Duration) -> ResolveResult {
+    if let Some(addresses) = lookups().late.remove(host) {
         return Ok(addresses);
     }
-    let mut result = join(ask, host);
+    let mut result = start_or_join(resolver, host);
     match timeout(limit, &mut result).await {
         // The thread panicked, which says nothing about the name.
         Ok(result) => result.unwrap_or(Err(ResolveError::Unanswered)),
         Err(_) => {
             keep_late(host.to_owned(), result);
-            Err(ResolveError::Slow(limit))
+            Err(ResolveError::TimedOut(limit))
         }
     }
 }
@@ -62,33 +62,33 @@ async fn resolve_with(ask: Ask, host: &str, limit: Duration) -> ResolveResult {
 fn keep_late(host: String, result: oneshot::Receiver<ResolveResult>) {
     tokio::spawn(async move {
         let Ok(Ok(addresses)) = result.await else { return };
-        queue().late.insert(host.clone(), addresses);
+        lookups().late.insert(host.clone(), addresses);
         sleep(LATE_KEPT).await;
-        queue().late.remove(&host);
+        lookups().late.remove(&host);
     });
 }
 
 /// Starts a lookup, or joins one in progress.
-fn join(ask: Ask, host: &str) -> oneshot::Receiver<ResolveResult> {
+fn start_or_join(resolver: Resolver, host: &str) -> oneshot::Receiver<ResolveResult> {
     let (sender, receiver) = oneshot::channel();
-    let mut queue = queue();
-    if let Some(waiting) = queue.waiting.get_mut(host) {
+    let mut lookups = lookups();
+    if let Some(waiting) = lookups.callers.get_mut(host) {
         // Callers that timed out need no result.
         waiting.retain(|sender| !sender.is_closed());
         waiting.push(sender);
         return receiver;
     }
-    queue.waiting.insert(host.to_owned(), vec![sender]);
-    queue.queue.push_back((host.to_owned(), ask));
-    if queue.threads < THREADS_MAX {
+    lookups.callers.insert(host.to_owned(), vec![sender]);
+    lookups.pending.push_back((host.to_owned(), resolver));
+    if lookups.threads < THREADS_MAX {
         let worker = thread::Builder::new().name("resolver".to_owned());
-        match worker.spawn(work) {
-            Ok(_) => queue.threads += 1,
+        match worker.spawn(resolver_thread) {
+            Ok(_) => lookups.threads += 1,
             // Another thread will handle it; without any thread the lookup fails.
-            Err(_) if queue.threads > 0 => {}
+            Err(_) if lookups.threads > 0 => {}
             Err(_) => {
-                queue.queue.clear();
-                queue.waiting.clear();
+                lookups.pending.clear();
+                lookups.callers.clear();
             }
         }
     }
@@ -96,18 +96,18 @@ fn join(ask: Ask, host: &str) -> oneshot::Receiver<ResolveResult> {
 }
 
 /// A resolver thread: handles one name after the other until the queue is empty.
-fn work() {
+fn resolver_thread() {
     loop {
-        let (host, ask) = {
-            let mut queue = queue();
-            let Some(next) = queue.next() else {
-                queue.threads -= 1;
+        let (host, resolver) = {
+            let mut lookups = lookups();
+            let Some(next) = lookups.next() else {
+                lookups.threads -= 1;
                 return;
             };
             next
         };
-        let result = ask(&host);
-        let waiting = queue().waiting.remove(&host);
+        let result = resolver(&host);
+        let waiting = lookups().callers.remove(&host);
         for sender in waiting.into_iter().flatten() {
             // The caller may have timed out.
             drop(sender.send(result.clone()));
@@ -116,40 +116,40 @@ fn work() {
 }
 
 type ResolveResult = Result<Vec<IpAddr>, ResolveError>;
-type Ask = fn(&str) -> ResolveResult;
+type Resolver = fn(&str) -> ResolveResult;
 
 /// State of all lookups; global, because the threads belong to the process.
 #[derive(Default)]
-struct ResolverQueue {
-    /// The callers by name; each name is in the queue or handled by a thread.
-    waiting: HashMap<String, Vec<oneshot::Sender<ResolveResult>>>,
-    /// Names that no thread handles yet.
-    queue: VecDeque<(String, Ask)>,
+struct Lookups {
+    /// The callers by name; each name is pending or handled by a thread.
+    callers: HashMap<String, Vec<oneshot::Sender<ResolveResult>>>,
+    /// The names that no thread handles yet, each with its resolver.
+    pending: VecDeque<(String, Resolver)>,
     threads: usize,
     /// Late results.
     late: HashMap<String, Vec<IpAddr>>,
 }
 
-impl ResolverQueue {
+impl Lookups {
     /// The next name with a waiting caller.
-    fn next(&mut self) -> Option<(String, Ask)> {
+    fn next(&mut self) -> Option<(String, Resolver)> {
         loop {
-            let (host, ask) = self.queue.pop_front()?;
-            let waiting = self.waiting.get(&host).map_or(&[][..], Vec::as_slice);
+            let (host, resolver) = self.pending.pop_front()?;
+            let waiting = self.callers.get(&host).map_or(&[][..], Vec::as_slice);
             if waiting.iter().any(|sender| !sender.is_closed()) {
-                return Some((host, ask));
+                return Some((host, resolver));
             }
-            self.waiting.remove(&host);
+            self.callers.remove(&host);
         }
     }
 }
 
-fn queue() -> MutexGuard<'static, ResolverQueue> {
-    static QUEUE: LazyLock<Mutex<ResolverQueue>> = LazyLock::new(Mutex::default);
+fn lookups() -> MutexGuard<'static, Lookups> {
+    static QUEUE: LazyLock<Mutex<Lookups>> = LazyLock::new(Mutex::default);
     QUEUE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn system(host: &str) -> ResolveResult {
+fn system_resolver(host: &str) -> ResolveResult {
     match (host, 0).to_socket_addrs() {
         Ok(found) => {
             let mut addresses: Vec<IpAddr> = Vec::new();
@@ -160,19 +160,19 @@ fn system(host: &str) -> ResolveResult {
             }
             if addresses.is_empty() { Err(ResolveError::Unknown) } else { Ok(addresses) }
         }
-        Err(error) if is_passing(&error) => Err(ResolveError::Unanswered),
+        Err(error) if is_transient(&error) => Err(ResolveError::Unanswered),
         Err(_) => Err(ResolveError::Unknown),
     }
 }
 
 /// Whether a lookup failed for a transient reason. The standard library drops the code of
 /// `getaddrinfo`, so this compares the texts of glibc, the BSDs and musl.
-fn is_passing(error: &io::Error) -> bool {
+fn is_transient(error: &io::Error) -> bool {
     let text = error.to_string();
-    error.raw_os_error().is_some() || PASSING.iter().any(|words| text.contains(words))
+    error.raw_os_error().is_some() || TRANSIENT.iter().any(|words| text.contains(words))
 }
 
-const PASSING: [&str; 4] = ["emporary failure", "Try again", "System error", "Out of memory"];
+const TRANSIENT: [&str; 4] = ["emporary failure", "Try again", "System error", "Out of memory"];
 /// Maximum number of concurrent lookups: more than a few slow names, and few enough for the unit's
 /// `TasksMax=`.
 const THREADS_MAX: usize = 8;
@@ -218,8 +218,8 @@ mod tests {
         let all = (0..50).map(|_| tokio::spawn(resolve_with(ask, "shared.test", LONG)));
         let all: Vec<_> = all.collect();
         // A caller that times out does not affect the others.
-        let gave_up = resolve_with(ask, "shared.test", Duration::from_millis(1)).await;
-        assert_eq!(gave_up, Err(ResolveError::Slow(Duration::from_millis(1))));
+        let timed_out = resolve_with(ask, "shared.test", Duration::from_millis(1)).await;
+        assert_eq!(timed_out, Err(ResolveError::TimedOut(Duration::from_millis(1))));
         open.send(()).unwrap();
         for one in all {
             assert_eq!(one.await.unwrap(), Ok(local()));
@@ -240,9 +240,12 @@ mod tests {
         let (open, gate) = mpsc::channel();
         *GATE.lock().unwrap() = Some(gate);
         let limit = Duration::from_millis(1);
-        assert_eq!(resolve_with(slow, "late.test", limit).await, Err(ResolveError::Slow(limit)));
+        assert_eq!(
+            resolve_with(slow, "late.test", limit).await,
+            Err(ResolveError::TimedOut(limit))
+        );
         open.send(()).unwrap();
-        while !queue().late.contains_key("late.test") {
+        while !lookups().late.contains_key("late.test") {
             sleep(Duration::from_millis(1)).await;
         }
         assert_eq!(resolve_with(never, "late.test", LONG).await, Ok(local()));
@@ -265,14 +268,14 @@ mod tests {
             sender.send(found).unwrap();
         });
         let found = ended.recv_timeout(LONG / 2).unwrap();
-        assert_eq!(found, Err(ResolveError::Slow(Duration::from_millis(1))));
+        assert_eq!(found, Err(ResolveError::TimedOut(Duration::from_millis(1))));
     }
 
     #[test]
     fn transient_failures_differ_from_unknown_names() {
         let check = |text: &str, expected| {
             let error = io::Error::other(format!("failed to lookup address information: {text}"));
-            assert_eq!(is_passing(&error), expected, "for `{text}`");
+            assert_eq!(is_transient(&error), expected, "for `{text}`");
         };
         check("Temporary failure in name resolution", true);
         check("Try again", true);

@@ -10,6 +10,7 @@ use std::time::Duration;
 use url::Url;
 
 use crate::domain::delivery::egress_policy::EgressPolicy;
+use crate::network::causes::cause;
 use crate::notify::build_error::BuildError;
 use crate::notify::secret_patterns;
 use crate::notify::transport_error::{self, UnresolvedHost};
@@ -90,13 +91,13 @@ impl Heartbeat {
 
     fn request_failed(&self, error: &reqwest::Error) -> HeartbeatError {
         let host = &self.host;
-        if let Some(refused) = transport_error::cause::<Blocked>(error) {
+        if let Some(refused) = cause::<Blocked>(error) {
             return HeartbeatError(refused.outcome(host).summary());
         }
-        if let Some(unresolved) = transport_error::cause::<UnresolvedHost>(error) {
+        if let Some(unresolved) = cause::<UnresolvedHost>(error) {
             return HeartbeatError(unresolved.outcome(host).summary());
         }
-        if let Some(tls) = transport_error::cause::<rustls::Error>(error) {
+        if let Some(tls) = cause::<rustls::Error>(error) {
             let hidden = secret_patterns::of_url(&self.healthy_url);
             return HeartbeatError(format!(
                 "TLS with `{host}` failed: {}",

@@ -5,7 +5,6 @@
 
 use std::error::Error;
 use std::io;
-use std::iter;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use tokio::net::TcpStream;
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::mask::Mask;
 use crate::network;
+use crate::network::causes::{cause, causes, is_out_of_handles};
 use crate::network::resolve::{self, ResolveError};
 use crate::network::routable::routable;
 use crate::text::sanitize::sanitize_line;
@@ -39,7 +39,7 @@ pub(super) fn not_connected(host: &str, error: &io::Error) -> Outcome {
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::OutOfMemory => {
             (OutcomeClass::Local, "was not connected to: this machine has no free ports or memory")
         }
-        _ if matches!(error.raw_os_error(), Some(EMFILE | ENFILE)) => {
+        _ if is_out_of_handles(error) => {
             (OutcomeClass::Local, "was not connected to: this machine has no free file handles")
         }
         _ => (OutcomeClass::Retryable, "could not be connected to"),
@@ -75,11 +75,10 @@ pub(super) fn no_tls(host: &str, error: &rustls::Error, hidden: &[String]) -> Ou
 
 /// Why the HTTP client cannot be built: what this machine lacks, and how to fix it.
 pub(super) fn not_built(error: &(dyn Error + 'static)) -> String {
-    let handles = cause::<io::Error>(error).and_then(io::Error::raw_os_error);
-    if matches!(handles, Some(EMFILE | ENFILE)) {
+    if cause::<io::Error>(error).is_some_and(is_out_of_handles) {
         return "this machine has no free file handles".to_owned();
     }
-    let deepest = iter::successors(Some(error), |&error| error.source()).last().unwrap_or(error);
+    let deepest = causes(error).last().unwrap_or(error);
     format!(
         "TLS cannot be set up on this machine ({}): install its CA certificates (the package \
          `ca-certificates`), or name a file of them with `SSL_CERT_FILE`",
@@ -111,7 +110,7 @@ impl UnresolvedHost {
             ResolveError::Unknown => {
                 (OutcomeClass::Retryable, format!("`{host}` has no address: is it spelled right?"))
             }
-            ResolveError::Unanswered | ResolveError::Slow(_) => {
+            ResolveError::Unanswered | ResolveError::TimedOut(_) => {
                 (OutcomeClass::Local, format!("`{host}` could not be resolved: {self}"))
             }
         };
@@ -125,27 +124,10 @@ pub(super) fn is_garbled(error: &(dyn Error + 'static)) -> bool {
     cause::<hyper::Error>(error).is_some_and(hyper::Error::is_parse)
 }
 
-/// The first cause of type `E`, also when it is wrapped in an [`io::Error`].
-pub(super) fn cause<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<E>() {
-            return Some(found);
-        }
-        // The source of an `io::Error` is that of the error inside, not the error inside.
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        next = inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());
-    }
-    None
-}
-
 pub(super) const RESOLVE: &str = "resolve";
 pub(super) const CONNECT: &str = "connect";
 pub(super) const TLS: &str = "tls";
 const TEXT_CHARS_MAX: usize = 160;
-
-const EMFILE: i32 = 24;
-const ENFILE: i32 = 23;
 
 #[cfg(test)]
 mod tests {
@@ -161,7 +143,7 @@ mod tests {
         check(io::ErrorKind::ConnectionRefused.into(), OutcomeClass::Retryable);
         check(io::ErrorKind::TimedOut.into(), OutcomeClass::Retryable);
         check(io::ErrorKind::NetworkUnreachable.into(), OutcomeClass::Local);
-        check(io::Error::from_raw_os_error(EMFILE), OutcomeClass::Local);
+        check(io::Error::from_raw_os_error(24), OutcomeClass::Local);
         check(io::Error::other("odd"), OutcomeClass::Retryable);
     }
 
@@ -172,20 +154,12 @@ mod tests {
             assert_eq!((outcome.class, outcome.phase), (class, RESOLVE));
             assert_eq!(outcome.error.as_deref(), Some(text));
         };
-        let slow = ResolveError::Slow(Duration::from_secs(7));
+        let slow = ResolveError::TimedOut(Duration::from_secs(7));
         let text = "`h` could not be resolved: the name servers did not answer within 7s";
         check(slow, OutcomeClass::Local, text);
         let text = "`h` could not be resolved: no name server answered";
         check(ResolveError::Unanswered, OutcomeClass::Local, text);
         let text = "`h` has no address: is it spelled right?";
         check(ResolveError::Unknown, OutcomeClass::Retryable, text);
-    }
-
-    #[test]
-    fn a_cause_is_found_inside_an_io_error() {
-        let unknown = UnresolvedHost(ResolveError::Unknown);
-        let wrapped = io::Error::other(io::Error::other(unknown));
-        assert_eq!(cause::<UnresolvedHost>(&wrapped), Some(&unknown));
-        assert_eq!(cause::<std::fmt::Error>(&wrapped), None);
     }
 }

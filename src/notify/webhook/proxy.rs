@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::domain::delivery::{AT_PROXY, Outcome, OutcomeClass};
 use crate::mask::Mask;
+use crate::network::causes::{cause, causes};
 use crate::notify::build_error::BuildError;
 use crate::notify::excerpt;
 use crate::notify::secret_patterns::SECRET_CHARS_MIN;
@@ -169,7 +170,7 @@ impl Proxy {
         if mentions(error, LOGIN_REQUIRED) {
             return Some(self.login_refused(&[], &[]));
         }
-        if let Some(error) = transport_error::cause::<io::Error>(error) {
+        if let Some(error) = cause::<io::Error>(error) {
             return Some(self.unreachable(transport_error::not_connected(proxy, error)));
         }
         let text = format!("the proxy `{proxy}` did not connect to `{host}`");
@@ -188,14 +189,7 @@ pub(in crate::notify) enum Tunnel {
 /// Whether the text of an error, or of one of its causes, contains `words`. The error type of a
 /// tunnel is not public; tests over a socket assert the words.
 fn mentions(error: &(dyn Error + 'static), words: &str) -> bool {
-    let mut next = Some(error);
-    while let Some(error) = next {
-        if error.to_string().contains(words) {
-            return true;
-        }
-        next = error.source();
-    }
-    false
+    causes(error).any(|cause| cause.to_string().contains(words))
 }
 
 const LOGIN_REQUIRED_CODE: u16 = 407;

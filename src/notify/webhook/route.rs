@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::domain::delivery::{AT_PROXY, Outcome, OutcomeClass};
+use crate::network::causes::cause;
 use crate::notify::transport_error::{self, CONNECT, TLS, failed_outcome};
 use crate::notify::webhook::handshake;
 use crate::notify::webhook::proxy::{Proxy, Tunnel};
@@ -52,7 +53,7 @@ impl Route {
         let handshake = handshake::handshake(stream, host, self.ca_pem.as_deref());
         match timeout(self.connect_limit, handshake).await {
             Ok(Ok(())) => Outcome::new(OutcomeClass::Delivered, TLS),
-            Ok(Err(error)) => match transport_error::cause::<rustls::Error>(&error) {
+            Ok(Err(error)) => match cause::<rustls::Error>(&error) {
                 Some(tls) => transport_error::no_tls(&self.host, tls, hidden),
                 None => transport_error::not_connected(&self.host, &error),
             },

@@ -18,6 +18,7 @@ use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::domain::delivery::{AT_PROXY, GARBLED, Outcome, OutcomeClass, Scope};
 use crate::domain::time::timestamp::Timestamp;
 use crate::mask::Mask;
+use crate::network::causes::cause;
 use crate::notify::build_error::BuildError;
 use crate::notify::excerpt;
 use crate::notify::format::kind::{Format, MessageTarget};
@@ -284,7 +285,7 @@ impl Webhook {
     /// Whether a failure to connect may be the proxy's.
     fn may_be_proxy(&self, outcome: &Outcome, error: &reqwest::Error) -> bool {
         let of_certificate = |tls: &rustls::Error| !matches!(tls, rustls::Error::InvalidMessage(_));
-        let trusted = !transport_error::cause::<rustls::Error>(error).is_some_and(of_certificate);
+        let trusted = !cause::<rustls::Error>(error).is_some_and(of_certificate);
         error.is_connect()
             && !error.is_timeout()
             && trusted
@@ -300,17 +301,17 @@ impl Webhook {
     fn request_failed(&self, error: &reqwest::Error) -> Outcome {
         let Route { host, proxy, .. } = &*self.route;
         let next = proxy.as_ref().map_or(host, |proxy| &proxy.host);
-        if let Some(refused) = transport_error::cause::<Blocked>(error) {
+        if let Some(refused) = cause::<Blocked>(error) {
             return refused.outcome(next);
         }
-        if let Some(unresolved) = transport_error::cause::<UnresolvedHost>(error) {
+        if let Some(unresolved) = cause::<UnresolvedHost>(error) {
             let outcome = unresolved.outcome(next);
             return match proxy {
                 Some(proxy) => proxy.unreachable(outcome),
                 None => outcome,
             };
         }
-        let tls = transport_error::cause::<rustls::Error>(error);
+        let tls = cause::<rustls::Error>(error);
         if let Some(tls) = tls.filter(|_| error.is_connect()) {
             return transport_error::no_tls(host, tls, &self.hidden);
         }
@@ -354,7 +355,7 @@ impl Webhook {
             return transport_error::not_connected(host, &std::io::ErrorKind::TimedOut.into());
         }
         let unnamed = std::io::Error::other("");
-        let cause = transport_error::cause::<std::io::Error>(error).unwrap_or(&unnamed);
+        let cause = cause::<std::io::Error>(error).unwrap_or(&unnamed);
         transport_error::not_connected(host, cause)
     }
 }

@@ -7,11 +7,12 @@ use std::io;
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::mail::smtp_refusal::{RefusalClass, SmtpRefusal, SmtpStep};
+use crate::network::causes::cause;
 use crate::notify::email::config::SmtpTls;
 use crate::notify::email::smtp::reply::Reply;
 use crate::notify::email::smtp::stream::StreamError;
 use crate::notify::excerpt;
-use crate::notify::transport_error::{self, cause, failed_outcome};
+use crate::notify::transport_error::{self, failed_outcome};
 
 /// A step of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
