@@ -54,7 +54,7 @@ pub struct Client {
     /// Whether a response was ever received: before the first, no connection can have been kept.
     answered: AtomicBool,
     /// The `Date` of the last response, in milliseconds; zero before the first.
-    dated: AtomicI64,
+    last_date_ms: AtomicI64,
 }
 
 impl fmt::Debug for Client {
@@ -83,7 +83,7 @@ impl Client {
             timeout: spec.timeout,
             reconnects: AtomicU64::new(0),
             answered: AtomicBool::new(false),
-            dated: AtomicI64::new(0),
+            last_date_ms: AtomicI64::new(0),
         })
     }
 
@@ -102,7 +102,7 @@ impl Client {
     }
 
     /// The number of repeated requests so far.
-    pub fn repeats(&self) -> u64 {
+    pub fn reconnects(&self) -> u64 {
         self.reconnects.load(Ordering::Relaxed)
     }
 
@@ -119,10 +119,10 @@ impl Client {
     /// No response. If the certificate is not trusted, the local clock may be wrong: certificates
     /// have a validity period, and the API sent its time earlier.
     fn failed(&self, (fault, mut reason): Failure, now: Timestamp) -> Observation {
-        let dated = Timestamp::from_millis(self.dated.load(Ordering::Relaxed));
-        if fault == PollError::Misrouted && dated.since(now) > CLOCK_SKEW_MAX {
+        let last_date = Timestamp::from_millis(self.last_date_ms.load(Ordering::Relaxed));
+        if fault == PollError::Misrouted && last_date.since(now) > CLOCK_SKEW_MAX {
             reason.push_str(&format!(
-                "; the last answer was dated {dated}, and it is {now} here: this machine's clock \
+                "; the last answer was dated {last_date}, and it is {now} here: this machine's clock \
                  is wrong"
             ));
         }
@@ -134,20 +134,20 @@ impl Client {
     async fn fetch(
         &self,
         url: &Url,
-        wanted: Endpoint,
+        endpoint: Endpoint,
         now: Timestamp,
     ) -> Result<ApiResponse, Failure> {
         let pool = self.pools.current(now).await.map_err(|error| self.without_pool(error))?;
-        let asked = self.fetch_and_record(&pool, url, wanted).await;
-        let is_news =
-            asked.as_ref().is_ok_and(|asked| wanted.confirmed_codes().contains(&asked.code));
-        if pool.is_fresh(now) || !is_news {
-            return asked;
+        let answer = self.fetch_and_record(&pool, url, endpoint).await;
+        let is_surprising =
+            answer.as_ref().is_ok_and(|answer| endpoint.confirmed_codes().contains(&answer.code));
+        if pool.is_fresh(now) || !is_surprising {
+            return answer;
         }
         let newer = self.pools.renewed(Some(&pool), now).await;
         let pool = newer.map_err(|error| self.without_pool(error))?;
         self.reconnects.fetch_add(1, Ordering::Relaxed);
-        self.fetch_and_record(&pool, url, wanted).await
+        self.fetch_and_record(&pool, url, endpoint).await
     }
 
     /// Sends a request on one pool, and records whether the pool stays usable.
@@ -155,14 +155,14 @@ impl Client {
         &self,
         pool: &Arc<Pool>,
         url: &Url,
-        wanted: Endpoint,
+        endpoint: Endpoint,
     ) -> Result<ApiResponse, Failure> {
-        let asked = self.fetch_on(pool, url, wanted).await;
-        match &asked {
-            Ok(asked) => self.pools.record(pool, asked.code != 200),
+        let answer = self.fetch_on(pool, url, endpoint).await;
+        match &answer {
+            Ok(answer) => self.pools.record(pool, answer.code != 200),
             Err(_) => self.pools.abandon(pool),
         }
-        asked
+        answer
     }
 
     fn without_pool(&self, error: PoolError) -> Failure {
@@ -181,7 +181,7 @@ impl Client {
         &self,
         pool: &Arc<Pool>,
         url: &Url,
-        wanted: Endpoint,
+        endpoint: Endpoint,
     ) -> Result<ApiResponse, Failure> {
         let mut limit = pin!(tokio::time::sleep(self.timeout));
         let mut response = tokio::select! {
@@ -194,14 +194,14 @@ impl Client {
         };
         let mut answer = head(&response);
         if let Some(date) = answer.date.as_deref().and_then(Timestamp::parse_http_date) {
-            self.dated.store(date.as_millis(), Ordering::Relaxed);
+            self.last_date_ms.store(date.as_millis(), Ordering::Relaxed);
         }
         let late = || {
             let reason = format!("no complete answer within {:?}", self.timeout);
             (PollError::Unreachable, reason)
         };
         let codings = codings(&response);
-        let (end, size_max) = if wanted == Endpoint::List && answer.code == 200 {
+        let (end, size_max) = if endpoint == Endpoint::List && answer.code == 200 {
             let parser = ListParser::start(codings, self.mask.clone());
             answer.failure = tokio::select! {
                 biased;

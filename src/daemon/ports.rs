@@ -68,7 +68,7 @@ impl AvatarSource for Client {
     }
 
     fn reconnects(&self) -> u64 {
-        Self::repeats(self)
+        Self::reconnects(self)
     }
 }
 

@@ -67,19 +67,15 @@ pub(crate) async fn run<C: Clock>(
         let now = clock.monotonic();
         match &sent {
             Ok(()) => {
-                if let Resolution::Logged(line) = throttle.resolve(&Key::Heartbeat, now) {
-                    info!(
-                        suppressed = line.suppressed(),
-                        "sending the heartbeat recovered, {line}"
-                    );
+                if let Resolution::Logged(emission) = throttle.resolve(&Key::Heartbeat, now) {
+                    let suppressed = emission.suppressed();
+                    info!(suppressed, "sending the heartbeat recovered {emission}");
                 }
             }
             Err(failure) => {
-                if let Some(line) = throttle.record(Key::Heartbeat, SENDING, now) {
-                    warn!(
-                        suppressed = line.suppressed(),
-                        "sending the heartbeat failed: {failure}"
-                    );
+                if let Some(emission) = throttle.record(Key::Heartbeat, SENDING, now) {
+                    let suppressed = emission.suppressed();
+                    warn!(suppressed, "sending the heartbeat failed: {failure}");
                 }
             }
         }

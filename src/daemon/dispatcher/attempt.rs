@@ -51,15 +51,7 @@ pub(crate) async fn run_attempt<S, N: Notifier, C: Clock>(
         body: std::mem::take(&mut claimed.body),
     };
     let started_at = context.clock.monotonic();
-    let sending = notifier.deliver(&message, context.clock.now());
-    let sent = select! {
-        biased;
-        sent = AssertUnwindSafe(sending).catch_unwind() => sent.unwrap_or_else(|_| {
-            error!("delivery attempt panicked: this is a bug");
-            may_be_accepted("was aborted by a bug in avatar-watch")
-        }),
-        timed_out = time_out(&context.clock, started_at, *attempt_timeout) => timed_out,
-    };
+    let sent = send(&context.clock, &**notifier, &message, *attempt_timeout).await;
     let (ended_at, ended_at_monotonic) = (context.clock.now(), context.clock.monotonic());
     let channels = config.channels.keys();
     let mut outcome =
@@ -97,6 +89,25 @@ pub(crate) async fn run_attempt<S, N: Notifier, C: Clock>(
         state: attempt_result.retry_state.state,
     });
     Ok(())
+}
+
+/// Sends the message. A notifier that panics or does not return has an outcome, too.
+async fn send<N: Notifier, C: Clock>(
+    clock: &C,
+    notifier: &N,
+    message: &OutboundMessage,
+    attempt_timeout: Duration,
+) -> Outcome {
+    let started_at = clock.monotonic();
+    let sending = notifier.deliver(message, clock.now());
+    select! {
+        biased;
+        sent = AssertUnwindSafe(sending).catch_unwind() => sent.unwrap_or_else(|_| {
+            error!("delivery attempt panicked: this is a bug");
+            may_be_accepted("was aborted by a bug in avatar-watch")
+        }),
+        timed_out = time_out(clock, started_at, attempt_timeout) => timed_out,
+    }
 }
 
 /// Completes when an attempt exceeds its timeout plus [`TIMEOUT_GRACE`]; the outcome is ambiguous.

@@ -1,8 +1,6 @@
 //! Reports the state of each account: in the log when its circuit breaker trips, and to operators
 //! when `account.unavailable` fires or resolves.
 
-use std::time::Duration;
-
 use tracing::{info, warn};
 
 use crate::daemon::log::{log_write_failed, log_write_recovered};
@@ -17,6 +15,7 @@ use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::id::EventId;
 use crate::domain::polling::circuit_breaker::KeySignal;
 use crate::domain::polling::connectivity::{AccountSignal, ConnectivityChange};
+use crate::domain::time::humanize::humanize;
 use crate::domain::time::monotonic::Monotonic;
 use crate::store::error::{Recovery, StoreError};
 
@@ -122,7 +121,7 @@ impl<C: Clock> AccountQueue<C> {
         };
         let Some(emission) = throttle.record(key, kind, now) else { return };
         let blocked_for = self.breaker.retry_at().map(|until| until.since(now)).unwrap_or_default();
-        let wait = humantime::format_duration(Duration::from_secs(blocked_for.as_secs()));
+        let wait = humanize(blocked_for);
         warn!(
             account = %account, suppressed = emission.suppressed(),
             "API {problem}; polling with account `{account}` is paused for {wait}"

@@ -38,7 +38,7 @@ async fn a_bad_response_on_an_old_connection_counts_only_if_a_new_one_confirms_i
         api.answer_next("a1", Answer::status(code, "{}"));
         check_idle(&poll_at(&client, 60).await);
         assert_eq!((api.requests().len(), api.connections()), (3, 2), "for {code}");
-        assert_eq!(client.repeats(), 1, "it is charged");
+        assert_eq!(client.reconnects(), 1, "it is charged");
         // The new connection is believed for a while; then it is old, too.
         api.answer_next("a1", Answer::status(code, "{}"));
         let bad = poll_at(&client, 80).await;
