@@ -1,11 +1,13 @@
 //! The handles that the loops share: store, clock, log throttle and the like.
 
+use std::sync::Arc;
 use std::time::Duration;
+
+use tokio::sync::Notify;
 
 use crate::daemon::log_throttle::LogThrottle;
 use crate::daemon::request_id::RequestIds;
 use crate::daemon::rng::Rng;
-use crate::daemon::wakeup::Wakeup;
 use crate::domain::random::RandomBits;
 use crate::runtime::event_bus::EventBus;
 use crate::runtime::last_seen::LastSeen;
@@ -21,8 +23,9 @@ pub struct DaemonContext<C> {
     pub clock: C,
     /// The random number generator.
     pub rng: Rng,
-    /// Wakes the dispatcher when a delivery is due.
-    pub wakeup: Wakeup,
+    /// Wakes the dispatcher: a delivery may be due earlier than it expects. Carries no data; one
+    /// that comes before the dispatcher waits is not lost.
+    pub wakeup: Arc<Notify>,
     /// Live events for the status page and the event stream.
     pub events: EventBus,
     /// The last poll of each avatar and account.
@@ -42,7 +45,7 @@ impl<C> DaemonContext<C> {
             store,
             clock,
             rng,
-            wakeup: Wakeup::default(),
+            wakeup: Arc::default(),
             events,
             last_seen: LastSeen::default(),
             metrics: Metrics::new(),

@@ -25,7 +25,6 @@ pub mod runtime_config;
 pub mod load_config;
 pub(crate) mod open_store;
 pub(crate) mod web_listener;
-pub mod wakeup;
 pub mod rng;
 pub mod request_id;
 mod config_status;

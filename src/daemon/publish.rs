@@ -19,7 +19,7 @@ pub(crate) async fn publish<C>(
     context.store.publish(new_events, now).await?;
     events.iter().for_each(log_condition);
     if has_deliveries {
-        context.wakeup.notify();
+        context.wakeup.notify_one();
     }
     Ok(())
 }

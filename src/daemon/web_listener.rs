@@ -210,7 +210,7 @@ fn app_state<C: Clock>(
         }),
         poll_requests,
         test_requests,
-        wake_dispatcher: Arc::new(move || wakeup.notify()),
+        wake_dispatcher: Arc::new(move || wakeup.notify_one()),
         reader_cache: ReaderCache::default(),
         read_at: Arc::default(),
         readers: Arc::new(Semaphore::new(READERS_MAX)),

@@ -310,7 +310,7 @@ fn publish<C>(context: &DaemonContext<C>, decision: &Decision, change: &Observat
 
 fn wake_dispatcher<C>(context: &DaemonContext<C>, change: &ObservationCommit) {
     if change.events.iter().any(NewEvent::has_deliveries) {
-        context.wakeup.notify();
+        context.wakeup.notify_one();
     }
 }
 
