@@ -122,8 +122,8 @@ impl Client {
         let last_date = Timestamp::from_millis(self.last_date_ms.load(Ordering::Relaxed));
         if fault == PollError::Misrouted && last_date.since(now) > CLOCK_SKEW_MAX {
             reason.push_str(&format!(
-                "; the last answer was dated {last_date}, and it is {now} here: this machine's clock \
-                 is wrong"
+                "; the last answer was dated {last_date}, and it is {now} here: this machine's \
+                 clock is wrong"
             ));
         }
         Observation::Failed { fault, reason }

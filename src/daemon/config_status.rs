@@ -20,43 +20,43 @@ use crate::text::sanitize::sanitize_line;
 
 /// What was stored and published, and what is pending.
 #[derive(Debug)]
-pub(super) struct ConfigStatus {
+pub(super) struct ConfigStatus<C> {
+    context: DaemonContext<C>,
     rejected_since: Option<Timestamp>,
-    active: bool,
+    /// Whether saving the active config is pending.
+    unsaved_active: bool,
     /// The rejection reason, while saving it is pending.
     reason: Option<String>,
     unreported: Option<(Phase, Timestamp, Option<String>)>,
 }
 
-impl ConfigStatus {
-    pub(super) const fn new(rejected_since: Option<Timestamp>) -> Self {
-        Self { rejected_since, active: false, reason: None, unreported: None }
+impl<C: Clock> ConfigStatus<C> {
+    pub(super) const fn new(context: DaemonContext<C>, rejected_since: Option<Timestamp>) -> Self {
+        Self { context, rejected_since, unsaved_active: false, reason: None, unreported: None }
     }
 
     /// Saves the active config, which `status` and reloads compare with, and resolves
     /// `config.rejected` if it is firing.
-    pub(super) async fn on_applied<C: Clock>(
+    pub(super) async fn on_applied(
         &mut self,
-        context: &DaemonContext<C>,
         config: &WiredConfig,
         settings: &Settings,
     ) -> Result<(), DaemonError> {
-        self.save_active(context, settings).await?;
+        self.save_active(settings).await?;
         self.reason = None;
         if matches!(self.unreported.take(), Some((Phase::Firing, ..))) {
             // `config.rejected` was not published, so there is nothing to resolve.
             return Ok(());
         }
         match self.rejected_since {
-            Some(since) => self.publish(context, config, (Phase::Resolved, since, None)).await,
+            Some(since) => self.publish(config, (Phase::Resolved, since, None)).await,
             None => Ok(()),
         }
     }
 
     /// Publishes `config.rejected` once; later reasons are only saved.
-    pub(super) async fn on_rejected<C: Clock>(
+    pub(super) async fn on_rejected(
         &mut self,
-        context: &DaemonContext<C>,
         config: &WiredConfig,
         reason: &str,
     ) -> Result<(), DaemonError> {
@@ -64,60 +64,51 @@ impl ConfigStatus {
         if self.rejected_since.is_some() {
             // A pending resolution is obsolete.
             self.unreported = None;
-            return self.save_reason(context, reason).await;
+            return self.save_reason(reason).await;
         }
         if let Some((Phase::Firing, _, unreported)) = &mut self.unreported {
             *unreported = Some(reason);
             return Ok(());
         }
-        self.publish(context, config, (Phase::Firing, context.clock.now(), Some(reason))).await
+        self.publish(config, (Phase::Firing, self.context.clock.now(), Some(reason))).await
     }
 
-    pub(super) async fn retry<C: Clock>(
+    pub(super) async fn retry(
         &mut self,
-        context: &DaemonContext<C>,
         config: &WiredConfig,
         settings: &Settings,
     ) -> Result<(), DaemonError> {
-        if self.active {
-            self.save_active(context, settings).await?;
+        if self.unsaved_active {
+            self.save_active(settings).await?;
         }
         if let Some(reason) = self.reason.take() {
-            self.save_reason(context, reason).await?;
+            self.save_reason(reason).await?;
         }
         match self.unreported.take() {
-            Some(unreported) => self.publish(context, config, unreported).await,
+            Some(unreported) => self.publish(config, unreported).await,
             None => Ok(()),
         }
     }
 
-    async fn save_active<C: Clock>(
-        &mut self,
-        context: &DaemonContext<C>,
-        settings: &Settings,
-    ) -> Result<(), DaemonError> {
-        let saved = context.store.save_active_config(ConfigSnapshot::of(settings).to_text()).await;
-        self.active = saved.is_err();
-        tolerate_busy(context, saved)
+    async fn save_active(&mut self, settings: &Settings) -> Result<(), DaemonError> {
+        let saved =
+            self.context.store.save_active_config(ConfigSnapshot::of(settings).to_text()).await;
+        self.unsaved_active = saved.is_err();
+        tolerate_busy(&self.context, saved)
     }
 
-    async fn save_reason<C: Clock>(
-        &mut self,
-        context: &DaemonContext<C>,
-        reason: String,
-    ) -> Result<(), DaemonError> {
-        let saved = context.store.set_rejected_reason(reason.clone()).await;
+    async fn save_reason(&mut self, reason: String) -> Result<(), DaemonError> {
+        let saved = self.context.store.set_rejected_reason(reason.clone()).await;
         self.reason = saved.is_err().then_some(reason);
-        tolerate_busy(context, saved)
+        tolerate_busy(&self.context, saved)
     }
 
-    async fn publish<C: Clock>(
+    async fn publish(
         &mut self,
-        context: &DaemonContext<C>,
         config: &WiredConfig,
         (phase, since, reason): (Phase, Timestamp, Option<String>),
     ) -> Result<(), DaemonError> {
-        let (now, random) = (context.clock.now(), context.rng.next_bits());
+        let (now, random) = (self.context.clock.now(), self.context.rng.next_bits());
         let unreported = Some((phase, since, reason.clone()));
         let condition =
             Condition { phase, started_at: since, subject: ConditionSubject::Config, reason };
@@ -128,13 +119,13 @@ impl ConfigStatus {
             subject: Subject::Condition(Box::new(condition)),
         };
         let new_event = config.new_event(event, None, now, random.derive(1));
-        let written = publish(context, vec![new_event], now).await;
+        let written = publish(&self.context, vec![new_event], now).await;
         if written.is_ok() {
             self.rejected_since = (phase == Phase::Firing).then_some(since);
         } else {
             self.unreported = unreported;
         }
-        tolerate_busy(context, written)
+        tolerate_busy(&self.context, written)
     }
 }
 

@@ -62,7 +62,7 @@ pub struct Daemon<C: Clock> {
     stats: Arc<DaemonStats>,
     web_deps: WebDeps<C>,
     web: Option<WebListener>,
-    config_status: ConfigStatus,
+    config_status: ConfigStatus<C>,
 }
 
 impl<C: Clock> Daemon<C> {
@@ -109,6 +109,7 @@ impl<C: Clock> Daemon<C> {
         };
         let mut daemon = Self {
             web: listener_change.apply(None, settings, &web_deps),
+            config_status: ConfigStatus::new(context.clone(), rejected_since),
             context,
             writer,
             settings: settings.clone(),
@@ -118,7 +119,6 @@ impl<C: Clock> Daemon<C> {
             loops,
             stats,
             web_deps,
-            config_status: ConfigStatus::new(rejected_since),
         };
         daemon.on_applied().await?;
         Ok(daemon)
@@ -204,20 +204,20 @@ impl<C: Clock> Daemon<C> {
     async fn on_applied(&mut self) -> Result<(), DaemonError> {
         self.context.metrics.record_reload(true, self.context.clock.now());
         let config = Arc::clone(&self.configs.borrow());
-        self.config_status.on_applied(&self.context, &config, &self.settings).await
+        self.config_status.on_applied(&config, &self.settings).await
     }
 
     /// Retries pending writes about the config.
     pub async fn retry_pending_writes(&mut self) -> Result<(), DaemonError> {
         let config = Arc::clone(&self.configs.borrow());
-        self.config_status.retry(&self.context, &config, &self.settings).await
+        self.config_status.retry(&config, &self.settings).await
     }
 
     /// Publishes `config.rejected` once, and keeps its reason up to date.
     pub async fn on_rejected(&mut self, reason: &str) -> Result<(), DaemonError> {
         self.context.metrics.record_reload(false, self.context.clock.now());
         let config = Arc::clone(&self.configs.borrow());
-        self.config_status.on_rejected(&self.context, &config, reason).await
+        self.config_status.on_rejected(&config, reason).await
     }
 
     /// Logs that a valid config is applied as soon as the store can write.
@@ -270,7 +270,15 @@ impl<C: Clock> Daemon<C> {
     /// Then the store is closed.
     pub async fn stop(self, hurry: impl Future<Output = ()>) -> Result<(), DaemonError> {
         let Self {
-            context, writer, shutdown, mut loops, web: web_listener, configs, web_deps, ..
+            context,
+            writer,
+            shutdown,
+            mut loops,
+            web: web_listener,
+            configs,
+            web_deps,
+            config_status,
+            ..
         } = self;
         if let Some(web_listener) = web_listener {
             web_listener.close().await;
@@ -297,7 +305,8 @@ impl<C: Clock> Daemon<C> {
             };
             result = result.and(end);
         }
-        drop((context, configs, web_deps));
+        // The writer ends when no handle of the store is left.
+        drop((context, configs, web_deps, config_status));
         close(writer).await;
         result
     }

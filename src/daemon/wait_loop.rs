@@ -121,7 +121,9 @@ impl<S: AvatarSource, C: Clock> WaitLoop<S, C> {
             let wake_at = self.start_due_polls();
             select! {
                 Some(done) = self.in_flight.join_next() => match done {
-                    Ok((id, observation, asked_at)) => self.on_poll_done(&id, observation, asked_at).await,
+                    Ok((id, observation, asked_at)) => {
+                        self.on_poll_done(&id, observation, asked_at).await;
+                    }
                     // A panicked task; the receiver notices that the channel is closed.
                     Err(_) => return,
                 },

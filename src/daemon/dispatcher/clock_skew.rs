@@ -46,5 +46,6 @@ impl ClockSkew {
     }
 }
 
-/// A working time synchronization stays far below; it is logged long before signatures are rejected.
+/// A working time synchronization stays far below. A skew is logged long before it is so large that
+/// signatures are rejected.
 const SKEW_MAX: Duration = Duration::from_secs(60);
