@@ -62,7 +62,7 @@ pub(super) struct Pool {
 }
 
 impl PoolManager {
-    /// PoolManager to that target; nothing is resolved or sent yet.
+    /// Nothing is resolved or sent yet.
     pub(super) fn new(target: ApiTarget) -> Self {
         Self { target, current: Mutex::default() }
     }
