@@ -103,3 +103,23 @@ async fn an_unknown_status_is_polled_like_a_training() {
     let waits = bench.waits::<3>("a").await.map(|wait| wait.as_secs());
     assert_eq!(waits, [5, 5, 5], "by its own age");
 }
+
+#[tokio::test]
+async fn an_unknown_status_may_have_been_a_training_unless_inference_is_off() {
+    for infer_unseen_training in [true, false] {
+        let plan = |plan| RuntimeConfig { infer_unseen_training, ..operator(plan, "ops") };
+        let bench = Bench::with(Loops::Both, &["a"], "IDLE", plan).await;
+        for status in ["ODD", "IDLE"] {
+            bench.api.set_status("a", status);
+            bench.world.live(seconds(3700)).await;
+        }
+        let notified: Vec<String> =
+            bench.world.notified().into_iter().filter(|it| !it.contains("unrecognized")).collect();
+        if infer_unseen_training {
+            assert_eq!(notified, ["avatar.ready a"]);
+            assert_eq!(bench.last_news(), (false, "ODD".to_owned()));
+        } else {
+            assert!(notified.is_empty(), "{notified:?}");
+        }
+    }
+}
