@@ -144,8 +144,8 @@ pub(crate) fn evaluate(facts: &Inputs<'_>, late_after: Duration, now: Timestamp)
     if !facts.running {
         findings.push(found(Severity::Critical, "the daemon is not running".to_owned()));
     }
-    let stuck = facts.stalled.iter().map(|part| format!("the {part} of the daemon is stuck"));
-    findings.extend(stuck.map(|text| found(Severity::Critical, text)));
+    let stalled = facts.stalled.iter().map(|part| format!("the {part} of the daemon is stalled"));
+    findings.extend(stalled.map(|text| found(Severity::Critical, text)));
     findings.extend(facts.obstacle.map(|text| found(Severity::Critical, text.to_owned())));
     findings.extend(facts.conditions.iter().filter_map(condition));
     let channels = facts.channels.iter().flatten();
@@ -355,8 +355,8 @@ mod tests {
         const CRITICAL: &str = "Critical problems";
         check(&well(), "OK", "");
         check(&Inputs { running: false, ..well() }, CRITICAL, "the daemon is not running");
-        let stuck = vec!["poller"];
-        check(&Inputs { stalled: stuck, ..well() }, CRITICAL, "the poller of the daemon is stuck");
+        let stalled = vec!["poller"];
+        check(&Inputs { stalled, ..well() }, CRITICAL, "the poller of the daemon is stalled");
         check(&Inputs { config_readable: false, ..well() }, WARNINGS, "the config cannot be read");
         let (one, two) = (["a".to_owned()], ["a".to_owned(), "b".to_owned()]);
         let of_file = |config_readable, config_problems, config_changes, text: &str| {

@@ -107,7 +107,7 @@ impl<'d> ReadModel<'d> {
                 not_ready_reason: (!(self.state.database_writable)())
                     .then(|| UNWRITABLE.to_owned()),
             },
-            stuck: loops.iter().filter(|it| it.stalled).map(|it| it.name).collect(),
+            stalled: loops.iter().filter(|it| it.stalled).map(|it| it.name).collect(),
             // An unreadable file is reported as the condition `config.rejected`.
             config_readable: true,
             channels: Some(self.channels()?),

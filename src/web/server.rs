@@ -34,7 +34,7 @@ pub struct ServerLimits {
     pub streams: usize,
     /// How long a peer may read nothing of a response. Progress counts from about a third of
     /// `SEND_BUFFER_SIZE`.
-    pub stall: Duration,
+    pub write_timeout: Duration,
     /// Time limit for the head of a request, from its first byte or the previous response.
     pub header_timeout: Duration,
     /// How long a connection accepts further requests.
@@ -51,7 +51,7 @@ impl Default for ServerLimits {
             connections: 256,
             answers: 160,
             streams: 16,
-            stall: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(5),
             header_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(30),
             drain: Duration::from_secs(30),
@@ -142,7 +142,7 @@ async fn serve(
     // closed connection, which is detected anyway.
     let _ = set_socket_send_buffer_size(&stream, SEND_BUFFER_SIZE);
     let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(limits.stall));
+    stream.set_write_timeout(Some(limits.write_timeout));
     let routes = TowerToHyperService::new(routes);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(slot.clone());

@@ -54,7 +54,7 @@ pub(crate) struct DaemonView {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parts {
     pub(crate) daemon: DaemonView,
-    pub(crate) stuck: Vec<&'static str>,
+    pub(crate) stalled: Vec<&'static str>,
     pub(crate) config_readable: bool,
     pub(crate) config_problems: Vec<String>,
     pub(crate) config_changes: Vec<String>,
@@ -83,7 +83,7 @@ impl StatusView {
         let findings = evaluate(
             &Inputs {
                 running: parts.daemon.running,
-                stalled: parts.stuck,
+                stalled: parts.stalled,
                 obstacle: parts.daemon.not_ready_reason.as_deref(),
                 config_readable: parts.config_readable && parts.knows_avatars,
                 config_problems: &parts.config_problems,

@@ -6,7 +6,7 @@ mod test_server;
 mod page;
 mod readers;
 mod stream;
-mod stuck;
+mod stalled;
 mod listener;
 mod status;
 

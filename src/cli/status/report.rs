@@ -88,7 +88,7 @@ impl StatusReport {
                 not_ready_reason: holder.and_then(|_| readiness_probe::not_ready_reason(page?)),
             },
             // Included in `not_ready_reason`.
-            stuck: Vec::new(),
+            stalled: Vec::new(),
             config_readable: found.outline.is_whole,
             config_problems: file.problems,
             config_changes: file.changes,

@@ -25,8 +25,8 @@ struct Health {
 #[derive(Serialize)]
 struct LoopHealth {
     name: &'static str,
-    turned_seconds_ago: f64,
-    stuck: bool,
+    last_tick_seconds_ago: f64,
+    stalled: bool,
 }
 
 /// The response of `/readyz`.
@@ -48,20 +48,20 @@ async fn healthz(State(state): State<AppState>) -> Response {
         .iter()
         .map(|it| LoopHealth {
             name: it.name,
-            turned_seconds_ago: it.age.as_secs_f64(),
-            stuck: it.stalled,
+            last_tick_seconds_ago: it.age.as_secs_f64(),
+            stalled: it.stalled,
         })
         .collect();
-    let healthy = loops.iter().all(|it| !it.stuck);
+    let healthy = loops.iter().all(|it| !it.stalled);
     json(status(healthy), &Health { healthy, loops })
 }
 
 /// Ready if no loop is stalled and the database can be read and written. Does not depend on Argil
 /// and receivers: the daemon handles their outages.
 async fn readyz(State(state): State<AppState>) -> Response {
-    let stuck = (state.progress)(state.tick().monotonic).into_iter().find(|it| it.stalled);
-    let reason = match stuck {
-        Some(stuck) => Some(format!("the {} is stalled", stuck.name)),
+    let stalled = (state.progress)(state.tick().monotonic).into_iter().find(|it| it.stalled);
+    let reason = match stalled {
+        Some(it) => Some(format!("the {} is stalled", it.name)),
         None if !(state.database_writable)() => Some(UNWRITABLE.to_owned()),
         None => read(&state).await.err().map(|it| it.detail),
     };

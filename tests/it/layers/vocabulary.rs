@@ -34,6 +34,7 @@ const WORDS: &[(&str, &str)] = &[
     ("roster", "list"),
     ("seal", "hash"),
     ("sight", "reachable"),
+    ("stuck", "stalled"),
     ("tell", "notify, report, publish"),
     ("telling", "notifying"),
     ("tells", "notifies, reports"),

@@ -15,9 +15,9 @@ use crate::harness::plans::seconds;
 use super::{Bench, Loops, settled_is_never};
 
 impl Bench {
-    fn stuck(&self) -> Option<Part> {
+    fn stalled(&self) -> Option<Part> {
         let now = self.world.clock.reading();
-        self.world.pulse().liveness.stalled(now).map(|stuck| stuck.part)
+        self.world.pulse().liveness.stalled(now).map(|stall| stall.part)
     }
 
     /// Advances from wakeup to wakeup with `held` requests unanswered, and checks before each.
@@ -25,7 +25,7 @@ impl Bench {
         let end = self.world.clock.reading().plus(time);
         while self.world.clock.reading() < end {
             self.world.clock.advance_to_next().unwrap();
-            assert_eq!(self.stuck(), None);
+            assert_eq!(self.stalled(), None);
             self.world.quiet_but(held).await;
         }
     }
@@ -60,7 +60,7 @@ async fn a_locked_database_is_failing_and_not_stalled() {
     while progress.store_failing_since().is_none() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    assert_eq!(bench.stuck(), None);
+    assert_eq!(bench.stalled(), None);
     beside.execute_batch("ROLLBACK").unwrap();
     bench.world.live(seconds(10)).await;
     assert_eq!(progress.store_failing_since(), None);
@@ -71,9 +71,9 @@ async fn a_dead_loop_is_stalled_after_its_limit() {
     let bench = Bench::watching(&[], "").await;
     bench.world.abort();
     bench.world.clock.advance(Part::Loop(Loop::Poller).limit());
-    assert_eq!(bench.stuck(), None);
+    assert_eq!(bench.stalled(), None);
     bench.world.clock.advance(Duration::from_millis(1));
-    assert_eq!(bench.stuck(), Some(Part::Loop(Loop::Poller)));
+    assert_eq!(bench.stalled(), Some(Part::Loop(Loop::Poller)));
 }
 
 /// Number of keep-alives within so many seconds, one second at a time.
@@ -106,5 +106,5 @@ async fn keepalives_after(loop_turns: bool, pass: u64) -> usize {
 async fn the_watchdog_gets_three_keepalives_per_limit_unless_a_part_is_stalled() {
     assert_eq!(keepalives_after(true, 600).await, 1 + 30);
     let limit = usize::try_from(Part::Loop(Loop::Poller).limit().as_secs()).unwrap();
-    assert_eq!(keepalives_after(false, 600).await, 1 + limit / 20, "silent once it is stuck");
+    assert_eq!(keepalives_after(false, 600).await, 1 + limit / 20, "silent once it is stalled");
 }

@@ -5,9 +5,9 @@ use avatar_watch::daemon::runtime_config::{RuntimeConfig, Strategy};
 use avatar_watch::store::sqlite::verify;
 
 use crate::harness::fake_notifier::Call;
-use crate::harness::plans::seconds;
+use crate::harness::plans::{operator, seconds};
 
-use super::Bench;
+use super::{Bench, Loops};
 use super::conditions::overdue_after_an_hour;
 
 const UNKNOWN: &str = "avatar.status_unrecognized";
@@ -114,7 +114,7 @@ async fn an_unknown_status_may_have_been_a_training_unless_inference_is_off() {
             bench.world.live(seconds(3700)).await;
         }
         let notified: Vec<String> =
-            bench.world.notified().into_iter().filter(|it| !it.contains("unrecognized")).collect();
+            bench.ops.notified().into_iter().filter(|it| !it.contains("unrecognized")).collect();
         if infer_unseen_training {
             assert_eq!(notified, ["avatar.ready a"]);
             assert_eq!(bench.last_news(), (false, "ODD".to_owned()));

@@ -24,7 +24,7 @@ fn patient() -> ServerLimits {
         connections,
         answers,
         streams,
-        stall: ever,
+        write_timeout: ever,
         header_timeout: ever,
         request_timeout: ever,
         drain: ever,
@@ -114,11 +114,11 @@ async fn clients_that_read_nothing_block_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_reads_nothing_is_disconnected() {
     let own = TestServer::new();
-    let stall = Duration::from_millis(300);
-    let page = serve(own.state.clone(), ServerLimits { stall, ..patient() });
+    let write_timeout = Duration::from_millis(300);
+    let page = serve(own.state.clone(), ServerLimits { write_timeout, ..patient() });
     let mut slow = non_reader(page);
     let mut open = non_reader(page);
-    // One of the two reads slowly, for longer than the stall limit.
+    // One of the two reads slowly, for longer than the write timeout.
     let mut part = [0; 512];
     wait_until("the end of the reader who takes nothing", || {
         slow.read_exact(&mut part).unwrap();

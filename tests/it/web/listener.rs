@@ -44,7 +44,7 @@ fn short() -> ServerLimits {
         connections: 8,
         answers: 4,
         streams: 2,
-        stall: Duration::from_millis(300),
+        write_timeout: Duration::from_millis(300),
         header_timeout: Duration::from_millis(300),
         request_timeout: Duration::from_millis(500),
         drain: Duration::from_millis(300),

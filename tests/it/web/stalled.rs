@@ -15,11 +15,11 @@ use super::*;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stalled_loop_or_a_lost_database_is_unhealthy() {
     let folder = tempfile::tempdir().unwrap();
-    let (stuck, is_stuck) = watch::channel(false);
+    let (stalled, is_stalled) = watch::channel(false);
     let rules = AccessPolicy { read: ReadAccess::Local, ..AccessPolicy::default() };
     let (mut state, _register) = state(folder.path().join("none.db"), rules);
     state.progress = Arc::new(move |_| {
-        let stalled = *is_stuck.borrow();
+        let stalled = *is_stalled.borrow();
         vec![LoopState { name: "poller", age: Duration::from_secs(7), stalled }]
     });
     let page = serve(state, ServerLimits::default());
@@ -33,13 +33,13 @@ async fn a_stalled_loop_or_a_lost_database_is_unhealthy() {
     let readiness = get(page, "/readyz");
     assert_eq!(readiness.status, 503);
     assert!(readiness.body.contains("none.db"), "{}", readiness.body);
-    stuck.send_replace(true);
+    stalled.send_replace(true);
     check("/healthz", 503, &json!({"healthy": false}));
     check(
         "/healthz",
         503,
         &json!({"loops": [
-        {"name": "poller", "turned_seconds_ago": 7.0, "stuck": true}]}),
+        {"name": "poller", "last_tick_seconds_ago": 7.0, "stalled": true}]}),
     );
     check("/readyz", 503, &json!({"reason": "the poller is stalled"}));
     let unread = get(page, "/api/v1/status");
@@ -56,7 +56,7 @@ async fn a_stalled_loop_is_shown_on_the_page() {
     let page = serve(own.state.clone(), ServerLimits::default());
     let home = get(page, "/").body;
     assert!(home.contains("<h1 id=\"summary-title\">Critical problems</h1>"), "{home}");
-    assert!(home.contains("the poller of the daemon is stuck"), "{home}");
+    assert!(home.contains("the poller of the daemon is stalled"), "{home}");
     let status = get(page, "/api/v1/status").json();
     assert_eq!((&status["healthy"], &status["status"]), (&json!(false), &json!("critical")));
 }
