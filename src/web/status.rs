@@ -1,10 +1,11 @@
 //! Status view: the summary that the page, the API and `avatar-watch status` share.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::domain::status_report::{Inputs, Severity, evaluate};
+use crate::domain::status_report::{Severity, StatusInputs, evaluate};
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::reader::ConditionRow;
 use crate::web::views::{AccountView, AvatarView, ChannelView, ConditionView, FindingView};
@@ -13,11 +14,11 @@ use crate::web::views::{AccountView, AvatarView, ChannelView, ConditionView, Fin
 pub(crate) struct StatusView {
     pub(crate) version: &'static str,
     pub(crate) now: String,
-    /// Whether the status is `ok` or `note`.
+    /// Whether the status is `ok` or `notice`.
     pub(crate) healthy: bool,
-    /// `ok`, `note`, `warning` or `critical`: the worst of the findings.
+    /// `ok`, `notice`, `warning` or `critical`: the worst of the findings.
     #[serde(rename = "status", serialize_with = "name")]
-    pub(crate) level: Severity,
+    pub(crate) severity: Severity,
     /// Problems and notices, the most severe first.
     pub(crate) findings: Vec<FindingView>,
     pub(crate) daemon: DaemonView,
@@ -79,25 +80,28 @@ impl StatusView {
     ) -> Self {
         let (channels, conditions) = (&parts.channels, &parts.conditions);
         let watched: Vec<&AvatarView> = avatars.iter().filter(|it| it.is_watched()).collect();
+        let names: HashMap<&str, Option<&str>> =
+            avatars.iter().map(|it| (it.id.as_str(), it.name.as_deref())).collect();
+        let name_of = |id: &str| names.get(id).copied().flatten();
         let count = parts.knows_avatars && !parts.discovers && channels.is_some();
         let findings = evaluate(
-            &Inputs {
+            &StatusInputs {
                 running: parts.daemon.running,
                 stalled: parts.stalled,
-                obstacle: parts.daemon.not_ready_reason.as_deref(),
+                not_ready_reason: parts.daemon.not_ready_reason.as_deref(),
                 config_readable: parts.config_readable && parts.knows_avatars,
                 config_problems: &parts.config_problems,
                 config_changes: &parts.config_changes,
                 watched: count.then_some(watched.len()),
-                conditions: conditions.iter().map(ConditionView::facts).collect(),
+                conditions: conditions.iter().map(|it| it.facts(name_of(&it.subject))).collect(),
                 channels: channels.as_ref().map(|it| it.iter().map(ChannelView::facts).collect()),
-                unreachable: watched.iter().filter_map(|it| it.failure_facts()).collect(),
-                unrecognized: watched.iter().filter_map(|it| it.status_facts()).collect(),
+                failing: watched.iter().filter_map(|it| it.if_failing()).collect(),
+                unrecognized: watched.iter().filter_map(|it| it.if_unrecognized()).collect(),
             },
             late_after,
             now,
         );
-        let level = Severity::of(&findings);
+        let severity = Severity::of(&findings);
         let accounts = parts.accounts.into_iter().map(|(name, answered_at)| {
             let subject = format!("account {name}");
             let unavailable = conditions.iter().find(|it| it.subject == subject).cloned();
@@ -114,8 +118,8 @@ impl StatusView {
         Self {
             version: env!("CARGO_PKG_VERSION"),
             now: now.to_string(),
-            healthy: level.is_well(),
-            level,
+            healthy: severity.is_well(),
+            severity,
             findings: findings.iter().map(FindingView::from).collect(),
             daemon: parts.daemon,
             config_readable: parts.config_readable,
@@ -164,6 +168,6 @@ fn sum(one: (u64, u64), other: (u64, u64)) -> (u64, u64) {
     (one.0 + other.0, one.1 + other.1)
 }
 
-fn name<S: serde::Serializer>(level: &Severity, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(level.name())
+fn name<S: serde::Serializer>(severity: &Severity, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(severity.name())
 }

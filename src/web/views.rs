@@ -5,16 +5,17 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::transition::{Previous, Transition};
 use crate::domain::delivery::channel_health::ChannelState;
+use crate::domain::polling::poll_failure::FailureKind;
 use crate::domain::polling::watch::Watch;
 use crate::domain::status_report::{
-    AvatarFacts, ChannelFacts, ConditionFacts, Finding, StatusFacts,
+    ChannelFacts, ConditionFacts, FailingAvatar, Finding, UnrecognizedAvatar,
 };
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::reader::{AttemptRow, ChannelRow, ConditionRow, DeliveryCounts, DeliveryRow};
@@ -68,8 +69,8 @@ pub(crate) struct AvatarContext<'a> {
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct FailureView {
-    /// `missing`, `denied`, `throttled` or `failed`.
-    pub(crate) kind: &'static str,
+    #[serde(serialize_with = "kind_name")]
+    pub(crate) kind: FailureKind,
     pub(crate) since: String,
     pub(crate) reason: String,
 }
@@ -218,8 +219,8 @@ pub(crate) struct AccountView {
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct FindingView {
-    /// `note`, `warning` or `critical`.
-    pub(crate) level: &'static str,
+    /// `notice`, `warning` or `critical`.
+    pub(crate) severity: &'static str,
     pub(crate) avatar_id: Option<String>,
     pub(crate) since: Option<String>,
     pub(crate) text: String,
@@ -244,7 +245,7 @@ impl AvatarView {
             training_seconds: training.map(|since| now.since(since).as_secs()),
             usual_training_seconds: context.usual.map(|usual| usual.as_secs()),
             failure: watch.failure.as_ref().map(|failure| FailureView {
-                kind: failure.kind.name(),
+                kind: failure.kind,
                 since: failure.since.to_string(),
                 reason: failure.reason.clone(),
             }),
@@ -259,15 +260,24 @@ impl AvatarView {
     }
 
     /// The input about its failure for the status report.
-    pub(crate) fn failure_facts(&self) -> Option<AvatarFacts<'_>> {
+    pub(crate) fn if_failing(&self) -> Option<FailingAvatar<'_>> {
         let FailureView { kind, since, reason } = self.failure.as_ref()?;
-        let (account, since) = (self.account.as_deref(), parse(Some(since)));
-        Some(AvatarFacts { id: &self.id, account, kind, since, reason })
+        Some(FailingAvatar {
+            id: &self.id,
+            name: self.name.as_deref(),
+            account: self.account.as_deref(),
+            kind: *kind,
+            since: parse(Some(since)),
+            reason,
+        })
     }
 
     /// The input about an unrecognized status for the status report.
-    pub(crate) fn status_facts(&self) -> Option<StatusFacts<'_>> {
-        StatusFacts::of(&self.id, self.status.as_deref()?, parse(self.since.as_deref()))
+    pub(crate) fn if_unrecognized(&self) -> Option<UnrecognizedAvatar<'_>> {
+        let status = self.status.as_deref()?;
+        let (name, since) = (self.name.as_deref(), parse(self.since.as_deref()));
+        let is_recognized = Status::from_name(status).is_recognized();
+        (!is_recognized).then_some(UnrecognizedAvatar { id: &self.id, name, status, since })
     }
 }
 
@@ -363,10 +373,12 @@ impl ChannelView {
 }
 
 impl ConditionView {
-    pub(crate) fn facts(&self) -> ConditionFacts<'_> {
+    /// The input for the status report; `name` is that of the avatar.
+    pub(crate) fn facts<'a>(&'a self, name: Option<&'a str>) -> ConditionFacts<'a> {
         ConditionFacts {
             kind: &self.kind,
             subject: &self.subject,
+            name,
             since: parse(Some(&self.since)),
             cause: self.cause.as_deref(),
             reason: self.reason.as_deref(),
@@ -377,7 +389,7 @@ impl ConditionView {
 impl From<&Finding> for FindingView {
     fn from(finding: &Finding) -> Self {
         Self {
-            level: finding.level.name(),
+            severity: finding.severity.name(),
             avatar_id: finding.avatar.clone(),
             since: text(finding.since),
             text: finding.text.clone(),
@@ -395,6 +407,10 @@ impl From<&ConditionRow> for ConditionView {
             reason: row.reason.clone(),
         }
     }
+}
+
+fn kind_name<S: Serializer>(kind: &FailureKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(kind.name())
 }
 
 /// Parses RFC 3339.

@@ -144,7 +144,7 @@ fn condition_line(condition: &ConditionView, now: Timestamp) -> String {
 fn row(avatar: &AvatarView, awaits_reload: bool, now: Timestamp) -> Vec<String> {
     let failure = avatar.failure.as_ref().map(|failure| {
         let since = age(&failure.since, now);
-        format!("{} for {since}: {}", failure.kind, failure.reason)
+        format!("{} for {since}: {}", failure.kind.name(), failure.reason)
     });
     let deliveries = match (avatar.deliveries_in_flight, avatar.deliveries_failed) {
         (0, 0) => String::new(),

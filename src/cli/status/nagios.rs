@@ -19,8 +19,8 @@ use crate::web::status::StatusView;
 
 /// The line and the exit code of a check; a message is late when it is older than `late_after`.
 pub(crate) fn check(view: &StatusReport, late_after: Duration, now: Timestamp) -> (String, Exit) {
-    let (word, exit) = match view.status.level {
-        Severity::Ok | Severity::Info => ("OK", Exit::Ok),
+    let (word, exit) = match view.status.severity {
+        Severity::Ok | Severity::Notice => ("OK", Exit::Ok),
         Severity::Warning => ("WARNING", Exit::WARNING),
         Severity::Critical => ("CRITICAL", Exit::CRITICAL),
     };
@@ -40,7 +40,7 @@ pub(crate) fn unknown(error: &StoreError, found: &Locations) -> (String, Exit) {
 }
 
 pub(crate) fn sentence(view: &StatusReport) -> String {
-    format!("{}: {}.", view.status.level.summary(), text(&view.status))
+    format!("{}: {}.", view.status.severity.summary(), text(&view.status))
 }
 
 fn line(word: &str, text: &str) -> String {
@@ -93,6 +93,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::domain::polling::poll_failure::FailureKind;
     use crate::domain::status_report::LATE_AFTER;
     use crate::web::status::{DaemonView, Parts};
     use crate::web::views::{AvatarView, ChannelView, ConditionView, FailureView};
@@ -196,7 +197,7 @@ mod tests {
         scene.channel().oldest_in_flight_at = Some(since.to_owned());
     }
 
-    fn failure(kind: &'static str, since: &str) -> Option<FailureView> {
+    fn failure(kind: FailureKind, since: &str) -> Option<FailureView> {
         Some(FailureView { kind, since: since.to_owned(), reason: "it said no".to_owned() })
     }
 
@@ -209,8 +210,8 @@ mod tests {
         });
         check(&format!("{WELL}; channel ops is paused"), |view| view.channel().state = "paused");
         // A failure of a short time is a notice.
-        check(&format!("{WELL}; avatar a1 is failed: it said no"), |view| {
-            view.avatars[0].failure = failure("failed", "2026-11-23T11:55:00Z");
+        check(&format!("{WELL}; polling avatar a1 fails: it said no"), |view| {
+            view.avatars[0].failure = failure(FailureKind::Failed, "2026-11-23T11:55:00Z");
         });
     }
 
@@ -226,10 +227,10 @@ mod tests {
             view.parts.conditions = vec![condition("avatar.status_unrecognized", "a1", None)];
         });
         check("WARNING: avatar a1 is missing: it said no", |view| {
-            view.avatars[0].failure = failure("missing", NOW);
+            view.avatars[0].failure = failure(FailureKind::Missing, NOW);
         });
-        check("WARNING: avatar a1 is failed: it said no", |view| {
-            view.avatars[0].failure = failure("failed", "2026-11-23T11:54:59Z");
+        check("WARNING: polling avatar a1 fails: it said no", |view| {
+            view.avatars[0].failure = failure(FailureKind::Failed, "2026-11-23T11:54:59Z");
         });
         check("WARNING: channel ops is FAILING", |view| {
             view.channel().failing_since = Some(NOW.to_owned());
@@ -261,7 +262,7 @@ mod tests {
         check(text, |view| {
             let cause = Some("key_rejected");
             view.parts.conditions = vec![condition("account.unavailable", "account argil", cause)];
-            view.avatars[0].failure = failure("denied", "2026-11-22T12:00:00Z");
+            view.avatars[0].failure = failure(FailureKind::Denied, "2026-11-22T12:00:00Z");
         });
         check("CRITICAL: channel ops is DISABLED (it answered 410)", |view| {
             view.channel().state = "disabled";
@@ -288,7 +289,7 @@ mod tests {
         let mut view = healthy();
         view.channel().failed = 1;
         waiting(&mut view, "2026-11-23T11:59:18Z");
-        view.avatars[0].failure = failure("failed", NOW);
+        view.avatars[0].failure = failure(FailureKind::Failed, NOW);
         let (line, _) = view.check();
         let (_, perf_data) = line.split_once(" | ").unwrap();
         assert_eq!(

@@ -31,9 +31,7 @@ use crate::web::read_model::ReadModel;
 use crate::web::state::{AppState, TestResult};
 use crate::web::status::StatusView;
 use crate::web::timeline::{StatusChange, Timeline, WIDTH};
-use crate::web::views::{
-    AvatarView, DeliveryView, DeliveryWithAttempts, FindingView, TransitionView,
-};
+use crate::web::views::{AvatarView, DeliveryView, DeliveryWithAttempts, TransitionView};
 
 pub(in crate::web) fn routes(
     guard: impl Fn(MethodRouter<AppState>) -> MethodRouter<AppState>,
@@ -137,7 +135,6 @@ struct HomePage {
     relative: RelativeTime,
     status: StatusView,
     training: Vec<AvatarView>,
-    findings: Vec<(FindingView, Option<String>)>,
     unreachable: u64,
     others: Vec<AvatarView>,
     more: usize,
@@ -214,13 +211,7 @@ fn home_page(model: &ReadModel<'_>) -> Result<HomePage, StoreError> {
             (it, name)
         })
         .collect();
-    let mut status = model.status_of(&avatars)?;
-    let findings = std::mem::take(&mut status.findings).into_iter();
-    let findings = findings.map(|it| {
-        let name = it.avatar_id.as_deref().map(name);
-        (it, name)
-    });
-    let findings = findings.collect();
+    let status = model.status_of(&avatars)?;
     avatars.retain(AvatarView::is_watched);
     let unreachable = avatars.iter().filter(|avatar| avatar.failure.is_some()).count() as u64;
     let (mut training, mut others): (Vec<_>, Vec<_>) =
@@ -238,7 +229,6 @@ fn home_page(model: &ReadModel<'_>) -> Result<HomePage, StoreError> {
     Ok(HomePage {
         relative: RelativeTime { now: model.now() },
         status,
-        findings,
         unreachable,
         training,
         others,

@@ -21,7 +21,7 @@ impl Bench {
     }
 
     /// Advances from wakeup to wakeup with `held` requests unanswered, and checks before each.
-    async fn never_stuck_for(&self, time: Duration, held: usize) {
+    async fn never_stalled_for(&self, time: Duration, held: usize) {
         let end = self.world.clock.reading().plus(time);
         while self.world.clock.reading() < end {
             self.world.clock.advance_to_next().unwrap();
@@ -34,7 +34,7 @@ impl Bench {
 #[tokio::test]
 async fn idle_loops_make_progress() {
     let bench = Bench::with(Loops::Both, &["a"], "IDLE", settled_is_never).await;
-    bench.never_stuck_for(seconds(200), 0).await;
+    bench.never_stalled_for(seconds(200), 0).await;
     assert_eq!(bench.api.count("a"), 1);
 }
 
@@ -43,7 +43,7 @@ async fn an_api_without_responses_stalls_no_loop() {
     let bench = Bench::watching(&["a"], "TRAINING").await;
     let gate = bench.hold("a");
     let begun = bench.world.clock.reading();
-    bench.never_stuck_for(seconds(130), 1).await;
+    bench.never_stalled_for(seconds(130), 1).await;
     assert!(bench.world.clock.reading().since(begun) > Part::Loop(Loop::Poller).limit());
     assert_eq!(bench.api.count("a"), 2, "one request was held all the time");
     gate.notify_one();

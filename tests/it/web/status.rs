@@ -50,9 +50,9 @@ async fn a_suspended_channel_affects_the_status() {
     let scene = Scene::new().await;
     check(&scene, "ok", OK, "");
     scene.bench.run(&["channels", "pause", "ops"]);
-    check(&scene, "note", NOTICES, "channel ops is paused");
+    check(&scene, "notice", NOTICES, "channel ops is paused");
     scene.argil.set_status("a1", "IDLE");
-    check(&scene, "note", NOTICES, "1 message waiting for channel ops, which is paused");
+    check(&scene, "notice", NOTICES, "1 message waiting for channel ops, which is paused");
     scene.receiver.script([webhook::Answer::status(410)]);
     scene.bench.run(&["channels", "resume", "ops"]);
     check(&scene, "critical", CRITICAL, "channel ops is DISABLED");
@@ -62,7 +62,7 @@ async fn a_suspended_channel_affects_the_status() {
     let config = std::fs::read_to_string(scene.bench.config()).unwrap();
     scene.bench.run(&["channels", "pause", "ops"]);
     scene.argil.set_status("a2", "IDLE");
-    check(&scene, "note", NOTICES, "1 message waiting for channel ops");
+    check(&scene, "notice", NOTICES, "1 message waiting for channel ops");
     scene.bench.configure(&config.replace("[channels.ops]", "[channels.other]"));
     scene.daemon.signal(Signal::HUP);
     check(
@@ -95,7 +95,7 @@ async fn a_failed_poll_is_a_notice() {
     scene
         .argil
         .answer_with(|request| (request.avatar == "a1").then(|| argil::Answer::status(500, "{}")));
-    check(&scene, "note", NOTICES, "avatar a1 is failed: ");
+    check(&scene, "notice", NOTICES, "polling avatar Jane (a1) fails: ");
 }
 
 /// A daemon with a configured listen address.
