@@ -8,7 +8,7 @@ mod output;
 mod runtime;
 mod status;
 pub mod dispatch;
-mod paths;
+mod locations;
 mod advice;
 mod progress_bar;
 mod prompt;

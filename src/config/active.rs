@@ -25,7 +25,7 @@ pub(crate) fn emptied(old: &ConfigSnapshot, new: &ConfigSnapshot) -> Option<&'st
 
 /// The partial config with the active values instead of those of the file. `store_path` and
 /// `is_whole` stay.
-pub(crate) fn outline(file: &PartialConfig, active: &ConfigSnapshot) -> PartialConfig {
+pub(crate) fn partial(file: &PartialConfig, active: &ConfigSnapshot) -> PartialConfig {
     let avatars = active.named("avatars");
     let avatars =
         avatars.filter_map(|(id, keys)| Some((AvatarId::parse(id).ok()?, registered(keys))));
@@ -38,7 +38,7 @@ pub(crate) fn outline(file: &PartialConfig, active: &ConfigSnapshot) -> PartialC
         accounts: Some(names("accounts").collect()),
         channels: Some(names("channels").collect()),
         discovers: active.sections.contains_key("discover"),
-        page: active.sections.get("web").and_then(listen_address),
+        listen_address: active.sections.get("web").and_then(listen_address),
         refused: file.refused.clone(),
     }
 }
@@ -130,17 +130,17 @@ mod tests {
     #[test]
     fn the_active_config_is_known_without_the_file() {
         let text = format!("{HOOK}{AVATAR}[web]\nlisten = '127.0.0.1:99'\n");
-        let found = outline(&PartialConfig::default(), &snapshot(&text));
+        let found = partial(&PartialConfig::default(), &snapshot(&text));
         let avatars: Vec<_> = found.avatars.iter().flatten().collect();
         let [(id, registered)] = avatars.as_slice() else { panic!("{avatars:?}") };
         assert_eq!((id.as_str(), registered.name.as_deref()), ("a1", Some("Jane")));
         assert_eq!(registered.account, AccountName::default());
         assert_eq!(found.accounts.as_deref(), Some(&["argil".to_owned()][..]));
         assert_eq!(found.channels, Some(BTreeSet::from(["ops".to_owned()])));
-        assert_eq!(found.page, Some("127.0.0.1:99".parse().unwrap()));
+        assert_eq!(found.listen_address, Some("127.0.0.1:99".parse().unwrap()));
         assert!(!found.discovers && !found.is_whole);
-        let hidden = outline(&PartialConfig::default(), &snapshot("web.listen = '127.0.0.1:0'"));
-        assert_eq!((hidden.page, hidden.avatars), (None, Some(BTreeMap::new())));
+        let hidden = partial(&PartialConfig::default(), &snapshot("web.listen = '127.0.0.1:0'"));
+        assert_eq!((hidden.listen_address, hidden.avatars), (None, Some(BTreeMap::new())));
     }
 
     #[test]

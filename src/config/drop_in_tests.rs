@@ -2,9 +2,9 @@ use std::os::unix::fs::symlink;
 
 use tempfile::TempDir;
 
+use crate::config::config_file::ConfigFile;
 use crate::config::environment::Environment;
 use crate::config::file::{PartialConfig, load, partial};
-use crate::config::location::ConfigFile;
 use crate::config::settings::Settings;
 use crate::domain::avatar::AvatarId;
 
@@ -45,7 +45,7 @@ impl Folder {
             .map_err(|error| self.said(&error.to_string()))
     }
 
-    fn outline(&self) -> PartialConfig {
+    fn partial(&self) -> PartialConfig {
         partial(&ConfigFile::named(self.config()), &environment())
     }
 
@@ -86,8 +86,8 @@ fn drop_ins_register_avatars_in_the_order_of_their_names() {
         "avatars.d/20.toml:4 a4 argil",
     ];
     assert_eq!(folder.good(), (expected.map(str::to_owned).to_vec(), Vec::new()));
-    let outlined = folder.outline().avatars.unwrap();
-    assert_eq!(outlined.keys().map(AvatarId::as_str).collect::<Vec<_>>(), ["a1", "a2", "a3", "a4"]);
+    let partial = folder.partial().avatars.unwrap();
+    assert_eq!(partial.keys().map(AvatarId::as_str).collect::<Vec<_>>(), ["a1", "a2", "a3", "a4"]);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_drop_in_that_cannot_be_read_is_a_problem_and_no_silent_skip() {
         "avatars.d/b.toml: cannot be read: not a regular file\n  {help}\n\
          avatars.d/c.toml: cannot be read: No such file or directory (os error 2)\n  {help}",
     ));
-    assert_eq!(folder.outline().avatars, None);
+    assert_eq!(folder.partial().avatars, None);
 }
 
 #[test]

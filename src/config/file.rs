@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
+use crate::config::config_file::ConfigFile;
 use crate::config::drop_in::{self, DropIns};
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::file_stamp::{self, Generation};
-use crate::config::location::ConfigFile;
 use crate::config::parse::document::{Diagnostics, Document, FileAccess, Location, Outside};
 use crate::config::parse::field::Table;
 use crate::config::parse::references::References;
@@ -116,8 +116,8 @@ pub(crate) struct PartialConfig {
     /// The `base_url` of the default account as written, if it is set.
     pub(crate) base_url: Option<String>,
     pub(crate) discovers: bool,
-    /// The listen address of the page, if it is known.
-    pub(crate) page: Option<SocketAddr>,
+    /// The listen address of the web server, if it is known.
+    pub(crate) listen_address: Option<SocketAddr>,
     /// Whether the file exists and is valid TOML.
     pub(crate) is_whole: bool,
     /// Why the file is not used, if it is not trusted.
@@ -147,12 +147,12 @@ pub(crate) fn partial(config: &ConfigFile, environment: &Environment) -> Partial
             Some(_) => DropIns::default(),
         };
         let outside = Outside { environment, files, trust: &trust };
-        PartialConfig { refused, ..outline_of(path, &bytes, drop_ins, outside) }
+        PartialConfig { refused, ..partial_of(path, &bytes, drop_ins, outside) }
     })
     .0
 }
 
-fn outline_of(path: &Path, bytes: &[u8], drop_ins: DropIns, outside: Outside<'_>) -> PartialConfig {
+fn partial_of(path: &Path, bytes: &[u8], drop_ins: DropIns, outside: Outside<'_>) -> PartialConfig {
     let text = String::from_utf8_lossy(bytes);
     let (entries, damage) = DeTable::parse_recoverable(&text);
     let is_whole = damage.is_empty() && !bytes.is_empty();
@@ -178,7 +178,7 @@ fn outline_of(path: &Path, bytes: &[u8], drop_ins: DropIns, outside: Outside<'_>
         channels: channels.map(|names| names.into_iter().map(str::to_owned).collect()),
         base_url: account::written_base_url(&root),
         discovers: root.field(DISCOVER.path).is_some(),
-        page: web::page(&root).filter(|_| is_whole),
+        listen_address: web::listen_address(&root).filter(|_| is_whole),
         is_whole,
         refused: None,
     }

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tempfile::TempDir;
 
 use super::*;
+use crate::config::config_file::ConfigFile;
 use crate::config::environment::Environment;
 use crate::config::file;
-use crate::config::location::ConfigFile;
 use crate::config::settings::Settings;
 use crate::domain::account::AccountName;
 

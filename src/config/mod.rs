@@ -10,7 +10,7 @@ pub mod snapshot;
 mod serialize;
 pub mod diff;
 pub mod environment;
-pub mod location;
+pub mod config_file;
 pub mod file;
 pub mod secret_source;
 mod program;

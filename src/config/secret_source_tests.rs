@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
+use crate::config::config_file::ConfigFile;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::file;
-use crate::config::location::ConfigFile;
 use crate::config::settings::Settings;
 use crate::domain::account::AccountName;
 use crate::text::encoding::EncodingError;

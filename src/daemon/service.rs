@@ -12,10 +12,10 @@ use tokio::select;
 use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
+use crate::config::config_file::ConfigFile;
 use crate::config::diff::{ChangeKind, ConfigChange};
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
-use crate::config::location::ConfigFile;
 use crate::config::settings::Settings;
 use crate::daemon::background::name_servers;
 use crate::daemon::background::systemd;

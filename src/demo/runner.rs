@@ -12,9 +12,9 @@ use tokio::select;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::task::JoinSet;
 
+use crate::config::config_file::ConfigFile;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
-use crate::config::location::ConfigFile;
 use crate::config::settings::Settings;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::error::DaemonError;

@@ -4,9 +4,9 @@
 use std::fs;
 use std::time::Duration;
 
+use avatar_watch::config::config_file::ConfigFile;
 use avatar_watch::config::environment::Environment;
 use avatar_watch::config::file;
-use avatar_watch::config::location::ConfigFile;
 use avatar_watch::domain::polling::interval::{PollIntervals, TrainingInterval};
 
 /// A polling rule.

@@ -10,7 +10,7 @@ use crate::cli::args::AvatarsArgs;
 use crate::cli::commands::check::print_problems;
 use crate::cli::exit::Exit;
 use crate::cli::output::{failed, json, line, print_result, table};
-use crate::cli::paths::config_path;
+use crate::cli::locations::config_path;
 use crate::cli::runtime::block_on;
 use crate::config::environment::Environment;
 use crate::config::settings::{AccountSettings, AvatarSettings, Settings};

@@ -8,11 +8,11 @@ use crate::argil::client::Client;
 use crate::cli::advice;
 use crate::cli::args::CheckArgs;
 use crate::cli::exit::Exit;
+use crate::cli::locations::{config_path, daemon_database_path};
 use crate::cli::output::{
-    failed, line, print_error, print_failure, print_help, print_result, print_store_error,
-    store_help,
+    command_line, failed, line, print_error, print_failure, print_help, print_result,
+    print_store_error, store_help,
 };
-use crate::cli::paths::{command_line, config_path, daemon_database_path};
 use crate::cli::runtime::block_on;
 use crate::config::active::emptied;
 use crate::config::diff::diff as compare;
@@ -338,7 +338,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::config::location::ConfigFile;
+    use crate::config::config_file::ConfigFile;
 
     const CONFIG: &str = "argil.api_key = 'key'\n[[avatars]]\nid = 'a1'\nname = 'Jane'\n";
 

@@ -6,10 +6,10 @@ use std::time::Duration;
 use crate::cli::args::admin::{DatabaseArgs, DeliveriesAction, DeliveriesArgs, ListArgs};
 use crate::cli::args::name;
 use crate::cli::exit::Exit;
+use crate::cli::locations::find_and_warn;
 use crate::cli::output::{
     failed, json, line, print_error, print_failure, print_store_error, table,
 };
-use crate::cli::paths::locations;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
 use crate::daemon::rng::Rng;
@@ -43,7 +43,7 @@ pub(crate) fn deliveries(config: Option<&Path>, args: &DeliveriesArgs) -> Exit {
 }
 
 fn list(config: Option<&Path>, args: &ListArgs) -> Result<Exit, StoreError> {
-    let found = locations(config, args.database.database.as_deref());
+    let found = find_and_warn(config, args.database.database.as_deref());
     let filter = DeliveryFilter {
         state: args.state.as_ref().map(name),
         channel: args.channel.clone(),
@@ -62,7 +62,7 @@ fn list(config: Option<&Path>, args: &ListArgs) -> Result<Exit, StoreError> {
 }
 
 fn show(config: Option<&Path>, id: &str, database: &DatabaseArgs) -> Result<Exit, StoreError> {
-    let path = locations(config, database.database.as_deref()).database;
+    let path = find_and_warn(config, database.database.as_deref()).database;
     let found = Reader::snapshot(&path, |reader| {
         let Some(delivery) = reader.delivery(id)? else { return Ok(None) };
         let attempts = reader.attempts(&delivery.id)?;
@@ -120,7 +120,8 @@ fn change(
     let Ok(rng) = Rng::from_entropy().map_err(|error| print_failure(&error)) else {
         return Ok(Exit::Disk);
     };
-    let mut admin = DeliveryAdmin::open(&locations(config, database.database.as_deref()).database)?;
+    let mut admin =
+        DeliveryAdmin::open(&find_and_warn(config, database.database.as_deref()).database)?;
     let result = act(&mut admin, &id, SystemClock.now(), &rng)?;
     Ok(report(&id, result, database.json))
 }
@@ -148,7 +149,8 @@ fn retry_failed(
         let millis = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
         Timestamp::from_millis(now.as_millis().saturating_sub(millis))
     });
-    let mut admin = DeliveryAdmin::open(&locations(config, database.database.as_deref()).database)?;
+    let mut admin =
+        DeliveryAdmin::open(&find_and_warn(config, database.database.as_deref()).database)?;
     let ids = admin.failed(&FailedFilter { since, channel })?;
     let mut fresh = Vec::new();
     for id in &ids {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::cli::args::HistoryArgs;
 use crate::cli::exit::Exit;
+use crate::cli::locations::find_and_warn;
 use crate::cli::output::{failed, json, print_store_error, print_unknown_avatar, table};
-use crate::cli::paths::locations;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::store::error::StoreError;
@@ -18,8 +18,8 @@ pub(crate) fn history(config: Option<&Path>, args: &HistoryArgs) -> Exit {
         Ok(avatar) => avatar,
         Err(error) => return failed(&error, Exit::Problems),
     };
-    let found = locations(config, args.database.database.as_deref());
-    let registered = |id| found.outline.avatars.as_ref().is_some_and(|all| all.contains_key(id));
+    let found = find_and_warn(config, args.database.database.as_deref());
+    let registered = |id| found.partial.avatars.as_ref().is_some_and(|all| all.contains_key(id));
     let read = |reader: &Reader| -> Result<Option<Vec<NumberedTransition>>, StoreError> {
         if let Some(id) = avatar.as_ref().filter(|id| !registered(id))
             && !reader.watches()?.iter().any(|watch| watch.id == *id)

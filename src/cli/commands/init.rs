@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use crate::cli::args::InitArgs;
 use crate::cli::commands::{init_questions, secret};
 use crate::cli::exit::Exit;
-use crate::cli::output::{line, print_error, print_help};
-use crate::cli::paths::command_line;
+use crate::cli::output::{command_line, line, print_error, print_help};
 use crate::cli::prompt::is_interactive;
+use crate::config::config_file::ConfigFile;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::from_env::KEY_VARIABLE;
@@ -21,7 +21,6 @@ use crate::config::init_template::{
     PASSWORD_VARIABLE, SECRET_VARIABLE, SecretLocation, StarterAnswers, StarterAvatar, chat_of,
     init_config,
 };
-use crate::config::location::ConfigFile;
 use crate::daemon::load_config;
 use crate::files::trust::{Distrust, Facts, Trust};
 use crate::files::write;

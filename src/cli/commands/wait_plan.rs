@@ -11,8 +11,8 @@ use crate::argil::client::Client;
 use crate::cli::args::WaitArgs;
 use crate::cli::commands::check::print_problems;
 use crate::cli::exit::Exit;
+use crate::cli::locations::{config_path, find_and_warn};
 use crate::cli::output::{failed, print_error, print_help};
-use crate::cli::paths::{config_path, locations};
 use crate::config::environment::Environment;
 use crate::config::file;
 use crate::config::from_env::{KEY_VARIABLE, from_env};
@@ -138,9 +138,9 @@ fn settings(config: Option<&Path>, args: &WaitArgs) -> Result<Settings, Exit> {
     match file::load(&found, &environment) {
         Ok(settings) => Ok(settings),
         Err(error) => {
-            let outline = file::partial(&found, &environment);
+            let partial = file::partial(&found, &environment);
             // Without a known `base_url` the key could be sent to the wrong server.
-            if config.is_some() || !outline.is_whole || environment.var(KEY_VARIABLE).is_none() {
+            if config.is_some() || !partial.is_whole || environment.var(KEY_VARIABLE).is_none() {
                 print_problems(&error);
                 return Err(Exit::Config);
             }
@@ -149,7 +149,7 @@ fn settings(config: Option<&Path>, args: &WaitArgs) -> Result<Settings, Exit> {
                  `argil.base_url`, with the key in `{KEY_VARIABLE}`",
                 sanitize(&found.path.to_string_lossy())
             ));
-            without_config(&environment, outline.base_url.as_deref())
+            without_config(&environment, partial.base_url.as_deref())
         }
     }
 }
@@ -202,7 +202,7 @@ type Stored = (HashMap<AvatarId, Watch>, HashMap<Option<String>, Vec<Duration>>)
 
 /// Watches and training durations from the database of the daemon; empty if it cannot be read.
 fn read_database(config: Option<&Path>) -> Stored {
-    let database = locations(config, None).database;
+    let database = find_and_warn(config, None).database;
     if !database.is_file() {
         return Stored::default();
     }

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use crate::cli::args::StatusArgs;
 use crate::cli::exit::Exit;
+use crate::cli::locations::find_and_warn;
 use crate::cli::output::{age, json, line, print_store_error, print_unknown_avatar, table};
-use crate::cli::paths::locations;
 use crate::cli::status::report::StatusReport;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
@@ -22,7 +22,7 @@ use crate::text::sanitize::sanitize;
 use crate::web::views::{AvatarView, ChannelView, ConditionView};
 
 pub(crate) fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
-    let found = locations(config, args.database.database.as_deref());
+    let found = find_and_warn(config, args.database.database.as_deref());
     let (now, late_after) = (SystemClock.now(), args.late_after.unwrap_or(LATE_AFTER));
     let read = StatusReport::read(&found, args.id.as_deref(), late_after, now);
     if args.check {

@@ -7,8 +7,8 @@
 use std::time::Duration;
 
 use crate::cli::exit::Exit;
+use crate::cli::locations::Locations;
 use crate::cli::output::{causes, store_help};
-use crate::cli::paths::Locations;
 use crate::cli::status::report::StatusReport;
 use crate::domain::status_report::Severity;
 use crate::domain::time::timestamp::Timestamp;

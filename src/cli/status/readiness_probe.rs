@@ -13,11 +13,12 @@ use crate::web::endpoints::health::Readiness;
 
 /// Why the daemon at this listen address is not ready. `None` when it is ready, and when no
 /// daemon answers there.
-pub(crate) fn not_ready_reason(page: SocketAddr) -> Option<String> {
-    block_on(request(reachable(page))).ok()?
+pub(crate) fn not_ready_reason(listen_address: SocketAddr) -> Option<String> {
+    block_on(probe(reachable(listen_address))).ok()?
 }
 
-async fn request(page: SocketAddr) -> Option<String> {
+/// Requests `/readyz`; returns why the daemon is not ready.
+async fn probe(address: SocketAddr) -> Option<String> {
     // reqwest needs a provider even without TLS. It may be installed already.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder()
@@ -25,12 +26,12 @@ async fn request(page: SocketAddr) -> Option<String> {
         .redirect(redirect::Policy::none())
         .tls_certs_only(iter::empty())
         .timeout(TIMEOUT);
-    let response = client.build().ok()?.get(format!("http://{page}/readyz")).send().await;
+    let response = client.build().ok()?.get(format!("http://{address}/readyz")).send().await;
     let mut response = match response {
         Err(failure) if failure.is_timeout() && !failure.is_connect() => {
             let seconds = TIMEOUT.as_secs();
             return Some(format!(
-                "the daemon does not respond at `http://{page}/` within {seconds} s"
+                "the daemon does not respond at `http://{address}/` within {seconds} s"
             ));
         }
         response => response.ok()?,
@@ -50,13 +51,13 @@ async fn request(page: SocketAddr) -> Option<String> {
 }
 
 /// Replaces an unspecified address with the loopback address.
-fn reachable(page: SocketAddr) -> SocketAddr {
-    let address = match page.ip() {
+fn reachable(listen_address: SocketAddr) -> SocketAddr {
+    let ip = match listen_address.ip() {
         IpAddr::V4(address) if address.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(address) if address.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
         address => address,
     };
-    SocketAddr::new(address, page.port())
+    SocketAddr::new(ip, listen_address.port())
 }
 
 /// As long as the store waits for a lock.
@@ -69,8 +70,8 @@ mod tests {
 
     #[test]
     fn an_unspecified_address_is_probed_at_loopback() {
-        let check = |page: &str, expected: &str| {
-            assert_eq!(reachable(page.parse().unwrap()), expected.parse().unwrap());
+        let check = |address: &str, expected: &str| {
+            assert_eq!(reachable(address.parse().unwrap()), expected.parse().unwrap());
         };
         check("0.0.0.0:80", "127.0.0.1:80");
         check("[::]:80", "[::1]:80");

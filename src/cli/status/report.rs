@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::cli::locations::Locations;
 use crate::cli::output::causes;
-use crate::cli::paths::Locations;
 use crate::cli::status::readiness_probe;
 use crate::config::active;
 use crate::config::environment::Environment;
@@ -52,14 +52,15 @@ impl StatusReport {
         let (snapshot, rows) = Reader::snapshot(&found.database, read)?;
         let snapshot = snapshot.as_deref().and_then(ConfigSnapshot::from_text);
         let kinds = snapshot.as_ref().map(ConfigSnapshot::channel_kinds).unwrap_or_default();
-        let known = snapshot.as_ref().map(|snapshot| active::outline(&found.outline, snapshot));
-        let page = known.as_ref().map_or(found.page, |known| known.page);
-        let known = &known.unwrap_or_else(|| found.outline.clone());
-        let named = known.avatars.iter().chain(&found.outline.avatars).flat_map(BTreeMap::keys);
+        let known = snapshot.as_ref().map(|snapshot| active::partial(&found.partial, snapshot));
+        let listen_address =
+            known.as_ref().map_or(found.listen_address, |known| known.listen_address);
+        let known = &known.unwrap_or_else(|| found.partial.clone());
+        let named = known.avatars.iter().chain(&found.partial.avatars).flat_map(BTreeMap::keys);
         let unwritten = named.filter(|id| !rows.watches.contains_key(id));
         let unwritten: BTreeMap<&AvatarId, Watch> =
             unwritten.map(|id| (id, Watch::new(id.clone()))).collect();
-        let in_file = |id: &AvatarId| found.outline.avatars.as_ref()?.get(id);
+        let in_file = |id: &AvatarId| found.partial.avatars.as_ref()?.get(id);
         let configured = |id: &AvatarId| known.avatars.as_ref()?.get(id);
         let view = |watch: &Watch| avatar_view(watch, known, in_file(&watch.id), &rows, now);
         let mut avatars: Vec<AvatarView> =
@@ -85,11 +86,12 @@ impl StatusReport {
             daemon: DaemonView {
                 running: holder.is_some(),
                 pid: holder.flatten(),
-                not_ready_reason: holder.and_then(|_| readiness_probe::not_ready_reason(page?)),
+                not_ready_reason: holder
+                    .and_then(|_| readiness_probe::not_ready_reason(listen_address?)),
             },
             // Included in `not_ready_reason`.
             stalled: Vec::new(),
-            config_readable: found.outline.is_whole,
+            config_readable: found.partial.is_whole,
             config_problems: file.problems,
             config_changes: file.changes,
             channels: id.is_none().then(|| channels.collect()),
@@ -99,7 +101,7 @@ impl StatusReport {
             discovers: known.discovers,
         };
         let status = StatusView::new(parts, &avatars, late_after, now);
-        let file_ids = found.outline.avatars.iter().flat_map(BTreeMap::keys);
+        let file_ids = found.partial.avatars.iter().flat_map(BTreeMap::keys);
         let awaiting = file_ids.filter(|id| configured(id).is_none());
         Ok(Self {
             has_active_config: snapshot.is_some(),
@@ -133,7 +135,7 @@ impl ConfigFileState {
                 let problems = problems.iter().filter(|problem| !problem.unreadable);
                 let problems: Vec<String> = problems.map(Problem::one_line).collect();
                 if problems.is_empty() {
-                    return changes(&|old| active::unreloaded_names(old, &found.outline));
+                    return changes(&|old| active::unreloaded_names(old, &found.partial));
                 }
                 Self { problems, changes: Vec::new() }
             }

@@ -13,7 +13,7 @@ use crate::secret::Secret;
 use crate::text::secret_text::SecretKind;
 
 /// Reads the listen address; `None` if it is off or the system chooses the port.
-pub(in crate::config) fn page(root: &Table<'_>) -> Option<SocketAddr> {
+pub(in crate::config) fn listen_address(root: &Table<'_>) -> Option<SocketAddr> {
     let web = root.section(WEB.path, &WEB)?;
     web.or("listen", Some(LISTEN), listen).flatten().filter(|address| address.port() != 0)
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use avatar_watch::config::config_file::ConfigFile;
 use avatar_watch::config::environment::Environment;
-use avatar_watch::config::location::ConfigFile;
 use avatar_watch::daemon::error::DaemonError;
 use avatar_watch::daemon::load_config;
 use avatar_watch::daemon::ports::Clock;

@@ -2,9 +2,9 @@
 
 use std::fs;
 
+use avatar_watch::config::config_file::ConfigFile;
 use avatar_watch::config::environment::Environment;
 use avatar_watch::config::file;
-use avatar_watch::config::location::ConfigFile;
 use avatar_watch::config::settings::ChannelKind;
 use avatar_watch::daemon::wiring;
 use avatar_watch::domain::delivery::egress_policy::EgressPolicy;

@@ -1,19 +1,19 @@
-//! Paths: finds the config and the database.
+//! Locations: finds the config and the database.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::cli::output::print_error;
+use crate::config::config_file::ConfigFile;
 use crate::config::environment::Environment;
 use crate::config::file::{self, PartialConfig};
-use crate::config::location::ConfigFile;
 use crate::files::open::open_for_reading;
 use crate::text::sanitize::sanitize;
 
 /// The config that the user named, or the first default path that exists; the first default path
 /// when none exists, so that the error names it.
 pub(crate) fn config_path(named: Option<&Path>) -> ConfigFile {
-    let [in_working_folder, of_service] = SEARCH_PATHS.map(Path::new);
+    let (in_working_folder, of_service) = (Path::new(WORKING_CONFIG), Path::new(SERVICE_CONFIG));
     match named {
         Some(path) => ConfigFile::named(path),
         // A dangling link counts as existing.
@@ -22,23 +22,6 @@ pub(crate) fn config_path(named: Option<&Path>) -> ConfigFile {
         }
         None => ConfigFile::found(in_working_folder),
     }
-}
-
-/// The command line of another command with the same config, to copy.
-pub(crate) fn command_line(config: Option<&Path>, what: &str) -> String {
-    // The option stays even for the default name: the trust rules of a config that is named and
-    // of one that is found differ.
-    let Some(path) = config.filter(|path| *path != Path::new(SEARCH_PATHS[1])) else {
-        return format!("avatar-watch {what}");
-    };
-    let path = sanitize(&path.to_string_lossy());
-    let bare = |char: char| char.is_ascii_alphanumeric() || "/._-+".contains(char);
-    let path = if path.chars().all(bare) { path } else { quoted(&path) };
-    format!("avatar-watch --config {path} {what}")
-}
-
-fn quoted(path: &str) -> String {
-    format!("'{}'", path.replace('\'', "'\\''"))
 }
 
 /// Paths for the reading commands. Works with an unreadable or invalid config: the database is
@@ -51,17 +34,17 @@ pub(crate) struct Locations {
     /// Whether the command line or a readable config names the database.
     pub(crate) is_database_known: bool,
     /// The listen address of the daemon of that database, if known.
-    pub(crate) page: Option<SocketAddr>,
-    pub(crate) outline: PartialConfig,
+    pub(crate) listen_address: Option<SocketAddr>,
+    pub(crate) partial: PartialConfig,
 }
 
 /// Finds the database: the named one, else that of the config, else that in the state directory
 /// of the service. Prints a warning when the config cannot be read or is not trusted, because it
 /// may name another database.
-pub(crate) fn locations(config: Option<&Path>, database: Option<&Path>) -> Locations {
+pub(crate) fn find_and_warn(config: Option<&Path>, database: Option<&Path>) -> Locations {
     let found = config_path(config);
-    let outline = file::partial(&found, &Environment::from_process());
-    if let (Some(problem), None) = (&outline.refused, database) {
+    let partial = file::partial(&found, &Environment::from_process());
+    if let (Some(problem), None) = (&partial.refused, database) {
         print_error(&problem.to_string());
         print_error("avatar-watch: the config is not used; searching the default database path");
     }
@@ -72,31 +55,35 @@ pub(crate) fn locations(config: Option<&Path>, database: Option<&Path>) -> Locat
              database path"
         ));
     }
-    let is_database_known = database.is_some() || outline.is_whole;
+    let is_database_known = database.is_some() || partial.is_whole;
     let database = match database {
         Some(database) => database.to_owned(),
-        None if outline.store_path.exists() => outline.store_path.clone(),
-        None => {
-            let name = outline.store_path.file_name().unwrap_or_default();
-            let in_service = Path::new(STATE_DIRECTORY).join(name);
-            if in_service.exists() { in_service } else { outline.store_path.clone() }
-        }
+        None if partial.store_path.exists() => partial.store_path.clone(),
+        None => in_state_directory(&partial.store_path).unwrap_or(partial.store_path.clone()),
     };
-    let page = outline.page.filter(|_| database == outline.store_path);
-    Locations { config: found, database, is_database_known, page, outline }
+    let listen_address = partial.listen_address.filter(|_| database == partial.store_path);
+    Locations { config: found, database, is_database_known, listen_address, partial }
 }
 
 /// The database path of a daemon with this config. The service keeps its database in the state
 /// directory instead of beside its config; `None` when that does not exist yet.
 pub(crate) fn daemon_database_path(store_path: &Path) -> Option<PathBuf> {
-    if store_path.parent() != Path::new(SEARCH_PATHS[1]).parent() {
+    if store_path.parent() != Path::new(SERVICE_CONFIG).parent() {
         return Some(store_path.to_owned());
     }
-    let in_service = Path::new(STATE_DIRECTORY).join(store_path.file_name()?);
-    in_service.exists().then_some(in_service)
+    in_state_directory(store_path)
 }
 
-const SEARCH_PATHS: [&str; 2] = ["avatar-watch.toml", "/etc/avatar-watch/config.toml"];
+/// The existing file of the same name in the state directory of the service.
+fn in_state_directory(store_path: &Path) -> Option<PathBuf> {
+    let path = Path::new(STATE_DIRECTORY).join(store_path.file_name()?);
+    path.exists().then_some(path)
+}
+
+const WORKING_CONFIG: &str = "avatar-watch.toml";
+/// The config of the service.
+pub(crate) const SERVICE_CONFIG: &str = "/etc/avatar-watch/config.toml";
+/// The state directory of the service.
 const STATE_DIRECTORY: &str = "/var/lib/avatar-watch";
 
 #[cfg(test)]
@@ -109,17 +96,5 @@ mod tests {
         assert_eq!(check("/srv/a.db"), Some(PathBuf::from("/srv/a.db")));
         assert_eq!(check("a.db"), Some(PathBuf::from("a.db")));
         assert_eq!(check("/etc/avatar-watch/no-such-database.db"), None);
-    }
-
-    #[test]
-    fn a_command_line_names_a_config_that_is_not_found_by_default() {
-        let check = |config: Option<&str>, expected: &str| {
-            assert_eq!(command_line(config.map(Path::new), "run"), expected);
-        };
-        check(None, "avatar-watch run");
-        check(Some("avatar-watch.toml"), "avatar-watch --config avatar-watch.toml run");
-        check(Some("/etc/avatar-watch/config.toml"), "avatar-watch run");
-        check(Some("/srv/a-b/x.toml"), "avatar-watch --config /srv/a-b/x.toml run");
-        check(Some("it's here.toml"), "avatar-watch --config 'it'\\''s here.toml' run");
     }
 }

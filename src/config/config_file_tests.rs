@@ -174,18 +174,18 @@ fn a_secret_that_everybody_can_read_is_warned_of() {
 #[test]
 fn a_config_that_may_not_be_obeyed_has_the_outline_of_none() {
     let place = Place::new();
-    let outline = || {
+    let partial = || {
         let config = ConfigFile::named(place.path("config.toml"));
         file::partial(&config, &Environment::default())
     };
-    assert_eq!(outline().avatars.unwrap().len(), 1);
+    assert_eq!(partial().avatars.unwrap().len(), 1);
     place.set("config.toml", 0o666);
-    let refused = outline();
+    let refused = partial();
     assert!(refused.refused.is_some() && refused.avatars.is_none() && !refused.is_whole);
     assert_eq!(refused.store_path, place.path("avatar-watch.db"));
     place.set("config.toml", 0o644);
     place.set("avatars.d", 0o777);
-    assert_eq!(outline().avatars, None, "some are unknown");
+    assert_eq!(partial().avatars, None, "some are unknown");
     fs::remove_file(place.path("config.toml")).unwrap();
-    assert_eq!(outline().refused, None);
+    assert_eq!(partial().refused, None);
 }

@@ -75,5 +75,5 @@ impl ConfigFile {
 }
 
 #[cfg(test)]
-#[path = "location_tests.rs"]
+#[path = "config_file_tests.rs"]
 mod tests;
