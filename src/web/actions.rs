@@ -1,8 +1,6 @@
 //! The three changes over HTTP: retry a delivery, poll an avatar now, test a channel. Each calls
 //! the same code as the command line.
 
-use std::time::Duration;
-
 use axum::http::StatusCode;
 use tokio::sync::oneshot;
 
@@ -12,43 +10,9 @@ use crate::domain::delivery::channel::ChannelName;
 use crate::store::admin::deliveries::{AdminResult, DeliveryAdmin, RetryAs};
 use crate::store::error::StoreError;
 use crate::text::sanitize::sanitize;
+use crate::web::blocking::{blocking, with_read_model};
 use crate::web::problem::ProblemDetails;
-use crate::web::read_model::ReadModel;
 use crate::web::state::{AppState, TestRequest, TestResult};
-
-/// Runs blocking work on the blocking pool, limited by the semaphore `readers`.
-///
-/// # Errors
-/// The error of `work`, 503 when the semaphore is not available in time, 500 after a panic.
-pub(super) async fn blocking<T: Send + 'static>(
-    state: &AppState,
-    work: impl FnOnce(&AppState) -> Result<T, ProblemDetails> + Send + 'static,
-) -> Result<T, ProblemDetails> {
-    let waiting = tokio::time::timeout(TIMEOUT, state.readers.clone().acquire_owned());
-    let Ok(Ok(permit)) = waiting.await else {
-        return Err(ProblemDetails::busy());
-    };
-    let state = state.clone();
-    let done = tokio::task::spawn_blocking(move || {
-        let done = work(&state);
-        drop(permit);
-        done
-    })
-    .await;
-    done.unwrap_or_else(|_| {
-        Err(ProblemDetails::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error: this is a bug"))
-    })
-}
-
-pub(super) async fn with_read_model<T: Send + 'static>(
-    state: &AppState,
-    work: impl FnOnce(&ReadModel<'_>) -> Result<T, StoreError> + Send + 'static,
-) -> Result<T, ProblemDetails> {
-    blocking(state, |state| {
-        ReadModel::read(state, work).map_err(|error| ProblemDetails::of_store(&error))
-    })
-    .await
-}
 
 /// Retries a delivery with the same event id and the same bytes; returns the id of the delivery
 /// that is sent.
@@ -59,9 +23,9 @@ pub(super) async fn retry(state: &AppState, id: &str) -> Result<String, ProblemD
     let unknown = format!("no delivery `{}`", sanitize(id));
     let Ok(id) = DeliveryId::parse(id) else { return Err(ProblemDetails::missing(unknown)) };
     let result = blocking(state, move |state| {
-        let (tick, store) = (state.tick(), |error: StoreError| ProblemDetails::of_store(&error));
+        let (request, store) = (state.now(), |error: StoreError| ProblemDetails::of_store(&error));
         let mut admin = DeliveryAdmin::open(&state.database).map_err(store)?;
-        admin.retry(&id, RetryAs::SameId, tick.now, tick.random).map_err(store)
+        admin.retry(&id, RetryAs::SameId, request.now, request.random).map_err(store)
     })
     .await?;
     match result {
@@ -117,6 +81,3 @@ pub(super) async fn test(state: &AppState, name: &str) -> Result<Vec<TestResult>
         }
     }
 }
-
-/// How long a request waits for a permit.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(10);

@@ -18,7 +18,7 @@ pub(super) fn elements(headers: &HeaderMap, name: impl AsHeaderName) -> Vec<Elem
 }
 
 /// The weight of the media type `kind`, such as `text/plain`, in thousandths (RFC 9110, section
-/// 12.5.1): that of the most specific element of `Accept`; the maximum for an empty header.
+/// 12.5.1): that of the most specific element of `Accept`; the maximum without `Accept`.
 /// `version` is the version of `kind`.
 pub(super) fn weight(accepted: &[Element], kind: &str, version: &str) -> u16 {
     if accepted.is_empty() {
@@ -26,9 +26,9 @@ pub(super) fn weight(accepted: &[Element], kind: &str, version: &str) -> u16 {
     }
     let best = accepted.iter().filter_map(|element| {
         let weight = element.weight()?;
-        let fits = element.fit(kind, version)?;
+        let specificity = element.specificity(kind, version)?;
         // Of two equally specific ones, the one with the higher weight.
-        Some((fits, weight))
+        Some((specificity, weight))
     });
     best.max().map_or(0, |(_, weight)| weight)
 }
@@ -39,17 +39,17 @@ impl Element {
     }
 
     /// How specifically a media range matches `kind`; `None` when it does not match.
-    fn fit(&self, kind: &str, version: &str) -> Option<u8> {
+    fn specificity(&self, kind: &str, version: &str) -> Option<u8> {
         let (main, _) = kind.split_once('/')?;
-        let fits = match self.value.split_once('/')? {
+        let specificity = match self.value.split_once('/')? {
             ("*", "*") => 0,
             (wanted, "*") if wanted.eq_ignore_ascii_case(main) => 1,
             _ if self.value.eq_ignore_ascii_case(kind) => 2,
             _ => return None,
         };
         match self.parameter("version") {
-            None => Some(fits),
-            Some(wanted) if wanted == version => Some(fits + 1),
+            None => Some(specificity),
+            Some(wanted) if wanted == version => Some(specificity + 1),
             Some(_) => None,
         }
     }

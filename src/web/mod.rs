@@ -7,6 +7,7 @@
 mod cursor;
 pub(crate) mod status;
 mod actions;
+mod blocking;
 mod timeline;
 mod list_header;
 pub mod connection_limit;

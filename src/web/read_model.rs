@@ -1,20 +1,16 @@
 //! Read model: views of the database and of the last polls, for one response.
 
-use std::time::Duration;
-
-use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
-use crate::domain::polling::watch::Watch;
 use crate::domain::status_report::{LATE_AFTER, UNWRITABLE};
 use crate::domain::time::timestamp::Timestamp;
 use crate::runtime::metrics::{ChannelSnapshot, MetricsSnapshot};
 use crate::store::error::StoreError;
 use crate::store::files::location;
 use crate::store::pagination::{History, NumberedTransition};
-use crate::store::reader::{DeliveryCounts, DeliveryFilter, DeliveryRow};
+use crate::store::reader::{DeliveryFilter, DeliveryRow};
 use crate::web::cursor::Cursor;
-use crate::web::reader_cache::{CachedReader, CachedRows};
+use crate::web::reader_cache::CachedReader;
 use crate::web::state::{AppState, ConfigView, Now};
 use crate::web::status::{self, DaemonView, Parts, StatusView};
 use crate::web::views::{
@@ -37,7 +33,7 @@ impl<'d> ReadModel<'d> {
         work: impl FnOnce(&ReadModel<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         state.reader_cache.read(&state.database, |reader| {
-            work(&ReadModel { state, reader, config: state.register(), now: state.tick() })
+            work(&ReadModel { state, reader, config: state.config(), now: state.now() })
         })
     }
 
@@ -45,49 +41,29 @@ impl<'d> ReadModel<'d> {
         self.now.now
     }
 
-    pub(super) fn register(&self) -> &ConfigView {
+    pub(super) fn config(&self) -> &ConfigView {
         &self.config
     }
 
     /// All avatars that are or were watched, by id.
     pub(super) fn avatars(&self) -> Result<Vec<AvatarView>, StoreError> {
-        let CachedRows { watches, discovered, counts, usual, .. } = self.reader.rows()?;
-        let unwritten = self.config.avatars.keys().filter(|id| !watches.contains_key(id));
-        let unwritten: Vec<Watch> = unwritten.map(|id| Watch::new(id.clone())).collect();
-        let view = |watch: &Watch| {
-            let counts = counts.get(&watch.id).copied().unwrap_or_default();
-            let usual = usual.get(&watch.model).copied().flatten();
-            self.avatar(watch, discovered.get(&watch.id), counts, usual)
-        };
-        let mut avatars: Vec<AvatarView> = watches.values().chain(&unwritten).map(view).collect();
-        avatars.sort_by(|one, other| one.id.cmp(&other.id));
-        Ok(avatars)
-    }
-
-    fn avatar(
-        &self,
-        watch: &Watch,
-        discovered: Option<&AccountName>,
-        counts: DeliveryCounts,
-        usual: Option<Duration>,
-    ) -> AvatarView {
-        let configured = self.config.avatars.get(&watch.id);
-        let context = AvatarContext {
-            names: [configured.and_then(|it| it.label.as_ref()), watch.name.as_ref(), None],
-            account: configured.map(|it| &it.account).or(discovered),
-            configured: Some(configured.is_some()),
-            discovered: discovered.is_some(),
-            seen_at: self.state.last_seen.of(&watch.id).map(|it| it.seen_at),
-            usual,
-            counts,
-        };
-        AvatarView::new(watch, &context, self.now.now)
+        let rows = self.reader.rows()?;
+        Ok(rows.avatars(self.config.avatars.keys(), |watch| {
+            let configured = self.config.avatars.get(&watch.id);
+            let context = AvatarContext {
+                names: [configured.and_then(|it| it.label.as_ref()), watch.name.as_ref(), None],
+                account: configured.map(|it| &it.account),
+                configured: Some(configured.is_some()),
+                seen_at: self.state.last_seen.of(&watch.id).map(|it| it.seen_at),
+            };
+            AvatarView::new(watch, rows, &context, self.now.now)
+        }))
     }
 
     /// The `https` URL of an avatar's picture, if a poll since the start returned one.
     pub(super) fn thumbnail(&self, id: &AvatarId) -> Option<String> {
-        let address = self.state.last_seen.of(id)?.thumbnail?;
-        let url = url::Url::parse(&address).ok()?;
+        let thumbnail = self.state.last_seen.of(id)?.thumbnail?;
+        let url = url::Url::parse(&thumbnail).ok()?;
         (url.scheme() == "https" && url.has_host()).then(|| url.to_string())
     }
 
@@ -141,23 +117,23 @@ impl<'d> ReadModel<'d> {
         before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<TransitionView>, StoreError> {
-        Ok(views(&self.reader.reader.transitions_before(avatar, before, limit)?))
+        Ok(views(&self.reader.uncached.transitions_before(avatar, before, limit)?))
     }
 
-    /// The transitions after a sequence number, oldest first.
+    /// The transitions after a seq, oldest first.
     pub(super) fn transitions_after(
         &self,
         seq: i64,
         limit: u32,
     ) -> Result<Vec<TransitionView>, StoreError> {
-        Ok(views(&self.reader.reader.transitions_after(seq, limit)?))
+        Ok(views(&self.reader.uncached.transitions_after(seq, limit)?))
     }
 
     /// The cursor from which a stream resumes; `None` when it cannot resume at `cursor`, because
     /// it belongs to another history or later transitions were pruned. Without a history id only
-    /// the range of the number is checked.
+    /// the range of the seq is checked.
     pub(super) fn resume(&self, cursor: Cursor) -> Result<Option<Cursor>, StoreError> {
-        let History { id, pruned_up_to } = self.reader.reader.history()?;
+        let History { id, pruned_up_to } = self.reader.uncached.history()?;
         let is_complete = match cursor.history_id {
             Some(given) => given == id && cursor.seq >= pruned_up_to,
             None => true,
@@ -167,12 +143,12 @@ impl<'d> ReadModel<'d> {
     }
 
     pub(super) fn newest(&self) -> Result<Cursor, StoreError> {
-        let history_id = Some(self.reader.reader.history()?.id);
+        let history_id = Some(self.reader.uncached.history()?.id);
         Ok(Cursor { seq: self.last_seq()?, history_id })
     }
 
     pub(super) fn last_seq(&self) -> Result<i64, StoreError> {
-        self.reader.reader.last_seq()
+        self.reader.uncached.last_seq()
     }
 
     pub(super) fn deliveries(
@@ -180,17 +156,17 @@ impl<'d> ReadModel<'d> {
         filter: &DeliveryFilter,
         before: Option<&str>,
     ) -> Result<Vec<DeliveryView>, StoreError> {
-        let rows = self.reader.reader.deliveries_before(filter, before)?;
+        let rows = self.reader.uncached.deliveries_before(filter, before)?;
         Ok(rows.iter().map(DeliveryView::from).collect())
     }
 
     pub(super) fn delivery(&self, id: &str) -> Result<Option<DeliveryWithAttempts>, StoreError> {
-        let Some(row) = self.reader.reader.delivery(id)? else { return Ok(None) };
+        let Some(row) = self.reader.uncached.delivery(id)? else { return Ok(None) };
         Ok(Some(self.with_attempts(&row)?))
     }
 
     fn with_attempts(&self, row: &DeliveryRow) -> Result<DeliveryWithAttempts, StoreError> {
-        let attempts = self.reader.reader.attempts(&row.id)?;
+        let attempts = self.reader.uncached.attempts(&row.id)?;
         let attempt_log = attempts.iter().map(AttemptView::from).collect();
         Ok(DeliveryWithAttempts { delivery: DeliveryView::from(row), attempt_log, message: None })
     }
@@ -206,12 +182,12 @@ impl<'d> ReadModel<'d> {
             limit: Some(limit),
             ..DeliveryFilter::default()
         };
-        let rows = self.reader.reader.deliveries_before(&filter, None)?;
+        let rows = self.reader.uncached.deliveries_before(&filter, None)?;
         rows.iter().map(|row| self.with_attempts(row)).collect()
     }
 
     /// The gauges of `/metrics`.
-    pub(super) fn measure(&self) -> Result<MetricsSnapshot, StoreError> {
+    pub(super) fn metrics_snapshot(&self) -> Result<MetricsSnapshot, StoreError> {
         let Now { now, monotonic, .. } = self.now;
         let views = self.avatars()?;
         let watched: Vec<&AvatarView> = views.iter().filter(|it| it.is_watched()).collect();

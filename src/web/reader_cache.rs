@@ -24,7 +24,8 @@ pub struct ReaderCache(Arc<Mutex<Option<CachedReader>>>);
 /// A reader and the rows that it read last.
 #[derive(Debug)]
 pub(crate) struct CachedReader {
-    pub(crate) reader: Reader,
+    /// For rows that are not cached.
+    pub(crate) uncached: Reader,
     version: i64,
     rows: OnceCell<CachedRows>,
 }
@@ -38,7 +39,7 @@ pub(crate) struct CachedRows {
     /// Numbers of deliveries by avatar.
     pub(crate) counts: BTreeMap<AvatarId, DeliveryCounts>,
     /// The median duration of a training by model.
-    pub(crate) usual: HashMap<Option<String>, Option<Duration>>,
+    pub(crate) usual_training: HashMap<Option<String>, Option<Duration>>,
     /// All channels that were ever registered.
     pub(crate) channels: Vec<ChannelRow>,
     pub(crate) conditions: Vec<ConditionRow>,
@@ -52,17 +53,19 @@ impl ReaderCache {
         work: impl FnOnce(&CachedReader) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let cached = cache.take().filter(|cached| cached.reader.is_current());
-        let CachedReader { reader, version: before, rows } = match cached {
+        let cached = cache.take().filter(|cached| cached.uncached.is_current());
+        let CachedReader { uncached, version: before, rows } = match cached {
             Some(cached) => cached,
-            None => {
-                CachedReader { reader: Reader::open(database)?, version: 0, rows: OnceCell::new() }
-            }
+            None => CachedReader {
+                uncached: Reader::open(database)?,
+                version: 0,
+                rows: OnceCell::new(),
+            },
         };
         // The version is read before the rows, so that rows written in between are read next time.
-        let version = reader.data_version()?;
+        let version = uncached.data_version()?;
         let rows = if version == before { rows } else { OnceCell::new() };
-        let cached = CachedReader { reader, version, rows };
+        let cached = CachedReader { uncached, version, rows };
         let result = work(&cached)?;
         *cache = Some(cached);
         Ok(result)
@@ -75,7 +78,7 @@ impl CachedReader {
         if let Some(rows) = self.rows.get() {
             return Ok(rows);
         }
-        let rows = CachedRows::read(&self.reader)?;
+        let rows = CachedRows::read(&self.uncached)?;
         Ok(self.rows.get_or_init(|| rows))
     }
 }
@@ -89,10 +92,26 @@ impl CachedRows {
             watches: watches.collect(),
             discovered: reader.discovered()?,
             counts: reader.delivery_counts()?,
-            usual: samples.map(|(model, samples)| (model, median_duration(&samples))).collect(),
+            usual_training: samples
+                .map(|(model, samples)| (model, median_duration(&samples)))
+                .collect(),
             channels: reader.channels()?,
             conditions: reader.conditions()?,
         })
+    }
+
+    /// Views of all avatars, by id: of those with a row, and of those of `configured` without one.
+    pub(crate) fn avatars<'i, T>(
+        &self,
+        configured: impl Iterator<Item = &'i AvatarId>,
+        view: impl Fn(&Watch) -> T,
+    ) -> Vec<T> {
+        let unwritten = configured.filter(|id| !self.watches.contains_key(id));
+        let unwritten: BTreeMap<&AvatarId, Watch> =
+            unwritten.map(|id| (id, Watch::new(id.clone()))).collect();
+        let all: BTreeMap<&AvatarId, &Watch> =
+            self.watches.iter().chain(unwritten.iter().map(|(id, watch)| (*id, watch))).collect();
+        all.into_values().map(view).collect()
     }
 }
 

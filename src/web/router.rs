@@ -37,7 +37,7 @@ pub fn routes(state: AppState, hints: Router) -> Router {
 /// The checks of every route.
 async fn check_request(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let hostless = health::PATHS.contains(&request.uri().path());
-    match state.register().rules.check_request(&request, hostless) {
+    match state.config().rules.check_request(&request, hostless) {
         Ok(()) => next.run(request).await,
         Err(denied) => problem_response(request.uri(), &ProblemDetails::from(denied)),
     }
@@ -51,7 +51,7 @@ async fn authorize(
     next: Next,
 ) -> Response {
     let uri = request.uri().clone();
-    let authorized = state.register().rules.authorize(&request).map_err(ProblemDetails::from);
+    let authorized = state.config().rules.authorize(&request).map_err(ProblemDetails::from);
     let response = match authorized {
         Ok(()) => slot.answer(next.run(request)).await.ok_or_else(ProblemDetails::busy),
         Err(problem) => Err(problem),
@@ -68,7 +68,7 @@ async fn check(Extension(slot): Extension<Slot>, request: Request, next: Next) -
 /// no referrer to other origins. (`no-referrer` would make the `Origin` of our own forms `null`.)
 async fn security_headers(State(state): State<AppState>, request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    let policy = if state.register().thumbnails { WITH_PICTURES } else { STRICT };
+    let policy = if state.config().thumbnails { WITH_PICTURES } else { STRICT };
     let headers = response.headers_mut();
     for (name, value) in [
         ("content-security-policy", policy),

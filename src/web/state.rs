@@ -133,12 +133,12 @@ pub struct TestResult {
 
 impl AppState {
     /// Reads both clocks and the random number generator.
-    pub fn tick(&self) -> Now {
+    pub fn now(&self) -> Now {
         (self.now)()
     }
 
     /// The active config.
-    pub fn register(&self) -> Arc<ConfigView> {
+    pub fn config(&self) -> Arc<ConfigView> {
         Arc::clone(&self.config.borrow())
     }
 }

@@ -3,8 +3,6 @@
 //!
 //! Text from outside is not escaped here, but by the JSON serializer and the templates.
 
-use std::time::Duration;
-
 use serde::{Serialize, Serializer};
 
 use crate::domain::account::AccountName;
@@ -18,9 +16,10 @@ use crate::domain::status_report::{
     ChannelFacts, ConditionFacts, FailingAvatar, Finding, UnrecognizedAvatar,
 };
 use crate::domain::time::timestamp::Timestamp;
-use crate::store::reader::{AttemptRow, ChannelRow, ConditionRow, DeliveryCounts, DeliveryRow};
+use crate::store::reader::{AttemptRow, ChannelRow, ConditionRow, DeliveryRow};
 use crate::store::tables::recipients::FailingRecipient;
 use crate::text::sanitize::is_blank;
+use crate::web::reader_cache::CachedRows;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct AvatarView {
@@ -51,20 +50,17 @@ pub(crate) struct AvatarView {
     pub(crate) deliveries_failed: u64,
 }
 
-/// The input of an [`AvatarView`], besides the watch.
+/// The input of an [`AvatarView`], besides the rows.
 #[derive(Debug)]
 pub(crate) struct AvatarContext<'a> {
     /// The possible names in order of preference; blank ones are skipped.
     pub(crate) names: [Option<&'a String>; 3],
+    /// The account in the config.
     pub(crate) account: Option<&'a AccountName>,
     /// Whether the active config contains the avatar; `None` if the config cannot be read.
     pub(crate) configured: Option<bool>,
-    pub(crate) discovered: bool,
     /// When this process last polled it successfully.
     pub(crate) seen_at: Option<Timestamp>,
-    /// The median duration of a training of its model.
-    pub(crate) usual: Option<Duration>,
-    pub(crate) counts: DeliveryCounts,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -227,7 +223,15 @@ pub(crate) struct FindingView {
 }
 
 impl AvatarView {
-    pub(crate) fn new(watch: &Watch, context: &AvatarContext<'_>, now: Timestamp) -> Self {
+    pub(crate) fn new(
+        watch: &Watch,
+        rows: &CachedRows,
+        context: &AvatarContext<'_>,
+        now: Timestamp,
+    ) -> Self {
+        let discovered = rows.discovered.get(&watch.id);
+        let usual_training = rows.usual_training.get(&watch.model).copied().flatten();
+        let counts = rows.counts.get(&watch.id).copied().unwrap_or_default();
         let name = context.names.iter().flatten().find(|name| !is_blank(name));
         let observed = watch.observed.as_ref();
         let is_training = observed.is_some_and(|it| it.status == Status::Training);
@@ -235,22 +239,22 @@ impl AvatarView {
         Self {
             id: watch.id.to_string(),
             name: name.map(|name| (*name).clone()),
-            account: context.account.map(ToString::to_string),
+            account: context.account.or(discovered).map(ToString::to_string),
             model: watch.model.clone(),
             configured: context.configured,
-            discovered: context.discovered && context.configured != Some(true),
+            discovered: discovered.is_some() && context.configured != Some(true),
             status: observed.map(|it| it.status.to_string()),
             since: observed.map(|it| it.since.to_string()),
             last_seen_at: text(context.seen_at.max(observed.map(|it| it.last_seen_at))),
             training_seconds: training.map(|since| now.since(since).as_secs()),
-            usual_training_seconds: context.usual.map(|usual| usual.as_secs()),
+            usual_training_seconds: usual_training.map(|usual| usual.as_secs()),
             failure: watch.failure.as_ref().map(|failure| FailureView {
                 kind: failure.kind,
                 since: failure.since.to_string(),
                 reason: failure.reason.clone(),
             }),
-            deliveries_in_flight: context.counts.undelivered,
-            deliveries_failed: context.counts.dead_letters,
+            deliveries_in_flight: counts.undelivered,
+            deliveries_failed: counts.dead_letters,
         }
     }
 

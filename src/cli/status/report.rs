@@ -57,15 +57,10 @@ impl StatusReport {
             known.as_ref().map_or(found.listen_address, |known| known.listen_address);
         let known = &known.unwrap_or_else(|| found.partial.clone());
         let named = known.avatars.iter().chain(&found.partial.avatars).flat_map(BTreeMap::keys);
-        let unwritten = named.filter(|id| !rows.watches.contains_key(id));
-        let unwritten: BTreeMap<&AvatarId, Watch> =
-            unwritten.map(|id| (id, Watch::new(id.clone()))).collect();
         let in_file = |id: &AvatarId| found.partial.avatars.as_ref()?.get(id);
         let configured = |id: &AvatarId| known.avatars.as_ref()?.get(id);
-        let view = |watch: &Watch| avatar_view(watch, known, in_file(&watch.id), &rows, now);
-        let mut avatars: Vec<AvatarView> =
-            rows.watches.values().chain(unwritten.values()).map(view).collect();
-        avatars.sort_by(|one, other| one.id.cmp(&other.id));
+        let mut avatars =
+            rows.avatars(named, |watch| avatar_view(watch, known, in_file(&watch.id), &rows, now));
         let (accounts, knows_avatars) = (known.accounts.as_deref(), known.avatars.is_some());
         let wanted = |subject: &str| id.is_none_or(|id| subject.eq_ignore_ascii_case(id));
         let mut conditions = status::conditions(
@@ -156,19 +151,15 @@ fn avatar_view(
 ) -> AvatarView {
     let avatars = known.avatars.as_ref();
     let configured = avatars.and_then(|avatars| avatars.get(&watch.id));
-    let discovered = rows.discovered.get(&watch.id);
     let context = AvatarContext {
         names: [
             in_file.and_then(|it| it.name.as_ref()),
             configured.and_then(|it| it.name.as_ref()),
             watch.name.as_ref(),
         ],
-        account: configured.map(|it| &it.account).or(discovered),
+        account: configured.map(|it| &it.account),
         configured: avatars.map(|_| configured.is_some()),
-        discovered: discovered.is_some(),
         seen_at: None,
-        usual: rows.usual.get(&watch.model).copied().flatten(),
-        counts: rows.counts.get(&watch.id).copied().unwrap_or_default(),
     };
-    AvatarView::new(watch, &context, now)
+    AvatarView::new(watch, rows, &context, now)
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::status_report::UNWRITABLE;
 use crate::store::reader::Reader;
-use crate::web::actions::TIMEOUT;
+use crate::web::blocking::TIMEOUT;
 use crate::web::problem::{ProblemDetails, json};
 use crate::web::state::AppState;
 
@@ -44,7 +44,7 @@ pub(crate) fn routes() -> Router<AppState> {
 
 /// Healthy if no loop is stalled.
 async fn healthz(State(state): State<AppState>) -> Response {
-    let loops: Vec<LoopHealth> = (state.progress)(state.tick().monotonic)
+    let loops: Vec<LoopHealth> = (state.progress)(state.now().monotonic)
         .iter()
         .map(|it| LoopHealth {
             name: it.name,
@@ -59,7 +59,7 @@ async fn healthz(State(state): State<AppState>) -> Response {
 /// Ready if no loop is stalled and the database can be read and written. Does not depend on Argil
 /// and receivers: the daemon handles their outages.
 async fn readyz(State(state): State<AppState>) -> Response {
-    let stalled = (state.progress)(state.tick().monotonic).into_iter().find(|it| it.stalled);
+    let stalled = (state.progress)(state.now().monotonic).into_iter().find(|it| it.stalled);
     let reason = match stalled {
         Some(it) => Some(format!("the {} is stalled", it.name)),
         None if !(state.database_writable)() => Some(UNWRITABLE.to_owned()),
@@ -74,7 +74,7 @@ async fn readyz(State(state): State<AppState>) -> Response {
 async fn read(state: &AppState) -> Result<(), ProblemDetails> {
     let waiting = tokio::time::timeout(TIMEOUT, Arc::clone(&state.read_at).lock_owned());
     let mut read_at = waiting.await.map_err(|_| ProblemDetails::busy())?;
-    let now = state.tick().monotonic;
+    let now = state.now().monotonic;
     if read_at.is_some_and(|at| now.since(at) < RECENT) {
         return Ok(());
     }

@@ -8,7 +8,7 @@ use axum::http::header::{ACCEPT, CONTENT_TYPE, VARY};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 
-use crate::web::actions::with_read_model;
+use crate::web::blocking::with_read_model;
 use crate::web::list_header::{Element, elements, weight};
 use crate::web::problem::ProblemDetails;
 use crate::web::state::AppState;
@@ -23,7 +23,7 @@ async fn metrics(
     State(state): State<AppState>,
     headers: HeaderMap,
 ) -> Result<Response, ProblemDetails> {
-    let snapshot = with_read_model(&state, |model| model.measure()).await?;
+    let snapshot = with_read_model(&state, |model| model.metrics_snapshot()).await?;
     let text = state.metrics.encode(&snapshot);
     let (kind, text) = if wants_open_metrics(&elements(&headers, ACCEPT)) {
         (OPEN_METRICS, text)

@@ -23,7 +23,8 @@ use crate::store::error::StoreError;
 use crate::store::reader::DeliveryFilter;
 use crate::text::plural::counted;
 use crate::text::sanitize::sanitize;
-use crate::web::actions::{self, with_read_model};
+use crate::web::actions;
+use crate::web::blocking::with_read_model;
 use crate::web::endpoints::api::STATES;
 use crate::web::problem::{ProblemDetails, add_challenge};
 use crate::web::query::{PathSegment, Query};
@@ -235,7 +236,7 @@ fn home_page(model: &ReadModel<'_>) -> Result<HomePage, StoreError> {
         more,
         finished,
         dead_letters,
-        can_change: model.register().rules.token.is_some(),
+        can_change: model.config().rules.token.is_some(),
     })
 }
 
@@ -260,11 +261,11 @@ fn avatar_page(model: &ReadModel<'_>, id: &AvatarId) -> Result<Option<AvatarPage
     Ok(Some(AvatarPage {
         relative: RelativeTime { now: model.now() },
         thumbnail: model.thumbnail(&id),
-        shows_picture: model.register().thumbnails,
+        shows_picture: model.config().thumbnails,
         timeline: Timeline::of(&changes, model.now()),
         transitions,
         deliveries: model.deliveries_of(&id, DELIVERIES_MAX)?,
-        can_change: model.register().rules.token.is_some() && avatar.is_watched(),
+        can_change: model.config().rules.token.is_some() && avatar.is_watched(),
         avatar,
     }))
 }
@@ -300,7 +301,7 @@ async fn deliveries(State(state): State<AppState>, uri: Uri) -> Response {
             states: &STATES,
             next: deliveries.last().filter(|_| more).map(|last| last.id.clone()),
             deliveries,
-            can_change: model.register().rules.token.is_some(),
+            can_change: model.config().rules.token.is_some(),
         };
         Ok(page.render())
     });
@@ -315,7 +316,7 @@ async fn delivery(State(state): State<AppState>, id: PathSegment) -> Response {
             let page = DeliveryPage {
                 relative: RelativeTime { now: model.now() },
                 whole,
-                can_change: model.register().rules.token.is_some(),
+                can_change: model.config().rules.token.is_some(),
             };
             page.render()
         }))

@@ -24,7 +24,7 @@ use tokio::time::{Sleep, sleep, timeout};
 
 use crate::domain::avatar::AvatarId;
 use crate::runtime::event_bus::LiveEvent;
-use crate::web::actions::with_read_model;
+use crate::web::blocking::with_read_model;
 use crate::web::connection_limit::Slot;
 use crate::web::cursor::Cursor;
 use crate::web::list_header::{elements, weight};
