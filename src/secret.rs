@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::files::program::Program;
+
 /// A string that must not be shown.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Secret(String);
@@ -23,6 +25,15 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("***")
     }
+}
+
+/// A password or a token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CredentialSource {
+    /// A text from the config.
+    Given(Secret),
+    /// The output of this program, which is run for every attempt, without a shell.
+    Command(Program),
 }
 
 #[cfg(test)]

@@ -7,13 +7,13 @@ use super::*;
 use crate::config::schema::json_schema::tests::complaints;
 use crate::config::schema::keys;
 use crate::config::settings::{
-    AccountSettings, BounceTo, ChannelKind, ChannelSettings, EmailSettings, MailTransport,
-    SmtpTlsSetting, WebhookSettings,
+    AccountSettings, ChannelKind, ChannelSettings, EmailSettings, MailTransport, WebhookSettings,
 };
 use crate::domain::account::AccountName;
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::retry_policy::RetrySchedule;
 use crate::domain::event::EventKind;
+use crate::domain::mail::options::SmtpTls;
 use crate::domain::read_access::ReadAccess;
 
 /// The least that loads; tests add to it.
@@ -284,7 +284,7 @@ fn the_config_block_of_the_contract_loads() {
     let ChannelKind::Email(email) = &mail.kind else { panic!("a mail channel") };
     assert_eq!(email.message_id_domain.as_str(), "example.com");
     let MailTransport::Smtp(smtp) = &email.transport else { panic!("a mail server") };
-    assert_eq!((smtp.tls, smtp.port), (SmtpTlsSetting::Starttls, 587));
+    assert_eq!((smtp.tls, smtp.port), (SmtpTls::Starttls, 587));
 }
 
 const EXAMPLE: &str = include_str!("../../config.example.toml");
@@ -319,8 +319,8 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     let ChannelKind::Email(email) = &mut mail.kind else { panic!("a mail channel") };
     let MailTransport::Smtp(smtp) = &mut email.transport else { panic!("a mail server") };
     assert!(smtp.ca_file.take().is_some() && smtp.hello_name.take().is_some());
-    let bounces = std::mem::replace(&mut email.bounce_to, BounceTo::From);
-    assert!(matches!(bounces, BounceTo::Address(_)) && email.reply_to.take().is_some());
+    let bounces = email.bounce_to.replace(email.from.clone());
+    assert!(bounces.is_some_and(|it| it != email.from) && email.reply_to.take().is_some());
     assert!(email.list_unsubscribe.take().is_some());
     for other in ["vault-mail", "token-mail", "local-mail", "draft-mail"] {
         let other = spelled_out.channels.remove(&ChannelName::parse(other).unwrap());

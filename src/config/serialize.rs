@@ -20,11 +20,12 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::retry_policy::DeliveryPolicy;
-use crate::domain::delivery::template_tree::TemplateTree;
 use crate::domain::event::EventKind;
 use crate::domain::mail::address::MailAddress;
 use crate::domain::mail::domain::MailDomain;
+use crate::domain::mail::options::{SmtpTls, Threading};
 use crate::domain::polling::interval::{PollIntervals, SettledIntervals, SettledStep};
+use crate::domain::polling::strategy::Strategy;
 use crate::domain::read_access::ReadAccess;
 use crate::files::program::Program;
 
@@ -46,10 +47,6 @@ pub(super) fn is_hidden(text: &str) -> bool {
 
 pub(super) fn command<S: Serializer>(program: &Program, to: S) -> Written<S> {
     hidden(&program.command, to)
-}
-
-pub(super) fn tree<S: Serializer>(tree: &TemplateTree, to: S) -> Written<S> {
-    hidden(&format!("{tree:?}"), to)
 }
 
 pub(super) fn text<T: Display, S: Serializer>(it: &T, to: S) -> Written<S> {
@@ -112,11 +109,18 @@ macro_rules! as_text {
 
 as_text!(AccountName, AvatarId, ChannelName, EventKind, MailAddress, MailDomain, Status);
 
-impl Serialize for ReadAccess {
-    fn serialize<S: Serializer>(&self, to: S) -> Written<S> {
-        to.serialize_str(self.name())
-    }
+/// What is written by the name of its variant.
+macro_rules! as_lowercase {
+    ($($kind:ty),*) => {$(
+        impl Serialize for $kind {
+            fn serialize<S: Serializer>(&self, to: S) -> Written<S> {
+                to.serialize_str(&format!("{self:?}").to_lowercase())
+            }
+        }
+    )*};
 }
+
+as_lowercase!(ReadAccess, SmtpTls, Strategy, Threading);
 
 impl Serialize for PollIntervals {
     fn serialize<S: Serializer>(&self, to: S) -> Written<S> {

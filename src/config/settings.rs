@@ -11,23 +11,26 @@ use serde::Serialize;
 use url::Url;
 
 use crate::config::error::Problem;
-use crate::config::serialize::{command, debug, hidden, listen, never, path, text, tree, wait};
+use crate::config::serialize::{command, debug, hidden, listen, never, path, text, wait};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::delivery::channel::{Accepts, ChannelName};
 use crate::domain::delivery::custom_header::CustomHeaderName;
 use crate::domain::delivery::egress_policy::EgressPolicy;
+use crate::domain::delivery::message_format::MessageFormat;
 use crate::domain::delivery::retry_policy::DeliveryPolicy;
 use crate::domain::delivery::template_tree::TemplateTree;
 use crate::domain::event::EventKind;
 use crate::domain::mail::address::MailAddress;
 use crate::domain::mail::domain::MailDomain;
+use crate::domain::mail::options::{LoginMethod, SmtpTls, Threading};
 use crate::domain::polling::interval::PollIntervals;
+use crate::domain::polling::strategy::Strategy;
 use crate::domain::read_access::ReadAccess;
 use crate::domain::retention::Retention;
 use crate::files::program::Program;
-use crate::secret::Secret;
+use crate::secret::{CredentialSource, Secret};
 use crate::signing_secret::SigningSecret;
 use crate::text::sanitize::sanitize;
 
@@ -38,7 +41,7 @@ pub struct Settings {
     pub(crate) path: PathBuf,
     /// The accounts at Argil by name; at least one.
     pub(crate) accounts: BTreeMap<AccountName, AccountSettings>,
-    pub(crate) strategy: StrategySetting,
+    pub(crate) strategy: Strategy,
     /// The polling intervals.
     pub intervals: PollIntervals,
     /// Whether a training that began and ended between two polls is an event.
@@ -74,15 +77,6 @@ pub struct AccountSettings {
     /// The time without a successful poll after which `account.unavailable` is raised.
     #[serde(serialize_with = "wait")]
     pub(crate) unavailable_after: Duration,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum StrategySetting {
-    /// One request for each avatar.
-    Single,
-    /// One request for all avatars of an account, where that takes fewer requests.
-    List,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -223,47 +217,18 @@ pub struct WebhookSettings {
     pub(crate) accepts: Accepts,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "format", rename_all = "lowercase")]
-pub(crate) enum FormatSettings {
-    /// The body of Standard Webhooks.
-    Standard,
-    /// `CloudEvents` 1.0.
-    CloudEvents {
-        /// The `source` attribute: a URI-reference.
-        source: String,
-    },
-    Slack,
-    Discord,
-    Teams,
-    /// ntfy; the path of the URL is a topic.
-    Ntfy,
-    /// Any JSON.
-    Template(TemplateSettings),
-}
+/// The format of a webhook. Its templates have not been checked.
+pub(crate) type FormatSettings = MessageFormat<TemplateSettings>;
 
-/// A custom body. Its templates have not been checked.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// A custom body.
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct TemplateSettings {
     /// The body; its strings are templates.
-    #[serde(rename = "template", serialize_with = "tree")]
     pub(crate) tree: TemplateTree,
     pub(crate) content_type: String,
-    #[serde(skip)]
     pub(crate) location: ConfigOrigin,
     /// The line of each value by its path.
-    #[serde(skip)]
     pub(crate) lines: BTreeMap<String, usize>,
-}
-
-impl FormatSettings {
-    /// Whether people read the messages directly, so that old ones are worth little.
-    pub(crate) const fn is_chat(&self) -> bool {
-        match self {
-            Self::Slack | Self::Discord | Self::Teams | Self::Ntfy => true,
-            Self::Standard | Self::CloudEvents { .. } | Self::Template(_) => false,
-        }
-    }
 }
 
 /// A mail channel.
@@ -272,38 +237,19 @@ pub struct EmailSettings {
     pub(crate) from: MailAddress,
     /// The recipients: at least one; none twice.
     pub(crate) to: Vec<MailAddress>,
-    pub(crate) bounce_to: BounceTo,
+    /// The envelope sender; `None` is the null sender: no bounces.
+    pub(crate) bounce_to: Option<MailAddress>,
     /// The `Reply-To` address; `None` is the sender.
     pub(crate) reply_to: Option<MailAddress>,
     pub(crate) message_id_domain: MailDomain,
     /// The prefix of subjects; may be empty.
     pub(crate) subject_prefix: String,
-    pub(crate) threading: ThreadingSetting,
+    pub(crate) threading: Threading,
     /// A valid `https` or `mailto` URL for unsubscribing.
     #[serde(serialize_with = "hidden")]
     pub(crate) list_unsubscribe: Option<String>,
     #[serde(flatten)]
     pub(crate) transport: MailTransport,
-}
-
-/// The envelope sender of a mail channel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum BounceTo {
-    From,
-    /// The null sender: no bounces.
-    None,
-    /// This address.
-    #[serde(untagged)]
-    Address(MailAddress),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum ThreadingSetting {
-    /// Those about one avatar.
-    Avatar,
-    None,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -331,7 +277,7 @@ pub(crate) enum MailTransport {
 pub(crate) struct SmtpSettings {
     pub(crate) host: String,
     pub(crate) port: u16,
-    pub(crate) tls: SmtpTlsSetting,
+    pub(crate) tls: SmtpTls,
     #[serde(flatten)]
     pub(crate) login: Option<SmtpLogin>,
     /// Additional CA certificates, as PEM.
@@ -347,46 +293,6 @@ pub(crate) struct SmtpSettings {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SmtpLogin {
     pub(crate) username: String,
-    pub(crate) auth: SmtpAuth,
-    pub(crate) credential: SmtpCredential,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum SmtpAuth {
-    /// With a password.
-    Password,
-    /// With a token.
-    Xoauth2,
-}
-
-/// A password or token, or the program that prints it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SmtpCredential {
-    /// A fixed one.
-    Given(Secret),
-    /// The output of this program.
-    Command(Program),
-}
-
-/// How a connection to an SMTP server is encrypted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum SmtpTlsSetting {
-    /// STARTTLS; the connection fails without it (RFC 3207).
-    Starttls,
-    /// Encrypted from the first byte (RFC 8314).
-    Implicit,
-    /// No encryption; only to this machine.
-    None,
-}
-
-impl SmtpTlsSetting {
-    /// The port that goes with it.
-    pub(crate) const fn default_port(self) -> u16 {
-        match self {
-            Self::Starttls => 587,
-            Self::Implicit => 465,
-            Self::None => 25,
-        }
-    }
+    pub(crate) auth: LoginMethod,
+    pub(crate) credential: CredentialSource,
 }

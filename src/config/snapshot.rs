@@ -10,9 +10,13 @@ use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::config::serialize::{duration_or, hash, is_hidden};
-use crate::config::settings::{AvatarSettings, Settings, SmtpAuth, SmtpCredential, SmtpLogin};
+use crate::config::settings::{
+    AvatarSettings, FormatSettings, Settings, SmtpLogin, TemplateSettings,
+};
 use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::channel::ChannelName;
+use crate::domain::mail::options::LoginMethod;
+use crate::secret::CredentialSource;
 
 /// The keys of a section, with their values as text; a key without a value is not there.
 pub(crate) type Keys = BTreeMap<String, String>;
@@ -120,16 +124,33 @@ impl Serialize for SmtpLogin {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let Self { username, auth, credential: proof } = self;
         let (key, proof) = match (proof, auth) {
-            (SmtpCredential::Given(secret), _) => ("password", hash(secret)),
-            (SmtpCredential::Command(program), SmtpAuth::Password) => {
+            (CredentialSource::Given(secret), _) => ("password", hash(secret)),
+            (CredentialSource::Command(program), LoginMethod::Password) => {
                 ("password_command", hash(&program.command))
             }
-            (SmtpCredential::Command(program), SmtpAuth::Xoauth2) => {
+            (CredentialSource::Command(program), LoginMethod::Xoauth2) => {
                 ("token_command", hash(&program.command))
             }
         };
-        let unusual = (*auth != SmtpAuth::Password).then_some("xoauth2");
+        let unusual = (*auth != LoginMethod::Password).then_some("xoauth2");
         json!({ "username": username, "auth": unusual, key: proof }).serialize(to)
+    }
+}
+
+impl Serialize for FormatSettings {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let format = self.name();
+        match self {
+            Self::Standard | Self::Slack | Self::Discord | Self::Teams | Self::Ntfy => {
+                json!({ "format": format })
+            }
+            Self::CloudEvents { source } => json!({ "format": format, "source": source }),
+            Self::Template(TemplateSettings { tree, content_type, .. }) => {
+                let template = hash(&format!("{tree:?}"));
+                json!({ "format": format, "template": template, "content_type": content_type })
+            }
+        }
+        .serialize(to)
     }
 }
 

@@ -16,6 +16,7 @@ use crate::domain::delivery::retry_policy::DeliveryPolicy;
 use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::polling::circuit_breaker::BreakerBackoff;
 use crate::domain::polling::interval::PollIntervals;
+use crate::domain::polling::strategy::Strategy;
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
 use crate::notify::format::standard;
@@ -54,16 +55,6 @@ pub struct AccountRuntime<S> {
     pub max_per_second: NonZeroU32,
     /// `account.unavailable` fires after this long without a successful poll.
     pub unavailable_after: Duration,
-}
-
-/// How avatars are polled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Strategy {
-    /// One request for each avatar.
-    #[default]
-    Single,
-    /// One request for all avatars of an account; absent avatars are polled singly.
-    List,
 }
 
 /// Config of discovery.

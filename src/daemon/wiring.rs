@@ -9,15 +9,14 @@ use std::time::Duration;
 
 use crate::argil::client::{ApiClientSpec, Client};
 use crate::config::settings::{
-    AccountSettings, BounceTo, ChannelKind, ChannelSettings, EmailSettings, FormatSettings,
-    HeartbeatSettings, MailTransport, Settings, SmtpAuth, SmtpCredential, SmtpLogin, SmtpSettings,
-    SmtpTlsSetting, StrategySetting, ThreadingSetting, WebhookSettings,
+    AccountSettings, ChannelKind, ChannelSettings, EmailSettings, HeartbeatSettings, MailTransport,
+    Settings, SmtpLogin, SmtpSettings, WebhookSettings,
 };
 use crate::daemon::background::config::{BackgroundConfig, HeartbeatConfig};
 use crate::daemon::error::DaemonError;
 use crate::daemon::load_config;
 use crate::daemon::runtime_config::{
-    AccountRuntime, ChannelRuntime, Discovery, RuntimeConfig, Strategy, WatchedAvatar,
+    AccountRuntime, ChannelRuntime, Discovery, RuntimeConfig, WatchedAvatar,
 };
 use crate::daemon::template_fallback_log::TemplateFallbackLog;
 use crate::domain::account::AccountName;
@@ -28,10 +27,8 @@ use crate::notify::build_error::BuildError;
 use crate::notify::channel::Channel;
 use crate::notify::email::channel::Email;
 use crate::notify::email::config::{
-    CredentialSource, EmailSpec, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts, SendmailSpec,
-    SmtpSpec, SmtpTls, Threading, TransportConfig,
+    EmailSpec, LoginSpec, MailStyle, PhaseTimeouts, SendmailSpec, SmtpSpec, TransportConfig,
 };
-use crate::notify::format::kind::Format;
 use crate::notify::heartbeat::Heartbeat;
 use crate::notify::webhook::sender::{Webhook, WebhookSpec};
 
@@ -59,10 +56,7 @@ pub fn build(
     });
     Ok(RuntimeConfig {
         accounts: accounts.collect::<Result<_, DaemonError>>()?,
-        strategy: match settings.strategy {
-            StrategySetting::Single => Strategy::Single,
-            StrategySetting::List => Strategy::List,
-        },
+        strategy: settings.strategy,
         discovery: settings.discover.as_ref().map(|discover| Discovery {
             every: discover.every,
             accounts: discover.accounts.iter().cloned().collect(),
@@ -183,7 +177,7 @@ fn webhook_channel(settings: &WebhookSettings) -> Result<Channel, BuildError> {
         url: settings.url.clone(),
         secrets: settings.secrets.clone(),
         timeout: settings.timeout,
-        format: format(&settings.format),
+        format: settings.format.map_template(load_config::template),
         headers: settings.headers.iter().map(|(name, it)| (name.clone(), it.clone())).collect(),
         proxy: settings.proxy.clone(),
         egress: settings.egress,
@@ -193,36 +187,17 @@ fn webhook_channel(settings: &WebhookSettings) -> Result<Channel, BuildError> {
     .map(Channel::Webhook)
 }
 
-fn format(settings: &FormatSettings) -> Format {
-    match settings {
-        FormatSettings::Standard => Format::Standard,
-        FormatSettings::CloudEvents { source } => Format::CloudEvents { source: source.clone() },
-        FormatSettings::Slack => Format::Slack,
-        FormatSettings::Discord => Format::Discord,
-        FormatSettings::Teams => Format::Teams,
-        FormatSettings::Ntfy => Format::Ntfy,
-        FormatSettings::Template(settings) => Format::Template(load_config::template(settings)),
-    }
-}
-
 fn email_channel(name: &ChannelName, settings: &EmailSettings) -> Result<Channel, BuildError> {
     Email::new(EmailSpec {
         channel: name.clone(),
         from: settings.from.clone(),
         to: settings.to.clone(),
-        bounces: match &settings.bounce_to {
-            BounceTo::From => Some(settings.from.clone()),
-            BounceTo::Address(address) => Some(address.clone()),
-            BounceTo::None => None,
-        },
+        bounces: settings.bounce_to.clone(),
         style: MailStyle {
             message_id_domain: settings.message_id_domain.clone(),
             subject_prefix: settings.subject_prefix.clone(),
             reply_to: settings.reply_to.clone(),
-            threading: match settings.threading {
-                ThreadingSetting::Avatar => Threading::Avatar,
-                ThreadingSetting::None => Threading::None,
-            },
+            threading: settings.threading,
             list_unsubscribe: settings.list_unsubscribe.clone(),
         },
         post: match &settings.transport {
@@ -242,23 +217,13 @@ fn email_channel(name: &ChannelName, settings: &EmailSettings) -> Result<Channel
 fn smtp_spec(smtp: &SmtpSettings) -> SmtpSpec {
     let login = |login: &SmtpLogin| LoginSpec {
         user: login.username.clone(),
-        method: match login.auth {
-            SmtpAuth::Password => LoginMethod::Password,
-            SmtpAuth::Xoauth2 => LoginMethod::Xoauth2,
-        },
-        credential: match &login.credential {
-            SmtpCredential::Given(secret) => CredentialSource::Given(secret.clone()),
-            SmtpCredential::Command(program) => CredentialSource::Command(program.clone()),
-        },
+        method: login.auth,
+        credential: login.credential.clone(),
     };
     SmtpSpec {
         host: smtp.host.clone(),
         port: smtp.port,
-        tls: match smtp.tls {
-            SmtpTlsSetting::Starttls => SmtpTls::Starttls,
-            SmtpTlsSetting::Implicit => SmtpTls::Implicit,
-            SmtpTlsSetting::None => SmtpTls::None,
-        },
+        tls: smtp.tls,
         login: smtp.login.as_ref().map(login),
         ca_pem: smtp.ca_file.clone(),
         hello_name: smtp.hello_name.clone(),

@@ -18,12 +18,4 @@ impl ReadAccess {
     pub const fn unless_configured(is_loopback: bool, has_hosts: bool, takes_hints: bool) -> Self {
         if is_loopback && !has_hosts && !takes_hints { Self::Local } else { Self::Token }
     }
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Local => "local",
-            Self::Token => "token",
-            Self::Public => "public",
-        }
-    }
 }

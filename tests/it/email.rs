@@ -7,16 +7,16 @@ use avatar_watch::domain::delivery::channel::ChannelName;
 use avatar_watch::domain::delivery::{Outcome, OutcomeClass};
 use avatar_watch::domain::mail::address::MailAddress;
 use avatar_watch::domain::mail::domain::MailDomain;
+use avatar_watch::domain::mail::options::{LoginMethod, SmtpTls};
 use avatar_watch::files::program::Program;
 use avatar_watch::files::trust::Trust;
 use avatar_watch::notify::channel::Channel;
 use avatar_watch::notify::email::channel::Email;
 use avatar_watch::notify::email::config::{
-    CredentialSource, EmailSpec, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts, SmtpSpec,
-    SmtpTls, TransportConfig,
+    EmailSpec, LoginSpec, MailStyle, PhaseTimeouts, SmtpSpec, TransportConfig,
 };
 use avatar_watch::notify::message::OutboundMessage;
-use avatar_watch::secret::Secret;
+use avatar_watch::secret::{CredentialSource, Secret};
 
 use crate::harness::sample_events;
 use crate::harness::smtp::{Mailbox, Plan, Security, Step, Upset};

@@ -42,7 +42,7 @@ const IMPORTS: [(&str, &str); 20] = [
     ("tls_failure", "domain text"),
     ("mask", "text"),
     ("domain", "text"),
-    ("secret", ""),
+    ("secret", "files"),
     ("signing_secret", ""),
     ("telemetry", "text"),
     ("content_coding", ""),

@@ -21,12 +21,13 @@ use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::id::EventId;
 use avatar_watch::domain::mail::address::MailAddress;
 use avatar_watch::domain::mail::domain::MailDomain;
+use avatar_watch::domain::mail::options::SmtpTls;
 use avatar_watch::domain::random::RandomBits;
 use avatar_watch::domain::time::timestamp::Timestamp;
 use avatar_watch::notify::channel::Channel;
 use avatar_watch::notify::email::channel::Email;
 use avatar_watch::notify::email::config::{
-    EmailSpec, MailStyle, PhaseTimeouts, SmtpSpec, SmtpTls, TransportConfig,
+    EmailSpec, MailStyle, PhaseTimeouts, SmtpSpec, TransportConfig,
 };
 use avatar_watch::notify::format::kind::Format;
 use avatar_watch::notify::format::template::Template;

@@ -12,8 +12,9 @@ use crate::config::parse::web_address;
 use crate::config::program::program;
 use crate::config::schema::keys::{FILE, SENDMAIL, SMTP};
 use crate::config::sections::smtp::{self, domain};
-use crate::config::settings::{BounceTo, EmailSettings, MailTransport, ThreadingSetting};
+use crate::config::settings::{EmailSettings, MailTransport};
 use crate::domain::mail::address::{MailAddress, MailAddressError};
+use crate::domain::mail::options::Threading;
 use crate::text::characters::is_unsafe;
 
 pub(in crate::config) fn read(table: &Table<'_>) -> Option<EmailSettings> {
@@ -27,12 +28,11 @@ pub(in crate::config) fn read(table: &Table<'_>) -> Option<EmailSettings> {
         }
         Some(to)
     });
-    let bounce_to = table.or("bounce_to", BounceTo::From, bounce_to);
+    let bounce_to = table.or("bounce_to", from.clone(), bounce_to);
     let reply_to = table.optional("reply_to", address);
     let domain = table.optional("message_id_domain", domain);
     let prefix = table.or("subject_prefix", PREFIX.to_owned(), subject_prefix);
-    let threading =
-        table.or("threading", ThreadingSetting::Avatar, |field| field.one_of(&THREADING));
+    let threading = table.or("threading", Threading::Avatar, |field| field.one_of(&THREADING));
     let list_unsubscribe = table.optional("list_unsubscribe", unsubscribe);
     let way = transport(table);
     let (from, domain) = (from?, domain?);
@@ -100,10 +100,11 @@ fn address(field: &Field<'_>) -> Option<MailAddress> {
     MailAddress::parse(field.text()?).map_or_else(refused, Some)
 }
 
-fn bounce_to(field: &Field<'_>) -> Option<BounceTo> {
+/// `Some(None)` is the null sender.
+fn bounce_to(field: &Field<'_>) -> Option<Option<MailAddress>> {
     match field.value {
-        DeValue::String(text) if text.is_empty() || text == "none" => Some(BounceTo::None),
-        _ => address(field).map(BounceTo::Address),
+        DeValue::String(text) if text.is_empty() || text == "none" => Some(None),
+        _ => address(field).map(Some),
     }
 }
 
@@ -136,8 +137,8 @@ fn unsubscribe(field: &Field<'_>) -> Option<String> {
 }
 
 pub(in crate::config) const TRANSPORTS: [&str; 3] = ["smtp", "sendmail", "file"];
-pub(in crate::config) const THREADING: [(&str, ThreadingSetting); 2] =
-    [("avatar", ThreadingSetting::Avatar), ("none", ThreadingSetting::None)];
+pub(in crate::config) const THREADING: [(&str, Threading); 2] =
+    [("avatar", Threading::Avatar), ("none", Threading::None)];
 const PREFIX: &str = "[avatar-watch]";
 const PREFIX_CHARS_MAX: usize = 40;
 const URL_LENGTH_MAX: usize = 500;

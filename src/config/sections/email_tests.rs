@@ -1,11 +1,12 @@
 use crate::config::error::{ConfigError, Problem};
 use crate::config::file::tests::{self, check_added, read_with};
 use crate::config::settings::{
-    BounceTo, ChannelKind, EmailSettings, MailTransport, Settings, SmtpAuth, SmtpCredential,
-    SmtpLogin, SmtpSettings,
+    ChannelKind, EmailSettings, MailTransport, Settings, SmtpLogin, SmtpSettings,
 };
+use crate::domain::mail::options::LoginMethod;
 use crate::files::program::Program;
 use crate::files::trust::Trust;
+use crate::secret::CredentialSource;
 
 use super::*;
 
@@ -42,12 +43,9 @@ fn a_mail_channel_is_plain_unless_it_says_otherwise() {
     let plain = email(SMTP);
     assert_eq!(
         (plain.bounce_to, plain.reply_to, plain.list_unsubscribe),
-        (BounceTo::From, None, None)
+        (Some(plain.from), None, None)
     );
-    assert_eq!(
-        (plain.threading, plain.subject_prefix.as_str()),
-        (ThreadingSetting::Avatar, PREFIX)
-    );
+    assert_eq!((plain.threading, plain.subject_prefix.as_str()), (Threading::Avatar, PREFIX));
     assert_eq!(server(settings(SMTP)).dot_timeout, Duration::from_secs(300));
     let address = MailAddress::parse("c@example.com").unwrap();
     let full = email(
@@ -58,15 +56,15 @@ fn a_mail_channel_is_plain_unless_it_says_otherwise() {
         )
         .replace("smtp = { host = 'smtp.example.com' }", "smtp.host = 'smtp.example.com'"),
     );
-    assert_eq!(full.bounce_to, BounceTo::Address(address.clone()));
-    assert_eq!((full.reply_to, full.threading), (Some(address), ThreadingSetting::None));
+    assert_eq!(full.bounce_to, Some(address.clone()));
+    assert_eq!((full.reply_to, full.threading), (Some(address), Threading::None));
     assert_eq!(full.subject_prefix, "[studio]");
     assert_eq!(full.list_unsubscribe.as_deref(), Some("https://example.com/leave"));
     let MailTransport::Smtp(smtp) = full.transport else { panic!("a mail server") };
     assert_eq!(smtp.dot_timeout, Duration::from_secs(600));
     for none in ["", "none"] {
         let found = email(&format!("{SMTP}bounce_to = '{none}'\nsubject_prefix = ''\n"));
-        assert_eq!((found.bounce_to, found.subject_prefix.as_str()), (BounceTo::None, ""));
+        assert_eq!((found.bounce_to, found.subject_prefix.as_str()), (None, ""));
     }
 }
 
@@ -130,18 +128,18 @@ fn a_login_has_a_user_and_one_thing_that_proves_it() {
         assert_eq!(username, "u");
         (auth, proof)
     };
-    let command = SmtpCredential::Command(program(&["/bin/token", "x"]));
-    let given = SmtpCredential::Given(crate::secret::Secret::new("p"));
+    let command = CredentialSource::Command(program(&["/bin/token", "x"]));
+    let given = CredentialSource::Given(crate::secret::Secret::new("p"));
     for (keys, expected) in [
-        ("username = 'u', password = 'p'", (SmtpAuth::Password, given.clone())),
+        ("username = 'u', password = 'p'", (LoginMethod::Password, given.clone())),
         (
             "username = 'u', password_command = ['/bin/token', 'x']",
-            (SmtpAuth::Password, command.clone()),
+            (LoginMethod::Password, command.clone()),
         ),
-        ("auth = 'xoauth2', username = 'u', password = 'p'", (SmtpAuth::Xoauth2, given)),
+        ("auth = 'xoauth2', username = 'u', password = 'p'", (LoginMethod::Xoauth2, given)),
         (
             "auth = 'xoauth2', username = 'u', token_command = ['/bin/token', 'x']",
-            (SmtpAuth::Xoauth2, command),
+            (LoginMethod::Xoauth2, command),
         ),
     ] {
         assert_eq!(login(keys), expected, "for `{keys}`");

@@ -8,14 +8,14 @@ use toml::de::DeValue;
 use crate::config::parse::duration::{self, LONGEST};
 use crate::config::parse::field::{Field, Table};
 use crate::config::schema::keys::{BACKOFF, POLL, SETTLED_STEP, TRAINING};
-use crate::config::settings::StrategySetting;
 use crate::domain::polling::backoff::Backoff;
 use crate::domain::polling::interval::{
     PollIntervals, SettledIntervals, SettledStep, TrainingInterval,
 };
+use crate::domain::polling::strategy::Strategy;
 
 pub(in crate::config) struct Poll {
-    pub(in crate::config) strategy: StrategySetting,
+    pub(in crate::config) strategy: Strategy,
     pub(in crate::config) intervals: PollIntervals,
     /// The default of `overdue_after`; `None` is unlimited.
     pub(in crate::config) overdue_after: Option<Duration>,
@@ -23,7 +23,7 @@ pub(in crate::config) struct Poll {
 
 pub(in crate::config) fn read(root: &Table<'_>) -> Option<Poll> {
     let poll = root.section(POLL.path, &POLL)?;
-    let strategy = poll.or("strategy", StrategySetting::Single, |field| field.one_of(&STRATEGIES));
+    let strategy = poll.or("strategy", Strategy::Single, |field| field.one_of(&STRATEGIES));
     let overdue_after = overdue_after(&poll, Some(OVERDUE_AFTER));
     let intervals = intervals(&poll);
     Some(Poll { strategy: strategy?, intervals: intervals?, overdue_after: overdue_after? })
@@ -169,8 +169,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(300);
 const MULTIPLIER: f64 = 2.0;
 const BACKOFF_JITTER: f64 = 0.3;
 const JITTER: f64 = 0.1;
-pub(in crate::config) const STRATEGIES: [(&str, StrategySetting); 2] =
-    [("single", StrategySetting::Single), ("list", StrategySetting::List)];
+pub(in crate::config) const STRATEGIES: [(&str, Strategy); 2] =
+    [("single", Strategy::Single), ("list", Strategy::List)];
 /// The longest usual training time of a video avatar.
 const OVERDUE_AFTER: Duration = Duration::from_hours(24);
 
@@ -183,7 +183,7 @@ mod tests {
     fn intervals_have_defaults() {
         let settings = settings("");
         let intervals = &settings.intervals;
-        assert_eq!(settings.strategy, StrategySetting::Single);
+        assert_eq!(settings.strategy, Strategy::Single);
         assert_eq!((intervals.jitter, intervals.training.adaptive), (0.1, true));
         assert_eq!(intervals.training.min, Duration::from_secs(2));
     }

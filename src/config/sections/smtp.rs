@@ -11,14 +11,16 @@ use crate::config::parse::field::{Field, Table, shown};
 use crate::config::parse::host;
 use crate::config::program::program;
 use crate::config::secret_source::{self, Plain};
-use crate::config::settings::{SmtpAuth, SmtpCredential, SmtpLogin, SmtpSettings, SmtpTlsSetting};
+use crate::config::settings::{SmtpLogin, SmtpSettings};
 use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::domain::mail::domain::MailDomain;
+use crate::domain::mail::options::{LoginMethod, SmtpTls};
+use crate::secret::CredentialSource;
 use crate::text::secret_text::SecretKind;
 
 pub(in crate::config) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
     let host = table.required("host", "write `host = \"smtp.example.com\"`", smtp_host);
-    let tls = table.or("tls", SmtpTlsSetting::Starttls, |field| field.one_of(&TLS));
+    let tls = table.or("tls", SmtpTls::Starttls, |field| field.one_of(&TLS));
     let port = table.optional("port", |field| field.integer(1..=u32::from(u16::MAX)));
     let login = login(table);
     let ca_file = table.optional("ca_file", ca_file::read);
@@ -26,7 +28,7 @@ pub(in crate::config) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
     let dot_timeout = table.or("dot_timeout", DOT, |field| duration::read(field, &DOT_RANGE));
     let (host, tls) = (host?, tls?);
     let remote = host::parse(&host).is_none_or(|host| !host::is_loopback(&host));
-    if let (SmtpTlsSetting::None, true, Some(field)) = (tls, remote, table.field("tls")) {
+    if let (SmtpTls::None, true, Some(field)) = (tls, remote, table.field("tls")) {
         return field.invalid(
             format!("is `none`, and `{host}` is another machine: mail would be sent unencrypted"),
             "write `starttls` or `implicit`; `none` is only for `localhost`",
@@ -99,7 +101,7 @@ pub(in crate::config) fn domain(field: &Field<'_>) -> Option<MailDomain> {
 
 /// `Some(None)` when there is no login; user name and credential are set together.
 fn login(table: &Table<'_>) -> Option<Option<SmtpLogin>> {
-    let auth = table.or("auth", SmtpAuth::Password, |field| field.one_of(&AUTH));
+    let auth = table.or("auth", LoginMethod::Password, |field| field.one_of(&AUTH));
     let username = table.optional("username", |field| {
         let text = field.text()?;
         if text.chars().any(char::is_control) {
@@ -122,7 +124,7 @@ fn login(table: &Table<'_>) -> Option<Option<SmtpLogin>> {
     }
 }
 
-fn credential(table: &Table<'_>, auth: Option<SmtpAuth>) -> Option<Option<SmtpCredential>> {
+fn credential(table: &Table<'_>, auth: Option<LoginMethod>) -> Option<Option<CredentialSource>> {
     let given: Vec<_> =
         PROOFS.iter().filter_map(|name| Some((*name, table.field(name)?))).collect();
     if let [_, (_, second), ..] = given.as_slice() {
@@ -131,8 +133,8 @@ fn credential(table: &Table<'_>, auth: Option<SmtpAuth>) -> Option<Option<SmtpCr
     }
     let Some((name, field)) = given.first() else { return Some(None) };
     let misplaced = match (*name, auth) {
-        ("password_command", Some(SmtpAuth::Xoauth2)) => Some("it is `token_command` here"),
-        ("token_command", Some(SmtpAuth::Password)) => Some("write `auth = \"xoauth2\"` too"),
+        ("password_command", Some(LoginMethod::Xoauth2)) => Some("it is `token_command` here"),
+        ("token_command", Some(LoginMethod::Password)) => Some("write `auth = \"xoauth2\"` too"),
         _ => None,
     };
     if let Some(help) = misplaced {
@@ -141,9 +143,9 @@ fn credential(table: &Table<'_>, auth: Option<SmtpAuth>) -> Option<Option<SmtpCr
     let proof = match *name {
         "password" => {
             let kind = SecretKind::Password;
-            SmtpCredential::Given(secret_source::read(field, Plain::Guarded, kind)?)
+            CredentialSource::Given(secret_source::read(field, Plain::Guarded, kind)?)
         }
-        _ => SmtpCredential::Command(program(field)?),
+        _ => CredentialSource::Command(program(field)?),
     };
     Some(Some(proof))
 }
@@ -156,13 +158,10 @@ fn lonely<T>(table: &Table<'_>, given: &str, absent: &str) -> Option<T> {
     None
 }
 
-pub(in crate::config) const TLS: [(&str, SmtpTlsSetting); 3] = [
-    ("starttls", SmtpTlsSetting::Starttls),
-    ("implicit", SmtpTlsSetting::Implicit),
-    ("none", SmtpTlsSetting::None),
-];
-pub(in crate::config) const AUTH: [(&str, SmtpAuth); 2] =
-    [("password", SmtpAuth::Password), ("xoauth2", SmtpAuth::Xoauth2)];
+pub(in crate::config) const TLS: [(&str, SmtpTls); 3] =
+    [("starttls", SmtpTls::Starttls), ("implicit", SmtpTls::Implicit), ("none", SmtpTls::None)];
+pub(in crate::config) const AUTH: [(&str, LoginMethod); 2] =
+    [("password", LoginMethod::Password), ("xoauth2", LoginMethod::Xoauth2)];
 const PROOFS: [&str; 3] = ["password", "password_command", "token_command"];
 const DOT: Duration = Duration::from_secs(300);
 const DOT_RANGE: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::from_secs(600);

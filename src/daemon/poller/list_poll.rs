@@ -19,13 +19,14 @@ use crate::daemon::poller::poll::{
 use crate::daemon::poller::task::{TaskInfo, TaskResult};
 use crate::daemon::poller::watch_list::normalized_id;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
-use crate::daemon::runtime_config::{Strategy, WatchedAvatar};
+use crate::daemon::runtime_config::WatchedAvatar;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::polling::circuit_breaker::KeySignal;
 use crate::domain::polling::connectivity::AccountSignal;
 use crate::domain::polling::list_observation::ListObservation;
 use crate::domain::polling::observation::{Denial, Observation, PollError};
+use crate::domain::polling::strategy::Strategy;
 use crate::domain::polling::watch::Watch;
 use crate::domain::time::monotonic::Monotonic;
 use crate::store::error::{Recovery, StoreError};

@@ -41,13 +41,14 @@ use crate::daemon::poller::poll::{PendingWrite, PollInput, poll_avatar, retry_wr
 use crate::daemon::poller::task::{TaskInfo, TaskResult, Tasks};
 use crate::daemon::poller::watch_list::WatchList;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
-use crate::daemon::runtime_config::{RuntimeConfig, Strategy};
+use crate::daemon::runtime_config::RuntimeConfig;
 use crate::daemon::shutdown::Shutdown;
 use crate::daemon::stats::DaemonStats;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::polling::connectivity::AccountConnectivity;
 use crate::domain::polling::forecast::Forecast;
+use crate::domain::polling::strategy::Strategy;
 use crate::domain::polling::watch::Watch;
 use crate::domain::time::monotonic::Monotonic;
 use crate::store::error::{Recovery, StoreError};

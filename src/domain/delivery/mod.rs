@@ -13,6 +13,7 @@ pub mod recipient_health;
 pub mod dead_letter;
 pub mod egress_policy;
 pub mod custom_header;
+pub mod message_format;
 pub(crate) mod ntfy_topic;
 pub mod template_tree;
 

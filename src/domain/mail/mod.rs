@@ -3,5 +3,6 @@
 
 pub mod address;
 pub mod domain;
+pub mod options;
 pub(crate) mod smtp_refusal;
 pub(crate) mod smtp_phrases;

@@ -5,6 +5,7 @@ pub mod watch;
 pub mod observation;
 pub mod list_observation;
 pub mod poll_failure;
+pub mod strategy;
 pub mod interval;
 pub mod forecast;
 pub mod backoff;

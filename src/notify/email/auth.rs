@@ -9,11 +9,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
-use crate::notify::email::config::{CredentialSource, LoginMethod, LoginSpec};
+use crate::domain::mail::options::LoginMethod;
+use crate::notify::email::config::LoginSpec;
 use crate::notify::email::sendmail::start_class;
 use crate::notify::subprocess::{self, ExitReason, ProcessOutput};
 use crate::notify::transport_error::failed_outcome;
-use crate::secret::Secret;
+use crate::secret::{CredentialSource, Secret};
 use crate::text::secret_text::{SecretKind, clean};
 
 /// The credentials of one attempt.

@@ -197,12 +197,11 @@ mod tests {
     use super::*;
     use crate::domain::delivery::channel::ChannelName;
     use crate::domain::mail::domain::MailDomain;
+    use crate::domain::mail::options::{LoginMethod, SmtpTls};
     use crate::files::program::Program;
     use crate::files::trust::Trust;
-    use crate::notify::email::config::{
-        CredentialSource, LoginMethod, LoginSpec, MailStyle, PhaseTimeouts, SmtpTls,
-    };
-    use crate::secret::Secret;
+    use crate::notify::email::config::{LoginSpec, MailStyle, PhaseTimeouts};
+    use crate::secret::{CredentialSource, Secret};
 
     fn smtp() -> SmtpSpec {
         SmtpSpec {

@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::mail::address::MailAddress;
 use crate::domain::mail::domain::MailDomain;
+use crate::domain::mail::options::{LoginMethod, SmtpTls, Threading};
 use crate::files::program::Program;
-use crate::secret::Secret;
+use crate::secret::CredentialSource;
 
 /// The settings of a mail channel.
 #[derive(Clone, Debug)]
@@ -55,15 +56,6 @@ impl MailStyle {
     }
 }
 
-/// Which mails a mail program shows together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Threading {
-    /// All mails about one avatar, one account or one channel.
-    Avatar,
-    /// Every mail is a thread of its own.
-    None,
-}
-
 /// How mails are sent.
 #[derive(Clone, Debug)]
 pub enum TransportConfig {
@@ -106,24 +98,6 @@ pub struct LoginSpec {
     pub credential: CredentialSource,
 }
 
-/// How to authenticate.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LoginMethod {
-    /// With a password: `PLAIN`, else `LOGIN`.
-    Password,
-    /// With a token: `XOAUTH2`.
-    Xoauth2,
-}
-
-/// A password or a token.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CredentialSource {
-    /// A text from the config.
-    Given(Secret),
-    /// The output of this program, which is run for every attempt, without a shell.
-    Command(Program),
-}
-
 /// A program with the command line of `sendmail`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SendmailSpec {
@@ -131,17 +105,6 @@ pub struct SendmailSpec {
     pub program: Program,
     /// The limit of one run.
     pub timeout: Duration,
-}
-
-/// How a connection to a mail server is secured. There is no opportunistic mode.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SmtpTls {
-    /// Plain text until STARTTLS, which is required before credentials and addresses are sent.
-    Starttls,
-    /// TLS from the first byte.
-    Implicit,
-    /// No TLS: for a server on this machine.
-    None,
 }
 
 /// The limits of the steps of a session. RFC 5321, section 4.5.3.2, recommends long ones: a short

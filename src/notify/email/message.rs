@@ -17,10 +17,11 @@ use crate::domain::event::{Event, Subject};
 use crate::domain::id::EventId;
 use crate::domain::mail::address::MailAddress;
 use crate::domain::mail::domain::MailDomain;
+use crate::domain::mail::options::Threading;
 use crate::domain::time::timestamp::Timestamp;
 use crate::notify::content::render;
 use crate::notify::content::{Content, NAME_CHARS_MAX};
-use crate::notify::email::config::{MailStyle, Threading};
+use crate::notify::email::config::MailStyle;
 use crate::text::sanitize::sanitize_line;
 
 /// The parts that all mails of a channel share.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use url::Url;
 
 use crate::domain::delivery::channel::Accepts;
+use crate::domain::delivery::message_format::MessageFormat;
 use crate::domain::delivery::ntfy_topic::NtfyTopic;
 use crate::domain::event::Event;
 use crate::domain::time::timestamp::Timestamp;
@@ -18,27 +19,8 @@ use crate::notify::format::template::{Template, TemplateError};
 use crate::notify::format::{cloudevents, discord, ntfy, slack, standard, teams};
 use crate::notify::webhook::response::{Classification, HttpResponse};
 
-/// The format of a webhook.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Format {
-    /// The body of Standard Webhooks.
-    Standard,
-    /// `CloudEvents` 1.0, structured.
-    CloudEvents {
-        /// The attribute `source`: a URI-reference.
-        source: String,
-    },
-    /// An incoming webhook of Slack.
-    Slack,
-    /// A webhook of Discord.
-    Discord,
-    /// A workflow of Microsoft Teams.
-    Teams,
-    /// A topic of an ntfy server.
-    Ntfy,
-    /// JSON of the operator's own.
-    Template(Template),
-}
+/// The format of a webhook, with its compiled template.
+pub type Format = MessageFormat<Template>;
 
 /// A rendered message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,7 +79,7 @@ impl Format {
         }
     }
 
-    /// The rules of a chat; people read its messages, who cannot recognize a repeat by its id.
+    /// The rules of a chat service.
     const fn chat(&self) -> Option<&'static ChatRules> {
         match self {
             Self::Standard | Self::CloudEvents { .. } | Self::Template(_) => None,
@@ -111,10 +93,6 @@ impl Format {
     /// The least time between two attempts at one URL, for services that limit the rate.
     pub fn min_interval(&self) -> Option<Duration> {
         self.chat().map(|rules| rules.min_interval)
-    }
-
-    pub(in crate::notify) const fn is_chat(&self) -> bool {
-        self.chat().is_some()
     }
 
     /// Where a webhook with this URL posts to.

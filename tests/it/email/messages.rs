@@ -3,7 +3,7 @@
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::condition::{ConditionSubject, OutageCause, Phase};
 use avatar_watch::domain::event::{Event, EventKind, Subject};
-use avatar_watch::notify::email::config::Threading;
+use avatar_watch::domain::mail::options::Threading;
 
 use proptest::prelude::*;
 

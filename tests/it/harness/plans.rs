@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avatar_watch::daemon::runtime_config::{
-    AccountRuntime, ChannelRuntime, RuntimeConfig, Strategy, WatchedAvatar,
+    AccountRuntime, ChannelRuntime, RuntimeConfig, WatchedAvatar,
 };
 use avatar_watch::daemon::template_fallback_log::TemplateFallbackLog;
 use avatar_watch::domain::account::AccountName;
@@ -19,6 +19,7 @@ use avatar_watch::domain::polling::backoff::Backoff;
 use avatar_watch::domain::polling::circuit_breaker::BreakerBackoff;
 use avatar_watch::domain::polling::interval::{PollIntervals, SettledIntervals, TrainingInterval};
 use avatar_watch::domain::polling::observation::Observation;
+use avatar_watch::domain::polling::strategy::Strategy;
 
 /// A plan without avatars and channels.
 pub(crate) fn plan<S, N>(source: Arc<S>) -> RuntimeConfig<S, N> {

@@ -6,9 +6,9 @@
 use std::io;
 
 use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::domain::mail::options::SmtpTls;
 use crate::domain::mail::smtp_refusal::{RefusalClass, SmtpRefusal, SmtpStep};
 use crate::network::causes::cause;
-use crate::notify::email::config::SmtpTls;
 use crate::notify::email::smtp::reply::Reply;
 use crate::notify::email::smtp::stream::StreamError;
 use crate::notify::excerpt;
