@@ -4,14 +4,14 @@ use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::polling::observation::{Denial, Observation, PollError};
 
 /// Whether a poll is fine, what it found, and help unless it found a known status.
-pub(crate) fn for_poll(seen: &Observation) -> (bool, String, Option<&'static str>) {
-    let (text, help) = match seen {
+pub(crate) fn for_poll(observation: &Observation) -> (bool, String, Option<&'static str>) {
+    let (text, help) = match observation {
         Observation::Seen(avatar) if avatar.status.is_recognized() => {
             return (true, format!("status {}", avatar.status), None);
         }
         Observation::Seen(avatar) => {
-            let help = "such a status causes no transition, only `avatar.status_unrecognized`; a \
-                        newer version of avatar-watch may know it";
+            let help = "such a status ends no training, and `avatar.status_unrecognized` reports \
+                        it; a newer version of avatar-watch may know it";
             return (true, format!("unknown status {}", avatar.status.display()), Some(help));
         }
         Observation::Missing { reason } => (

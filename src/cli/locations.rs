@@ -55,7 +55,7 @@ pub(crate) fn find_and_warn(config: Option<&Path>, database: Option<&Path>) -> L
              database path"
         ));
     }
-    let is_database_known = database.is_some() || partial.is_whole;
+    let is_database_known = database.is_some() || partial.is_readable;
     let database = match database {
         Some(database) => database.to_owned(),
         None if partial.store_path.exists() => partial.store_path.clone(),
@@ -63,6 +63,11 @@ pub(crate) fn find_and_warn(config: Option<&Path>, database: Option<&Path>) -> L
     };
     let listen_address = partial.listen_address.filter(|_| database == partial.store_path);
     Locations { config: found, database, is_database_known, listen_address, partial }
+}
+
+/// The database alone.
+pub(crate) fn database_path(config: Option<&Path>, database: Option<&Path>) -> PathBuf {
+    find_and_warn(config, database).database
 }
 
 /// The database path of a daemon with this config. The service keeps its database in the state

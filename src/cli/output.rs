@@ -1,4 +1,4 @@
-//! Output: tables for people, JSON for programs, errors with their causes, commands to copy.
+//! Output: tables for people, JSON for programs, errors with their causes.
 //!
 //! Text from outside is escaped before it reaches a terminal.
 
@@ -6,13 +6,11 @@ use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::iter::successors;
-use std::path::Path;
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::cli::exit::Exit;
-use crate::cli::locations::SERVICE_CONFIG;
 use crate::domain::time::humanize::humanize;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::StoreError;
@@ -202,23 +200,6 @@ pub(crate) fn age(at: &str, now: Timestamp) -> String {
     Timestamp::parse_rfc3339(at).map(|at| humanize(now.since(at))).unwrap_or_default()
 }
 
-/// The command line of another command with the same config, to copy.
-pub(crate) fn command_line(config: Option<&Path>, what: &str) -> String {
-    // The option stays even for the default name: the trust rules of a config that is named and
-    // of one that is found differ.
-    let Some(path) = config.filter(|path| *path != Path::new(SERVICE_CONFIG)) else {
-        return format!("avatar-watch {what}");
-    };
-    let path = sanitize(&path.to_string_lossy());
-    let bare = |char: char| char.is_ascii_alphanumeric() || "/._-+".contains(char);
-    let path = if path.chars().all(bare) { path } else { quoted(&path) };
-    format!("avatar-watch --config {path} {what}")
-}
-
-fn quoted(path: &str) -> String {
-    format!("'{}'", path.replace('\'', "'\\''"))
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -257,17 +238,5 @@ mod tests {
             let back: Vec<String> = serde_json::from_str(&json).unwrap();
             prop_assert_eq!(back, [text]);
         }
-    }
-
-    #[test]
-    fn a_command_line_names_a_config_that_is_not_found_by_default() {
-        let check = |config: Option<&str>, expected: &str| {
-            assert_eq!(command_line(config.map(Path::new), "run"), expected);
-        };
-        check(None, "avatar-watch run");
-        check(Some("avatar-watch.toml"), "avatar-watch --config avatar-watch.toml run");
-        check(Some("/etc/avatar-watch/config.toml"), "avatar-watch run");
-        check(Some("/srv/a-b/x.toml"), "avatar-watch --config /srv/a-b/x.toml run");
-        check(Some("it's here.toml"), "avatar-watch --config 'it'\\''s here.toml' run");
     }
 }

@@ -24,7 +24,7 @@ pub(crate) fn emptied(old: &ConfigSnapshot, new: &ConfigSnapshot) -> Option<&'st
 }
 
 /// The partial config with the active values instead of those of the file. `store_path` and
-/// `is_whole` stay.
+/// `is_readable` stay.
 pub(crate) fn partial(file: &PartialConfig, active: &ConfigSnapshot) -> PartialConfig {
     let avatars = active.named("avatars");
     let avatars =
@@ -33,7 +33,7 @@ pub(crate) fn partial(file: &PartialConfig, active: &ConfigSnapshot) -> PartialC
     PartialConfig {
         store_path: file.store_path.clone(),
         base_url: file.base_url.clone(),
-        is_whole: file.is_whole,
+        is_readable: file.is_readable,
         avatars: Some(avatars.collect()),
         accounts: Some(names("accounts").collect()),
         channels: Some(names("channels").collect()),
@@ -138,7 +138,7 @@ mod tests {
         assert_eq!(found.accounts.as_deref(), Some(&["argil".to_owned()][..]));
         assert_eq!(found.channels, Some(BTreeSet::from(["ops".to_owned()])));
         assert_eq!(found.listen_address, Some("127.0.0.1:99".parse().unwrap()));
-        assert!(!found.discovers && !found.is_whole);
+        assert!(!found.discovers && !found.is_readable);
         let hidden = partial(&PartialConfig::default(), &snapshot("web.listen = '127.0.0.1:0'"));
         assert_eq!((hidden.listen_address, hidden.avatars), (None, Some(BTreeMap::new())));
     }

@@ -1,4 +1,4 @@
-//! The location of the config: named explicitly, or found in a default location.
+//! The config file: named explicitly, or found in a default location; and whether it is trusted.
 
 use std::path::{Path, PathBuf};
 
@@ -25,10 +25,8 @@ impl ConfigFile {
         Self { path: path.into(), is_found: true }
     }
 
-    /// The trusted owners of the files that this config names, if it is trusted itself; with a
-    /// warning when root trusts another user.
-    ///
-    /// When another user may have written it.
+    /// The trusted owners of the files that this config names, with a warning when root trusts
+    /// another user. Fails when another user may have written the config.
     pub(super) fn admit(
         &self,
         facts: &Facts,

@@ -181,7 +181,7 @@ fn a_config_that_may_not_be_obeyed_has_the_outline_of_none() {
     assert_eq!(partial().avatars.unwrap().len(), 1);
     place.set("config.toml", 0o666);
     let refused = partial();
-    assert!(refused.refused.is_some() && refused.avatars.is_none() && !refused.is_whole);
+    assert!(refused.refused.is_some() && refused.avatars.is_none() && !refused.is_readable);
     assert_eq!(refused.store_path, place.path("avatar-watch.db"));
     place.set("config.toml", 0o644);
     place.set("avatars.d", 0o777);

@@ -190,7 +190,7 @@ fn snapshots_differ_in_everything_but_their_secrets() {
     check(
         &snapshot(&[("id = \"a1\"", "id = \"a0\"\nname = \"Joe\"")]),
         &snapshot(&[("a@example.com", "z@example.com")]),
-        &["- avatar `a0` \"Joe\"", "+ avatar `a1`", "~ channel `mail`: `from`"],
+        &["- avatar `a0` \"Joe\"", "+ avatar `a1`", "~ channel `mail`: `bounce_to`, `from`"],
     );
     check(
         &ConfigSnapshot::default(),

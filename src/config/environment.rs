@@ -1,4 +1,4 @@
-//! What is taken from outside the file: the variables of the process.
+//! The environment variables of the process.
 //!
 //! Read once and passed in, so that a test need not touch the process. The values may be
 //! secrets and never show themselves.

@@ -30,10 +30,8 @@ use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::files::trust::Trust;
 
-/// Reads the config and its drop-ins, with the values that they take from the environment.
-///
-/// When the config cannot be read or is not trusted, or with all problems of it and of its
-/// drop-ins.
+/// Reads the config and its drop-ins, with the values that they take from the environment. Fails
+/// when the config cannot be read or is not trusted, or with all problems of it and its drop-ins.
 pub fn load(config: &ConfigFile, environment: &Environment) -> Result<Settings, ConfigError> {
     match file_stamp::settled(|files| load_once(config, environment, files)) {
         (read, None) => read,
@@ -119,7 +117,7 @@ pub(crate) struct PartialConfig {
     /// The listen address of the web server, if it is known.
     pub(crate) listen_address: Option<SocketAddr>,
     /// Whether the file exists and is valid TOML.
-    pub(crate) is_whole: bool,
+    pub(crate) is_readable: bool,
     /// Why the file is not used, if it is not trusted.
     pub(crate) refused: Option<Problem>,
 }
@@ -155,7 +153,7 @@ pub(crate) fn partial(config: &ConfigFile, environment: &Environment) -> Partial
 fn partial_of(path: &Path, bytes: &[u8], drop_ins: DropIns, outside: Outside<'_>) -> PartialConfig {
     let text = String::from_utf8_lossy(bytes);
     let (entries, damage) = DeTable::parse_recoverable(&text);
-    let is_whole = damage.is_empty() && !bytes.is_empty();
+    let is_readable = damage.is_empty() && !bytes.is_empty();
     let reader = Document::new(path, &text, FileAccess::Owner, outside);
     let root = Table::root(&reader, entries.get_ref());
     let mut registry = Registry::new(References::default());
@@ -167,7 +165,7 @@ fn partial_of(path: &Path, bytes: &[u8], drop_ins: DropIns, outside: Outside<'_>
     let named = |avatar: AvatarSettings| {
         (avatar.id, RegisteredAvatar { name: avatar.name, account: avatar.account })
     };
-    let store_path = match is_whole {
+    let store_path = match is_readable {
         true => store::path(&root),
         false => store_path_despite_errors(path, &text, outside).or_else(|| store::path(&root)),
     };
@@ -178,8 +176,8 @@ fn partial_of(path: &Path, bytes: &[u8], drop_ins: DropIns, outside: Outside<'_>
         channels: channels.map(|names| names.into_iter().map(str::to_owned).collect()),
         base_url: account::written_base_url(&root),
         discovers: root.field(DISCOVER.path).is_some(),
-        listen_address: web::listen_address(&root).filter(|_| is_whole),
-        is_whole,
+        listen_address: web::listen_address(&root).filter(|_| is_readable),
+        is_readable,
         refused: None,
     }
 }

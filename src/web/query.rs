@@ -117,6 +117,13 @@ pub(super) const LIMIT: u32 = 100;
 pub(super) const LIMIT_MAX: u32 = 500;
 const SHOWN_CHARS_MAX: usize = 64;
 
+/// Cuts rows to `limit`; also returns whether there are more.
+pub(super) fn cut<T>(mut rows: Vec<T>, limit: u32) -> (Vec<T>, bool) {
+    let more = rows.len() > limit as usize;
+    rows.truncate(limit as usize);
+    (rows, more)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -45,6 +45,11 @@ impl<'d> ReadModel<'d> {
         &self.config
     }
 
+    /// Whether pages may offer changes, which require a token.
+    pub(super) fn can_change(&self) -> bool {
+        self.config.rules.token.is_some()
+    }
+
     /// All avatars that are or were watched, by id.
     pub(super) fn avatars(&self) -> Result<Vec<AvatarView>, StoreError> {
         let rows = self.reader.rows()?;

@@ -102,10 +102,14 @@ impl StatusView {
             now,
         );
         let severity = Severity::of(&findings);
-        let accounts = parts.accounts.into_iter().map(|(name, answered_at)| {
+        let accounts = parts.accounts.into_iter().map(|(name, last_success_at)| {
             let subject = format!("account {name}");
             let unavailable = conditions.iter().find(|it| it.subject == subject).cloned();
-            AccountView { name, answered_at: answered_at.map(|at| at.to_string()), unavailable }
+            AccountView {
+                name,
+                last_success_at: last_success_at.map(|at| at.to_string()),
+                unavailable,
+            }
         });
         let (in_flight, failed) = match channels {
             Some(all) => all.iter().map(|it| (it.in_flight, it.failed)).fold((0, 0), sum),

@@ -208,7 +208,7 @@ pub(crate) struct AccountView {
     pub(crate) name: String,
     /// The last successful poll with its key since the start of the daemon; always `None` on the
     /// command line.
-    pub(crate) answered_at: Option<String>,
+    pub(crate) last_success_at: Option<String>,
     /// The condition `account.unavailable`, if it is active.
     pub(crate) unavailable: Option<ConditionView>,
 }

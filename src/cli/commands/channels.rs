@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::cli::args::admin::{ChannelsAction, ChannelsArgs, DatabaseArgs, SwitchArgs};
 use crate::cli::exit::Exit;
-use crate::cli::locations::find_and_warn;
+use crate::cli::locations::database_path;
 use crate::cli::output::{age, json, line, print_error, print_failure, print_store_error, table};
 use crate::config::snapshot::ConfigSnapshot;
 use crate::daemon::clock::SystemClock;
@@ -30,7 +30,7 @@ pub(crate) fn channels(config: Option<&Path>, args: &ChannelsArgs) -> Exit {
 }
 
 fn list(config: Option<&Path>, database: &DatabaseArgs) -> Result<Exit, StoreError> {
-    let path = find_and_warn(config, database.database.as_deref()).database;
+    let path = database_path(config, database.database.as_deref());
     let now = SystemClock.now();
     let channels = read(&path, now)?;
     if database.json {
@@ -52,7 +52,7 @@ fn switch(
     let Ok(name) = ChannelName::parse(&args.channel).map_err(|error| print_failure(&error)) else {
         return Ok(Exit::Problems);
     };
-    let path = find_and_warn(config, args.database.database.as_deref()).database;
+    let path = database_path(config, args.database.database.as_deref());
     let (mut admin, now) = (DeliveryAdmin::open(&path)?, SystemClock.now());
     let result = admin.switch(switch, &name, now)?;
     let (done, already) = match switch {

@@ -7,11 +7,12 @@ use std::path::Path;
 use crate::argil::client::Client;
 use crate::cli::advice;
 use crate::cli::args::CheckArgs;
+use crate::cli::command_line::command_line;
 use crate::cli::exit::Exit;
 use crate::cli::locations::{config_path, daemon_database_path};
 use crate::cli::output::{
-    command_line, failed, line, print_error, print_failure, print_help, print_result,
-    print_store_error, store_help,
+    failed, line, print_error, print_failure, print_help, print_result, print_store_error,
+    store_help,
 };
 use crate::cli::runtime::block_on;
 use crate::config::active::emptied;

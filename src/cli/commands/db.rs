@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::cli::args::admin::{DatabaseArgs, DbAction, DbArgs};
 use crate::cli::exit::Exit;
-use crate::cli::locations::find_and_warn;
+use crate::cli::locations::database_path;
 use crate::cli::output::{failed, json, line, print_error, print_help, print_store_error};
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
@@ -74,7 +74,7 @@ fn backup(
     keep: Option<u16>,
     args: &DatabaseArgs,
 ) -> Result<Exit, StoreError> {
-    let database = find_and_warn(config, args.database.as_deref()).database;
+    let database = database_path(config, args.database.as_deref());
     let made = match keep {
         Some(keep) => backup::to_folder(&database, path, keep.into(), SystemClock.now()),
         None => backup::to_file(&database, path),
@@ -124,7 +124,7 @@ fn no_database_yet(database: &Path, args: &DatabaseArgs) -> Exit {
 }
 
 fn verify(config: Option<&Path>, file: Option<&Path>, as_json: bool) -> Result<Exit, StoreError> {
-    let file = file.map_or_else(|| find_and_warn(config, None).database, Path::to_owned);
+    let file = file.map_or_else(|| database_path(config, None), Path::to_owned);
     let report = match verify::verify(&file) {
         Err(failure) if as_json && is_about_content(&failure) => {
             let what = failure.to_string();
@@ -158,7 +158,7 @@ const fn is_about_content(failure: &StoreError) -> bool {
 }
 
 fn restore(config: Option<&Path>, file: &Path, args: &DatabaseArgs) -> Result<Exit, StoreError> {
-    let database = find_and_warn(config, args.database.as_deref()).database;
+    let database = database_path(config, args.database.as_deref());
     let (restored, report) = match restore::restore(&database, file, SystemClock.now())? {
         Restore::Done(restored) => (Some(restored.clone()), restored.report),
         Restore::Damaged(report) => (None, report),

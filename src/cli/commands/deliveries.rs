@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cli::args::admin::{DatabaseArgs, DeliveriesAction, DeliveriesArgs, ListArgs};
 use crate::cli::args::name;
 use crate::cli::exit::Exit;
-use crate::cli::locations::find_and_warn;
+use crate::cli::locations::{database_path, find_and_warn};
 use crate::cli::output::{
     failed, json, line, print_error, print_failure, print_store_error, table,
 };
@@ -62,7 +62,7 @@ fn list(config: Option<&Path>, args: &ListArgs) -> Result<Exit, StoreError> {
 }
 
 fn show(config: Option<&Path>, id: &str, database: &DatabaseArgs) -> Result<Exit, StoreError> {
-    let path = find_and_warn(config, database.database.as_deref()).database;
+    let path = database_path(config, database.database.as_deref());
     let found = Reader::snapshot(&path, |reader| {
         let Some(delivery) = reader.delivery(id)? else { return Ok(None) };
         let attempts = reader.attempts(&delivery.id)?;
@@ -120,8 +120,7 @@ fn change(
     let Ok(rng) = Rng::from_entropy().map_err(|error| print_failure(&error)) else {
         return Ok(Exit::Disk);
     };
-    let mut admin =
-        DeliveryAdmin::open(&find_and_warn(config, database.database.as_deref()).database)?;
+    let mut admin = DeliveryAdmin::open(&database_path(config, database.database.as_deref()))?;
     let result = act(&mut admin, &id, SystemClock.now(), &rng)?;
     Ok(report(&id, result, database.json))
 }
@@ -149,8 +148,7 @@ fn retry_failed(
         let millis = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
         Timestamp::from_millis(now.as_millis().saturating_sub(millis))
     });
-    let mut admin =
-        DeliveryAdmin::open(&find_and_warn(config, database.database.as_deref()).database)?;
+    let mut admin = DeliveryAdmin::open(&database_path(config, database.database.as_deref()))?;
     let ids = admin.failed(&FailedFilter { since, channel })?;
     let mut fresh = Vec::new();
     for id in &ids {

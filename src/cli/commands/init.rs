@@ -9,9 +9,10 @@ use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::cli::args::InitArgs;
+use crate::cli::command_line::command_line;
 use crate::cli::commands::{init_questions, secret};
 use crate::cli::exit::Exit;
-use crate::cli::output::{command_line, line, print_error, print_help};
+use crate::cli::output::{line, print_error, print_help};
 use crate::cli::prompt::is_interactive;
 use crate::config::config_file::ConfigFile;
 use crate::config::environment::Environment;

@@ -11,7 +11,7 @@ use crate::argil::client::Client;
 use crate::cli::args::WaitArgs;
 use crate::cli::commands::check::print_problems;
 use crate::cli::exit::Exit;
-use crate::cli::locations::{config_path, find_and_warn};
+use crate::cli::locations::{config_path, database_path};
 use crate::cli::output::{failed, print_error, print_help};
 use crate::config::environment::Environment;
 use crate::config::file;
@@ -140,7 +140,7 @@ fn settings(config: Option<&Path>, args: &WaitArgs) -> Result<Settings, Exit> {
         Err(error) => {
             let partial = file::partial(&found, &environment);
             // Without a known `base_url` the key could be sent to the wrong server.
-            if config.is_some() || !partial.is_whole || environment.var(KEY_VARIABLE).is_none() {
+            if config.is_some() || !partial.is_readable || environment.var(KEY_VARIABLE).is_none() {
                 print_problems(&error);
                 return Err(Exit::Config);
             }
@@ -202,7 +202,7 @@ type Stored = (HashMap<AvatarId, Watch>, HashMap<Option<String>, Vec<Duration>>)
 
 /// Watches and training durations from the database of the daemon; empty if it cannot be read.
 fn read_database(config: Option<&Path>) -> Stored {
-    let database = find_and_warn(config, None).database;
+    let database = database_path(config, None);
     if !database.is_file() {
         return Stored::default();
     }

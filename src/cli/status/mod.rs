@@ -84,7 +84,7 @@ fn show(view: &StatusReport, now: Timestamp) {
         (true, None) => line("\nThe daemon is running."),
         (false, _) => line("\nThe daemon is not running; this is its last recorded state."),
     }
-    if view.is_whole {
+    if view.covers_all {
         line(&format!("\n{}", sanitize(&nagios::sentence(view))));
     }
 }

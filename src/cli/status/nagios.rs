@@ -121,7 +121,7 @@ mod tests {
                 has_active_config: true,
                 knows_avatars,
                 awaiting_reload: BTreeSet::new(),
-                is_whole: true,
+                covers_all: true,
             };
             let (line, exit) = super::check(&view, LATE_AFTER, now);
             (line, exit.code())

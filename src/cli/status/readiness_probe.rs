@@ -60,7 +60,8 @@ fn reachable(listen_address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, listen_address.port())
 }
 
-/// As long as the store waits for a lock.
+/// Limits one request. The daemon answers from memory, or after one read of the database, which
+/// no writer blocks (WAL).
 const TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_BYTES_MAX: usize = 4096;
 

@@ -36,7 +36,7 @@ pub(crate) struct StatusReport {
     /// Avatars of the config file that are not in the active config.
     pub(crate) awaiting_reload: BTreeSet<String>,
     /// Whether the report covers everything, as opposed to one avatar.
-    pub(crate) is_whole: bool,
+    pub(crate) covers_all: bool,
 }
 
 impl StatusReport {
@@ -86,7 +86,7 @@ impl StatusReport {
             },
             // Included in `not_ready_reason`.
             stalled: Vec::new(),
-            config_readable: found.partial.is_whole,
+            config_readable: found.partial.is_readable,
             config_problems: file.problems,
             config_changes: file.changes,
             channels: id.is_none().then(|| channels.collect()),
@@ -102,7 +102,7 @@ impl StatusReport {
             has_active_config: snapshot.is_some(),
             knows_avatars,
             awaiting_reload: awaiting.map(ToString::to_string).collect(),
-            is_whole: id.is_none(),
+            covers_all: id.is_none(),
             status: StatusView { avatars: Some(avatars), ..status },
         })
     }

@@ -15,7 +15,7 @@ use crate::web::actions;
 use crate::web::blocking::with_read_model;
 use crate::web::endpoints::sse;
 use crate::web::problem::{ProblemDetails, json};
-use crate::web::query::{NoQuery, PathSegment, Query};
+use crate::web::query::{NoQuery, PathSegment, Query, cut};
 use crate::web::state::{AppState, TestResult};
 use crate::web::views::{AvatarView, ChannelView, DeliveryView, TransitionView};
 
@@ -102,8 +102,7 @@ async fn avatars(State(state): State<AppState>, uri: Uri) -> ApiResult {
     };
     let mut avatars = with_read_model(&state, |model| model.avatars()).await?;
     avatars.retain(matches);
-    let more = avatars.len() > limit as usize;
-    avatars.truncate(limit as usize);
+    let (avatars, more) = cut(avatars, limit);
     let next = avatars.last().filter(|_| more).map(|last| last.id.clone());
     Ok(json(StatusCode::OK, &Avatars { avatars, next }))
 }
@@ -193,13 +192,6 @@ fn segment(segment: PathSegment) -> Result<String, ProblemDetails> {
         Ok(Path(text)) => Ok(text),
         Err(_) => Err(ProblemDetails::new(StatusCode::BAD_REQUEST, "the path is not valid UTF-8")),
     }
-}
-
-/// Cuts rows to `limit`; also returns whether there are more.
-fn cut<T>(mut rows: Vec<T>, limit: u32) -> (Vec<T>, bool) {
-    let more = rows.len() > limit as usize;
-    rows.truncate(limit as usize);
-    (rows, more)
 }
 
 /// The states of a delivery.

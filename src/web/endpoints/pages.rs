@@ -27,7 +27,7 @@ use crate::web::actions;
 use crate::web::blocking::with_read_model;
 use crate::web::endpoints::api::STATES;
 use crate::web::problem::{ProblemDetails, add_challenge};
-use crate::web::query::{PathSegment, Query};
+use crate::web::query::{PathSegment, Query, cut};
 use crate::web::read_model::ReadModel;
 use crate::web::state::{AppState, TestResult};
 use crate::web::status::StatusView;
@@ -136,7 +136,7 @@ struct HomePage {
     relative: RelativeTime,
     status: StatusView,
     training: Vec<AvatarView>,
-    unreachable: u64,
+    failing: u64,
     others: Vec<AvatarView>,
     more: usize,
     finished: Vec<(TransitionView, String)>,
@@ -214,7 +214,7 @@ fn home_page(model: &ReadModel<'_>) -> Result<HomePage, StoreError> {
         .collect();
     let status = model.status_of(&avatars)?;
     avatars.retain(AvatarView::is_watched);
-    let unreachable = avatars.iter().filter(|avatar| avatar.failure.is_some()).count() as u64;
+    let failing = avatars.iter().filter(|avatar| avatar.failure.is_some()).count() as u64;
     let (mut training, mut others): (Vec<_>, Vec<_>) =
         avatars.into_iter().partition(|avatar| avatar.training_seconds.is_some());
     training.sort_by_key(|avatar| std::cmp::Reverse(avatar.training_seconds));
@@ -230,13 +230,13 @@ fn home_page(model: &ReadModel<'_>) -> Result<HomePage, StoreError> {
     Ok(HomePage {
         relative: RelativeTime { now: model.now() },
         status,
-        unreachable,
+        failing,
         training,
         others,
         more,
         finished,
         dead_letters,
-        can_change: model.config().rules.token.is_some(),
+        can_change: model.can_change(),
     })
 }
 
@@ -265,7 +265,7 @@ fn avatar_page(model: &ReadModel<'_>, id: &AvatarId) -> Result<Option<AvatarPage
         timeline: Timeline::of(&changes, model.now()),
         transitions,
         deliveries: model.deliveries_of(&id, DELIVERIES_MAX)?,
-        can_change: model.config().rules.token.is_some() && avatar.is_watched(),
+        can_change: model.can_change() && avatar.is_watched(),
         avatar,
     }))
 }
@@ -292,16 +292,15 @@ async fn deliveries(State(state): State<AppState>, uri: Uri) -> Response {
         ..DeliveryFilter::default()
     };
     let page = with_read_model(&state, move |model| {
-        let mut deliveries = model.deliveries(&filter, before.as_deref())?;
-        let more = deliveries.len() > DELIVERIES_MAX as usize;
-        deliveries.truncate(DELIVERIES_MAX as usize);
+        let deliveries = model.deliveries(&filter, before.as_deref())?;
+        let (deliveries, more) = cut(deliveries, DELIVERIES_MAX);
         let page = DeliveriesPage {
             relative: RelativeTime { now: model.now() },
             state: selected.unwrap_or_default(),
             states: &STATES,
             next: deliveries.last().filter(|_| more).map(|last| last.id.clone()),
             deliveries,
-            can_change: model.config().rules.token.is_some(),
+            can_change: model.can_change(),
         };
         Ok(page.render())
     });
@@ -316,7 +315,7 @@ async fn delivery(State(state): State<AppState>, id: PathSegment) -> Response {
             let page = DeliveryPage {
                 relative: RelativeTime { now: model.now() },
                 whole,
-                can_change: model.config().rules.token.is_some(),
+                can_change: model.can_change(),
             };
             page.render()
         }))

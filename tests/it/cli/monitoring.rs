@@ -102,9 +102,11 @@ fn an_unknown_status_is_a_warning_in_every_output() {
     let good = "ok   avatar \"avatar good\" (`good`): status IDLE\n";
     let shown = bench.prints(&["check", "--online"], 0, &[good]);
     let quoted = ["\"IDL\\u{415}\"", "\"I\\u{200b}DLE\"", "\"TRAINING FAILED\"", "\"ODD \""];
+    let help = "such a status ends no training, and `avatar.status_unrecognized` reports it; ";
     for ((id, _), quoted) in odd.iter().zip(quoted) {
-        let line =
-            format!("warn avatar \"avatar {id}\" (`{id}`): unknown status {quoted}\n  help: ");
+        let line = format!(
+            "warn avatar \"avatar {id}\" (`{id}`): unknown status {quoted}\n  help: {help}"
+        );
         assert!(shown.contains(&line), "{shown}");
     }
 
@@ -113,7 +115,8 @@ fn an_unknown_status_is_a_warning_in_every_output() {
         daemon.wait_for_log(&format!("avatar.status_unrecognized firing for `{id}`"));
     }
     let (line, code) = check(&bench, &[]);
-    let found = "AVATAR-WATCH WARNING: avatar.status_unrecognized for a1 (the API shows \"IDL";
+    let found =
+        "AVATAR-WATCH WARNING: avatar.status_unrecognized for avatar a1 (a1) (the API shows \"IDL";
     assert!(line.starts_with(found) && code == 1, "{line}");
     let table = stdout(&bench.run(&["status"]));
     let history = stdout(&bench.run(&["history"]));
