@@ -15,6 +15,7 @@ use crate::domain::polling::poll_failure::FailureKind;
 use crate::domain::time::humanize::humanize;
 use crate::domain::time::timestamp::Timestamp;
 use crate::text::plural::counted;
+use crate::text::sanitize::sanitize_line;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Severity {
@@ -317,12 +318,16 @@ fn unrecognized(avatar: &UnrecognizedAvatar<'_>) -> Finding {
 
 /// The name of an avatar, if it has one, and its id.
 fn named(name: Option<&str>, id: &str) -> String {
-    name.map_or_else(|| id.to_owned(), |name| format!("{name} ({id})"))
+    match name {
+        Some(name) => format!("\"{}\" ({id})", sanitize_line(name, NAME_CHARS_MAX)),
+        None => id.to_owned(),
+    }
 }
 
 pub(crate) const UNWRITABLE: &str = "the database is not writable: observations are kept in \
                                      memory, and no notifications are sent";
 
+const NAME_CHARS_MAX: usize = 60;
 const UNRECOGNIZED: EventKind = EventKind::AvatarStatusUnrecognized;
 
 /// The default of `late_after`: longer than the first delays of the usual schedule, shorter than an

@@ -69,7 +69,7 @@ fn conditions_change_the_summary() {
     holds("account.unavailable", "account argil", None, CRITICAL, text);
     holds("avatar.missing", "a1", None, WARNINGS, "avatar.missing for a1 (it said no)");
     for kind in ["avatar.unreachable", "avatar.training_overdue"] {
-        let text = format!("{kind} for Jane (a1) (it said no)");
+        let text = format!("{kind} for \"Jane\" (a1) (it said no)");
         holds(kind, "a1", Some("Jane"), WARNINGS, &text);
     }
     let text = "config.rejected for the config (it said no)";
@@ -120,9 +120,9 @@ fn a_failing_avatar_is_a_notice_until_it_lasts() {
     failing(FailureKind::Missing, None, at(0), WARNINGS, missing);
     let jane = Some("Jane");
     for (kind, text) in [
-        (FailureKind::Denied, "polling avatar Jane (a1) is denied: it said no"),
-        (FailureKind::Throttled, "polling avatar Jane (a1) is rate-limited: it said no"),
-        (FailureKind::Failed, "polling avatar Jane (a1) fails: it said no"),
+        (FailureKind::Denied, "polling avatar \"Jane\" (a1) is denied: it said no"),
+        (FailureKind::Throttled, "polling avatar \"Jane\" (a1) is rate-limited: it said no"),
+        (FailureKind::Failed, "polling avatar \"Jane\" (a1) fails: it said no"),
     ] {
         failing(kind, jane, at(5), NOTICES, text);
         failing(kind, jane, at(6), WARNINGS, text);

@@ -115,8 +115,8 @@ fn an_unknown_status_is_a_warning_in_every_output() {
         daemon.wait_for_log(&format!("avatar.status_unrecognized firing for `{id}`"));
     }
     let (line, code) = check(&bench, &[]);
-    let found =
-        "AVATAR-WATCH WARNING: avatar.status_unrecognized for avatar a1 (a1) (the API shows \"IDL";
+    let found = "AVATAR-WATCH WARNING: avatar.status_unrecognized for \"avatar a1\" (a1) (the API \
+                 shows \"IDL";
     assert!(line.starts_with(found) && code == 1, "{line}");
     let table = stdout(&bench.run(&["status"]));
     let history = stdout(&bench.run(&["history"]));

@@ -95,7 +95,7 @@ async fn a_failed_poll_is_a_notice() {
     scene
         .argil
         .answer_with(|request| (request.avatar == "a1").then(|| argil::Answer::status(500, "{}")));
-    check(&scene, "notice", NOTICES, "polling avatar avatar a1 (a1) fails: ");
+    check(&scene, "notice", NOTICES, "polling avatar \"avatar a1\" (a1) fails: ");
 }
 
 /// A daemon with a configured listen address.
