@@ -8,8 +8,8 @@ use avatar_watch::store::sqlite::verify;
 use crate::harness::fake_notifier::Call;
 use crate::harness::plans::{operator, seconds};
 
-use super::{Bench, Loops};
 use super::conditions::overdue_after_an_hour;
+use super::{Bench, Loops};
 
 const UNKNOWN: &str = "avatar.status_unrecognized";
 
