@@ -21,7 +21,8 @@
 //! | 1 | [`domain`] | all decisions, as pure functions |
 //! | 1 | [`telemetry`] | the log, for terminals, JSON and systemd's journal |
 //! | 1 | [`mask`] | masking of secrets in text from outside |
-//! | 0 | [`secret`], [`signing_secret`] | secrets, which are shown as `***` |
+//! | 1 | [`secret`] | secrets, which are shown as `***`, and where they come from |
+//! | 0 | [`signing_secret`] | secrets that sign webhooks |
 //! | 0 | [`text`] | sanitizing and escaping of text from outside |
 //! | 0 | [`network`], [`content_coding`] | connections, compressed bodies |
 //! | 0 | [`files`] | atomic writes, and the trust in files |

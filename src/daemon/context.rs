@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use crate::daemon::failing_avatars::FailingAvatars;
 use crate::daemon::log_throttle::LogThrottle;
 use crate::daemon::request_id::RequestIds;
 use crate::daemon::rng::Rng;
@@ -34,6 +35,8 @@ pub struct DaemonContext<C> {
     pub metrics: Metrics,
     /// Suppresses repeated log lines.
     pub throttle: LogThrottle,
+    /// The avatars that fail now.
+    pub failing: FailingAvatars,
     /// Generates request ids.
     pub requests: RequestIds,
 }
@@ -50,6 +53,7 @@ impl<C> DaemonContext<C> {
             last_seen: LastSeen::default(),
             metrics: Metrics::new(),
             throttle: LogThrottle::default(),
+            failing: FailingAvatars::default(),
             requests: RequestIds::new(boot),
         }
     }

@@ -36,7 +36,10 @@ pub(crate) fn log_condition(event: &Event) {
     let reason = condition.reason.as_deref().map(|it| format!(": {it}")).unwrap_or_default();
     match condition.phase {
         Phase::Firing => {
-            warn!(event.id = %event.id, subject = %subject, "{kind} firing for `{subject}`{reason}");
+            warn!(
+                event.id = %event.id, subject = %subject,
+                "{kind} firing for `{subject}`{reason}"
+            );
         }
         Phase::Resolved => {
             info!(event.id = %event.id, subject = %subject, "{kind} resolved for `{subject}`")

@@ -21,6 +21,8 @@ use crate::text::plural::counted;
 pub enum Key {
     /// Polling an avatar.
     Avatar(AvatarId),
+    /// Polling several avatars of an account.
+    Polling(AccountName),
     /// The key of an account.
     Account(AccountName),
     /// Sending to a channel.

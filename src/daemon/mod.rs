@@ -6,6 +6,7 @@
 
 pub(crate) mod clock;
 pub mod context;
+mod failing_avatars;
 mod log;
 pub mod log_throttle;
 pub mod template_fallback_log;

@@ -3,7 +3,7 @@
 //! The page, the API and the command line share this evaluation, so that they never disagree. It
 //! uses only its inputs, and sends no requests.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::domain::avatar::AvatarId;
@@ -170,7 +170,8 @@ pub(crate) fn evaluate(
     let unreported = inputs.unrecognized.iter().filter(|avatar| !reported.contains(avatar.id));
     findings.extend(unreported.map(unrecognized));
     let reported = subjects(false);
-    findings.extend(inputs.failing.iter().filter_map(|avatar| failing(avatar, &reported, now)));
+    let unreported = inputs.failing.iter().filter(|avatar| !is_reported(avatar, &reported));
+    findings.extend(by_cause(unreported).iter().filter_map(|avatars| failing(avatars, now)));
     findings.extend(config(inputs).map(|text| found(Severity::Warning, text)));
     // Stable: of what is equally bad, the first comes first.
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
@@ -274,32 +275,52 @@ fn channel(channel: &ChannelFacts<'_>, late_after: Duration, now: Timestamp) -> 
     findings
 }
 
-/// The finding of a failure without a condition: a notice only while it may be transient.
-fn failing(
-    avatar: &FailingAvatar<'_>,
-    reported: &BTreeSet<&str>,
-    now: Timestamp,
-) -> Option<Finding> {
-    let FailingAvatar { id, name, account, kind, since, reason } = avatar;
-    let account = account.map(|name| format!("account {name}"));
-    if reported.contains(id) || account.is_some_and(|account| reported.contains(account.as_str())) {
-        return None;
+/// Whether a condition of the avatar or of its account says the same.
+fn is_reported(avatar: &FailingAvatar<'_>, reported: &BTreeSet<&str>) -> bool {
+    let account = avatar.account.map(|name| format!("account {name}"));
+    reported.contains(avatar.id)
+        || account.is_some_and(|account| reported.contains(account.as_str()))
+}
+
+/// Failing avatars in groups with one account and cause; a missing avatar is a group of its own.
+fn by_cause<'f, 'a>(
+    avatars: impl Iterator<Item = &'f FailingAvatar<'a>>,
+) -> Vec<Vec<&'f FailingAvatar<'a>>> {
+    let mut groups: BTreeMap<_, Vec<&FailingAvatar<'_>>> = BTreeMap::new();
+    for avatar in avatars {
+        let own = (avatar.kind == FailureKind::Missing).then_some(avatar.id);
+        let cause = (avatar.account, avatar.kind.name(), avatar.reason, own);
+        groups.entry(cause).or_default().push(avatar);
     }
+    groups.into_values().collect()
+}
+
+/// The finding of failures with one cause and without a condition: a notice only while they may be
+/// transient.
+fn failing(avatars: &[&FailingAvatar<'_>], now: Timestamp) -> Option<Finding> {
+    let first = avatars.first()?;
+    let (subject, avatar) = if avatars.len() == 1 {
+        (format!("avatar {}", named(first.name, first.id)), Some(first.id.to_owned()))
+    } else {
+        let account = first.account.map(|name| format!(" of account {name}")).unwrap_or_default();
+        (format!("{}{account}", counted(avatars.len(), "avatar")), None)
+    };
+    let since = avatars.iter().filter_map(|avatar| avatar.since).min();
     let is_lasting = since.is_some_and(|since| now.since(since) > GRACE);
-    let avatar = named(*name, id);
+    let reason = first.reason;
     Some(Finding {
-        severity: if is_lasting || *kind == FailureKind::Missing {
+        severity: if is_lasting || first.kind == FailureKind::Missing {
             Severity::Warning
         } else {
             Severity::Notice
         },
-        avatar: Some((*id).to_owned()),
-        since: *since,
-        text: match kind {
-            FailureKind::Missing => format!("avatar {avatar} is missing: {reason}"),
-            FailureKind::Denied => format!("polling avatar {avatar} is denied: {reason}"),
-            FailureKind::Throttled => format!("polling avatar {avatar} is rate-limited: {reason}"),
-            FailureKind::Failed => format!("polling avatar {avatar} fails: {reason}"),
+        avatar,
+        since,
+        text: match first.kind {
+            FailureKind::Missing => format!("{subject} is missing: {reason}"),
+            FailureKind::Denied => format!("polling {subject} is denied: {reason}"),
+            FailureKind::Throttled => format!("polling {subject} is rate-limited: {reason}"),
+            FailureKind::Failed => format!("polling {subject} fails: {reason}"),
         },
     })
 }

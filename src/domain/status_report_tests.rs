@@ -130,6 +130,35 @@ fn a_failing_avatar_is_a_notice_until_it_lasts() {
 }
 
 #[test]
+fn avatars_that_fail_for_one_cause_are_one_finding() {
+    let avatar = |id, account, kind, reason| FailingAvatar {
+        id,
+        name: None,
+        account: Some(account),
+        kind,
+        since: at(1),
+        reason,
+    };
+    let failed = FailureKind::Failed;
+    let failing = vec![
+        avatar("a1", "argil", failed, "no connection"),
+        avatar("a2", "argil", failed, "no connection"),
+        avatar("a3", "argil", failed, "500"),
+        avatar("a4", "argil", FailureKind::Missing, "404"),
+        avatar("a5", "argil", FailureKind::Missing, "404"),
+        avatar("b1", "studio", failed, "no connection"),
+    ];
+    let texts = [
+        "avatar a4 is missing: 404",
+        "avatar a5 is missing: 404",
+        "polling avatar a3 fails: 500",
+        "polling 2 avatars of account argil fails: no connection",
+        "polling avatar b1 fails: no connection",
+    ];
+    check(&StatusInputs { failing, ..well() }, WARNINGS, &texts.join("; "));
+}
+
+#[test]
 fn nothing_is_reported_twice_and_the_worst_comes_first() {
     let since = at(7);
     let holds = |kind, subject| {

@@ -12,6 +12,7 @@ use tracing::{Instrument as _, error};
 
 use crate::daemon::log::log_write_failed;
 use crate::daemon::poller::Poller;
+use crate::daemon::poller::failure_log;
 use crate::daemon::poller::poll::{CHANGES, PollResult};
 use crate::daemon::poller::task::{DoneTask, TaskInfo, TaskResult};
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
@@ -187,6 +188,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
     pub(in crate::daemon) fn forget(&mut self, id: &AvatarId) {
         self.idle.remove(id);
         self.hinted.remove(id);
+        failure_log::forget(&self.context, id);
         self.queues.values_mut().for_each(|queue| queue.remove(id));
     }
 

@@ -19,6 +19,7 @@ pub mod list_poll;
 pub mod list_state;
 pub mod watch_list;
 pub mod idle_avatars;
+pub mod failure_log;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

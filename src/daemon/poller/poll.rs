@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use tokio::select;
 use tokio_util::sync::CancellationToken;
-use tracing::{Span, debug, info, warn};
+use tracing::{Span, debug, info};
 
 use crate::daemon::context::{DaemonContext, STORE_RETRY_DELAY};
 use crate::daemon::log::{log_condition, log_write_recovered};
-use crate::daemon::log_throttle::{Key, Resolution};
+use crate::daemon::poller::failure_log::log_reachability;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::daemon::runtime_config::{RuntimeConfig, WatchedAvatar};
 use crate::domain::account::AccountName;
@@ -70,6 +70,7 @@ pub struct PollResult {
 /// An observation that is not stored yet. It must be written before the avatar is polled again.
 #[derive(Debug)]
 pub struct PendingWrite {
+    account: AccountName,
     before: Watch,
     decision: Decision,
     change: ObservationCommit,
@@ -148,11 +149,19 @@ pub fn evaluate<S, N: Notifier, C: Clock>(
     let decision = watch.observe(observation, now, &policy(config, input, asked_at), random);
     if !decision.changed && !input.discovered {
         let Decision { watch, next_poll_in, .. } = decision;
-        log_reachability(context, &before, &watch, reason.as_deref());
+        let account = &input.watched_avatar.account;
+        log_reachability(context, account, &before, &watch, reason.as_deref());
         return Evaluation::Unchanged(Box::new(watch), next_poll_in);
     }
+    let account = input.watched_avatar.account.clone();
     let change = change(config, input, &decision, now, random);
-    Evaluation::Changed(Box::new(PendingWrite { before, decision, change, span: Span::current() }))
+    Evaluation::Changed(Box::new(PendingWrite {
+        account,
+        before,
+        decision,
+        change,
+        span: Span::current(),
+    }))
 }
 
 /// Writes a pending observation again, with the same bytes. Afterwards the avatar is due at once,
@@ -175,8 +184,8 @@ pub async fn write<C: Clock>(
 ) -> PollResult {
     match context.store.commit(pending.change.clone()).await {
         Ok(()) => {
-            let PendingWrite { before, decision, change, .. } = *pending;
-            log_change(context, &before, &decision);
+            let PendingWrite { account, before, decision, change, .. } = *pending;
+            log_change(context, &account, &before, &decision);
             log_write_recovered(context, CHANGES);
             publish(context, &decision, &change);
             let Decision { watch, training, next_poll_in, .. } = decision;
@@ -206,7 +215,7 @@ pub async fn write_baseline<C: Clock>(
     // A baseline is no transition, but its status may fire a condition.
     found.iter().for_each(|pending| wake_dispatcher(context, &pending.change));
     let polled = |pending: Box<PendingWrite>| {
-        log_change(context, &pending.before, &pending.decision);
+        log_change(context, &pending.account, &pending.before, &pending.decision);
         let Decision { watch, next_poll_in, .. } = pending.decision;
         PollResult::unchanged(watch, asked_at, next_poll_in)
     };
@@ -243,7 +252,8 @@ pub fn enroll<S, N: Notifier, C: Clock>(
         next_poll_in: Some(Duration::ZERO),
     };
     let change = change(config, input, &decision, context.clock.now(), context.rng.next_bits());
-    Box::new(PendingWrite { before: watch, decision, change, span: Span::current() })
+    let account = input.watched_avatar.account.clone();
+    Box::new(PendingWrite { account, before: watch, decision, change, span: Span::current() })
 }
 
 fn policy<'a, S, N>(
@@ -330,7 +340,12 @@ fn log_observation(watch: &Watch, observation: &Observation) {
     }
 }
 
-fn log_change<C: Clock>(context: &DaemonContext<C>, before: &Watch, decision: &Decision) {
+fn log_change<C: Clock>(
+    context: &DaemonContext<C>,
+    account: &AccountName,
+    before: &Watch,
+    decision: &Decision,
+) {
     let is_transition = |event: &&Event| matches!(event.subject, Subject::Transition { .. });
     if let Some(transition) = &decision.transition {
         log_transition(
@@ -342,37 +357,7 @@ fn log_change<C: Clock>(context: &DaemonContext<C>, before: &Watch, decision: &D
         log_condition(event);
     }
     let reason = decision.watch.failure.as_ref().map(|failure| failure.reason.as_str());
-    log_reachability(context, before, &decision.watch, reason);
-}
-
-/// Logs that polling an avatar failed or recovered.
-fn log_reachability<C: Clock>(
-    context: &DaemonContext<C>,
-    before: &Watch,
-    after: &Watch,
-    reason: Option<&str>,
-) {
-    let id = &after.id;
-    let key = || Key::Avatar(id.clone());
-    if let Some(failure) = &after.failure {
-        let kind = failure.kind.name();
-        let Some(emission) = context.throttle.record(key(), kind, context.clock.monotonic()) else {
-            return;
-        };
-        let reason = reason.unwrap_or(&failure.reason);
-        warn!(
-            avatar.id = %id, failure = kind, suppressed = emission.suppressed(),
-            "polling avatar `{id}` failed: {reason}"
-        );
-    } else if before.failure.is_some() {
-        match context.throttle.resolve(&key(), context.clock.monotonic()) {
-            Resolution::Logged(emission) => info!(
-                avatar.id = %id, suppressed = emission.suppressed(),
-                "polling avatar `{id}` recovered {emission}"),
-            Resolution::Unknown => info!(avatar.id = %id, "polling avatar `{id}` recovered"),
-            Resolution::Suppressed => {}
-        }
-    }
+    log_reachability(context, account, before, &decision.watch, reason);
 }
 
 fn log_transition(transition: &Transition, kind: Option<EventKind>) {
