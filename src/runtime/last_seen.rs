@@ -1,4 +1,5 @@
-//! The last successful poll of each avatar and account since the start; not stored in the database.
+//! The last successful poll of each avatar and account since the start, and the next one of each
+//! avatar; not stored in the database.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,6 +16,7 @@ pub struct LastSeen(Arc<Mutex<Known>>);
 #[derive(Debug, Default)]
 struct Known {
     avatars: HashMap<AvatarId, LastPoll>,
+    next_polls: HashMap<AvatarId, Timestamp>,
     accounts: HashMap<AccountName, (Timestamp, Monotonic)>,
 }
 
@@ -41,6 +43,20 @@ impl LastSeen {
     /// The last successful poll of an avatar.
     pub fn of(&self, id: &AvatarId) -> Option<LastPoll> {
         self.known().avatars.get(id).cloned()
+    }
+
+    /// Records when an avatar is polled next; `None` for never or unknown.
+    pub fn set_next_poll(&self, id: &AvatarId, at: Option<Timestamp>) {
+        let mut known = self.known();
+        match at {
+            Some(at) => drop(known.next_polls.insert(id.clone(), at)),
+            None => drop(known.next_polls.remove(id)),
+        }
+    }
+
+    /// When an avatar is polled next.
+    pub fn next_poll_at(&self, id: &AvatarId) -> Option<Timestamp> {
+        self.known().next_polls.get(id).copied()
     }
 
     /// When a request with an account last succeeded.

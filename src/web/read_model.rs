@@ -60,6 +60,7 @@ impl<'d> ReadModel<'d> {
                 account: configured.map(|it| &it.account),
                 configured: Some(configured.is_some()),
                 seen_at: self.state.last_seen.of(&watch.id).map(|it| it.seen_at),
+                next_poll_at: self.state.last_seen.next_poll_at(&watch.id),
             };
             AvatarView::new(watch, rows, &context, self.now.now)
         }))

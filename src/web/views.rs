@@ -39,6 +39,8 @@ pub(crate) struct AvatarView {
     /// When the avatar was last polled successfully. Polls without a change are known to the daemon
     /// only.
     pub(crate) last_seen_at: Option<String>,
+    /// When the avatar is polled next; null for never. Known to the daemon only.
+    pub(crate) next_poll_at: Option<String>,
     /// The time in training so far, in seconds; null if it is not in training.
     pub(crate) training_seconds: Option<u64>,
     /// The median duration of a training of its model, in seconds, if known.
@@ -61,6 +63,7 @@ pub(crate) struct AvatarContext<'a> {
     pub(crate) configured: Option<bool>,
     /// When this process last polled it successfully.
     pub(crate) seen_at: Option<Timestamp>,
+    pub(crate) next_poll_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -245,6 +248,7 @@ impl AvatarView {
             discovered: discovered.is_some() && context.configured != Some(true),
             status: observed.map(|it| it.status.to_string()),
             since: observed.map(|it| it.since.to_string()),
+            next_poll_at: text(context.next_poll_at),
             last_seen_at: text(context.seen_at.max(observed.map(|it| it.last_seen_at))),
             training_seconds: training.map(|since| now.since(since).as_secs()),
             usual_training_seconds: usual_training.map(|usual| usual.as_secs()),

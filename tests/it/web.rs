@@ -11,7 +11,9 @@ mod listener;
 mod status;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
+use avatar_watch::domain::time::timestamp::Timestamp;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -120,10 +122,15 @@ async fn the_command_line_prints_the_objects_of_the_api() {
     let mut avatars = status.as_object_mut().unwrap().remove("avatars").unwrap();
     let mut seen = api("avatars")["avatars"].take();
     let mut answered = api("status");
+    let next = seen[0]["next_poll_at"].as_str().and_then(Timestamp::parse_rfc3339).unwrap();
+    let polled = seen[0]["last_seen_at"].as_str().and_then(Timestamp::parse_rfc3339).unwrap();
+    assert!(next > polled && next.since(polled) <= Duration::from_secs(20), "{}", seen[0]);
+    assert_eq!(avatars[0]["next_poll_at"], Value::Null, "the command line does not know it");
     // Polls without a change are known to the daemon only, and the times of the responses differ.
     for avatar in [&mut avatars, &mut seen].into_iter().flat_map(|all| all.as_array_mut().unwrap())
     {
         avatar["last_seen_at"] = Value::Null;
+        avatar["next_poll_at"] = Value::Null;
         avatar["training_seconds"] = Value::Null;
     }
     for view in [&mut status, &mut answered] {

@@ -161,6 +161,7 @@ mod tests {
                 status: Some("TRAINING".to_owned()),
                 since: None,
                 last_seen_at: None,
+                next_poll_at: None,
                 training_seconds: None,
                 usual_training_seconds: None,
                 failure: None,

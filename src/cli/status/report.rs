@@ -160,6 +160,7 @@ fn avatar_view(
         account: configured.map(|it| &it.account),
         configured: avatars.map(|_| configured.is_some()),
         seen_at: None,
+        next_poll_at: None,
     };
     AvatarView::new(watch, rows, &context, now)
 }

@@ -181,13 +181,22 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         }
         let id = watch.id.clone();
         self.idle.add(watch, begin, next_poll_in);
+        self.note_next_poll(&id);
         // A hint during the poll needs another one: the first may have been too early.
         self.hinted.expedite(&id, self.context.clock.monotonic());
+    }
+
+    /// Reports to the status page when an avatar is polled next.
+    pub(in crate::daemon) fn note_next_poll(&self, id: &AvatarId) {
+        let (now, monotonic) = (self.context.clock.now(), self.context.clock.monotonic());
+        let next_poll_at = self.idle.due_at(id).map(|at| now.plus(at.since(monotonic)));
+        self.context.last_seen.set_next_poll(id, next_poll_at);
     }
 
     pub(in crate::daemon) fn forget(&mut self, id: &AvatarId) {
         self.idle.remove(id);
         self.hinted.remove(id);
+        self.context.last_seen.set_next_poll(id, None);
         failure_log::forget(&self.context, id);
         self.queues.values_mut().for_each(|queue| queue.remove(id));
     }

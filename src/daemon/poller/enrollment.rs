@@ -198,6 +198,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 Some(wait) => self.idle.expedite(&id, monotonic, wait),
                 None => self.idle.unschedule(&id),
             }
+            self.note_next_poll(&id);
         }
         for watch in unloaded {
             self.reschedule(watch, monotonic, Some(Duration::ZERO));
