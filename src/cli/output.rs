@@ -206,7 +206,7 @@ mod tests {
 
     use super::*;
     use crate::text::characters::{is_filler, is_unsafe};
-    use crate::web::problem::json_line;
+    use crate::web::http::problem::json_line;
 
     /// Any text, mostly of invisible characters.
     fn hostile() -> impl Strategy<Value = String> {

@@ -6,9 +6,6 @@
 
 pub mod settings;
 pub mod error;
-pub mod snapshot;
-mod serialize;
-pub mod diff;
 pub mod environment;
 pub mod config_file;
 pub mod file;
@@ -17,8 +14,8 @@ mod program;
 pub mod drop_in;
 pub mod from_env;
 pub mod init_template;
-pub mod active;
 mod file_stamp;
 pub mod parse;
 pub mod sections;
 pub mod schema;
+pub mod change;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde::Serialize;
 use url::Url;
 
+use crate::config::change::serialize::{command, debug, hidden, listen, never, path, text, wait};
 use crate::config::error::Problem;
-use crate::config::serialize::{command, debug, hidden, listen, never, path, text, wait};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::daemon::failing_avatars::FailingAvatars;
-use crate::daemon::log_throttle::LogThrottle;
-use crate::daemon::request_id::RequestIds;
+use crate::daemon::logging::failing_avatars::FailingAvatars;
+use crate::daemon::logging::log_throttle::LogThrottle;
+use crate::daemon::logging::request_id::RequestIds;
 use crate::daemon::rng::Rng;
 use crate::domain::random::RandomBits;
 use crate::runtime::event_bus::EventBus;

@@ -2,7 +2,7 @@
 //! if a channel receives one.
 
 use crate::daemon::context::DaemonContext;
-use crate::daemon::log::log_condition;
+use crate::daemon::logging::log::log_condition;
 use crate::domain::event::Event;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::StoreError;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::daemon::liveness::{AtomicMonotonic, Liveness};
+use crate::daemon::supervision::liveness::{AtomicMonotonic, Liveness};
 use crate::domain::time::monotonic::Monotonic;
 use crate::text::plural::counted;
 

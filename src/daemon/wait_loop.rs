@@ -12,13 +12,13 @@ use tokio::select;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::daemon::poller::account_queue::{AccountQueue, NextAction, Priority};
+use crate::daemon::config::runtime_config::AccountRuntime;
+use crate::daemon::poller::account::account_queue::{AccountQueue, NextAction, Priority};
+use crate::daemon::poller::account::list_state::ListState;
 use crate::daemon::poller::forecast_cache::ForecastCache;
-use crate::daemon::poller::list_state::ListState;
 use crate::daemon::poller::schedule::Schedule;
 use crate::daemon::ports::{AvatarSource, Clock, sleep_until};
 use crate::daemon::rng::Rng;
-use crate::daemon::runtime_config::AccountRuntime;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;

@@ -11,7 +11,7 @@ use crate::store::admin::deliveries::{AdminResult, DeliveryAdmin, RetryAs};
 use crate::store::error::StoreError;
 use crate::text::sanitize::sanitize;
 use crate::web::blocking::{blocking, with_read_model};
-use crate::web::problem::ProblemDetails;
+use crate::web::http::problem::ProblemDetails;
 use crate::web::state::{AppState, TestRequest, TestResult};
 
 /// Retries a delivery with the same event id and the same bytes; returns the id of the delivery

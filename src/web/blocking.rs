@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 
 use crate::store::error::StoreError;
-use crate::web::problem::ProblemDetails;
+use crate::web::http::problem::ProblemDetails;
 use crate::web::read_model::ReadModel;
 use crate::web::state::AppState;
 

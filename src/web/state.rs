@@ -21,7 +21,7 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::runtime::event_bus::EventBus;
 use crate::runtime::last_seen::LastSeen;
 use crate::runtime::metrics::{Dropped, Metrics};
-use crate::web::auth::AccessPolicy;
+use crate::web::http::auth::AccessPolicy;
 use crate::web::reader_cache::ReaderCache;
 
 /// The state; clones share it.

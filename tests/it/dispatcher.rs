@@ -9,7 +9,7 @@ mod outcomes;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avatar_watch::daemon::runtime_config::RuntimeConfig;
+use avatar_watch::daemon::config::runtime_config::RuntimeConfig;
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::delivery::channel::ChannelName;
 use avatar_watch::domain::delivery::retry_policy::RetrySchedule;

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use avatar_watch::config::config_file::ConfigFile;
 use avatar_watch::config::environment::Environment;
 use avatar_watch::config::file;
-use avatar_watch::daemon::load_config;
+use avatar_watch::daemon::config::load_config;
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::condition::{ConditionSubject, OutageCause, Phase};
 use avatar_watch::domain::delivery::channel::ChannelName;

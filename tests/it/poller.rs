@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avatar_watch::argil::client::{ApiClientSpec, Client};
-use avatar_watch::daemon::runtime_config::RuntimeConfig;
+use avatar_watch::daemon::config::runtime_config::RuntimeConfig;
 use avatar_watch::domain::polling::interval::SettledIntervals;
 use avatar_watch::secret::Secret;
 use avatar_watch::store::reader::DeliveryFilter;

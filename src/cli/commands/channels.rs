@@ -6,7 +6,7 @@ use crate::cli::args::admin::{ChannelsAction, ChannelsArgs, DatabaseArgs, Switch
 use crate::cli::exit::Exit;
 use crate::cli::locations::database_path;
 use crate::cli::output::{age, json, line, print_error, print_failure, print_store_error, table};
-use crate::config::snapshot::ConfigSnapshot;
+use crate::config::change::snapshot::ConfigSnapshot;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
 use crate::domain::delivery::channel::ChannelName;

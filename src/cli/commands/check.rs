@@ -15,17 +15,17 @@ use crate::cli::output::{
     store_help,
 };
 use crate::cli::runtime::block_on;
-use crate::config::active::emptied;
-use crate::config::diff::diff as compare;
+use crate::config::change::active::emptied;
+use crate::config::change::diff::diff as compare;
+use crate::config::change::snapshot::ConfigSnapshot;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::settings::{AvatarSettings, Settings};
-use crate::config::snapshot::ConfigSnapshot;
 use crate::daemon::clock::SystemClock;
+use crate::daemon::config::load_config;
+use crate::daemon::config::wiring;
 use crate::daemon::error::DaemonError;
-use crate::daemon::load_config;
 use crate::daemon::ports::Clock as _;
-use crate::daemon::wiring;
 use crate::domain::account::AccountName;
 use crate::domain::delivery::{AT_PROXY, Outcome, OutcomeClass};
 use crate::domain::polling::list_observation::ListObservation;

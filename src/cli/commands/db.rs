@@ -11,9 +11,9 @@ use crate::cli::output::{failed, json, line, print_error, print_help, print_stor
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
 use crate::store::error::StoreError;
-use crate::store::sqlite::backup;
+use crate::store::sqlite::copy::backup;
+use crate::store::sqlite::copy::restore::{self, Lost, Restore, Restored};
 use crate::store::sqlite::integrity::{IntegrityCheck, IntegrityFinding, IntegrityReport};
-use crate::store::sqlite::restore::{self, Lost, Restore, Restored};
 use crate::store::sqlite::verify;
 use crate::text::plural::counted;
 use crate::text::sanitize::sanitize;

@@ -22,7 +22,7 @@ use crate::config::init_template::{
     PASSWORD_VARIABLE, SECRET_VARIABLE, SecretLocation, StarterAnswers, StarterAvatar, chat_of,
     init_config,
 };
-use crate::daemon::load_config;
+use crate::daemon::config::load_config;
 use crate::files::trust::{Distrust, Facts, Trust};
 use crate::files::write;
 use crate::secret::Secret;

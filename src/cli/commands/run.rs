@@ -14,7 +14,7 @@ use crate::cli::runtime::block_on;
 use crate::config::error::ConfigError;
 use crate::daemon::background::shortage;
 use crate::daemon::error::DaemonError;
-use crate::daemon::service::{ServiceError, serve};
+use crate::daemon::supervision::service::{ServiceError, serve};
 use crate::telemetry::init::{self, LogFormat};
 
 pub(crate) fn run(config: Option<&Path>, args: &RunArgs) -> Exit {

@@ -21,7 +21,7 @@ use crate::cli::runtime::block_on;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::{Clock as _, sleep_until};
 use crate::daemon::rng::Rng;
-use crate::daemon::signals::{StopSignal, Stops};
+use crate::daemon::supervision::signals::{StopSignal, Stops};
 use crate::daemon::wait_loop::{WaitLoop, WaitUpdate};
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
@@ -31,7 +31,7 @@ use crate::domain::time::humanize::humanize;
 use crate::domain::time::monotonic::Monotonic;
 use crate::telemetry::init::{Outputs, queue_output};
 use crate::text::sanitize::sanitize;
-use crate::web::problem::json_line;
+use crate::web::http::problem::json_line;
 
 pub(crate) fn wait(config: Option<&Path>, args: &WaitArgs) -> Exit {
     let plan = match wait_plan(config, args) {

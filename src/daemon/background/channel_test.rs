@@ -8,9 +8,9 @@ use tokio::select;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
+use crate::daemon::config::runtime_config::RuntimeConfig;
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::rng::Rng;
-use crate::daemon::runtime_config::RuntimeConfig;
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::event::{Event, EventKind, Subject};

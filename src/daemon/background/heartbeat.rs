@@ -13,10 +13,10 @@ use tracing::{info, warn};
 
 use crate::daemon::background::config::{BackgroundConfig, HeartbeatConfig};
 use crate::daemon::context::DaemonContext;
-use crate::daemon::log_throttle::{Key, Resolution};
+use crate::daemon::logging::log_throttle::{Key, Resolution};
 use crate::daemon::ports::{Clock, sleep_until};
-use crate::daemon::shutdown::Shutdown;
 use crate::daemon::stats::DaemonStats;
+use crate::daemon::supervision::shutdown::Shutdown;
 use crate::domain::time::monotonic::Monotonic;
 use crate::notify::heartbeat::HeartbeatStatus;
 
@@ -102,7 +102,7 @@ const START_DELAY: Duration = Duration::from_millis(100);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::liveness::Loop;
+    use crate::daemon::supervision::liveness::Loop;
 
     #[test]
     fn healthy_while_both_loops_run_one_account_is_available_and_the_store_writes() {

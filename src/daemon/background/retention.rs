@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use crate::daemon::background::config::BackgroundConfig;
 use crate::daemon::context::DaemonContext;
 use crate::daemon::ports::Clock;
-use crate::daemon::shutdown::Shutdown;
+use crate::daemon::supervision::shutdown::Shutdown;
 use crate::domain::time::monotonic::Monotonic;
 use crate::store::error::{Recovery, StoreError};
 use crate::store::retention::{PruneCursor, Pruned};

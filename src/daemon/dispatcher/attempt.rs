@@ -8,13 +8,13 @@ use futures_util::FutureExt as _;
 use tokio::select;
 use tracing::{debug, error, info, warn};
 
+use crate::daemon::config::runtime_config::{ChannelRuntime, RuntimeConfig};
 use crate::daemon::context::{DaemonContext, STORE_RETRY_DELAY};
 use crate::daemon::dispatcher::clock_skew::ClockSkew;
 use crate::daemon::dispatcher::local_fault::LocalFaultDetector;
-use crate::daemon::log::{log_write_failed, log_write_recovered};
-use crate::daemon::log_throttle::{Key, Resolution};
+use crate::daemon::logging::log::{log_write_failed, log_write_recovered};
+use crate::daemon::logging::log_throttle::{Key, Resolution};
 use crate::daemon::ports::{Clock, Notifier};
-use crate::daemon::runtime_config::{ChannelRuntime, RuntimeConfig};
 use crate::domain::delivery::{DeliveryState, Outcome, OutcomeClass};
 use crate::domain::ordering_key::OrderingKey;
 use crate::domain::time::monotonic::Monotonic;

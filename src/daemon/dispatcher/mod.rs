@@ -18,14 +18,14 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tracing::{Instrument as _, error_span, info};
 
+use crate::daemon::config::runtime_config::RuntimeConfig;
 use crate::daemon::context::{DaemonContext, STORE_RETRY_DELAY};
 use crate::daemon::dispatcher::attempt::{Detectors, run_attempt};
-use crate::daemon::liveness::Loop;
-use crate::daemon::log::{log_write_failed, log_write_recovered};
+use crate::daemon::logging::log::{log_write_failed, log_write_recovered};
 use crate::daemon::ports::{Clock, Notifier};
-use crate::daemon::runtime_config::RuntimeConfig;
-use crate::daemon::shutdown::Shutdown;
 use crate::daemon::stats::DaemonStats;
+use crate::daemon::supervision::liveness::Loop;
+use crate::daemon::supervision::shutdown::Shutdown;
 use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::channel::ChannelName;
 use crate::domain::time::monotonic::Monotonic;

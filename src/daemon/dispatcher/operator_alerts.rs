@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use tracing::error;
 
+use crate::daemon::config::runtime_config::RuntimeConfig;
 use crate::daemon::context::DaemonContext;
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::publish::publish;
-use crate::daemon::runtime_config::RuntimeConfig;
 use crate::domain::condition::{Condition, ConditionSubject};
 use crate::domain::delivery::dead_letter::DeadLetter;
 use crate::domain::event::{Event, EventKind, Subject};

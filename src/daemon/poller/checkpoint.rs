@@ -11,7 +11,7 @@ use tracing::{error, warn};
 use crate::daemon::poller::Poller;
 use crate::daemon::poller::poll::retry_write;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
-use crate::daemon::shutdown::Shutdown;
+use crate::daemon::supervision::shutdown::Shutdown;
 use crate::domain::polling::watch::Watch;
 use crate::domain::time::monotonic::Monotonic;
 use crate::store::error::{Recovery, StoreError};

@@ -10,7 +10,7 @@ use tokio::select;
 use tokio::task::JoinError;
 use tracing::{Instrument as _, error};
 
-use crate::daemon::log::log_write_failed;
+use crate::daemon::logging::log::log_write_failed;
 use crate::daemon::poller::Poller;
 use crate::daemon::poller::failure_log;
 use crate::daemon::poller::poll::{CHANGES, PollResult};

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use crate::daemon::config::runtime_config::{RuntimeConfig, WatchedAvatar};
 use crate::daemon::poller::Poller;
-use crate::daemon::poller::account_queue::{AccountQueue, Priority};
-use crate::daemon::poller::list_state::ListState;
+use crate::daemon::poller::account::account_queue::{AccountQueue, Priority};
+use crate::daemon::poller::account::list_state::ListState;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
-use crate::daemon::runtime_config::{RuntimeConfig, WatchedAvatar};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::polling::connectivity::AccountConnectivity;

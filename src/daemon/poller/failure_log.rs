@@ -4,8 +4,8 @@
 use tracing::{info, warn};
 
 use crate::daemon::context::DaemonContext;
-use crate::daemon::failing_avatars::NoLongerFailing;
-use crate::daemon::log_throttle::{Key, Resolution};
+use crate::daemon::logging::failing_avatars::NoLongerFailing;
+use crate::daemon::logging::log_throttle::{Key, Resolution};
 use crate::daemon::ports::Clock;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;

@@ -11,11 +11,11 @@ use tokio::select;
 use tokio_util::sync::CancellationToken;
 use tracing::{Span, debug, info};
 
+use crate::daemon::config::runtime_config::{RuntimeConfig, WatchedAvatar};
 use crate::daemon::context::{DaemonContext, STORE_RETRY_DELAY};
-use crate::daemon::log::{log_condition, log_write_recovered};
+use crate::daemon::logging::log::{log_condition, log_write_recovered};
 use crate::daemon::poller::failure_log::log_reachability;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
-use crate::daemon::runtime_config::{RuntimeConfig, WatchedAvatar};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::training::Training;

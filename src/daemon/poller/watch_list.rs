@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::daemon::runtime_config::WatchedAvatar;
+use crate::daemon::config::runtime_config::WatchedAvatar;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;

@@ -13,10 +13,11 @@ use crate::domain::delivery::ntfy_topic::NtfyTopic;
 use crate::domain::event::Event;
 use crate::domain::time::timestamp::Timestamp;
 use crate::notify::build_error::BuildError;
-use crate::notify::format::chat_message::ChatMessage;
-use crate::notify::format::chat_response::{self, ChatRules};
+use crate::notify::format::chat::chat_message::ChatMessage;
+use crate::notify::format::chat::chat_response::{self, ChatRules};
+use crate::notify::format::chat::{discord, ntfy, slack, teams};
 use crate::notify::format::template::{Template, TemplateError};
-use crate::notify::format::{cloudevents, discord, ntfy, slack, standard, teams};
+use crate::notify::format::{cloudevents, standard};
 use crate::notify::webhook::response::{Classification, HttpResponse};
 
 /// The format of a webhook, with its compiled template.

@@ -15,7 +15,7 @@ use crate::domain::condition::ConditionSubject;
 use crate::domain::delivery::template_tree::{TemplateTree, element, member};
 use crate::domain::event::{Event, Subject};
 use crate::notify::content::ContentSeverity;
-use crate::notify::format::chat_message::ChatMessage;
+use crate::notify::format::chat::chat_message::ChatMessage;
 use crate::notify::format::{standard, template_bounds};
 use crate::text::sanitize::sanitize_line;
 

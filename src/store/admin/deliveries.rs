@@ -13,10 +13,10 @@ use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::files::obstacle::{self, OpenFor};
+use crate::store::sqlite::copy::snapshot;
 use crate::store::sqlite::database::Database;
 use crate::store::sqlite::lock::DatabaseLock;
 use crate::store::sqlite::open::{self, FileIdentity};
-use crate::store::sqlite::snapshot;
 use crate::store::sqlite::statement::column;
 use crate::store::sqlite::time_limit::TimeClass;
 

@@ -9,10 +9,10 @@ use crate::store::admin::deliveries::DeliveryAdmin;
 use crate::store::handle::Store;
 use crate::store::migrations::{APPLICATION_ID, MIGRATIONS};
 use crate::store::reader::Reader;
-use crate::store::sqlite::backup;
+use crate::store::sqlite::copy::backup;
+use crate::store::sqlite::copy::restore::{Restore, restore};
 use crate::store::sqlite::integrity::IntegrityCheck;
 use crate::store::sqlite::open::{open_for_reading, open_for_writing};
-use crate::store::sqlite::restore::{Restore, restore};
 use crate::store::sqlite::statement::column;
 use crate::store::sqlite::verify::verify;
 

@@ -6,8 +6,8 @@
 use std::path::Path;
 
 use crate::store::error::StoreError;
+use crate::store::sqlite::copy::snapshot;
 use crate::store::sqlite::integrity::{IntegrityCheck, IntegrityFinding, IntegrityReport, examine};
-use crate::store::sqlite::snapshot;
 
 /// Checks the database at `path`, of this or an older schema.
 ///

@@ -14,8 +14,8 @@ use crate::store::reader::DeliveryFilter;
 use crate::web::actions;
 use crate::web::blocking::with_read_model;
 use crate::web::endpoints::sse;
-use crate::web::problem::{ProblemDetails, json};
-use crate::web::query::{NoQuery, PathSegment, Query, cut};
+use crate::web::http::problem::{ProblemDetails, json};
+use crate::web::http::query::{NoQuery, PathSegment, Query, cut};
 use crate::web::state::{AppState, TestResult};
 use crate::web::views::{AvatarView, ChannelView, DeliveryView, TransitionView};
 

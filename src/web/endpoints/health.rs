@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::status_report::UNWRITABLE;
 use crate::store::reader::Reader;
 use crate::web::blocking::TIMEOUT;
-use crate::web::problem::{ProblemDetails, json};
+use crate::web::http::problem::{ProblemDetails, json};
 use crate::web::state::AppState;
 
 #[derive(Serialize)]

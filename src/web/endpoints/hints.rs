@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 use crate::domain::avatar::AvatarId;
 use crate::secret::Secret;
-use crate::web::auth::constant_time_eq;
+use crate::web::http::auth::constant_time_eq;
 
 /// The state of the endpoint of hints.
 #[derive(Clone, Debug)]

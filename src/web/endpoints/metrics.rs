@@ -9,8 +9,8 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 
 use crate::web::blocking::with_read_model;
-use crate::web::list_header::{Element, elements, weight};
-use crate::web::problem::ProblemDetails;
+use crate::web::http::list_header::{Element, elements, weight};
+use crate::web::http::problem::ProblemDetails;
 use crate::web::state::AppState;
 
 pub(in crate::web) fn routes(

@@ -25,11 +25,11 @@ use tokio::time::{Sleep, sleep, timeout};
 use crate::domain::avatar::AvatarId;
 use crate::runtime::event_bus::LiveEvent;
 use crate::web::blocking::with_read_model;
-use crate::web::connection_limit::Slot;
 use crate::web::cursor::Cursor;
-use crate::web::list_header::{elements, weight};
-use crate::web::problem::{ProblemDetails, json_line};
-use crate::web::query::Query;
+use crate::web::http::connection_limit::Slot;
+use crate::web::http::list_header::{elements, weight};
+use crate::web::http::problem::{ProblemDetails, json_line};
+use crate::web::http::query::Query;
 use crate::web::state::AppState;
 
 /// The data of an `attempt` event.

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use avatar_watch::argil::client::{ApiClientSpec, Client};
+use avatar_watch::daemon::config::runtime_config::RuntimeConfig;
 use avatar_watch::daemon::ports::AvatarSource;
-use avatar_watch::daemon::runtime_config::RuntimeConfig;
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::polling::list_observation::ListObservation;

@@ -5,10 +5,10 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avatar_watch::daemon::runtime_config::{
+use avatar_watch::daemon::config::runtime_config::{
     AccountRuntime, ChannelRuntime, RuntimeConfig, WatchedAvatar,
 };
-use avatar_watch::daemon::template_fallback_log::TemplateFallbackLog;
+use avatar_watch::daemon::logging::template_fallback_log::TemplateFallbackLog;
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::avatar::{Avatar, AvatarId};

@@ -8,14 +8,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use avatar_watch::daemon::config::runtime_config::RuntimeConfig;
 use avatar_watch::daemon::context::DaemonContext;
 use avatar_watch::daemon::dispatcher::Dispatcher;
 use avatar_watch::daemon::poller::Poller;
 use avatar_watch::daemon::ports::{AvatarSource, Notifier};
 use avatar_watch::daemon::rng::Rng;
-use avatar_watch::daemon::runtime_config::RuntimeConfig;
-use avatar_watch::daemon::shutdown::Shutdown;
 use avatar_watch::daemon::stats::DaemonStats;
+use avatar_watch::daemon::supervision::shutdown::Shutdown;
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::avatar::transition::Transition;

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use avatar_watch::config::config_file::ConfigFile;
 use avatar_watch::config::environment::Environment;
+use avatar_watch::daemon::config::load_config;
 use avatar_watch::daemon::error::DaemonError;
-use avatar_watch::daemon::load_config;
 use avatar_watch::daemon::ports::Clock;
 use avatar_watch::daemon::rng::Rng;
-use avatar_watch::daemon::supervisor::Daemon;
+use avatar_watch::daemon::supervision::supervisor::Daemon;
 use avatar_watch::domain::time::monotonic::Monotonic;
 use avatar_watch::domain::time::timestamp::Timestamp;
 use avatar_watch::runtime::event_bus::EventBus;

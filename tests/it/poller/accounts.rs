@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use avatar_watch::argil::client::Client;
-use avatar_watch::daemon::runtime_config::WatchedAvatar;
+use avatar_watch::daemon::config::runtime_config::WatchedAvatar;
 use avatar_watch::domain::account::AccountName;
 use tokio::sync::Notify;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use avatar_watch::daemon::runtime_config::{Discovery, RuntimeConfig};
+use avatar_watch::daemon::config::runtime_config::{Discovery, RuntimeConfig};
 use avatar_watch::domain::account::AccountName;
 
 use crate::harness::argil::Answer;

@@ -1,7 +1,7 @@
 //! List polls: one request for all avatars of an account; and lists that are stale, contradictory
 //! or refused.
 
-use avatar_watch::daemon::runtime_config::RuntimeConfig;
+use avatar_watch::daemon::config::runtime_config::RuntimeConfig;
 use avatar_watch::domain::polling::strategy::Strategy;
 
 use crate::harness::argil::Answer;

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use avatar_watch::daemon::background::watchdog;
-use avatar_watch::daemon::liveness::{Loop, Part};
 use avatar_watch::daemon::stats::DaemonStats;
+use avatar_watch::daemon::supervision::liveness::{Loop, Part};
 
 use crate::harness::clock::ManualClock;
 use crate::harness::plans::seconds;

@@ -4,8 +4,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use avatar_watch::daemon::poller::account_queue::{AccountQueue, NextAction, Priority};
-use avatar_watch::daemon::poller::list_state::ListState;
+use avatar_watch::daemon::poller::account::account_queue::{AccountQueue, NextAction, Priority};
+use avatar_watch::daemon::poller::account::list_state::ListState;
 use avatar_watch::domain::polling::connectivity::AccountConnectivity;
 
 use crate::harness::clock::ManualClock;

@@ -1,7 +1,7 @@
 //! Unrecognized statuses: operators are notified once, nothing is concluded, and the training
 //! before them is still notified when it ends.
 
-use avatar_watch::daemon::runtime_config::RuntimeConfig;
+use avatar_watch::daemon::config::runtime_config::RuntimeConfig;
 use avatar_watch::domain::polling::strategy::Strategy;
 use avatar_watch::store::sqlite::verify;
 

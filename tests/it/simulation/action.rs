@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use avatar_watch::daemon::runtime_config::{RuntimeConfig, WatchedAvatar};
+use avatar_watch::daemon::config::runtime_config::{RuntimeConfig, WatchedAvatar};
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::delivery::DeliveryId;

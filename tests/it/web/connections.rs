@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avatar_watch::secret::Secret;
-use avatar_watch::web::auth::AccessPolicy;
-use avatar_watch::web::connection_limit::CHECKS_MAX;
-use avatar_watch::web::server::ServerLimits;
+use avatar_watch::web::http::auth::AccessPolicy;
+use avatar_watch::web::http::connection_limit::CHECKS_MAX;
+use avatar_watch::web::http::server::ServerLimits;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 
 use super::test_server::{HINT_TOKEN, TestServer, attempt_finished, serve};

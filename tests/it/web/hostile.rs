@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use avatar_watch::domain::read_access::ReadAccess;
 use avatar_watch::secret::Secret;
-use avatar_watch::web::auth::AccessPolicy;
-use avatar_watch::web::server::ServerLimits;
+use avatar_watch::web::http::auth::AccessPolicy;
+use avatar_watch::web::http::server::ServerLimits;
 
 use super::test_server::{HINT_TOKEN, TestServer, serve};
 use super::*;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::secret::Secret;
 use avatar_watch::web::endpoints::hints::{Hints, RESPONSE_DELAY, TASKS_MAX, routes};
-use avatar_watch::web::server::{self, ServerLimits};
+use avatar_watch::web::http::server::{self, ServerLimits};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use avatar_watch::domain::delivery::channel::ChannelName;
 use avatar_watch::domain::time::timestamp::Timestamp;
 use avatar_watch::store::tables::channels::ChannelTarget;
-use avatar_watch::web::server::ServerLimits;
+use avatar_watch::web::http::server::ServerLimits;
 use avatar_watch::web::state::READERS_MAX;
 
 use super::test_server::{TestServer, serve};

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use avatar_watch::domain::read_access::ReadAccess;
-use avatar_watch::web::auth::AccessPolicy;
-use avatar_watch::web::server::ServerLimits;
+use avatar_watch::web::http::auth::AccessPolicy;
+use avatar_watch::web::http::server::ServerLimits;
 use avatar_watch::web::state::LoopState;
 use tokio::sync::watch;
 

@@ -1,7 +1,7 @@
 //! Event stream: a client that reconnects misses nothing.
 
 use avatar_watch::runtime::event_bus::LiveEvent;
-use avatar_watch::web::server::ServerLimits;
+use avatar_watch::web::http::server::ServerLimits;
 
 use super::test_server::{TestServer, attempt_finished};
 use super::*;

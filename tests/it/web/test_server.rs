@@ -18,11 +18,11 @@ use avatar_watch::runtime::metrics::{Dropped, Metrics};
 use avatar_watch::secret::Secret;
 use avatar_watch::store::handle::Store;
 use avatar_watch::store::writer::Writer;
-use avatar_watch::web::auth::AccessPolicy;
 use avatar_watch::web::endpoints::hints::{self, Hints, TASKS_MAX};
+use avatar_watch::web::http::auth::AccessPolicy;
+use avatar_watch::web::http::router;
+use avatar_watch::web::http::server::{self, ServerLimits};
 use avatar_watch::web::reader_cache::ReaderCache;
-use avatar_watch::web::router;
-use avatar_watch::web::server::{self, ServerLimits};
 use avatar_watch::web::state::{AppState, ConfigView, Now, READERS_MAX};
 use tokio::sync::{Semaphore, mpsc, watch};
 

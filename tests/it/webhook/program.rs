@@ -6,7 +6,7 @@ use avatar_watch::config::config_file::ConfigFile;
 use avatar_watch::config::environment::Environment;
 use avatar_watch::config::file;
 use avatar_watch::config::settings::ChannelKind;
-use avatar_watch::daemon::wiring;
+use avatar_watch::daemon::config::wiring;
 use avatar_watch::domain::delivery::egress_policy::EgressPolicy;
 
 use super::*;

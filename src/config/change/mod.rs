@@ -1,0 +1,6 @@
+//! What a reload changes: the active config as stored, and its comparison with the file.
+
+pub mod active;
+pub mod diff;
+pub mod snapshot;
+pub mod serialize;

@@ -1,0 +1,212 @@
+//! A snapshot: the settings as texts, key by key, so that two of them can be compared.
+//!
+//! In memory it has salted hashes of the secrets; what is kept has no secret and nothing made of
+//! one: no key, password, signing secret, webhook URL, header, proxy, token or certificate.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value, json};
+
+use crate::config::change::serialize::{duration_or, hash, is_hidden};
+use crate::config::settings::{
+    AvatarSettings, FormatSettings, Settings, SmtpLogin, TemplateSettings,
+};
+use crate::domain::avatar::AvatarId;
+use crate::domain::delivery::channel::ChannelName;
+use crate::domain::mail::options::LoginMethod;
+use crate::secret::CredentialSource;
+
+/// The keys of a section, with their values as text; a key without a value is not there.
+pub(crate) type Keys = BTreeMap<String, String>;
+
+/// The settings of a daemon, or of a file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ConfigSnapshot {
+    version: u32,
+    /// The keys of each section: of `poll`, say, or `channels.NAME`.
+    pub(crate) sections: BTreeMap<String, Keys>,
+}
+
+impl ConfigSnapshot {
+    /// The channels, each with its kind and the format or the transport.
+    pub(crate) fn channel_kinds(&self) -> BTreeMap<ChannelName, String> {
+        let kinds = self.named("channels").filter_map(|(name, keys)| {
+            let has = |part: &str| keys.keys().any(|key| key.starts_with(part));
+            let kind = match keys.get("type").map(String::as_str) {
+                Some("email") if has("smtp.") => "email, smtp".to_owned(),
+                Some("email") if has("sendmail.") => "email, sendmail".to_owned(),
+                Some("email") => "email, file".to_owned(),
+                _ => format!("webhook, {}", keys.get("format").map_or("standard", |it| it)),
+            };
+            Some((ChannelName::parse(name).ok()?, kind))
+        });
+        kinds.collect()
+    }
+
+    /// What the settings say, but for their secrets.
+    pub(crate) fn of(settings: &Settings) -> Self {
+        let mut snapshot = Self::with_secrets(settings);
+        snapshot.sections.values_mut().for_each(|keys| keys.retain(|_, text| !is_hidden(text)));
+        snapshot
+    }
+
+    /// What the settings say, with the hashes of their secrets: for a comparison in memory.
+    pub(crate) fn with_secrets(settings: &Settings) -> Self {
+        let Settings {
+            path: _,
+            accounts,
+            strategy,
+            intervals,
+            infer_unseen_training,
+            store_path,
+            retention,
+            avatars,
+            discover,
+            channels,
+            web,
+            heartbeat,
+            warnings: _,
+        } = settings;
+        let avatars: BTreeMap<&AvatarId, &AvatarSettings> =
+            avatars.iter().map(|it| (&it.id, it)).collect();
+        let named = [("accounts", json!(accounts)), ("avatars", json!(avatars))];
+        let named = named.into_iter().chain([("channels", json!(channels))]);
+        let named = named.flat_map(|(table, value)| {
+            let section = move |(name, keys)| (format!("{table}.{name}"), keys);
+            entries(value).into_iter().map(section)
+        });
+        let single = json!({
+            "poll": { "strategy": strategy, "": intervals },
+            "events": { "infer_unseen_training": infer_unseen_training },
+            "store": {
+                "path": store_path.display().to_string(),
+                "keep_transitions": age(retention.transitions),
+                "keep_deliveries": age(retention.deliveries),
+            },
+            "web": web,
+            "heartbeat": heartbeat,
+            "discover": discover,
+        });
+        let sections = named.chain(entries(single)).filter(|(_, value)| !value.is_null());
+        sections.map(|(section, value)| (section, keys(value))).collect()
+    }
+
+    /// The text to keep: one JSON object.
+    pub(crate) fn to_text(&self) -> String {
+        // A map of texts is always JSON.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+
+    /// Takes a text that was kept; `None` when another version wrote it, or it is none at all.
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        // Another version may mean other things by the same words.
+        serde_json::from_str(text).ok().filter(|kept: &Self| kept.version == VERSION)
+    }
+
+    /// The names in a table of sections, such as `channels`, with their keys.
+    pub(crate) fn named<'s>(&'s self, table: &str) -> impl Iterator<Item = (&'s str, &'s Keys)> {
+        let sections = self.sections.iter();
+        sections.filter_map(move |(section, keys)| {
+            Some((section.strip_prefix(table)?.strip_prefix('.')?, keys))
+        })
+    }
+}
+
+impl FromIterator<(String, Keys)> for ConfigSnapshot {
+    fn from_iter<I: IntoIterator<Item = (String, Keys)>>(sections: I) -> Self {
+        Self { version: VERSION, sections: sections.into_iter().collect() }
+    }
+}
+
+impl Serialize for SmtpLogin {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let Self { username, auth, credential: proof } = self;
+        let (key, proof) = match (proof, auth) {
+            (CredentialSource::Given(secret), _) => ("password", hash(secret)),
+            (CredentialSource::Command(program), LoginMethod::Password) => {
+                ("password_command", hash(&program.command))
+            }
+            (CredentialSource::Command(program), LoginMethod::Xoauth2) => {
+                ("token_command", hash(&program.command))
+            }
+        };
+        let unusual = (*auth != LoginMethod::Password).then_some("xoauth2");
+        json!({ "username": username, "auth": unusual, key: proof }).serialize(to)
+    }
+}
+
+impl Serialize for FormatSettings {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let format = self.name();
+        match self {
+            Self::Standard | Self::Slack | Self::Discord | Self::Teams | Self::Ntfy => {
+                json!({ "format": format })
+            }
+            Self::CloudEvents { source } => json!({ "format": format, "source": source }),
+            Self::Template(TemplateSettings { tree, content_type, .. }) => {
+                let template = hash(&format!("{tree:?}"));
+                json!({ "format": format, "template": template, "content_type": content_type })
+            }
+        }
+        .serialize(to)
+    }
+}
+
+fn entries(value: Value) -> serde_json::Map<String, Value> {
+    match value {
+        Value::Object(entries) => entries,
+        _ => serde_json::Map::new(),
+    }
+}
+
+/// The values below a section, each by its dotted key.
+fn keys(section: Value) -> Keys {
+    let mut found = Keys::new();
+    flatten("", section, &mut found);
+    found
+}
+
+fn flatten(key: &str, value: Value, found: &mut Keys) {
+    let text = match value {
+        Value::Null => return,
+        Value::Object(entries) => {
+            for (name, value) in entries {
+                let dot = if key.is_empty() || name.is_empty() { "" } else { "." };
+                flatten(&format!("{key}{dot}{name}"), value, found);
+            }
+            return;
+        }
+        // A list in which the order says nothing.
+        Value::Array(words) => {
+            let words: BTreeSet<String> = words.into_iter().map(text).collect();
+            words.into_iter().collect::<Vec<_>>().join(", ")
+        }
+        value => text(value),
+    };
+    found.insert(key.to_owned(), text);
+}
+
+fn text(value: Value) -> String {
+    match value {
+        Value::String(text) => text,
+        value => value.to_string(),
+    }
+}
+
+/// In days, as people write it: the months of the usual form are no whole days.
+fn age(age: Option<Duration>) -> String {
+    match age.map(|age| (age, age.as_secs() / DAY_S)) {
+        Some((age, days)) if age == Duration::from_secs(days * DAY_S) => format!("{days}d"),
+        _ => duration_or(age, "forever"),
+    }
+}
+
+const DAY_S: u64 = 24 * 3_600;
+/// Goes up when a section or a key means something else than before.
+const VERSION: u32 = 2;
+
+#[cfg(test)]
+#[path = "snapshot_tests.rs"]
+mod tests;

@@ -1,0 +1,48 @@
+//! Log lines of several loops: writes that fail or recover, and conditions.
+
+use tracing::{info, warn};
+
+use crate::daemon::context::DaemonContext;
+use crate::daemon::logging::log_throttle::{Key, Resolution};
+use crate::daemon::ports::Clock;
+use crate::domain::condition::Phase;
+use crate::domain::event::{Event, Subject};
+use crate::store::error::StoreError;
+
+/// Logs that the store cannot write `what` yet.
+pub(crate) fn log_write_failed<C: Clock>(
+    context: &DaemonContext<C>,
+    what: &'static str,
+    failure: &StoreError,
+) {
+    let now = context.clock.monotonic();
+    if let Some(emission) = context.throttle.record(Key::Store(what), what, now) {
+        warn!(suppressed = emission.suppressed(), "cannot write {what} yet; will retry: {failure}");
+    }
+}
+
+/// Logs that the store writes `what` again, if the failure was logged.
+pub(crate) fn log_write_recovered<C: Clock>(context: &DaemonContext<C>, what: &'static str) {
+    let now = context.clock.monotonic();
+    if let Resolution::Logged(emission) = context.throttle.resolve(&Key::Store(what), now) {
+        info!(suppressed = emission.suppressed(), "writing {what} recovered {emission}");
+    }
+}
+
+/// Logs that a condition fires or is resolved.
+pub(crate) fn log_condition(event: &Event) {
+    let Subject::Condition(condition) = &event.subject else { return };
+    let (kind, subject) = (event.kind, event.ordering_key());
+    let reason = condition.reason.as_deref().map(|it| format!(": {it}")).unwrap_or_default();
+    match condition.phase {
+        Phase::Firing => {
+            warn!(
+                event.id = %event.id, subject = %subject,
+                "{kind} firing for `{subject}`{reason}"
+            );
+        }
+        Phase::Resolved => {
+            info!(event.id = %event.id, subject = %subject, "{kind} resolved for `{subject}`")
+        }
+    }
+}

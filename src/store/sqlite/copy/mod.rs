@@ -1,0 +1,5 @@
+//! Copies of the database: backup, restore, and snapshots for readers without write access.
+
+pub mod backup;
+pub mod restore;
+pub mod snapshot;
