@@ -98,7 +98,7 @@ impl Client {
 
     /// The local resource that is missing, so that no request can be sent.
     pub fn obstacle(&self) -> Option<String> {
-        Some(transport_error::not_built(&self.pools.build_error()?, &self.mask))
+        Some(transport_error::not_built(&self.pools.ensure_built()?, &self.mask))
     }
 
     /// The number of repeated requests so far.

@@ -19,7 +19,7 @@ pub(super) struct ListParser {
     parsing: JoinHandle<Parsed>,
 }
 
-/// What came of a list, and how its body ended.
+/// The parsed list, and how its body ended.
 pub(super) struct Parsed {
     pub(super) list: Result<AvatarList, DecodeError>,
     pub(super) end: Result<End, CodingError>,
@@ -34,12 +34,12 @@ impl ListParser {
         Self { chunks, parsing }
     }
 
-    /// Hands over what came next; whether more is wanted.
+    /// Sends the next chunk; false once the parser has ended.
     pub(super) async fn feed(&self, chunk: Bytes) -> bool {
         self.chunks.send(chunk).await.is_ok()
     }
 
-    /// What came of it, now that nothing more comes.
+    /// The result, after the last chunk.
     pub(super) async fn end(self) -> Parsed {
         drop(self.chunks);
         match self.parsing.await {

@@ -67,8 +67,8 @@ impl PoolManager {
         Self { target, current: Mutex::default() }
     }
 
-    /// Why no pool can be built, if none can: a local resource is missing.
-    pub(super) fn build_error(&self) -> Option<reqwest::Error> {
+    /// Builds a pool unless there is one. Returns why not, if a local resource is missing.
+    pub(super) fn ensure_built(&self) -> Option<reqwest::Error> {
         let mut current = self.lock();
         if current.pool.is_none() {
             match self.target.build_pool(&[], None) {
@@ -99,9 +99,10 @@ impl PoolManager {
         }
     }
 
-    /// A pool that is newer than `old`, with the name resolved again.
+    /// A pool that is newer than `old`, with the name resolved again; `old` itself if a newer one
+    /// cannot be built.
     ///
-    /// Fails when the name cannot be resolved, or no pool can be created.
+    /// Fails when the name cannot be resolved, or there is no pool at all.
     pub(super) async fn renewed(
         &self,
         old: Option<&Arc<Pool>>,

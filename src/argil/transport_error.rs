@@ -7,7 +7,7 @@ use std::io;
 use crate::argil::excerpt::sanitize_excerpt;
 use crate::domain::polling::observation::PollError;
 use crate::mask::Mask;
-use crate::network::causes::{cause, causes, is_out_of_handles};
+use crate::network::error_chain::{cause, causes, is_out_of_handles};
 use crate::tls_failure;
 
 /// The stage of a request when it failed.

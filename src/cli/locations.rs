@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::cli::output::print_error;
-use crate::config::config_file::ConfigFile;
+use crate::config::config_file_trust::ConfigFile;
 use crate::config::environment::Environment;
 use crate::config::file::{self, PartialConfig};
 use crate::files::open::open_for_reading;

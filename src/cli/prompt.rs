@@ -13,7 +13,7 @@ use signal_hook::iterator::Signals;
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::secret::Secret;
-use crate::text::secret_text::{SecretError, SecretKind, clean};
+use crate::text::secret_input::{SecretError, SecretKind, clean};
 
 pub(crate) fn is_interactive() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()

@@ -2,7 +2,7 @@ use std::os::unix::fs::symlink;
 
 use tempfile::TempDir;
 
-use crate::config::config_file::ConfigFile;
+use crate::config::config_file_trust::ConfigFile;
 use crate::config::environment::Environment;
 use crate::config::file::{PartialConfig, load, partial};
 use crate::config::settings::Settings;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeTable;
 
-use crate::config::config_file::ConfigFile;
+use crate::config::config_file_trust::ConfigFile;
 use crate::config::drop_in::{self, DropIns};
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};

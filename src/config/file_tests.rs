@@ -10,7 +10,7 @@ use crate::config::settings::{
     AccountSettings, ChannelKind, ChannelSettings, EmailSettings, MailTransport, WebhookSettings,
 };
 use crate::domain::account::AccountName;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::retry_policy::RetrySchedule;
 use crate::domain::event::EventKind;
 use crate::domain::mail::options::SmtpTls;
@@ -338,7 +338,7 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     spelled_out.channels.retain(|name, _| !["bus", "team-chat", "own"].contains(&name.as_str()));
     let web = &mut spelled_out.web;
     assert!(web.hint_token.take().is_some() && web.token.take().is_some());
-    assert!(std::mem::take(&mut web.is_chosen));
+    assert!(std::mem::take(&mut web.is_listen_configured));
     assert_eq!(std::mem::replace(&mut web.read, ReadAccess::Local), ReadAccess::Token);
     // That hints come by a name.
     assert_eq!(spelled_out.warnings.drain(..).count(), 1);

@@ -10,7 +10,7 @@ use crate::config::error::Problem;
 use crate::config::file;
 use crate::config::parse::document::FileAccess;
 use crate::config::settings::Settings;
-use crate::text::secret_text::{SecretKind, clean};
+use crate::text::secret_input::{SecretKind, clean};
 
 pub(crate) const KEY_VARIABLE: &str = "ARGIL_API_KEY";
 

@@ -7,7 +7,6 @@
 pub mod settings;
 pub mod error;
 pub mod environment;
-pub mod config_file;
 pub mod file;
 pub mod secret_source;
 mod program;
@@ -19,3 +18,4 @@ pub mod parse;
 pub mod sections;
 pub mod schema;
 pub mod change;
+pub mod config_file_trust;

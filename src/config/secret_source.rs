@@ -1,6 +1,6 @@
 //! Reads a secret from its source: the config itself, a variable, another file, or systemd.
 //!
-//! Secrets of all sources are cleaned and checked by `text/secret_text.rs`. No problem repeats a
+//! Secrets of all sources are cleaned and checked by `text/secret_input.rs`. No problem repeats a
 //! secret, nor a value that may be a misplaced secret. A secret is allowed in the config only if no
 //! other user can read it.
 
@@ -13,7 +13,7 @@ use crate::config::parse::field::{Field, Table, shown};
 use crate::config::schema::keys::SECRET;
 use crate::domain::program_environment::is_passed_on;
 use crate::secret::Secret;
-use crate::text::secret_text::{SecretError, SecretKind, clean, is_quoted};
+use crate::text::secret_input::{SecretError, SecretKind, clean, is_quoted};
 
 /// Whether a plain secret is allowed in the config.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

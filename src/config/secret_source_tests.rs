@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 
-use crate::config::config_file::ConfigFile;
+use crate::config::config_file_trust::ConfigFile;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::file;

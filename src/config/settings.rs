@@ -1,4 +1,4 @@
-//! The settings: validated plain values. An invalid value cannot exist here. Secrets are hidden
+//! The settings: plain values, which only the readers of sections make, from valid ones. Secrets are hidden
 //! from `Debug`; all values can be compared, so that a reload can list its changes.
 
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ use crate::config::error::Problem;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
-use crate::domain::delivery::channel::{Accepts, ChannelName};
+use crate::domain::delivery::channel_name::{Accepts, ChannelName};
 use crate::domain::delivery::custom_header::CustomHeaderName;
 use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::domain::delivery::message_format::MessageFormat;
@@ -134,7 +134,7 @@ pub struct WebSettings {
     pub(crate) listen: Option<SocketAddr>,
     /// Whether the config sets the listen address, so that the daemon fails if it is not available.
     #[serde(skip)]
-    pub(crate) is_chosen: bool,
+    pub(crate) is_listen_configured: bool,
     /// The token of the hints endpoint; `None` disables it.
     #[serde(serialize_with = "hidden")]
     pub(crate) hint_token: Option<Secret>,

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 
 use crate::argil::error::ArgilError;
 use crate::daemon::background::shortage;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::notify::build_error::BuildError;
 use crate::store::error::{Recovery, StoreError};
 

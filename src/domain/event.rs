@@ -9,7 +9,7 @@ use crate::domain::avatar::training::Training;
 use crate::domain::avatar::transition::{Previous, Transition};
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::condition::{Condition, ConditionSubject};
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::dead_letter::DeadLetter;
 use crate::domain::delivery::recipient_health::masked;
 use crate::domain::id::EventId;

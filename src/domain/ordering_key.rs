@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 
 /// The key; as text, an avatar's id or words with a blank, which no id has.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,7 +3,7 @@
 //! This module knows sockets and the system's resolver, but no protocol and no policy. It does not
 //! log.
 
-pub mod causes;
 pub mod routable;
 pub mod connect;
 pub mod resolve;
+pub mod error_chain;

@@ -1,4 +1,4 @@
-//! The heartbeat: a periodic `GET` to a monitoring service, which alerts when it stays away.
+//! One heartbeat: a `GET` to a monitoring service, which alerts when it stays away.
 //!
 //! Invariants: each heartbeat is one request on its own connection; redirects are not followed, no
 //! proxy is used, blocked addresses are not connected to, and no error contains the URL, which is a
@@ -10,12 +10,12 @@ use std::time::Duration;
 use url::Url;
 
 use crate::domain::delivery::egress_policy::EgressPolicy;
-use crate::network::causes::cause;
+use crate::network::error_chain::cause;
 use crate::notify::build_error::BuildError;
 use crate::notify::secret_patterns;
+use crate::notify::ssrf_guard::{self, Blocked};
 use crate::notify::transport_error::{self, UnresolvedHost};
 use crate::notify::webhook::client::{CertificateTrust, HttpClientSpec, LazyClient};
-use crate::notify::webhook::ssrf_guard::{self, Blocked};
 use crate::secret::Secret;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,3 +17,4 @@ mod content;
 pub mod webhook;
 mod root_certificates;
 pub mod subprocess;
+pub mod ssrf_guard;

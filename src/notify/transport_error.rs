@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::mask::Mask;
 use crate::network;
-use crate::network::causes::{cause, causes, is_out_of_handles};
+use crate::network::error_chain::{cause, causes, is_out_of_handles};
 use crate::network::resolve::{self, ResolveError};
 use crate::network::routable::routable;
 use crate::text::sanitize::sanitize_line;

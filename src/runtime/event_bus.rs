@@ -6,7 +6,7 @@
 use tokio::sync::broadcast;
 
 use crate::domain::avatar::transition::Transition;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::{DeliveryState, Outcome};
 use crate::domain::event::EventKind;
 use crate::domain::id::EventId;

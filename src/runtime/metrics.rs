@@ -17,8 +17,8 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::status::Status;
-use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::channel_health::ChannelState;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::{DeliveryState, OutcomeClass};
 use crate::domain::polling::observation::Observation;
 use crate::domain::time::timestamp::Timestamp;

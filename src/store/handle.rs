@@ -17,7 +17,7 @@ use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::training::Training;
 use crate::domain::avatar::transition::Transition;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::event::Event;
 use crate::domain::polling::watch::Watch;
 use crate::domain::retention::Cutoffs;

@@ -14,7 +14,7 @@ pub type NumberedTransition = (i64, Transition);
 /// Which history a database has, and how far the retention has removed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct History {
-    /// The random id, different in each copy of a database.
+    /// The random id, new in each backup.
     pub(crate) id: u64,
     /// The last `seq` that was removed; zero if none.
     pub(crate) pruned_up_to: i64,

@@ -8,7 +8,7 @@ use rusqlite::{Connection, named_params};
 
 use crate::domain::condition::Phase;
 use crate::domain::delivery::DeliveryId;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::dead_letter::DeadLetter;
 use crate::domain::event::EventKind;
 use crate::domain::time::timestamp::Timestamp;

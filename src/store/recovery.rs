@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, named_params};
 
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::retry_policy::DeliveryPolicy;
 use crate::domain::delivery::{DeliveryId, Outcome, OutcomeClass, RetryState};
 use crate::domain::random::RandomBits;

@@ -4,7 +4,7 @@
 //! first, after all of them have ended; a dead letter keeps its event until it is sent again or
 //! discarded; the event of a condition that is firing is kept; a transition is kept with its event,
 //! and the newest of an avatar always. Watches are never removed, so no event is repeated under
-//! another id. The rows that a step reads and removes are limited.
+//! another id. The rows that a step removes are limited.
 
 use std::collections::HashSet;
 

@@ -8,7 +8,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::transition::Earlier;
 use crate::domain::delivery::DeliveryId;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::id::EventId;
 use crate::domain::ordering_key::OrderingKey;
 use crate::domain::polling::poll_failure::FailureKind;

@@ -9,4 +9,4 @@ pub(crate) mod plural;
 pub(crate) mod sanitize;
 pub(crate) mod odd_character;
 pub(crate) mod encoding;
-pub(crate) mod secret_text;
+pub(crate) mod secret_input;

@@ -1,12 +1,12 @@
-//! The three changes over HTTP: retry a delivery, poll an avatar now, test a channel. Each calls
-//! the same code as the command line.
+//! The three changes over HTTP: retry a delivery, poll an avatar now, test a channel. Retry
+//! and test use the code of the commands.
 
 use axum::http::StatusCode;
 use tokio::sync::oneshot;
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::DeliveryId;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::store::admin::deliveries::{AdminResult, DeliveryAdmin, RetryAs};
 use crate::store::error::StoreError;
 use crate::text::sanitize::sanitize;

@@ -121,7 +121,7 @@ const SAMPLES_MAX: usize = 64;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::delivery::channel::ChannelName;
+    use crate::domain::delivery::channel_name::ChannelName;
     use crate::domain::time::timestamp::Timestamp;
     use crate::store::handle::Store;
     use crate::store::tables::channels::ChannelTarget;

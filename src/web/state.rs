@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::random::RandomBits;
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;

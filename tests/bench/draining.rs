@@ -21,7 +21,7 @@ use avatar_watch::demo::fake_server::{Request, Response};
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::condition::{Condition, ConditionSubject, Phase};
-use avatar_watch::domain::delivery::channel::ChannelName;
+use avatar_watch::domain::delivery::channel_name::ChannelName;
 use avatar_watch::domain::delivery::retry_policy::DeliveryPolicy;
 use avatar_watch::domain::delivery::{DeliveryId, RetryState};
 use avatar_watch::domain::event::{Event, EventKind, Subject};

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use avatar_watch::daemon::config::runtime_config::RuntimeConfig;
 use avatar_watch::domain::avatar::status::Status;
-use avatar_watch::domain::delivery::channel::ChannelName;
+use avatar_watch::domain::delivery::channel_name::ChannelName;
 use avatar_watch::domain::delivery::retry_policy::RetrySchedule;
 use avatar_watch::domain::delivery::{Outcome, OutcomeClass};
 use avatar_watch::domain::polling::interval::SettledIntervals;

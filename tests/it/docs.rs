@@ -3,13 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
-use avatar_watch::config::config_file::ConfigFile;
+use avatar_watch::config::config_file_trust::ConfigFile;
 use avatar_watch::config::environment::Environment;
 use avatar_watch::config::file;
 use avatar_watch::daemon::config::load_config;
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::condition::{ConditionSubject, OutageCause, Phase};
-use avatar_watch::domain::delivery::channel::ChannelName;
+use avatar_watch::domain::delivery::channel_name::ChannelName;
 use avatar_watch::domain::event::{Event, EventKind};
 use avatar_watch::notify::format::kind::Format;
 use avatar_watch::notify::format::standard;

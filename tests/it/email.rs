@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use avatar_watch::domain::delivery::channel::ChannelName;
+use avatar_watch::domain::delivery::channel_name::ChannelName;
 use avatar_watch::domain::delivery::{Outcome, OutcomeClass};
 use avatar_watch::domain::mail::address::MailAddress;
 use avatar_watch::domain::mail::domain::MailDomain;

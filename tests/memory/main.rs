@@ -11,11 +11,11 @@ use std::thread;
 use std::time::Duration;
 
 use avatar_watch::argil::client::{ApiClientSpec, Client};
-use avatar_watch::config::config_file::ConfigFile;
+use avatar_watch::config::config_file_trust::ConfigFile;
 use avatar_watch::config::environment::Environment;
 use avatar_watch::config::file;
 use avatar_watch::domain::avatar::AvatarId;
-use avatar_watch::domain::delivery::channel::{Accepts, ChannelName};
+use avatar_watch::domain::delivery::channel_name::{Accepts, ChannelName};
 use avatar_watch::domain::delivery::template_tree::TemplateTree;
 use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::id::EventId;

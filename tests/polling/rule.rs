@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use avatar_watch::config::config_file::ConfigFile;
+use avatar_watch::config::config_file_trust::ConfigFile;
 use avatar_watch::config::environment::Environment;
 use avatar_watch::config::file;
 use avatar_watch::domain::polling::interval::{PollIntervals, TrainingInterval};

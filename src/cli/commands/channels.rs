@@ -9,8 +9,8 @@ use crate::cli::output::{age, json, line, print_error, print_failure, print_stor
 use crate::config::change::snapshot::ConfigSnapshot;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
-use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::channel_health::ChannelState;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::admin::channels::{ChannelAdminResult, ChannelSwitch};
 use crate::store::admin::deliveries::DeliveryAdmin;

@@ -339,7 +339,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::config::config_file::ConfigFile;
+    use crate::config::config_file_trust::ConfigFile;
 
     const CONFIG: &str = "argil.api_key = 'key'\n[[avatars]]\nid = 'a1'\nname = 'Jane'\n";
 

@@ -14,7 +14,7 @@ use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
 use crate::daemon::rng::Rng;
 use crate::domain::delivery::DeliveryId;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::admin::deliveries::{AdminResult, DeliveryAdmin, FailedFilter, RetryAs};
 use crate::store::error::StoreError;

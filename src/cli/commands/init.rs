@@ -14,7 +14,7 @@ use crate::cli::commands::{init_questions, secret};
 use crate::cli::exit::Exit;
 use crate::cli::output::{line, print_error, print_help};
 use crate::cli::prompt::is_interactive;
-use crate::config::config_file::ConfigFile;
+use crate::config::config_file_trust::ConfigFile;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::from_env::KEY_VARIABLE;

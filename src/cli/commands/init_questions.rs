@@ -22,7 +22,7 @@ use crate::domain::polling::observation::{Denial, Observation};
 use crate::secret::Secret;
 use crate::text::plural::counted;
 use crate::text::sanitize::sanitize_line;
-use crate::text::secret_text::SecretKind;
+use crate::text::secret_input::SecretKind;
 
 /// Asks for everything that no variable and no file provides.
 pub(super) fn ask(folder: &Path, base_url: Option<&str>) -> io::Result<InitAnswers> {

@@ -18,7 +18,7 @@ use crate::daemon::config::wiring;
 use crate::daemon::error::DaemonError;
 use crate::daemon::ports::Clock as _;
 use crate::daemon::rng::Rng;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::text::sanitize::sanitize;
 

@@ -1,6 +1,6 @@
-//! `avatar-watch wait`: blocks until avatars have settled.
+//! `avatar-watch wait`: blocks until each avatar has a result, or one with `--any`.
 //!
-//! Results go to standard output, one line per avatar; progress and failures to standard error.
+//! Results go to standard output, one line per result; progress and failures to standard error.
 
 use std::collections::HashMap;
 use std::io::{self, IsTerminal as _};
@@ -22,7 +22,7 @@ use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::{Clock as _, sleep_until};
 use crate::daemon::rng::Rng;
 use crate::daemon::supervision::signals::{StopSignal, Stops};
-use crate::daemon::wait_loop::{WaitLoop, WaitUpdate};
+use crate::daemon::wait_command::{WaitLoop, WaitUpdate};
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::polling::forecast::median_duration;

@@ -19,7 +19,7 @@ use crate::config::from_env::{KEY_VARIABLE, from_env};
 use crate::config::settings::{AccountSettings, Settings};
 use crate::daemon::config::wiring;
 use crate::daemon::poller::forecast_cache::{ForecastCache, SAMPLES_MAX};
-use crate::daemon::wait_loop::WaitRequest;
+use crate::daemon::wait_command::WaitRequest;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::polling::interval::PollIntervals;

@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::retry_policy::DeliveryPolicy;
 use crate::domain::event::EventKind;
 use crate::domain::mail::address::MailAddress;

@@ -14,7 +14,7 @@ use crate::config::settings::{
     AvatarSettings, FormatSettings, Settings, SmtpLogin, TemplateSettings,
 };
 use crate::domain::avatar::AvatarId;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::mail::options::LoginMethod;
 use crate::secret::CredentialSource;
 

@@ -7,7 +7,7 @@ use crate::config::parse::field::{Field, Table, shown};
 use crate::config::schema::keys::{listed, nearest};
 use crate::config::sections::account;
 use crate::domain::account::AccountName;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 
 /// The names of channels and accounts, and the default of `overdue_after`.
 #[derive(Debug, Default)]

@@ -15,7 +15,7 @@ use crate::config::schema::keys::{ACCOUNT, ARGIL};
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::AccountSettings;
 use crate::domain::account::AccountName;
-use crate::text::secret_text::{SecretKind, clean};
+use crate::text::secret_input::{SecretKind, clean};
 
 pub(in crate::config) fn written_base_url(root: &Table<'_>) -> Option<String> {
     let account = root.field(AccountName::DEFAULT)?.table()?;

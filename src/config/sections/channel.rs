@@ -21,14 +21,14 @@ use crate::config::sections::email;
 use crate::config::sections::format;
 use crate::config::sections::proxy;
 use crate::config::settings::{ChannelKind, ChannelSettings, FormatSettings, WebhookSettings};
-use crate::domain::delivery::channel::{Accepts, ChannelName};
+use crate::domain::delivery::channel_name::{Accepts, ChannelName};
 use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::domain::delivery::ntfy_topic::NtfyTopic;
 use crate::domain::delivery::retry_policy::DeliveryPolicy;
 use crate::domain::event::EventKind;
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
-use crate::text::secret_text::SecretKind;
+use crate::text::secret_input::SecretKind;
 
 pub(in crate::config) fn read(root: &Table<'_>) -> Option<BTreeMap<ChannelName, ChannelSettings>> {
     let Some(field) = root.field("channels") else {

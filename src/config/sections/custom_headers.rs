@@ -6,7 +6,7 @@ use crate::config::parse::field::Field;
 use crate::config::secret_source::{self, Plain};
 use crate::domain::delivery::custom_header::CustomHeaderName;
 use crate::secret::Secret;
-use crate::text::secret_text::SecretKind;
+use crate::text::secret_input::SecretKind;
 
 /// Reads a table of names and values; the values are secrets.
 pub(in crate::config) fn read(field: &Field<'_>) -> Option<BTreeMap<CustomHeaderName, Secret>> {
@@ -51,7 +51,7 @@ const VALUE_LENGTH_MAX: usize = 4096;
 mod tests {
     use crate::config::file::tests::{HOOK, check_hook, read_with};
     use crate::config::settings::ChannelKind;
-    use crate::text::secret_text::SecretError;
+    use crate::text::secret_input::SecretError;
 
     #[test]
     fn headers_are_names_and_secrets() {

@@ -10,7 +10,7 @@ use crate::config::secret_source::{self, Plain};
 use crate::config::settings::HeartbeatSettings;
 use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::secret::Secret;
-use crate::text::secret_text::SecretKind;
+use crate::text::secret_input::SecretKind;
 
 /// Reads the heartbeat; `Some(None)` when there is none.
 pub(in crate::config) fn read(root: &Table<'_>) -> Option<Option<HeartbeatSettings>> {

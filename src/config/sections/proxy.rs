@@ -5,7 +5,7 @@ use crate::config::parse::web_address;
 use crate::config::secret_source::{self, Plain};
 use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::secret::Secret;
-use crate::text::secret_text::SecretKind;
+use crate::text::secret_input::SecretKind;
 
 /// Reads the URL of a proxy: a secret, since it may contain a login.
 pub(in crate::config) fn read(field: &Field<'_>) -> Option<Secret> {

@@ -16,7 +16,7 @@ use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::domain::mail::domain::MailDomain;
 use crate::domain::mail::options::{LoginMethod, SmtpTls};
 use crate::secret::CredentialSource;
-use crate::text::secret_text::SecretKind;
+use crate::text::secret_input::SecretKind;
 
 pub(in crate::config) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
     let host = table.required("host", "write `host = \"smtp.example.com\"`", smtp_host);

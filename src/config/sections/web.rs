@@ -10,7 +10,7 @@ use crate::config::secret_source::{self, Plain};
 use crate::config::settings::WebSettings;
 use crate::domain::read_access::ReadAccess;
 use crate::secret::Secret;
-use crate::text::secret_text::SecretKind;
+use crate::text::secret_input::SecretKind;
 
 /// Reads the listen address; `None` if it is off or the system chooses the port.
 pub(in crate::config) fn listen_address(root: &Table<'_>) -> Option<SocketAddr> {
@@ -64,8 +64,16 @@ pub(in crate::config) fn read(root: &Table<'_>) -> Option<WebSettings> {
             field.warning(message, help);
         }
     }
-    let is_chosen = web.field("listen").is_some();
-    Some(WebSettings { listen, is_chosen, hint_token, token, read, hosts, thumbnails: thumbnails? })
+    let is_listen_configured = web.field("listen").is_some();
+    Some(WebSettings {
+        listen,
+        is_listen_configured,
+        hint_token,
+        token,
+        read,
+        hosts,
+        thumbnails: thumbnails?,
+    })
 }
 
 /// Warns, at the key that causes it, when reading requires a token and there is none.

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::daemon::config::runtime_config::RuntimeConfig;
 use crate::daemon::ports::{Clock, Notifier};
 use crate::daemon::rng::Rng;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::id::EventId;

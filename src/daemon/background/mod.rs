@@ -7,5 +7,4 @@ pub mod watchdog;
 pub(crate) mod systemd;
 pub(crate) mod channel_test;
 pub(crate) mod config;
-pub(crate) mod name_servers;
 pub(crate) mod shortage;

@@ -1,7 +1,7 @@
 //! Loads the config as the daemon and the commands use it: in addition to the checks of `config`,
 //! templates are rendered with sample events.
 
-use crate::config::config_file::ConfigFile;
+use crate::config::config_file_trust::ConfigFile;
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::file;

@@ -11,7 +11,7 @@ use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::delivery::RetryState;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::retry_policy::DeliveryPolicy;
 use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::polling::circuit_breaker::BreakerBackoff;

@@ -20,7 +20,7 @@ use crate::daemon::config::runtime_config::{
 use crate::daemon::error::DaemonError;
 use crate::daemon::logging::template_fallback_log::TemplateFallbackLog;
 use crate::domain::account::AccountName;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::polling::backoff::Backoff;
 use crate::domain::polling::circuit_breaker::BreakerBackoff;
 use crate::notify::build_error::BuildError;

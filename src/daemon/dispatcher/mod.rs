@@ -27,7 +27,7 @@ use crate::daemon::stats::DaemonStats;
 use crate::daemon::supervision::liveness::Loop;
 use crate::daemon::supervision::shutdown::Shutdown;
 use crate::domain::avatar::AvatarId;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::{Recovery, StoreError};

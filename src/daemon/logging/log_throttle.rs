@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::time::humanize::humanize;
 use crate::domain::time::monotonic::Monotonic;
 use crate::text::plural::counted;

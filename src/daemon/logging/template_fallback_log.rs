@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use tracing::warn;
 
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::notify::message::RenderedMessage;
 
 /// The problems of one channel that were logged already.

@@ -15,7 +15,7 @@ use crate::daemon::poller::account::list_state::ListState;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::polling::connectivity::AccountConnectivity;
+use crate::domain::polling::account_availability::AccountConnectivity;
 use crate::domain::polling::watch::Watch;
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;

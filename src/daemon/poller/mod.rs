@@ -43,7 +43,7 @@ use crate::daemon::supervision::liveness::Loop;
 use crate::daemon::supervision::shutdown::Shutdown;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::polling::connectivity::AccountConnectivity;
+use crate::domain::polling::account_availability::AccountConnectivity;
 use crate::domain::polling::forecast::Forecast;
 use crate::domain::polling::strategy::Strategy;
 use crate::domain::polling::watch::Watch;

@@ -21,7 +21,7 @@ use crate::domain::avatar::status::Status;
 use crate::domain::avatar::training::Training;
 use crate::domain::avatar::transition::{Previous, Transition};
 use crate::domain::event::{Event, EventKind, Subject};
-use crate::domain::polling::connectivity::AccountSignal;
+use crate::domain::polling::account_availability::AccountSignal;
 use crate::domain::polling::forecast::Forecast;
 use crate::domain::polling::observation::Observation;
 use crate::domain::polling::watch::{Decision, Origin, Policy, Watch};

@@ -7,3 +7,4 @@ pub mod open_store;
 pub mod web_listener;
 pub mod shutdown;
 pub mod liveness;
+pub mod blocked_name_servers;

@@ -13,11 +13,10 @@ use tokio::task::JoinSet;
 use tracing::{error, info, warn};
 
 use crate::config::change::diff::{ChangeKind, ConfigChange};
-use crate::config::config_file::ConfigFile;
+use crate::config::config_file_trust::ConfigFile;
 use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::settings::Settings;
-use crate::daemon::background::name_servers;
 use crate::daemon::background::systemd;
 use crate::daemon::background::watchdog;
 use crate::daemon::clock::SystemClock;
@@ -26,6 +25,7 @@ use crate::daemon::error::DaemonError;
 use crate::daemon::ports::Clock as _;
 use crate::daemon::rng::Rng;
 use crate::daemon::stats::DaemonStats;
+use crate::daemon::supervision::blocked_name_servers;
 use crate::daemon::supervision::liveness::Loop;
 use crate::daemon::supervision::signals::{ServiceSignal, Signals};
 use crate::daemon::supervision::supervisor::Daemon;
@@ -58,7 +58,7 @@ pub(crate) async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
     let settings = load_config::load(config, &Environment::from_process())?;
     let rng = Rng::from_entropy().map_err(system("reading entropy"))?;
     log_warnings(&settings.warnings);
-    name_servers::log_forbidden();
+    blocked_name_servers::log_forbidden();
     let Some((mut daemon, mut is_stopping)) = start(&settings, rng, &mut signals).await? else {
         systemd::stopping();
         info!("stopped while opening the database; the next start repeats it");

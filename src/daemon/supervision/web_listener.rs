@@ -89,7 +89,7 @@ impl ListenerChange {
             {
                 Ok(Self::Rebind(listen))
             }
-            Err(source) if !web.is_chosen && source.kind() == ErrorKind::AddrInUse => {
+            Err(source) if !web.is_listen_configured && source.kind() == ErrorKind::AddrInUse => {
                 warn!(
                     "status page disabled: address `{listen}` is already in use; set another \
                      `listen` in `[web]`"

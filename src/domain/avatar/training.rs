@@ -1,5 +1,5 @@
-//! Trainings: a finished one with its observed duration, and an open one while its avatar is in an
-//! unrecognized status.
+//! Trainings: a finished one with its observed duration, and an open one, which is carried through
+//! unrecognized statuses and resets to `NOT_TRAINED`.
 
 use std::time::Duration;
 

@@ -4,7 +4,7 @@
 //! report each other forever.
 
 use crate::domain::delivery::DeliveryId;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::id::EventId;
 
 /// A failed delivery.

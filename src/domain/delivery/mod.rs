@@ -7,7 +7,6 @@
 
 pub mod retry_policy;
 pub(crate) mod retry_after;
-pub mod channel;
 pub mod channel_health;
 pub mod recipient_health;
 pub mod dead_letter;
@@ -456,3 +455,4 @@ const POISON: &str = "the process was killed repeatedly while sending it";
 #[cfg(test)]
 #[path = "delivery_tests.rs"]
 mod tests;
+pub mod channel_name;

@@ -138,7 +138,7 @@ impl CircuitBreaker {
     }
 
     /// Whether the key is refused, or the endpoint is misconfigured.
-    pub fn is_refused(&self) -> bool {
+    pub fn is_blocked(&self) -> bool {
         self.refusals > 0
     }
 

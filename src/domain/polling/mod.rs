@@ -10,6 +10,6 @@ pub mod interval;
 pub mod forecast;
 pub mod backoff;
 pub mod circuit_breaker;
-pub mod connectivity;
 pub mod avatar_conditions;
 pub mod wait;
+pub mod account_availability;

@@ -3,7 +3,7 @@
 use crate::domain::account::AccountName;
 use crate::domain::avatar::status::Status;
 use crate::domain::condition::{Condition, ConditionSubject, OutageCause, Phase};
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::dead_letter::DeadLetter;
 use crate::domain::delivery::recipient_health::masked;
 use crate::domain::event::{Event, EventKind};

@@ -1,7 +1,7 @@
 //! Authentication at a mail server: a password, or a token that a program prints.
 //!
 //! Invariants: no outcome contains either of them, in any form in which it was sent, nor any output
-//! of the program. The output is checked by the rules of `text/secret_text.rs`.
+//! of the program. The output is checked by the rules of `text/secret_input.rs`.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::notify::email::sendmail::start_class;
 use crate::notify::subprocess::{self, ExitReason, ProcessOutput};
 use crate::notify::transport_error::failed_outcome;
 use crate::secret::{CredentialSource, Secret};
-use crate::text::secret_text::{SecretKind, clean};
+use crate::text::secret_input::{SecretKind, clean};
 
 /// The credentials of one attempt.
 pub(super) struct Credential {

@@ -195,7 +195,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::delivery::channel::ChannelName;
+    use crate::domain::delivery::channel_name::ChannelName;
     use crate::domain::mail::domain::MailDomain;
     use crate::domain::mail::options::{LoginMethod, SmtpTls};
     use crate::files::program::Program;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::mail::address::MailAddress;
 use crate::domain::mail::domain::MailDomain;
 use crate::domain::mail::options::{LoginMethod, SmtpTls, Threading};

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use url::Url;
 
-use crate::domain::delivery::channel::Accepts;
+use crate::domain::delivery::channel_name::Accepts;
 use crate::domain::delivery::message_format::MessageFormat;
 use crate::domain::delivery::ntfy_topic::NtfyTopic;
 use crate::domain::event::Event;

@@ -7,7 +7,7 @@ use crate::domain::avatar::transition::{Previous, Transition};
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::condition::{Condition, ConditionSubject, OutageCause, Phase};
 use crate::domain::delivery::DeliveryId;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::dead_letter::DeadLetter;
 use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::id::EventId;

@@ -15,8 +15,8 @@ use url::Url;
 
 use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::notify::build_error::BuildError;
+use crate::notify::ssrf_guard;
 use crate::notify::transport_error;
-use crate::notify::webhook::ssrf_guard;
 
 /// How a client connects.
 pub(in crate::notify) struct HttpClientSpec {

@@ -3,7 +3,6 @@
 
 pub(crate) mod response;
 pub mod client;
-pub mod ssrf_guard;
 pub mod sender;
 pub mod body;
 pub mod proxy;

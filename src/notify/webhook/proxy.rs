@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::domain::delivery::{AT_PROXY, Outcome, OutcomeClass};
 use crate::mask::Mask;
-use crate::network::causes::{cause, causes};
+use crate::network::error_chain::{cause, causes};
 use crate::notify::build_error::BuildError;
 use crate::notify::excerpt;
 use crate::notify::secret_patterns::SECRET_CHARS_MIN;

@@ -10,11 +10,11 @@ use url::Url;
 
 use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::domain::delivery::{AT_PROXY, Outcome, OutcomeClass};
-use crate::network::causes::cause;
+use crate::network::error_chain::cause;
+use crate::notify::ssrf_guard;
 use crate::notify::transport_error::{self, CONNECT, TLS, failed_outcome};
 use crate::notify::webhook::handshake;
 use crate::notify::webhook::proxy::{Proxy, Tunnel};
-use crate::notify::webhook::ssrf_guard;
 use crate::notify::webhook::tunnel::{self, TunnelReply};
 
 pub(in crate::notify) struct Route {

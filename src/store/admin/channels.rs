@@ -3,8 +3,8 @@
 //! Invariants: no pending delivery is dropped, and the time during which it may not be sent does
 //! not count towards its expiry.
 
-use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::channel_health::{ChannelHealth, ChannelState};
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::admin::deliveries::DeliveryAdmin;
 use crate::store::error::StoreError;

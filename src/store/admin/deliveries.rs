@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::{Connection, named_params};
 
 use crate::domain::delivery::DeliveryId;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::id::EventId;
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;

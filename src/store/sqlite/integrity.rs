@@ -7,7 +7,7 @@ use rusqlite::Connection;
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::DeliveryId;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::id::EventId;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::sqlite::statement::{column, rows};

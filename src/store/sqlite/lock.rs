@@ -75,8 +75,8 @@ impl DatabaseLock {
         }
     }
 
-    /// Whether a daemon ever held the lock of the database at `database`.
-    pub(in crate::store) fn was_held(database: &Path) -> bool {
+    /// Whether there is a lock file at `database`: a daemon or a restore created it.
+    pub(in crate::store) fn lock_file_exists(database: &Path) -> bool {
         fs::symlink_metadata(with_suffix(database, LOCK_END)).is_ok()
     }
 
@@ -163,7 +163,7 @@ const READ_DELAY: Duration = Duration::from_millis(5);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::delivery::channel::ChannelName;
+    use crate::domain::delivery::channel_name::ChannelName;
     use crate::domain::time::timestamp::Timestamp;
     use crate::store::admin::channels::ChannelSwitch;
     use crate::store::admin::deliveries::DeliveryAdmin;

@@ -167,7 +167,7 @@ async fn an_object_planted_in_a_live_file_stops_writes_and_reads_until_it_is_rem
         check(reader.conditions().unwrap_err());
         check(reader.channels().unwrap_err());
         check(admin.failed(&Default::default()).unwrap_err());
-        let name = crate::domain::delivery::channel::ChannelName::parse("x").unwrap();
+        let name = crate::domain::delivery::channel_name::ChannelName::parse("x").unwrap();
         check(admin.switch(ChannelSwitch::Pause, &name, Timestamp::from_millis(0)).unwrap_err());
 
         let made = beside.query_row(

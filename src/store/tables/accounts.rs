@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::polling::connectivity::Outage;
+use crate::domain::polling::account_availability::Outage;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::sqlite::statement::column;
 use crate::store::tables::conditions;

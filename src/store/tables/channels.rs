@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, Row, named_params};
 
-use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::channel_health::{ChannelHealth, ChannelState};
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::sqlite::statement::{column, rows};
 use crate::store::tables::recipients;

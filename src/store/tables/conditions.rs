@@ -8,8 +8,8 @@ use crate::domain::account::AccountName;
 use crate::domain::condition::{Condition, ConditionSubject, OutageCause, Phase};
 use crate::domain::event::{Event, EventKind};
 use crate::domain::ordering_key::OrderingKey;
+use crate::domain::polling::account_availability::Outage;
 use crate::domain::polling::avatar_conditions::REPORTED_STATUSES_MAX;
-use crate::domain::polling::connectivity::Outage;
 use crate::domain::time::timestamp::Timestamp;
 
 /// Updates the condition of an event.

@@ -6,8 +6,8 @@
 
 use rusqlite::{Connection, Row, named_params};
 
-use crate::domain::delivery::channel::ChannelName;
 use crate::domain::delivery::channel_health::ChannelHealth;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::{DeliveryId, DeliveryState, Outcome, RetryState};
 use crate::domain::id::EventId;
 use crate::domain::ordering_key::OrderingKey;

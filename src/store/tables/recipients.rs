@@ -6,7 +6,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 use crate::domain::delivery::DeliveryId;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::recipient_health::RecipientHealth;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::sqlite::statement::{column, rows};

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::DeliveryId;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::store::reader::DeliveryFilter;
 use crate::web::actions;
 use crate::web::blocking::with_read_model;

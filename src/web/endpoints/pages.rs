@@ -16,7 +16,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
-use crate::domain::delivery::channel::ChannelName;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::time::humanize::humanize;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::StoreError;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::avatar::transition::{Previous, Transition};
-use avatar_watch::domain::delivery::channel::ChannelName;
+use avatar_watch::domain::delivery::channel_name::ChannelName;
 use avatar_watch::domain::delivery::retry_policy::DeliveryPolicy;
 use avatar_watch::domain::delivery::{DeliveryId, RetryState};
 use avatar_watch::domain::event::{Event, EventKind, Subject};

@@ -6,7 +6,7 @@ use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::avatar::transition::{Earlier, Previous};
 use avatar_watch::domain::condition::{ConditionSubject, OutageCause, Phase};
-use avatar_watch::domain::delivery::channel::ChannelName;
+use avatar_watch::domain::delivery::channel_name::ChannelName;
 use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::notify::format::{schema, standard};
 use jsonschema::Validator;

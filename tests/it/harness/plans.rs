@@ -12,7 +12,7 @@ use avatar_watch::daemon::logging::template_fallback_log::TemplateFallbackLog;
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::avatar::{Avatar, AvatarId};
-use avatar_watch::domain::delivery::channel::ChannelName;
+use avatar_watch::domain::delivery::channel_name::ChannelName;
 use avatar_watch::domain::delivery::retry_policy::DeliveryPolicy;
 use avatar_watch::domain::event::EventKind;
 use avatar_watch::domain::polling::backoff::Backoff;

@@ -9,7 +9,7 @@ use avatar_watch::domain::avatar::transition::{Previous, Transition};
 use avatar_watch::domain::avatar::{Avatar, AvatarId};
 use avatar_watch::domain::condition::{Condition, ConditionSubject, Phase};
 use avatar_watch::domain::delivery::DeliveryId;
-use avatar_watch::domain::delivery::channel::ChannelName;
+use avatar_watch::domain::delivery::channel_name::ChannelName;
 use avatar_watch::domain::delivery::dead_letter::DeadLetter;
 use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::id::EventId;

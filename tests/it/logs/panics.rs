@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use avatar_watch::config::config_file::ConfigFile;
+use avatar_watch::config::config_file_trust::ConfigFile;
 use avatar_watch::config::environment::Environment;
 use avatar_watch::daemon::config::load_config;
 use avatar_watch::daemon::error::DaemonError;

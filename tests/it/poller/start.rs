@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use avatar_watch::daemon::poller::account::account_queue::{AccountQueue, NextAction, Priority};
 use avatar_watch::daemon::poller::account::list_state::ListState;
-use avatar_watch::domain::polling::connectivity::AccountConnectivity;
+use avatar_watch::domain::polling::account_availability::AccountConnectivity;
 
 use crate::harness::clock::ManualClock;
 use crate::harness::plans::{id, seconds, the_account};

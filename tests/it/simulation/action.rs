@@ -9,7 +9,7 @@ use avatar_watch::daemon::config::runtime_config::{RuntimeConfig, WatchedAvatar}
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::delivery::DeliveryId;
-use avatar_watch::domain::delivery::channel::ChannelName;
+use avatar_watch::domain::delivery::channel_name::ChannelName;
 use avatar_watch::domain::delivery::recipient_health::masked;
 use avatar_watch::domain::delivery::retry_policy::RetrySchedule;
 use avatar_watch::domain::event::EventKind;

@@ -1,5 +1,6 @@
-//! The part of the oracle that follows trainings through what was recorded: an avatar that was once
-//! seen in `TRAINING` and later in an outcome is always reported as the end of a training.
+//! The part of the oracle that follows trainings through what was recorded: an avatar that was
+//! once seen in `TRAINING` and later in an outcome is reported as the end of an observed training,
+//! unless it was reset to `NOT_TRAINED` in between.
 
 use std::collections::BTreeMap;
 

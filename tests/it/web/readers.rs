@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
-use avatar_watch::domain::delivery::channel::ChannelName;
+use avatar_watch::domain::delivery::channel_name::ChannelName;
 use avatar_watch::domain::time::timestamp::Timestamp;
 use avatar_watch::store::tables::channels::ChannelTarget;
 use avatar_watch::web::http::server::ServerLimits;

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use avatar_watch::domain::delivery::channel::ChannelName;
+use avatar_watch::domain::delivery::channel_name::ChannelName;
 use avatar_watch::domain::delivery::{DeliveryState, Outcome, OutcomeClass};
 use avatar_watch::domain::id::EventId;
 use avatar_watch::domain::ordering_key::OrderingKey;

@@ -1,7 +1,7 @@
 //! Each format over the wire: where it is posted, what is in it, and what the answers of its
 //! target mean.
 
-use avatar_watch::domain::delivery::channel::Accepts;
+use avatar_watch::domain::delivery::channel_name::Accepts;
 use avatar_watch::domain::delivery::template_tree::TemplateTree;
 use avatar_watch::notify::format::kind::Format;
 use avatar_watch::notify::format::template::Template;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use avatar_watch::config::config_file::ConfigFile;
+use avatar_watch::config::config_file_trust::ConfigFile;
 use avatar_watch::config::environment::Environment;
 use avatar_watch::config::file;
 use avatar_watch::config::settings::ChannelKind;

@@ -13,8 +13,8 @@ use crate::domain::account::AccountName;
 use crate::domain::condition::{Condition, ConditionSubject, Phase};
 use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::id::EventId;
+use crate::domain::polling::account_availability::{AccountSignal, ConnectivityChange};
 use crate::domain::polling::circuit_breaker::KeySignal;
-use crate::domain::polling::connectivity::{AccountSignal, ConnectivityChange};
 use crate::domain::time::humanize::humanize;
 use crate::domain::time::monotonic::Monotonic;
 use crate::store::error::{Recovery, StoreError};
@@ -31,7 +31,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
                 let unavailable_after = self.config.accounts.get(name)?.unavailable_after;
                 let change = queue.connectivity.evaluate(
                     monotonic,
-                    queue.breaker.is_refused(),
+                    queue.breaker.is_blocked(),
                     unavailable_after,
                 )?;
                 Some((name.clone(), change))
@@ -94,7 +94,7 @@ impl<C: Clock> AccountQueue<C> {
     ) {
         let key = Key::Account(account.clone());
         let (kind, problem) = match signal.key {
-            KeySignal::Unauthorized | KeySignal::Forbidden { .. } if self.breaker.is_refused() => {
+            KeySignal::Unauthorized | KeySignal::Forbidden { .. } if self.breaker.is_blocked() => {
                 ("refused", "refuses the key".to_owned())
             }
             KeySignal::WrongEndpoint => {

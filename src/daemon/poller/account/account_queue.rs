@@ -13,8 +13,8 @@ use crate::daemon::poller::account::rate_limiter::RateLimiter;
 use crate::daemon::ports::Clock;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
+use crate::domain::polling::account_availability::AccountConnectivity;
 use crate::domain::polling::circuit_breaker::CircuitBreaker;
-use crate::domain::polling::connectivity::AccountConnectivity;
 use crate::domain::time::monotonic::Monotonic;
 
 /// The poll queue of one account.

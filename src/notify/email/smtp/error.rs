@@ -8,7 +8,7 @@ use std::io;
 use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::domain::mail::options::SmtpTls;
 use crate::domain::mail::smtp_refusal::{RefusalClass, SmtpRefusal, SmtpStep};
-use crate::network::causes::cause;
+use crate::network::error_chain::cause;
 use crate::notify::email::smtp::reply::Reply;
 use crate::notify::email::smtp::stream::StreamError;
 use crate::notify::excerpt;

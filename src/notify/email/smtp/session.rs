@@ -27,8 +27,8 @@ use crate::notify::email::smtp::reply::Reply;
 use crate::notify::email::smtp::stream::{SmtpStream, StreamError};
 use crate::notify::email::smtp::tls::Tls;
 use crate::notify::excerpt;
+use crate::notify::ssrf_guard;
 use crate::notify::transport_error::{self, failed_outcome};
-use crate::notify::webhook::ssrf_guard;
 
 pub(in crate::notify::email) struct Server {
     pub(in crate::notify::email) spec: SmtpSpec,

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use crate::domain::delivery::OutcomeClass;
-use crate::domain::delivery::channel::Accepts;
+use crate::domain::delivery::channel_name::Accepts;
 use crate::domain::time::timestamp::Timestamp;
 use crate::notify::webhook::body_meaning::BodyMeaning;
 use crate::notify::webhook::response::{Classification, HttpResponse};

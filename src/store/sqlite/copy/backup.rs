@@ -81,7 +81,7 @@ pub fn to_folder(
 /// Whether there has never been a database to copy: no file, no lock file, and no backup in the
 /// folder.
 pub fn is_too_early(database: &Path, folder: &Path) -> bool {
-    let leads = fs::symlink_metadata(database).is_ok() || DatabaseLock::was_held(database);
+    let leads = fs::symlink_metadata(database).is_ok() || DatabaseLock::lock_file_exists(database);
     let names = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
     let copied = names.filter_map(|entry| entry.file_name().into_string().ok());
     !leads && !copied.into_iter().any(|name| is_dated(&name))

@@ -81,7 +81,7 @@ impl AccountConnectivity {
         Self { last_success_at: None, failing: None, reported }
     }
 
-    /// When the last poll succeeded, since the start.
+    /// When the API last responded about an avatar, since the start.
     pub fn last_success_at(&self) -> Option<Timestamp> {
         self.last_success_at
     }
@@ -112,13 +112,13 @@ impl AccountConnectivity {
         failing.outage.reason.clone_from(reason);
     }
 
-    /// The change to report at `monotonic`. `refused` is whether the circuit breaker holds the
-    /// key for refused, which is reported at once; other failures must last for
+    /// The change to report at `monotonic`. `blocked` is whether the key is refused or the
+    /// endpoint is wrong, which is reported at once; other failures must last for
     /// `unavailable_after`.
     pub fn evaluate(
         &self,
         monotonic: Monotonic,
-        refused: bool,
+        blocked: bool,
         unavailable_after: Duration,
     ) -> Option<ConnectivityChange> {
         match (&self.reported, &self.failing) {
@@ -126,7 +126,7 @@ impl AccountConnectivity {
                 Some(ConnectivityChange::Restored(reported.clone()))
             }
             (None, Some(failing))
-                if refused || monotonic.since(failing.started_at) >= unavailable_after =>
+                if blocked || monotonic.since(failing.started_at) >= unavailable_after =>
             {
                 Some(ConnectivityChange::Lost(failing.outage.clone()))
             }

@@ -1,4 +1,4 @@
-//! The config file: named explicitly, or found in a default location; and whether it is trusted.
+//! The config file, how it was chosen, and whether it is trusted.
 
 use std::path::{Path, PathBuf};
 
@@ -73,5 +73,5 @@ impl ConfigFile {
 }
 
 #[cfg(test)]
-#[path = "config_file_tests.rs"]
+#[path = "config_file_trust_tests.rs"]
 mod tests;

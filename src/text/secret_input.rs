@@ -141,5 +141,5 @@ const LINE_BREAKS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
 const BYTES_MAX: usize = 8 * 1024;
 
 #[cfg(test)]
-#[path = "secret_text_tests.rs"]
+#[path = "secret_input_tests.rs"]
 mod tests;
