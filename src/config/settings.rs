@@ -1,5 +1,5 @@
-//! The settings: plain values, which only the readers of sections make, from valid ones. Secrets are hidden
-//! from `Debug`; all values can be compared, so that a reload can list its changes.
+//! The settings: plain values, which only the readers of sections make, from valid ones. Secrets
+//! are hidden from `Debug`; all values can be compared, so that a reload can list its changes.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,8 +1,8 @@
 //! Opens the database file, checks it and migrates it to the newest schema.
 //!
 //! WAL with `synchronous=FULL`: a commit survives a power failure. A file that belongs to
-//! another program or is newer is refused and not changed. Damage is looked for after an unclean
-//! end, for a limited time.
+//! another program or is newer is refused and not changed. After an unclean end it is
+//! checked for damage, for a limited time.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
