@@ -1,8 +1,9 @@
-//! The catalogue of the poller's faults and odd cases. Each has a test over a real socket: one in this folder
-//! with its number as a prefix, such as `p01_`, or one that is named here.
+//! The catalogue of the poller's faults and odd cases. Each has a test over a real socket: one in
+//! this folder with its number as a prefix, such as `p01_`, or one that is named here.
 //!
-//! A failed poll changes no status, and the next poll is on time. Transient faults are polled again soon
-//! and reported if they last; permanent faults are reported at once, or when they are confirmed.
+//! A failed poll changes no status, and the next poll is on time. Transient faults are polled again
+//! soon and reported if they last; permanent faults are reported at once, or when they are
+//! confirmed.
 //!
 //! - P1, the name does not resolve.
 //! - P2, the connection is refused or reset:

@@ -301,7 +301,8 @@ yet, secret or certificate not available yet, or out of file handles, threads or
 config.";
 
 const INIT_NOTES: &str = "\
-Secrets are not written into the config. A secret that you type is not echoed; each is stored in \
+Keys and passwords are not written into the config; the URL of a webhook or chat is, and only \
+you can read the file. A secret that you type is not echoed; each is stored in \
 a file that only you can read. Existing secret files are used unchanged.
 Exit status: 0 written; 1 not written; 2 invalid answer or usage error; 130 interrupted.";
 

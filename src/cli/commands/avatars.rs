@@ -10,7 +10,7 @@ use crate::cli::args::AvatarsArgs;
 use crate::cli::commands::check::print_problems;
 use crate::cli::exit::Exit;
 use crate::cli::locations::config_path;
-use crate::cli::output::{failed, json, line, print_result, table};
+use crate::cli::output::{failed, json, line, print_error, print_help, table};
 use crate::cli::runtime::block_on;
 use crate::config::environment::Environment;
 use crate::config::settings::{AccountSettings, AvatarSettings, Settings};
@@ -22,6 +22,7 @@ use crate::domain::account::AccountName;
 use crate::domain::avatar::Avatar;
 use crate::domain::polling::list_observation::ListObservation;
 use crate::text::plural::counted;
+use crate::text::sanitize::sanitize_line;
 
 /// An avatar of an account.
 #[derive(Debug, PartialEq, Serialize)]
@@ -47,12 +48,18 @@ pub(crate) fn avatars(config: Option<&Path>, args: &AvatarsArgs) -> Exit {
     let (mut avatars, mut complete) = (Vec::new(), true);
     for (name, account) in &settings.accounts {
         match list(account) {
-            Ok(ListObservation::Listed { avatars: listed, .. }) => {
+            Ok(ListObservation::Listed { avatars: listed, unreadable, .. }) => {
                 avatars.extend(merged(name, listed, &settings));
+                if unreadable > 0 {
+                    let count = counted(unreadable, "avatar");
+                    print_error(&format!("warning: {count} of account `{name}` cannot be read"));
+                }
             }
             Ok(ListObservation::Failed(observation)) => {
                 let (_, text, help) = advice::for_poll(&observation);
-                complete = print_result(&format!("account `{name}`"), false, &text, help);
+                print_error(&format!("FAIL account `{name}`: {text}"));
+                help.into_iter().for_each(print_help);
+                complete = false;
             }
             Err(error) => return failed(&*error, Exit::Problems),
         }
@@ -112,7 +119,7 @@ fn merged(name: &AccountName, listed: Vec<Avatar>, settings: &Settings) -> Vec<A
 
 fn row(avatar: &AccountAvatar) -> Vec<String> {
     vec![
-        avatar.name.clone().unwrap_or_default(),
+        sanitize_line(avatar.name.as_deref().unwrap_or_default(), NAME_CHARS_MAX),
         avatar.id.clone(),
         avatar.account.clone(),
         avatar.model.clone().unwrap_or_default(),
@@ -120,3 +127,5 @@ fn row(avatar: &AccountAvatar) -> Vec<String> {
         avatar.watched.unwrap_or("no").to_owned(),
     ]
 }
+
+const NAME_CHARS_MAX: usize = 60;

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use url::Url;
+
 use crate::cli::advice;
 use crate::cli::commands::init::{InitAnswers, KEY_FILE, PASSWORD_FILE};
 use crate::cli::prompt::Prompter;
@@ -32,8 +34,11 @@ pub(super) fn ask(folder: &Path, base_url: Option<&str>) -> io::Result<InitAnswe
     let avatars = ask_avatars(&prompter, &listed)?;
     let url =
         prompter.ask("URL of a webhook or chat to notify, https://… (Enter: none)", |text| {
-            let known = text.starts_with("https://") || text.starts_with("http://");
-            if known { Ok(()) } else { Err("must begin with `https://`".to_owned()) }
+            let url = Url::parse(text).map_err(|error| error.to_string())?;
+            match url.scheme() {
+                "https" | "http" if !text.contains(char::is_whitespace) => Ok(()),
+                _ => Err("must be a URL that begins with `https://`, without blanks".to_owned()),
+            }
         })?;
     let address =
         |text: &str| MailAddress::parse(text).map(drop).map_err(|error| format!("it {error}"));
@@ -124,7 +129,11 @@ fn list_avatars(key: &str, base_url: Option<&str>) -> Result<Vec<Avatar>, ListFa
     let account = account.ok_or_else(|| other("there is no account".to_owned()))?;
     let client = wiring::client(account).map_err(|error| other(error.to_string()))?;
     match block_on(client.list_avatars(SystemClock.now())) {
-        Ok(ListObservation::Listed { avatars, .. }) => Ok(avatars),
+        Ok(ListObservation::Listed { mut avatars, .. }) => {
+            // The config would reject the others.
+            avatars.retain(|avatar| avatar_id::read(avatar.id.as_str()).is_ok());
+            Ok(avatars)
+        }
         Ok(ListObservation::Failed(observation)) => {
             let key_rejected =
                 matches!(observation, Observation::Denied { denial: Denial::Key, .. });
@@ -142,46 +151,81 @@ fn ask_avatars(prompter: &Prompter, listed: &[Avatar]) -> io::Result<Vec<Starter
         let count = counted(listed.len(), "avatar");
         prompter.say(&format!("The account has {count}:\n"))?;
         for (number, avatar) in listed.iter().enumerate().take(SHOWN_MAX) {
-            let name = avatar.name.as_deref().unwrap_or(avatar.id.as_str());
-            let name = sanitize_line(name, NAME_CHARS_MAX);
-            prompter.say(&format!("{:4}  {}  {name}\n", number + 1, avatar.status))?;
+            let name = sanitize_line(avatar.name.as_deref().unwrap_or_default(), NAME_CHARS_MAX);
+            let (id, status) = (&avatar.id, avatar.status.display());
+            prompter.say(&format!("{:4}  {status:15}  {id}  {name}\n", number + 1))?;
         }
         if listed.len() > SHOWN_MAX {
             prompter.say(&format!("      … and {} more\n", listed.len() - SHOWN_MAX))?;
         }
-        "Avatars to watch: numbers or ids, separated by spaces or commas, or `all` (Enter: later)"
+        "Avatars to watch: numbers such as `1, 3-5`, ids, names or `all` (Enter: later)"
     };
     let answer = prompter.ask(question, |text| chosen(text, listed).map(drop))?;
     Ok(chosen(&answer, listed).unwrap_or_default())
 }
 
-/// The avatars that an answer names, each once.
+/// The avatars that an answer names, each once: by number, id, URL or name.
 fn chosen(answer: &str, listed: &[Avatar]) -> Result<Vec<StarterAvatar>, String> {
     let of_list = |it: &Avatar| StarterAvatar { id: it.id.to_string(), name: it.name.clone() };
     if answer.eq_ignore_ascii_case("all") && !listed.is_empty() {
         return Ok(listed.iter().map(of_list).collect());
     }
+    if let Some(avatar) = named(answer, listed)? {
+        return Ok(vec![of_list(avatar)]);
+    }
     let mut avatars: Vec<StarterAvatar> = Vec::new();
     let words = answer.split(|char: char| char.is_whitespace() || ",;".contains(char));
     for word in words.filter(|word| !word.is_empty()) {
-        let by_number = word.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
-        let avatar = match by_number.and_then(|index| listed.get(index)) {
-            Some(avatar) => of_list(avatar),
-            None => {
-                let id = match avatar_id::of_url(word) {
-                    Some(id) => id,
-                    None => avatar_id::read(word)
-                        .map_err(|fault| format!("`{word}` {}: {}", fault.message, fault.help))?,
-                };
-                let known = listed.iter().find(|it| it.id == id).map(of_list);
-                known.unwrap_or_else(|| StarterAvatar { id: id.to_string(), name: None })
-            }
+        let found = match by_number(word, listed) {
+            Some(range) => range.iter().map(of_list).collect(),
+            None => vec![by_text(word, listed)?],
         };
-        if !avatars.iter().any(|it| it.id == avatar.id) {
-            avatars.push(avatar);
+        for avatar in found {
+            if !avatars.iter().any(|it| it.id == avatar.id) {
+                avatars.push(avatar);
+            }
         }
     }
     Ok(avatars)
+}
+
+/// The listed avatars with a number such as `3`, or with numbers such as `3-5`.
+fn by_number<'a>(word: &str, listed: &'a [Avatar]) -> Option<&'a [Avatar]> {
+    let (first, last) = word.split_once('-').unwrap_or((word, word));
+    let [first, last] = [first, last].map(|it| it.parse::<usize>().ok());
+    listed.get(first?.checked_sub(1)?..last?)
+}
+
+/// The only listed avatar with that name.
+fn named<'a>(text: &str, listed: &'a [Avatar]) -> Result<Option<&'a Avatar>, String> {
+    let text = text.trim().to_lowercase();
+    let is_named =
+        |it: &&Avatar| it.name.as_ref().is_some_and(|name| name.trim().to_lowercase() == text);
+    match listed.iter().filter(is_named).collect::<Vec<_>>().as_slice() {
+        [] => Ok(None),
+        [avatar] => Ok(Some(avatar)),
+        several => Err(format!("{} avatars have this name; choose by number", several.len())),
+    }
+}
+
+fn by_text(word: &str, listed: &[Avatar]) -> Result<StarterAvatar, String> {
+    let of_list = |it: &Avatar| StarterAvatar { id: it.id.to_string(), name: it.name.clone() };
+    if let Some(avatar) = named(word, listed)? {
+        return Ok(of_list(avatar));
+    }
+    let by_url = avatar_id::of_url(word);
+    let is_url = by_url.is_some();
+    let id = match by_url {
+        Some(id) => id,
+        None => avatar_id::read(word)
+            .map_err(|fault| format!("`{word}` {}: {}", fault.message, fault.help))?,
+    };
+    match listed.iter().find(|it| it.id == id) {
+        Some(avatar) => Ok(of_list(avatar)),
+        // It may be of another account, or not listed yet.
+        None if is_url || listed.is_empty() => Ok(StarterAvatar { id: id.to_string(), name: None }),
+        None => Err(format!("`{word}` is not in the list")),
+    }
 }
 
 fn non_empty(answer: String) -> Option<String> {
@@ -227,11 +271,17 @@ mod tests {
         check("1,3", &["a1", "a3"]);
         check("2, a1 2;", &["a2", "a1"]);
         check(&format!("https://app.argil.ai/avatars/{uuid}"), &[uuid]);
-        check("4", &["4"]);
+        check("2-3", &["a2", "a3"]);
+        check("jane", &["a1"]);
+        check("3 BÉLA", &["a3", "a2"]);
         let names: Vec<_> =
             chosen("a2", &listed()).unwrap().into_iter().map(|it| it.name).collect();
         assert_eq!(names, [Some("Béla".to_owned())]);
         assert!(chosen("the-id-of-your-avatar", &listed()).unwrap_err().contains("placeholder"));
-        assert!(chosen("Jäne", &listed()).is_err());
+        for wrong in ["Jäne", "4", "0", "3-9", "2 ALL", "Name"] {
+            assert!(chosen(wrong, &listed()).is_err(), "{wrong}");
+        }
+        let free = chosen("x1", &[]).unwrap();
+        assert_eq!(free, [StarterAvatar { id: "x1".to_owned(), name: None }]);
     }
 }

@@ -16,6 +16,7 @@ use crate::cli::output::{failed, print_error, print_help};
 use crate::config::environment::Environment;
 use crate::config::file;
 use crate::config::from_env::{KEY_VARIABLE, from_env};
+use crate::config::parse::avatar_id::{self, NoAvatarId};
 use crate::config::settings::{AccountSettings, Settings};
 use crate::daemon::config::wiring;
 use crate::daemon::poller::forecast_cache::{ForecastCache, SAMPLES_MAX};
@@ -110,8 +111,9 @@ fn id_of(
         configured.map(|avatar| &avatar.id).chain(stored.map(|watch| &watch.id)).collect();
     match named.iter().collect::<Vec<_>>().as_slice() {
         [id] => Ok((**id).clone()),
-        [] => AvatarId::parse(text)
-            .map_err(|error| format!("no avatar has this name, and it is no id: {error}")),
+        [] => avatar_id::read(text).map_err(|NoAvatarId { message, help }| {
+            format!("no avatar has this name, and it {message}: {help}")
+        }),
         several => {
             let ids: Vec<String> = several.iter().map(|id| format!("`{id}`")).collect();
             Err(format!("{} avatars have this name: {}", ids.len(), ids.join(", ")))

@@ -19,7 +19,7 @@ pub(crate) fn read(text: &str) -> Result<AvatarId, NoAvatarId> {
         message: "is no avatar id".to_owned(),
         help: error.to_string(),
     })?;
-    if text.contains("your-avatar") || text.contains(['<', '>', '…']) {
+    if text.to_ascii_lowercase().contains("your-avatar") || text.contains(['<', '>', '…']) {
         let help = "write the id of your avatar; `avatar-watch init` lists those of your account";
         return fault("is a placeholder", help.to_owned());
     }
@@ -56,6 +56,7 @@ mod tests {
             assert!(error.help.contains(help), "for {text:?}: {}", error.help);
         };
         check("the-id-of-your-avatar", "is a placeholder", "`avatar-watch init`");
+        check("YOUR-AVATAR-ID", "is a placeholder", "`avatar-watch init`");
         check("<id>", "is a placeholder", "`avatar-watch init`");
         check(&format!("https://app.argil.ai/avatars/{ID}"), "is a URL", ID);
         check(&format!("app.argil.ai/avatars/{ID}?tab=videos"), "is a URL", ID);

@@ -66,7 +66,7 @@ fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
         table.or("events", EventKind::DEFAULT.to_vec(), |field| events(field, may_be_empty));
     let (place, usual) = match kind? {
         Type::Webhook(format) => {
-            let webhook = webhook(&table, format);
+            let webhook = webhook(&table, format, stated.is_some());
             let is_chat = webhook.as_ref().is_some_and(|webhook| webhook.format.is_chat());
             let usual = if is_chat { DeliveryPolicy::chat() } else { DeliveryPolicy::webhook() };
             (webhook.map(|it| ChannelKind::Webhook(Box::new(it))), usual)
@@ -131,16 +131,23 @@ fn event(field: &Field<'_>) -> Option<EventKind> {
     field.one_of(&EventKind::SELECTABLE.map(|kind| (kind.name(), kind)))
 }
 
-fn webhook(table: &Table<'_>, by_type: Option<format::Name>) -> Option<WebhookSettings> {
+/// Reads a webhook; `by_type` is the format that a valid type names.
+fn webhook(
+    table: &Table<'_>,
+    by_type: Option<format::Name>,
+    has_type: bool,
+) -> Option<WebhookSettings> {
     let egress = table.or("deny_private", EgressPolicy::AllowPrivate, egress_policy);
     let url = table.required("url", "write `url = \"https://…\"`", |field| {
         url(field, egress.unwrap_or_default())
     });
     let help = "make one with `avatar-watch secret`, and write `secret = { env = \"…\" }`";
-    let chat = url.as_ref().filter(|_| by_type.is_none() && table.field("format").is_none());
+    let chat = url.as_ref().filter(|_| has_type && table.field("format").is_none());
     let chat = chat.and_then(|url| format::Name::of_url(&Url::parse(url.expose()).ok()?));
+    let chat = chat.filter(|(_, name)| by_type != Some(*name));
     if let (Some((word, _)), Some(field)) = (chat, table.field("url")) {
-        let message = format!("belongs to {word}, which does not accept the default format");
+        let message =
+            format!("belongs to {word}, which does not accept the format of this channel");
         field.invalid::<()>(message, format!("write `type = \"{word}\"`"));
     }
     let format = format::read(table, by_type.or(chat.map(|(_, name)| *name)));
@@ -287,14 +294,16 @@ mod tests {
                 "" => String::new(),
                 chat => format!(
                     "config.toml:4: `channels.ops.url` belongs to {chat}, which does not accept \
-                     the default format\n  help: write `type = \"{chat}\"`"
+                     the format of this channel\n  help: write `type = \"{chat}\"`"
                 ),
             };
             let hook = HOOK.replace("https://example.com", url);
             check_added(&hook, &expected);
             check_added(&format!("{hook}format = 'cloudevents'"), "");
             if !chat.is_empty() {
-                check_added(&hook.replace("type = 'webhook'", &format!("type = '{chat}'")), "");
+                let typed = |word: &str| hook.replace("'webhook'", &format!("'{word}'"));
+                check_added(&typed(chat), "");
+                check_added(&typed(if chat == "slack" { "teams" } else { "slack" }), &expected);
             }
         };
         check("https://hooks.slack.com/services/T0/B0/x", "slack");
@@ -302,6 +311,10 @@ mod tests {
         check("https://discord.com/api/webhooks/1/x", "discord");
         check("https://ptb.discordapp.com/api/webhooks/1/x", "discord");
         check("https://discord.com/hooks", "");
+        check("https://discord.com/api/webhooks/1/x/slack", "");
+        let flow = "workflows/1/triggers/manual/paths/invoke?sig=x";
+        check(&format!("https://prod-1.westeurope.logic.azure.com:443/{flow}"), "teams");
+        check("https://prod-1.westeurope.logic.azure.com/other", "");
         check("https://acme.webhook.office.com/webhookb2/x", "teams");
         check("https://evilwebhook.office.com/x", "");
         check("https://ntfy.sh/studio", "ntfy");

@@ -94,6 +94,13 @@ impl Name {
             "hooks.slack.com" | "hooks.slack-gov.com" => Self::Slack,
             "ntfy.sh" => Self::Ntfy,
             _ if is_below("webhook.office.com") => Self::Teams,
+            _ if (is_below("logic.azure.com") || is_below("api.powerplatform.com"))
+                && url.path().contains("/triggers/manual/paths/invoke") =>
+            {
+                Self::Teams
+            }
+            // Discord also understands Slack's format there.
+            _ if url.path().ends_with("/slack") => return None,
             _ if (is_below("discord.com") || is_below("discordapp.com"))
                 && url.path().starts_with("/api/webhooks/") =>
             {

@@ -70,7 +70,10 @@ fn settled(field: &Field<'_>) -> Option<SettledIntervals> {
 fn settled_step(field: &Field<'_>) -> Option<SettledStep> {
     let step = field.table()?;
     step.check_keys(&SETTLED_STEP);
-    let every = step.required("every", "write the interval, such as `every = \"15s\"`", wait);
+    let every = step.required("every", "write the interval, such as `every = \"15s\"`", |field| {
+        let last_only = || field.invalid("is `never`", "only the last step may be `never`");
+        wait_or_never(field)?.map_or_else(last_only, Some)
+    });
     let help = "write how long this step applies, such as `for = \"10m\"`; only the last step \
         has none";
     let lasts = step.required("for", help, wait);
@@ -247,6 +250,10 @@ mod tests {
             "[{ every = '1m', for = '1h' }]",
             "[0].for` is not allowed in the last step\n  help: remove it, or add a step such as \
              `{ every = \"1h\" }`",
+        );
+        check(
+            "[{ every = 'never', for = '1h' }, { every = '1h' }]",
+            "[0].every` is `never`\n  help: only the last step may be `never`",
         );
         check("['1m']", "[0]` is a string, but must be a table");
     }

@@ -36,5 +36,6 @@ fn avatars_says_why_an_account_cannot_be_listed() {
     let argil = FakeArgil::start();
     argil.require_key("another");
     let bench = Bench::new(Config::new(argil.base_url()).text());
-    bench.prints(&["avatars"], 1, &["FAIL account `argil`: API key rejected", "  help: "]);
+    bench.complains(&["avatars"], 1, &["FAIL account `argil`: API key rejected", "  help: "]);
+    assert_eq!(bench.json(&["avatars", "--json"]), json!([]), "the failure is no JSON");
 }

@@ -110,7 +110,7 @@ impl<C: Clock> AccountQueue<C> {
                 if let Resolution::Logged(emission) = throttle.resolve(&key, now) {
                     info!(
                         account = %account, suppressed = emission.suppressed(),
-                        "API accepts the key of account `{account}` again {emission}");
+                        "polling with account `{account}` is no longer paused {emission}");
                 }
                 return;
             }

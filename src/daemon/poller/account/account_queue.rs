@@ -133,7 +133,7 @@ impl<C: Clock> AccountQueue<C> {
             Priority::Normal => self.ready.add(id, now.plus(HANDICAP_MIN)),
             Priority::Settled(_) if self.ready.holds(&id) => {}
             Priority::Settled(age) => {
-                self.settled.add(id, now.plus(age.clamp(HANDICAP_MIN, HANDICAP_MAX)));
+                self.settled.add(id, now.plus(age.clamp(HANDICAP_SETTLED, HANDICAP_MAX)));
             }
         }
     }
@@ -249,10 +249,10 @@ impl<C: Clock> AccountQueue<C> {
     }
 }
 
-/// Requests per second for settled avatars: half of the account's, so that a large account does not
-/// exhaust its rate limit when nothing is in training.
+/// Requests per second for settled avatars: half of the account's, but at least one, so that a
+/// large account does not exhaust its rate limit when nothing is in training.
 fn settled_share(max_per_second: NonZeroU32) -> NonZeroU32 {
-    NonZeroU32::new(max_per_second.get().div_ceil(2)).unwrap_or(NonZeroU32::MIN)
+    NonZeroU32::new(max_per_second.get() / 2).unwrap_or(NonZeroU32::MIN)
 }
 
 /// Avatars ordered by rank. Each occurs once, with its lowest rank.
@@ -287,7 +287,9 @@ impl Queue {
 
 /// Duration for which a training has high priority.
 const YOUNG_FOR: Duration = Duration::from_secs(10 * 60);
-/// Handicap of a normal poll against one of high priority, and of that of a young outcome.
+/// Handicap of a recent outcome: first polls and trainings go before it.
+const HANDICAP_SETTLED: Duration = Duration::from_secs(5 * 60);
+/// Handicap of a normal poll against one of high priority.
 const HANDICAP_MIN: Duration = Duration::from_secs(60);
 /// Handicap of an old outcome.
 const HANDICAP_MAX: Duration = Duration::from_secs(60 * 60);
