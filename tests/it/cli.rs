@@ -21,7 +21,7 @@ mod init;
 mod pty;
 mod wait;
 mod schema;
-mod man_pages;
+mod packaged_files;
 mod status_damaged_config;
 
 /// The line and the exit code of a check.

@@ -3,7 +3,7 @@
 mod admin;
 mod channel_health;
 mod recipients;
-mod failures;
+mod interruptions;
 mod outcomes;
 
 use std::sync::Arc;

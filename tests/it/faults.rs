@@ -82,7 +82,7 @@ mod passing;
 mod scene;
 mod responses;
 mod api_key;
-mod timeline;
+mod odd_cases;
 
 #[test]
 fn every_fault_of_the_catalogue_has_a_test_and_every_test_a_fault() {

@@ -69,7 +69,7 @@ const HOMES: &[(&str, &[&str])] = &[
         ],
     ),
     ("lettre", &["notify/email/"]),
-    ("tokio_rustls", &["notify/email/", "notify/webhook/handshake.rs"]),
+    ("tokio_rustls", &["notify/email/", "notify/webhook/tls_check.rs"]),
     ("rustls_native_certs", &["notify/root_certificates.rs"]),
     ("idna", &["domain/mail/domain.rs"]),
     ("ipnet", &["domain/delivery/egress_policy.rs"]),

@@ -8,7 +8,7 @@ mod links;
 mod owner;
 mod planted;
 mod reading;
-mod starting;
+mod start_timeout;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, chown};

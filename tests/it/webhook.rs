@@ -14,7 +14,7 @@ use avatar_watch::signing_secret::SigningSecret;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::harness::child::check_ignores_proxies;
+use crate::harness::rerun::check_ignores_proxies;
 use crate::harness::sample_events;
 use crate::harness::tls::Identity;
 use crate::harness::webhook::{Answer, Receiver};

@@ -10,4 +10,4 @@ pub mod tunnel;
 pub mod route;
 pub mod body_meaning;
 pub mod signature;
-pub mod handshake;
+pub mod tls_check;

@@ -13,8 +13,8 @@ use crate::domain::delivery::{AT_PROXY, Outcome, OutcomeClass};
 use crate::network::error_chain::cause;
 use crate::notify::ssrf_guard;
 use crate::notify::transport_error::{self, CONNECT, TLS, failed_outcome};
-use crate::notify::webhook::handshake;
 use crate::notify::webhook::proxy::{Proxy, Tunnel};
+use crate::notify::webhook::tls_check;
 use crate::notify::webhook::tunnel::{self, TunnelReply};
 
 pub(in crate::notify) struct Route {
@@ -50,7 +50,7 @@ impl Route {
             return Outcome::new(OutcomeClass::Delivered, CONNECT);
         }
         let (host, _) = self.address();
-        let handshake = handshake::handshake(stream, host, self.ca_pem.as_deref());
+        let handshake = tls_check::handshake(stream, host, self.ca_pem.as_deref());
         match timeout(self.connect_limit, handshake).await {
             Ok(Ok(())) => Outcome::new(OutcomeClass::Delivered, TLS),
             Ok(Err(error)) => match cause::<rustls::Error>(&error) {

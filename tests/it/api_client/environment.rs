@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{AVATAR, check_failed, check_idle, client, client_at, poll, with_length};
 use crate::harness::argil::FakeArgil;
-use crate::harness::child::{block_on, check_ignores_proxies, passed_in_child};
+use crate::harness::rerun::{block_on, check_ignores_proxies, passed_in_child};
 use crate::harness::tls::{Identity, TlsServer};
 
 /// A TLS server of that identity that answers every request with the avatar.

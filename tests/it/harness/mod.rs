@@ -2,7 +2,7 @@
 //! and the real program, as a child.
 
 pub(crate) mod argil;
-pub(crate) mod child;
+pub(crate) mod rerun;
 pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod daemon;
