@@ -24,9 +24,31 @@ pub(crate) fn from_env(
         let problem = Problem::of_file(NO_FILE, fault.to_string(), fault.help());
         return Err(vec![Problem { key: KEY_VARIABLE.to_owned(), ..problem }]);
     }
-    let key = format!("[argil]\napi_key = {{ env = \"{KEY_VARIABLE}\" }}\n");
-    let place = base_url.map(|url| format!("base_url = {}\n", Value::String(url.to_owned())));
-    let text = key + &place.unwrap_or_default();
+    settings_of_key(KeySource::Variable, environment, base_url)
+}
+
+/// Where the key of the default account is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum KeySource<'a> {
+    /// In [`KEY_VARIABLE`].
+    Variable,
+    /// In a file, which must be as trusted as any file of a config.
+    File(&'a Path),
+}
+
+/// The settings with that key, for the API at `base_url`, or at its default URL.
+pub(crate) fn settings_of_key(
+    key: KeySource<'_>,
+    environment: &Environment,
+    base_url: Option<&str>,
+) -> Result<Settings, Vec<Problem>> {
+    let quoted = |text: &str| Value::String(text.to_owned());
+    let source = match key {
+        KeySource::Variable => format!("env = {}", quoted(KEY_VARIABLE)),
+        KeySource::File(path) => format!("file = {}", quoted(&path.to_string_lossy())),
+    };
+    let base_url = base_url.map(|url| format!("base_url = {}\n", quoted(url))).unwrap_or_default();
+    let text = format!("[argil]\napi_key = {{ {source} }}\n{base_url}");
     file::read_text(Path::new(NO_FILE), &text, FileAccess::Owner, environment)
 }
 

@@ -348,7 +348,8 @@ fn named(name: Option<&str>, id: &str) -> String {
 pub(crate) const UNWRITABLE: &str = "the database is not writable: observations are kept in \
                                      memory, and no notifications are sent";
 
-const NAME_CHARS_MAX: usize = 60;
+/// Characters of a name in tables and findings.
+pub(crate) const NAME_CHARS_MAX: usize = 60;
 const UNRECOGNIZED: EventKind = EventKind::AvatarStatusUnrecognized;
 
 /// The default of `late_after`: longer than the first delays of the usual schedule, shorter than an

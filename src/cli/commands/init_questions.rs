@@ -10,7 +10,7 @@ use crate::cli::commands::init::{InitAnswers, KEY_FILE, PASSWORD_FILE};
 use crate::cli::prompt::Prompter;
 use crate::cli::runtime::block_on;
 use crate::config::environment::Environment;
-use crate::config::from_env::{KEY_VARIABLE, from_env};
+use crate::config::from_env::{KEY_VARIABLE, KeySource, settings_of_key};
 use crate::config::init_template::{PASSWORD_VARIABLE, StarterAnswers, StarterAvatar};
 use crate::config::parse::{avatar_id, host};
 use crate::daemon::clock::SystemClock;
@@ -21,9 +21,10 @@ use crate::domain::avatar::Avatar;
 use crate::domain::mail::address::MailAddress;
 use crate::domain::polling::list_observation::ListObservation;
 use crate::domain::polling::observation::{Denial, Observation};
+use crate::domain::status_report::NAME_CHARS_MAX;
 use crate::secret::Secret;
 use crate::text::plural::counted;
-use crate::text::sanitize::sanitize_line;
+use crate::text::sanitize::{is_same_name, sanitize_line};
 use crate::text::secret_input::SecretKind;
 
 /// Asks for everything that no variable and no file provides.
@@ -89,29 +90,37 @@ fn ask_key(
     folder: &Path,
     base_url: Option<&str>,
 ) -> io::Result<(Option<Secret>, Vec<Avatar>)> {
-    let stored = std::fs::read_to_string(folder.join(KEY_FILE)).ok();
-    let known = std::env::var(KEY_VARIABLE).ok().or(stored);
+    let file = folder.join(KEY_FILE);
+    let is_set = std::env::var_os(KEY_VARIABLE).is_some();
+    if is_set || file.exists() {
+        let key = if is_set { KeySource::Variable } else { KeySource::File(&file) };
+        let listed = list_avatars(key, &Environment::from_process(), base_url);
+        return Ok((None, listed.or_else(|failure| report(prompter, &failure))?));
+    }
     let question = format!(
         "API key, from app.argil.ai (not echoed; Enter: read it from {KEY_VARIABLE} later)"
     );
     loop {
-        let typed = match &known {
-            Some(_) => None,
-            None => prompter.ask_secret(&question, SecretKind::Key)?,
-        };
-        let Some(key) = typed.as_ref().map(Secret::expose).or(known.as_deref()) else {
+        let Some(key) = prompter.ask_secret(&question, SecretKind::Key)? else {
             return Ok((None, Vec::new()));
         };
-        match list_avatars(key, base_url) {
-            Ok(avatars) => return Ok((typed, avatars)),
+        let environment = Environment::from_iter([(KEY_VARIABLE, key.expose())]);
+        match list_avatars(KeySource::Variable, &environment, base_url) {
+            Ok(avatars) => return Ok((Some(key), avatars)),
             Err(failure) => {
-                prompter.say(&format!("  The avatars cannot be listed: {}\n", failure.text))?;
-                if !(failure.key_rejected && typed.is_some()) {
-                    return Ok((typed, Vec::new()));
+                let none = report(prompter, &failure)?;
+                if !failure.key_rejected {
+                    return Ok((Some(key), none));
                 }
             }
         }
     }
+}
+
+/// Prints why there is no list; returns an empty one.
+fn report(prompter: &Prompter, failure: &ListFailure) -> io::Result<Vec<Avatar>> {
+    prompter.say(&format!("  The avatars cannot be listed: {}\n", failure.text))?;
+    Ok(Vec::new())
 }
 
 struct ListFailure {
@@ -119,11 +128,15 @@ struct ListFailure {
     key_rejected: bool,
 }
 
-fn list_avatars(key: &str, base_url: Option<&str>) -> Result<Vec<Avatar>, ListFailure> {
+fn list_avatars(
+    key: KeySource<'_>,
+    environment: &Environment,
+    base_url: Option<&str>,
+) -> Result<Vec<Avatar>, ListFailure> {
     let other = |text: String| ListFailure { text, key_rejected: false };
-    let environment = Environment::from_iter([(KEY_VARIABLE, key)]);
-    let settings = from_env(&environment, base_url).map_err(|problems| {
-        other(problems.iter().map(|it| it.message.clone()).collect::<Vec<_>>().join("; "))
+    let settings = settings_of_key(key, environment, base_url).map_err(|problems| {
+        let texts = problems.iter().map(|it| format!("`{}` {}", it.key, it.message));
+        other(texts.collect::<Vec<_>>().join("; "))
     })?;
     let account = settings.accounts.get(&AccountName::default());
     let account = account.ok_or_else(|| other("there is no account".to_owned()))?;
@@ -166,18 +179,17 @@ fn ask_avatars(prompter: &Prompter, listed: &[Avatar]) -> io::Result<Vec<Starter
 
 /// The avatars that an answer names, each once: by number, id, URL or name.
 fn chosen(answer: &str, listed: &[Avatar]) -> Result<Vec<StarterAvatar>, String> {
-    let of_list = |it: &Avatar| StarterAvatar { id: it.id.to_string(), name: it.name.clone() };
     if answer.eq_ignore_ascii_case("all") && !listed.is_empty() {
-        return Ok(listed.iter().map(of_list).collect());
+        return Ok(listed.iter().map(starter).collect());
     }
     if let Some(avatar) = named(answer, listed)? {
-        return Ok(vec![of_list(avatar)]);
+        return Ok(vec![starter(avatar)]);
     }
     let mut avatars: Vec<StarterAvatar> = Vec::new();
     let words = answer.split(|char: char| char.is_whitespace() || ",;".contains(char));
     for word in words.filter(|word| !word.is_empty()) {
         let found = match by_number(word, listed) {
-            Some(range) => range.iter().map(of_list).collect(),
+            Some(range) => range.iter().map(starter).collect(),
             None => vec![by_text(word, listed)?],
         };
         for avatar in found {
@@ -198,9 +210,7 @@ fn by_number<'a>(word: &str, listed: &'a [Avatar]) -> Option<&'a [Avatar]> {
 
 /// The only listed avatar with that name.
 fn named<'a>(text: &str, listed: &'a [Avatar]) -> Result<Option<&'a Avatar>, String> {
-    let text = text.trim().to_lowercase();
-    let is_named =
-        |it: &&Avatar| it.name.as_ref().is_some_and(|name| name.trim().to_lowercase() == text);
+    let is_named = |it: &&Avatar| it.name.as_ref().is_some_and(|name| is_same_name(name, text));
     match listed.iter().filter(is_named).collect::<Vec<_>>().as_slice() {
         [] => Ok(None),
         [avatar] => Ok(Some(avatar)),
@@ -209,23 +219,23 @@ fn named<'a>(text: &str, listed: &'a [Avatar]) -> Result<Option<&'a Avatar>, Str
 }
 
 fn by_text(word: &str, listed: &[Avatar]) -> Result<StarterAvatar, String> {
-    let of_list = |it: &Avatar| StarterAvatar { id: it.id.to_string(), name: it.name.clone() };
     if let Some(avatar) = named(word, listed)? {
-        return Ok(of_list(avatar));
+        return Ok(starter(avatar));
     }
     let by_url = avatar_id::of_url(word);
-    let is_url = by_url.is_some();
-    let id = match by_url {
-        Some(id) => id,
-        None => avatar_id::read(word)
-            .map_err(|fault| format!("`{word}` {}: {}", fault.message, fault.help))?,
-    };
+    // An id of a URL may be of another account, or not listed yet.
+    let is_free = by_url.is_some() || listed.is_empty();
+    let id = by_url.map_or_else(|| avatar_id::read(word), Ok);
+    let id = id.map_err(|fault| format!("`{word}` {}: {}", fault.message, fault.help))?;
     match listed.iter().find(|it| it.id == id) {
-        Some(avatar) => Ok(of_list(avatar)),
-        // It may be of another account, or not listed yet.
-        None if is_url || listed.is_empty() => Ok(StarterAvatar { id: id.to_string(), name: None }),
+        Some(avatar) => Ok(starter(avatar)),
+        None if is_free => Ok(StarterAvatar { id: id.to_string(), name: None }),
         None => Err(format!("`{word}` is not in the list")),
     }
+}
+
+fn starter(avatar: &Avatar) -> StarterAvatar {
+    StarterAvatar { id: avatar.id.to_string(), name: avatar.name.clone() }
 }
 
 fn non_empty(answer: String) -> Option<String> {
@@ -234,7 +244,6 @@ fn non_empty(answer: String) -> Option<String> {
 
 /// Avatars to list; the others can be chosen by id.
 const SHOWN_MAX: usize = 50;
-const NAME_CHARS_MAX: usize = 60;
 
 #[cfg(test)]
 mod tests {

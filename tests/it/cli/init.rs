@@ -9,13 +9,14 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use rustix::process::{Pid, Signal, kill_process};
 use rustix::termios::{LocalModes, tcgetattr};
 use serde_json::json;
 
 use crate::cli::pty::Pty;
 use crate::harness::argil::FakeArgil;
-use crate::harness::config::Config;
+use crate::harness::config::{Config, KEY};
 use crate::harness::daemon::{Bench, files_with, stdout, wait_until};
 use crate::harness::webhook::{Answer, Receiver};
 
@@ -129,6 +130,31 @@ fn init_prompts_without_echo_and_keeps_secrets_out_of_the_config() {
     assert_eq!(config.matches("\noperator = true").count(), 1, "{config}");
     let checked = bench.prints(&["check"], 0, &["2 avatars, 2 channels"]);
     assert!(!checked.contains("warning"), "{checked}");
+}
+
+#[test]
+fn init_lists_avatars_with_a_stored_key_that_it_reads_like_a_config() {
+    let (bench, argil) = (Bench::new(""), FakeArgil::start());
+    argil.set_avatar("a1", json!({"id": "a1", "status": "IDLE", "name": "Jane"}));
+    let base_url = argil.base_url();
+    let arguments = ["init", "--base-url", base_url.as_str(), "--output", "new.toml"];
+    let key = bench.path("argil-api-key");
+    fs::write(&key, format!("{KEY}\n")).unwrap();
+    let mut terminal = Terminal::run(&bench, &arguments);
+    terminal.answer("Avatars to watch", 1, "jane\n");
+    terminal.answer("URL of a webhook", 1, "\n");
+    terminal.answer("Mailbox to notify", 1, "\n");
+    wait_until("the end", || bench.path("new.toml").exists());
+    assert!(!terminal.shown().contains("API key"), "{}", terminal.shown());
+    assert_eq!(terminal.end().0, Some(0));
+    // A pipe blocks nothing.
+    fs::remove_file(&key).unwrap();
+    fs::remove_file(bench.path("new.toml")).unwrap();
+    mknodat(CWD, &key, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+    let mut terminal = Terminal::run(&bench, &arguments);
+    terminal.answer("Avatar ids", 1, "\u{4}");
+    assert!(terminal.shown().contains("The avatars cannot be listed: `argil.api_key"));
+    assert_eq!(terminal.end().0, Some(130));
 }
 
 #[test]
