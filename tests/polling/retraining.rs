@@ -16,7 +16,7 @@ use avatar_watch::domain::polling::watch::{Policy, Watch};
 use avatar_watch::domain::time::timestamp::Timestamp;
 
 use super::rule;
-use super::table::short;
+use super::table::{mean_and_p99, short};
 
 /// The result for all retrainings.
 pub(crate) struct RetrainingTable(pub(crate) Vec<RetrainingRow>);
@@ -64,17 +64,13 @@ fn row(
         delays.extend(delay);
         requests += polls;
     }
-    delays.sort();
     let runs = RUNS as f64;
-    let mean = delays.iter().sum::<Duration>().as_secs_f64() / delays.len() as f64;
-    let rank = (delays.len() as f64 * 0.99).ceil() as usize;
-    let p99 = rank.checked_sub(1).and_then(|index| delays.get(index));
     RetrainingRow {
         begins,
         duration,
         settled,
         notified: delays.len() as f64 / runs,
-        delays_s: p99.map(|p99| (mean, p99.as_secs_f64())),
+        delays_s: mean_and_p99(delays),
         requests: f64::from(requests) / runs,
     }
 }

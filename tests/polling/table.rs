@@ -52,18 +52,26 @@ impl Table {
 impl Row {
     fn of(part: &'static str, rule: &'static str, polls: &[SimulatedTraining]) -> Self {
         let count = polls.len() as f64;
-        let mut delays: Vec<Duration> = polls.iter().map(|poll| poll.delay).collect();
-        delays.sort();
-        let rank = (count * 0.99).ceil() as usize;
+        let delays = polls.iter().map(|poll| poll.delay).collect();
+        let (delay_s, delay_p99_s) = mean_and_p99(delays).unwrap();
         Self {
             part,
             rule,
-            delay_s: delays.iter().sum::<Duration>().as_secs_f64() / count,
-            delay_p99_s: delays[rank - 1].as_secs_f64(),
+            delay_s,
+            delay_p99_s,
             requests: polls.iter().map(|poll| f64::from(poll.requests)).sum::<f64>() / count,
             by_forecast: polls.iter().filter(|poll| poll.by_forecast).count() as f64 / count,
         }
     }
+}
+
+/// The mean and the 99th percentile, in seconds; `None` without any.
+pub(crate) fn mean_and_p99(mut delays: Vec<Duration>) -> Option<(f64, f64)> {
+    delays.sort();
+    let count = delays.len() as f64;
+    let rank = (count * 0.99).ceil() as usize;
+    let p99 = delays.get(rank.checked_sub(1)?)?;
+    Some((delays.iter().sum::<Duration>().as_secs_f64() / count, p99.as_secs_f64()))
 }
 
 /// The heading, the description and the table.

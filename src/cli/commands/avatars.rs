@@ -7,20 +7,20 @@ use serde::Serialize;
 
 use crate::cli::advice;
 use crate::cli::args::AvatarsArgs;
-use crate::cli::commands::check::print_problems;
+use crate::cli::commands::check::load_or_print;
 use crate::cli::exit::Exit;
 use crate::cli::locations::config_path;
 use crate::cli::output::{failed, json, line, print_error, print_help, table};
 use crate::cli::runtime::block_on;
-use crate::config::environment::Environment;
-use crate::config::settings::{AccountSettings, AvatarSettings, Settings};
+use crate::config::settings::{AvatarSettings, Settings};
 use crate::daemon::clock::SystemClock;
-use crate::daemon::config::load_config;
 use crate::daemon::config::wiring;
+use crate::daemon::error::DaemonError;
 use crate::daemon::ports::Clock as _;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::Avatar;
 use crate::domain::polling::list_observation::ListObservation;
+use crate::domain::status_report::NAME_CHARS_MAX;
 use crate::text::plural::counted;
 use crate::text::sanitize::sanitize_line;
 
@@ -38,30 +38,28 @@ struct AccountAvatar {
 }
 
 pub(crate) fn avatars(config: Option<&Path>, args: &AvatarsArgs) -> Exit {
-    let settings = match load_config::load(&config_path(config), &Environment::from_process()) {
-        Ok(settings) => settings,
-        Err(error) => {
-            print_problems(&error);
-            return Exit::Problems;
-        }
+    let Some(settings) = load_or_print(&config_path(config)) else { return Exit::Problems };
+    let lists = match block_on(list_all(&settings)) {
+        Ok(Ok(lists)) => lists,
+        Ok(Err(error)) => return failed(&error, Exit::Problems),
+        Err(error) => return failed(&error, Exit::Problems),
     };
     let (mut avatars, mut complete) = (Vec::new(), true);
-    for (name, account) in &settings.accounts {
-        match list(account) {
-            Ok(ListObservation::Listed { avatars: listed, unreadable, .. }) => {
+    for (name, list) in lists {
+        match list {
+            ListObservation::Listed { avatars: listed, unreadable, .. } => {
                 avatars.extend(merged(name, listed, &settings));
                 if unreadable > 0 {
                     let count = counted(unreadable, "avatar");
                     print_error(&format!("warning: {count} of account `{name}` cannot be read"));
                 }
             }
-            Ok(ListObservation::Failed(observation)) => {
+            ListObservation::Failed(observation) => {
                 let (_, text, help) = advice::for_poll(&observation);
                 print_error(&format!("FAIL account `{name}`: {text}"));
                 help.into_iter().for_each(print_help);
                 complete = false;
             }
-            Err(error) => return failed(&*error, Exit::Problems),
         }
     }
     if args.json {
@@ -77,9 +75,15 @@ pub(crate) fn avatars(config: Option<&Path>, args: &AvatarsArgs) -> Exit {
     if complete { Exit::Ok } else { Exit::Failed }
 }
 
-fn list(account: &AccountSettings) -> Result<ListObservation, Box<dyn std::error::Error>> {
-    let client = wiring::client(account)?;
-    Ok(block_on(client.list_avatars(SystemClock.now()))?)
+async fn list_all(
+    settings: &Settings,
+) -> Result<Vec<(&AccountName, ListObservation)>, DaemonError> {
+    let mut lists = Vec::new();
+    for (name, account) in &settings.accounts {
+        let client = wiring::client(account)?;
+        lists.push((name, client.list_avatars(SystemClock.now()).await));
+    }
+    Ok(lists)
 }
 
 /// The listed avatars of an account, and those that only the config has.
@@ -127,5 +131,3 @@ fn row(avatar: &AccountAvatar) -> Vec<String> {
         avatar.watched.unwrap_or("no").to_owned(),
     ]
 }
-
-const NAME_CHARS_MAX: usize = 60;

@@ -18,6 +18,7 @@ use crate::cli::runtime::block_on;
 use crate::config::change::active::emptied;
 use crate::config::change::diff::diff as compare;
 use crate::config::change::snapshot::ConfigSnapshot;
+use crate::config::config_file_trust::ConfigFile;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
 use crate::config::settings::{AvatarSettings, Settings};
@@ -30,6 +31,7 @@ use crate::domain::account::AccountName;
 use crate::domain::delivery::{AT_PROXY, Outcome, OutcomeClass};
 use crate::domain::polling::list_observation::ListObservation;
 use crate::domain::polling::observation::{Denial, Observation, PollError};
+use crate::domain::status_report::NAME_CHARS_MAX;
 use crate::store::error::StoreError;
 use crate::store::files::location;
 use crate::store::reader::Reader;
@@ -39,13 +41,7 @@ use crate::text::sanitize::{is_blank, sanitize, sanitize_line};
 pub(crate) fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
     let found = config_path(config);
     let path = found.path.as_path();
-    let settings = match load_config::load(&found, &Environment::from_process()) {
-        Ok(settings) => settings,
-        Err(error) => {
-            print_problems(&error);
-            return Exit::Problems;
-        }
-    };
+    let Some(settings) = load_or_print(&found) else { return Exit::Problems };
     if let Err(error) = can_be_read_by_daemon(&settings.store_path) {
         print_error(&format!("{}: `store.path` is not a usable database: {error}", path.display()));
         let help = match &error {
@@ -120,6 +116,12 @@ fn is_database_location_valid(store_path: &Path, config: &Path) -> bool {
     print_error(&format!("{config}: `store.path` is `{shown}`: {error}"));
     store_help(&error).into_iter().for_each(print_help);
     false
+}
+
+/// Loads a config; prints its problems.
+pub(crate) fn load_or_print(config: &ConfigFile) -> Option<Settings> {
+    let loaded = load_config::load(config, &Environment::from_process());
+    loaded.map_err(|error| print_problems(&error)).ok()
 }
 
 pub(crate) fn print_problems(error: &ConfigError) {
@@ -286,7 +288,9 @@ fn described(avatar: &AvatarSettings, seen: &Observation) -> String {
         _ => None,
     };
     match avatar.name.as_ref().or(listed).filter(|name| !is_blank(name)) {
-        Some(name) => format!("avatar \"{}\" (`{}`)", sanitize_line(name, 60), avatar.id),
+        Some(name) => {
+            format!("avatar \"{}\" (`{}`)", sanitize_line(name, NAME_CHARS_MAX), avatar.id)
+        }
         None => format!("avatar `{}`", avatar.id),
     }
 }
@@ -339,7 +343,6 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
-    use crate::config::config_file_trust::ConfigFile;
 
     const CONFIG: &str = "argil.api_key = 'key'\n[[avatars]]\nid = 'a1'\nname = 'Jane'\n";
 

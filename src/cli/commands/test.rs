@@ -4,16 +4,14 @@ use std::path::Path;
 
 use crate::cli::advice;
 use crate::cli::args::TestArgs;
-use crate::cli::commands::check::{print_problems, run_hint};
+use crate::cli::commands::check::{load_or_print, run_hint};
 use crate::cli::exit::Exit;
 use crate::cli::locations::config_path;
 use crate::cli::output::{failed, line, print_error, print_result};
 use crate::cli::runtime::block_on;
-use crate::config::environment::Environment;
 use crate::config::settings::ChannelSettings;
 use crate::daemon::background::channel_test::test_messages;
 use crate::daemon::clock::SystemClock;
-use crate::daemon::config::load_config;
 use crate::daemon::config::wiring;
 use crate::daemon::error::DaemonError;
 use crate::daemon::ports::Clock as _;
@@ -23,13 +21,7 @@ use crate::domain::delivery::{Outcome, OutcomeClass};
 use crate::text::sanitize::sanitize;
 
 pub(crate) fn test(config: Option<&Path>, args: &TestArgs) -> Exit {
-    let settings = match load_config::load(&config_path(config), &Environment::from_process()) {
-        Ok(settings) => settings,
-        Err(error) => {
-            print_problems(&error);
-            return Exit::Config;
-        }
-    };
+    let Some(settings) = load_or_print(&config_path(config)) else { return Exit::Config };
     let found = ChannelName::parse(&args.channel).ok();
     let Some(channel) = found.and_then(|name| settings.channels.get(&name)) else {
         let known: Vec<&str> = settings.channels.keys().map(ChannelName::as_str).collect();

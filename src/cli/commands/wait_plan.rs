@@ -26,7 +26,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::polling::interval::PollIntervals;
 use crate::domain::polling::watch::Watch;
 use crate::store::reader::Reader;
-use crate::text::sanitize::sanitize;
+use crate::text::sanitize::{is_same_name, sanitize};
 
 #[derive(Debug)]
 pub(crate) struct WaitPlan {
@@ -102,9 +102,7 @@ fn id_of(
     if let Some(id) = ids.find(|id| id.matches(text)) {
         return Ok(id.clone());
     }
-    let is_name = |name: Option<&String>| {
-        name.is_some_and(|name| name.trim().to_lowercase() == text.trim().to_lowercase())
-    };
+    let is_name = |name: Option<&String>| name.is_some_and(|name| is_same_name(name, text));
     let configured = settings.avatars.iter().filter(|avatar| is_name(avatar.name.as_ref()));
     let stored = known.values().filter(|watch| is_name(watch.name.as_ref()));
     let named: BTreeSet<&AvatarId> =

@@ -129,9 +129,10 @@ impl SchemaBuilder {
             "channels.*.on_unknown" => words(&delivery_policy::ON_UNKNOWN.map(|it| it.0)),
             "channels.*.smtp.tls" => words(&smtp::TLS.map(|it| it.0)),
             "channels.*.smtp.auth" => words(&smtp::AUTH.map(|it| it.0)),
-            "channels.*.type" => {
-                words(if schema.knows("url") { &WEBHOOK_TYPES } else { &["email"] })
-            }
+            "channels.*.type" => match schema.knows("url") {
+                true => words(&[&["webhook"], &format::Name::TYPES.map(|it| it.0)[..]].concat()),
+                false => words(&["email"]),
+            },
             "web.read" => words(&web::READ.map(|it| it.0)),
             "avatars.assume" => words(&Status::DOCUMENTED),
             "channels.*.events" => list(words(&EventKind::SELECTABLE.map(EventKind::name)), 0),
@@ -266,7 +267,6 @@ fn named(table: Value) -> Value {
     })
 }
 
-const WEBHOOK_TYPES: [&str; 5] = ["webhook", "slack", "discord", "teams", "ntfy"];
 const WEBHOOKS: [&str; 4] = ["channels.ops", "channels.bus", "channels.team-chat", "channels.own"];
 const MAILS: [&str; 3] = ["channels.studio-mail", "channels.local-mail", "channels.draft-mail"];
 /// Numbers with units; `check` validates the units.
