@@ -217,7 +217,8 @@ fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Diagnostics) -> O
     let heartbeat = heartbeat::read(root);
     let web = web::read(root);
     let channels = channel::read(root);
-    let names = References::of(root, poll.as_ref().and_then(|poll| poll.overdue_after));
+    let names =
+        References::of(root, poll.as_ref().map(|poll| poll.overdue_after).unwrap_or_default());
     let discover = discover::read(root, &names);
     let mut registry = Registry::new(names);
     let avatars = registry.read(root);

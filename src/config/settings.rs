@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use url::Url;
 
-use crate::config::change::serialize::{command, debug, hidden, listen, never, path, text, wait};
+use crate::config::change::serialize::{command, debug, hidden, listen, path, text, wait};
 use crate::config::error::Problem;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
@@ -26,6 +26,7 @@ use crate::domain::mail::address::MailAddress;
 use crate::domain::mail::domain::MailDomain;
 use crate::domain::mail::options::{LoginMethod, SmtpTls, Threading};
 use crate::domain::polling::interval::PollIntervals;
+use crate::domain::polling::overdue::OverdueAfter;
 use crate::domain::polling::strategy::Strategy;
 use crate::domain::read_access::ReadAccess;
 use crate::domain::retention::Retention;
@@ -91,9 +92,8 @@ pub(crate) struct AvatarSettings {
     pub(crate) assume: Option<Status>,
     /// The account, which exists.
     pub(crate) account: AccountName,
-    /// The maximum duration of a training; `None` is unlimited.
-    #[serde(serialize_with = "never")]
-    pub(crate) overdue_after: Option<Duration>,
+    /// When a training is overdue.
+    pub(crate) overdue_after: OverdueAfter,
     #[serde(skip)]
     pub(crate) location: ConfigOrigin,
 }
@@ -121,9 +121,8 @@ pub(crate) struct DiscoverSettings {
     pub(crate) accounts: Vec<AccountName>,
     /// The channels to notify, which exist; `None` is every channel.
     pub(crate) channels: Option<Vec<ChannelName>>,
-    /// The maximum duration of a training; `None` is unlimited.
-    #[serde(serialize_with = "never")]
-    pub(crate) overdue_after: Option<Duration>,
+    /// When a training is overdue.
+    pub(crate) overdue_after: OverdueAfter,
 }
 
 /// The HTTP server.

@@ -5,7 +5,6 @@
 use std::fmt;
 
 use crate::domain::avatar::status::Status;
-use crate::domain::avatar::training::Training;
 use crate::domain::avatar::transition::{Previous, Transition};
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::condition::{Condition, ConditionSubject};
@@ -193,8 +192,6 @@ pub enum Subject {
         avatar: Box<Avatar>,
         /// What changed.
         transition: Box<Transition>,
-        /// The observed training that ended with it, if any.
-        training: Option<Box<Training>>,
     },
     /// The start or the end of a condition.
     Condition(Box<Condition>),
@@ -220,6 +217,7 @@ mod tests {
             sequence: 2,
             previous,
             earlier: None,
+            training: None,
             status: Status::from_name(status),
             detected_at: Timestamp::from_millis(2),
             upstream_updated_at: None,

@@ -17,6 +17,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::status::Status;
+use crate::domain::avatar::transition::Transition;
 use crate::domain::delivery::channel_health::ChannelState;
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::{DeliveryState, OutcomeClass};
@@ -37,6 +38,7 @@ struct LoopMetrics {
     polls: Family<Labels, Counter>,
     poll_duration: Histograms,
     transitions: Family<Labels, Counter>,
+    training_duration: Histograms,
     attempts: Family<Labels, Counter>,
     attempt_duration: Histograms,
     deliveries: Family<Labels, Counter>,
@@ -115,6 +117,13 @@ impl Metrics {
                 "transitions",
                 "Recorded changes of status, by new status, without first polls",
             ),
+            training_duration: histograms(
+                all,
+                "training_duration",
+                "Time from the first poll that showed a training to the first that showed its \
+                 outcome, by model and outcome",
+                || Histogram::new(TRAINING_DURATIONS_S),
+            ),
             attempts: counters(all, "attempts", "Delivery attempts, by outcome"),
             attempt_duration: histograms(
                 all,
@@ -167,9 +176,17 @@ impl Metrics {
         duration.observe(latency.as_secs_f64());
     }
 
-    /// Counts a transition.
-    pub fn record_transition(&self, to: &Status) {
-        self.0.transitions.get_or_create(&labels("status", status_label(to))).inc();
+    /// Counts a transition and the training that ended with it, if any. A model that the API does
+    /// not document is `other`: labels must not grow with what a server says.
+    pub fn record_transition(&self, transition: &Transition) {
+        let status = status_label(&transition.status);
+        self.0.transitions.get_or_create(&labels("status", &status)).inc();
+        if let Some(training) = &transition.training {
+            let model = training.model.as_deref().filter(|it| MODELS.contains(it));
+            let labels = vec![("model", model.unwrap_or("other").to_owned()), ("status", status)];
+            let durations = self.0.training_duration.get_or_create(&labels);
+            durations.observe(training.observed_duration().as_secs_f64());
+        }
     }
 
     /// Counts a delivery attempt.
@@ -364,6 +381,14 @@ fn seconds(at: Timestamp) -> f64 {
 
 /// Buckets of the latency of servers, in seconds.
 const LATENCIES_S: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0];
+/// Buckets of the duration of trainings, in seconds: half a minute is usual for images, 8 to 24
+/// hours for videos.
+const TRAINING_DURATIONS_S: [f64; 14] = [
+    15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0, 14_400.0, 28_800.0, 43_200.0,
+    57_600.0, 86_400.0, 172_800.0,
+];
+/// The models that the API documents.
+const MODELS: [&str; 2] = ["ARGIL_ATOM", "ARGIL_V1"];
 /// Buckets of the delivery latency, in seconds, up to three days.
 const DELIVERY_LATENCIES_S: [f64; 14] =
     [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0, 36_000.0, 259_200.0];
@@ -371,6 +396,9 @@ const DELIVERY_LATENCIES_S: [f64; 14] =
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::avatar::AvatarId;
+    use crate::domain::avatar::training::{Training, TrainingStart};
+    use crate::domain::avatar::transition::Previous;
 
     #[test]
     fn a_delivery_of_unknown_age_counts_without_a_latency() {
@@ -385,5 +413,36 @@ mod tests {
         let text = metrics.encode(&MetricsSnapshot::default());
         let count = "avatar_watch_delivery_latency_seconds_count{channel=\"ops\"} 1\n";
         assert!(text.contains(count), "{text}");
+    }
+
+    #[test]
+    fn a_duration_of_a_training_has_a_bounded_number_of_labels() {
+        let metrics = Metrics::new();
+        let at = Timestamp::from_millis;
+        for model in [Some("ARGIL_ATOM"), Some("made\nup"), None] {
+            let transition = Transition {
+                avatar_id: AvatarId::parse("a").unwrap(),
+                sequence: 2,
+                previous: Previous::Observed { status: Status::Training, at: at(25_000) },
+                earlier: None,
+                training: Some(Training {
+                    model: model.map(str::to_owned),
+                    start: TrainingStart { after: None, before: at(1_000) },
+                    last_seen_at: at(25_000),
+                    ended_before: at(29_000),
+                }),
+                status: Status::Idle,
+                detected_at: at(29_000),
+                upstream_updated_at: None,
+            };
+            metrics.record_transition(&transition);
+        }
+        let text = metrics.encode(&MetricsSnapshot::default());
+        let name = "avatar_watch_training_duration_seconds";
+        for (model, count) in [("ARGIL_ATOM", 1), ("other", 2)] {
+            let labels = format!("{{model=\"{model}\",status=\"IDLE\"}}");
+            assert!(text.contains(&format!("{name}_count{labels} {count}\n")), "{text}");
+            assert!(text.contains(&format!("{name}_sum{labels} {}.0\n", 28 * count)), "{text}");
+        }
     }
 }

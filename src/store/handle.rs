@@ -8,14 +8,13 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::avatar::training::Training;
+use crate::domain::avatar::training::TrainingSample;
 use crate::domain::avatar::transition::Transition;
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::event::Event;
@@ -39,7 +38,6 @@ use crate::store::tables::channels::{self, ChannelChanges, ChannelTarget};
 use crate::store::tables::conditions;
 use crate::store::tables::events;
 use crate::store::tables::outbox::{self, AttemptResult, ClaimResult, NewDelivery, RecordedResult};
-use crate::store::tables::trainings;
 use crate::store::tables::transitions;
 use crate::store::tables::watches::{self, Checkpoint};
 use crate::store::writer::{Job, Kind, Writer, job_with_reply};
@@ -51,8 +49,6 @@ pub struct ObservationCommit {
     pub watch: Watch,
     /// The transition, if the status changed.
     pub transition: Option<Transition>,
-    /// The training that ended with it, if any.
-    pub training: Option<Training>,
     /// The events to publish, in this order.
     pub events: Vec<NewEvent>,
     /// The account of the list that first showed the avatar, if it was discovered.
@@ -176,9 +172,11 @@ impl Store {
     pub async fn training_samples(
         &self,
         most: usize,
-    ) -> Result<HashMap<Option<String>, Vec<Duration>>, StoreError> {
-        self.read("reading past trainings", move |connection| trainings::samples(connection, most))
-            .await
+    ) -> Result<HashMap<Option<String>, Vec<TrainingSample>>, StoreError> {
+        self.read("reading past trainings", move |connection| {
+            transitions::training_samples(connection, most)
+        })
+        .await
     }
 
     /// Saves the active config, with which `check` compares another one.
@@ -330,9 +328,6 @@ fn record_observation(connection: &Connection, change: &ObservationCommit) -> ru
     watches::save(connection, &change.watch)?;
     if let Some(transition) = &change.transition {
         transitions::append(connection, transition)?;
-    }
-    if let Some(training) = &change.training {
-        trainings::append(connection, &change.watch.id, training)?;
     }
     if let Some(account) = &change.discovered {
         accounts::discovered(connection, account, &change.watch.id, change.now)?;

@@ -80,6 +80,7 @@ impl Bench {
             sequence,
             previous: Previous::Observed { status: Status::Training, at: NOW },
             earlier: None,
+            training: None,
             status: Status::Idle,
             detected_at: NOW,
             upstream_updated_at: None,
@@ -91,10 +92,10 @@ impl Bench {
             subject: Subject::Transition {
                 avatar: Box::new(Avatar::new(id.clone(), Status::Idle)),
                 transition: Box::new(transition.clone()),
-                training: None,
             },
         };
-        let observed = LastObserved { status: Status::Idle, since: NOW, last_seen_at: NOW };
+        let (status, changed_after) = (Status::Idle, None);
+        let observed = LastObserved { status, since: NOW, changed_after, last_seen_at: NOW };
         let deliveries = channels
             .iter()
             .map(|channel| NewDelivery {
@@ -110,7 +111,6 @@ impl Bench {
         ObservationCommit {
             watch: Watch { observed: Some(observed), sequence, ..Watch::new(id) },
             transition: Some(transition),
-            training: None,
             events: vec![NewEvent { event, body: b"{}".to_vec(), deliveries }],
             discovered: None,
             now: NOW,

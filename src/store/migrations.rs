@@ -28,9 +28,11 @@ pub(super) fn reference_schema(schema: i64) -> rusqlite::Result<Connection> {
 /// are the number and the last sequence number of the transitions that the retention removed.
 ///
 /// `watches.training` is the training that is open while the status is unrecognized;
-/// `transitions.training` is what is known of a training before the previous status. `recipients`
-/// has one row for each recipient with a completed attempt. `deliveries.manual_attempt` is the
-/// number of the attempt that an operator requested last, or zero.
+/// `transitions.training` is what is known of a training before the previous status. The columns
+/// `trained_…` are the observed training that ended: its model, the last poll before it, and the
+/// first and the last poll that showed it. `recipients` has one row for each recipient with a
+/// completed attempt. `deliveries.manual_attempt` is the number of the attempt that an operator
+/// requested last, or zero.
 const FIRST: &str = "
 CREATE TABLE watches(
   avatar_id        TEXT PRIMARY KEY,
@@ -38,6 +40,7 @@ CREATE TABLE watches(
   model            TEXT,
   status           TEXT,
   status_since     INTEGER,
+  status_after     INTEGER,
   last_seen_at     INTEGER,
   sequence         INTEGER NOT NULL DEFAULT 0,
   failure          TEXT CHECK(failure IN ('missing','denied','throttled','failed')),
@@ -45,10 +48,12 @@ CREATE TABLE watches(
   failure_reason   TEXT,
   next_poll_at     INTEGER,
   training         TEXT CHECK(training IN ('seen','supposed')),
+  training_after   INTEGER CHECK(training_after IS NULL OR training IS 'seen'),
   training_since   INTEGER CHECK((training_since IS NOT NULL) = (training IS 'seen')),
   training_seen_at INTEGER CHECK((training_seen_at IS NOT NULL) = (training IS 'seen')),
   CHECK((status IS NULL) = (status_since IS NULL)),
   CHECK((status IS NULL) = (last_seen_at IS NULL)),
+  CHECK(status_after IS NULL OR status IS NOT NULL),
   CHECK((failure IS NULL) = (failure_since IS NULL))
 ) STRICT;
 
@@ -63,8 +68,16 @@ CREATE TABLE transitions(
   last_seen_previous_at INTEGER,
   detected_at           INTEGER NOT NULL,
   upstream_updated_at   TEXT,
-  UNIQUE(avatar_id, avatar_seq)
+  trained_model         TEXT,
+  trained_after         INTEGER,
+  trained_since         INTEGER,
+  trained_until         INTEGER,
+  UNIQUE(avatar_id, avatar_seq),
+  CHECK((trained_since IS NULL) = (trained_until IS NULL)),
+  CHECK(trained_since IS NOT NULL OR (trained_after IS NULL AND trained_model IS NULL))
 ) STRICT;
+CREATE INDEX transitions_trained ON transitions(trained_model, seq)
+  WHERE trained_since IS NOT NULL;
 
 CREATE TABLE history(
   id           INTEGER PRIMARY KEY CHECK(id = 1),
@@ -192,17 +205,6 @@ CREATE TABLE unrecognized(
   reported_at INTEGER NOT NULL,
   PRIMARY KEY(avatar_id, status)
 ) STRICT, WITHOUT ROWID;
-
-CREATE TABLE trainings(
-  seq           INTEGER PRIMARY KEY AUTOINCREMENT,
-  avatar_id     TEXT NOT NULL,
-  model         TEXT,
-  lasted_min_ms INTEGER NOT NULL,
-  lasted_max_ms INTEGER NOT NULL,
-  status        TEXT NOT NULL,
-  ended_at      INTEGER NOT NULL
-) STRICT;
-CREATE INDEX trainings_model ON trainings(model, seq);
 
 CREATE TABLE accounts(
   name      TEXT PRIMARY KEY,

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
-use std::time::Duration;
 
 use rusqlite::{Connection, Row};
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
+use crate::domain::avatar::training::TrainingSample;
 use crate::domain::avatar::transition::Transition;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::delivery::channel_health::{ChannelHealth, ChannelState};
@@ -27,7 +27,7 @@ use crate::store::sqlite::statement::rows;
 use crate::store::sqlite::time_limit::TimeClass;
 use crate::store::tables::channels;
 use crate::store::tables::recipients::{self, FailingRecipient};
-use crate::store::tables::trainings;
+use crate::store::tables::transitions;
 use crate::store::tables::watches;
 
 /// A read-only connection.
@@ -346,8 +346,10 @@ impl Reader {
     pub fn training_samples(
         &self,
         most: usize,
-    ) -> Result<HashMap<Option<String>, Vec<Duration>>, StoreError> {
-        self.read("reading past trainings", |connection| trainings::samples(connection, most))
+    ) -> Result<HashMap<Option<String>, Vec<TrainingSample>>, StoreError> {
+        self.read("reading past trainings", |connection| {
+            transitions::training_samples(connection, most)
+        })
     }
 
     pub(super) fn rows<T>(

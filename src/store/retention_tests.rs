@@ -35,6 +35,7 @@ fn insert_transition(db: &Connection, avatar: &str, sequence: i64, millis: i64) 
         sequence: u64::try_from(sequence).unwrap(),
         previous: Previous::Assumed(Status::Training),
         earlier: None,
+        training: None,
         status: Status::Idle,
         detected_at: at(millis),
         upstream_updated_at: None,

@@ -8,11 +8,10 @@ use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::polling::forecast::median_duration;
+use crate::domain::avatar::training::UsualDuration;
 use crate::domain::polling::watch::Watch;
 use crate::store::error::StoreError;
 use crate::store::reader::{ChannelRow, ConditionRow, DeliveryCounts, Reader};
@@ -39,7 +38,7 @@ pub(crate) struct CachedRows {
     /// Numbers of deliveries by avatar.
     pub(crate) counts: BTreeMap<AvatarId, DeliveryCounts>,
     /// The median duration of a training by model.
-    pub(crate) usual_training: HashMap<Option<String>, Option<Duration>>,
+    pub(crate) usual_training: HashMap<Option<String>, Option<UsualDuration>>,
     /// All channels that were ever registered.
     pub(crate) channels: Vec<ChannelRow>,
     pub(crate) conditions: Vec<ConditionRow>,
@@ -93,7 +92,7 @@ impl CachedRows {
             discovered: reader.discovered()?,
             counts: reader.delivery_counts()?,
             usual_training: samples
-                .map(|(model, samples)| (model, median_duration(&samples)))
+                .map(|(model, samples)| (model, UsualDuration::of(&samples)))
                 .collect(),
             channels: reader.channels()?,
             conditions: reader.conditions()?,

@@ -8,6 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
+use crate::domain::avatar::training::{Training, UsualDuration};
 use crate::domain::avatar::transition::{Previous, Transition};
 use crate::domain::delivery::channel_health::ChannelState;
 use crate::domain::polling::poll_failure::FailureKind;
@@ -43,8 +44,8 @@ pub(crate) struct AvatarView {
     pub(crate) next_poll_at: Option<String>,
     /// The time in training so far, in seconds; null if it is not in training.
     pub(crate) training_seconds: Option<u64>,
-    /// The median duration of a training of its model, in seconds, if known.
-    pub(crate) usual_training_seconds: Option<u64>,
+    /// How long trainings of its model usually take, if known.
+    pub(crate) usual_training: Option<UsualView>,
     pub(crate) failure: Option<FailureView>,
     /// Deliveries about it that are pending or being sent.
     pub(crate) deliveries_in_flight: u64,
@@ -74,6 +75,34 @@ pub(crate) struct FailureView {
     pub(crate) reason: String,
 }
 
+/// The middle four fifths of the trainings that became ready.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct UsualView {
+    pub(crate) seconds_min: u64,
+    pub(crate) seconds_max: u64,
+    /// The number of trainings.
+    pub(crate) trainings: usize,
+    /// In words.
+    #[serde(skip)]
+    pub(crate) text: String,
+}
+
+/// An observed training that ended.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub(crate) struct TrainingView {
+    /// The minimum duration in whole seconds.
+    pub(crate) seconds_min: u64,
+    /// The maximum duration in whole seconds; `None` if its start was not observed.
+    pub(crate) seconds_max: Option<u64>,
+    /// When the status before was last observed.
+    pub(crate) started_after: Option<String>,
+    /// When it was first observed.
+    pub(crate) started_before: String,
+    /// The duration in words.
+    #[serde(skip)]
+    pub(crate) text: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct TransitionView {
     /// The number among the transitions of all avatars.
@@ -87,6 +116,8 @@ pub(crate) struct TransitionView {
     pub(crate) previous_assumed: bool,
     /// Whether the avatar was observed in training before this end of a training.
     pub(crate) training_observed: bool,
+    /// The training that ended, if it was observed.
+    pub(crate) training: Option<TrainingView>,
     pub(crate) last_seen_previous_at: Option<String>,
     pub(crate) status: String,
     pub(crate) detected_at: String,
@@ -233,7 +264,7 @@ impl AvatarView {
         now: Timestamp,
     ) -> Self {
         let discovered = rows.discovered.get(&watch.id);
-        let usual_training = rows.usual_training.get(&watch.model).copied().flatten();
+        let usual = rows.usual_training.get(&watch.model).copied().flatten();
         let counts = rows.counts.get(&watch.id).copied().unwrap_or_default();
         let name = context.names.iter().flatten().find(|name| !is_blank(name));
         let observed = watch.observed.as_ref();
@@ -251,7 +282,7 @@ impl AvatarView {
             next_poll_at: text(context.next_poll_at),
             last_seen_at: text(context.seen_at.max(observed.map(|it| it.last_seen_at))),
             training_seconds: training.map(|since| now.since(since).as_secs()),
-            usual_training_seconds: usual_training.map(|usual| usual.as_secs()),
+            usual_training: usual.map(UsualView::from),
             failure: watch.failure.as_ref().map(|failure| FailureView {
                 kind: failure.kind,
                 since: failure.since.to_string(),
@@ -289,6 +320,29 @@ impl AvatarView {
     }
 }
 
+impl From<UsualDuration> for UsualView {
+    fn from(usual: UsualDuration) -> Self {
+        Self {
+            seconds_min: usual.min.as_secs(),
+            seconds_max: usual.max.as_secs(),
+            trainings: usual.count,
+            text: usual.to_string(),
+        }
+    }
+}
+
+impl From<&Training> for TrainingView {
+    fn from(training: &Training) -> Self {
+        Self {
+            seconds_min: training.seconds_min(),
+            seconds_max: training.seconds_max(),
+            started_after: text(training.start.after),
+            started_before: training.start.before.to_string(),
+            text: training.describe_duration(),
+        }
+    }
+}
+
 impl TransitionView {
     pub(crate) fn new(seq: i64, transition: &Transition) -> Self {
         Self {
@@ -298,6 +352,7 @@ impl TransitionView {
             previous_status: transition.previous.status().map(ToString::to_string),
             previous_assumed: matches!(transition.previous, Previous::Assumed(_)),
             training_observed: transition.training_observed(),
+            training: transition.training.as_ref().map(TrainingView::from),
             last_seen_previous_at: text(transition.last_seen_previous_at()),
             status: transition.status.to_string(),
             detected_at: transition.detected_at.to_string(),

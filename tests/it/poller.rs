@@ -2,6 +2,7 @@
 //! writes, and what delays it.
 
 mod discovery;
+mod durations;
 mod rejected_key;
 mod lists;
 mod liveness;

@@ -87,8 +87,8 @@ fn watch(
             Policy { forecast: forecast.as_deref(), ..Policy::new(intervals, &account, now) };
         let seen = Observation::Seen(Box::new(avatar.clone()));
         let decision = watch.observe(seen, now, &policy, rng.next_bits());
-        if let Some(ended) = &decision.training {
-            forecasts.add(ended);
+        if let Some(transition) = &decision.transition {
+            forecasts.add(transition);
         }
         if avatar.status.is_settled() {
             poll.delay = now.since(ends_at);

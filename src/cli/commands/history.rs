@@ -39,7 +39,15 @@ pub(crate) fn history(config: Option<&Path>, args: &HistoryArgs) -> Exit {
     if args.database.json {
         json(&views);
     } else {
-        let header = ["detected at", "avatar", "sequence", "from", "to", "previous last seen at"];
+        let header = [
+            "detected at",
+            "avatar",
+            "sequence",
+            "from",
+            "to",
+            "training took",
+            "previous last seen at",
+        ];
         table(&header, views.iter().map(row).collect(), "No status was observed yet.");
     }
     Exit::Ok
@@ -58,6 +66,7 @@ fn row(view: &TransitionView) -> Vec<String> {
         view.sequence.to_string(),
         from,
         shown(&view.status),
+        view.training.as_ref().map(|it| it.text.clone()).unwrap_or_default(),
         view.last_seen_previous_at.clone().unwrap_or_default(),
     ]
 }

@@ -25,7 +25,7 @@ use crate::daemon::supervision::signals::{StopSignal, Stops};
 use crate::daemon::wait_command::{WaitLoop, WaitUpdate};
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
-use crate::domain::polling::forecast::median_duration;
+use crate::domain::avatar::training::{TrainingSample, UsualDuration};
 use crate::domain::polling::wait::WaitOutcome;
 use crate::domain::time::humanize::humanize;
 use crate::domain::time::monotonic::Monotonic;
@@ -115,7 +115,7 @@ struct WaitBoard<'a> {
     args: &'a WaitArgs,
     ids: Vec<AvatarId>,
     labels: HashMap<AvatarId, String>,
-    samples: HashMap<Option<String>, Vec<Duration>>,
+    samples: HashMap<Option<String>, Vec<TrainingSample>>,
     known: HashMap<AvatarId, WaitUpdate>,
     started_at: Monotonic,
     outcomes: HashMap<AvatarId, Exit>,
@@ -273,8 +273,8 @@ impl WaitBoard<'_> {
         });
         let is_training = matches!(&known.status, Some((Status::Training, _)));
         let samples = self.samples.get(&known.model).filter(|_| is_training);
-        let usual = samples.and_then(|samples| median_duration(samples));
-        let usual = usual.map(|it| format!(" (usually {})", humanize(it))).unwrap_or_default();
+        let usual = samples.and_then(|samples| UsualDuration::of(samples));
+        let usual = usual.map(|it| format!("; usually {it}")).unwrap_or_default();
         let reason = known.reason.as_ref();
         let failure = reason.map(|reason| format!("; last poll failed: {}", sanitize(reason)));
         let status = status.unwrap_or_else(|| "has no known status yet".to_owned());

@@ -23,6 +23,7 @@ use crate::daemon::poller::forecast_cache::{ForecastCache, SAMPLES_MAX};
 use crate::daemon::wait_command::WaitRequest;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
+use crate::domain::avatar::training::TrainingSample;
 use crate::domain::polling::interval::PollIntervals;
 use crate::domain::polling::watch::Watch;
 use crate::store::reader::Reader;
@@ -36,7 +37,7 @@ pub(crate) struct WaitPlan {
     /// Names from the config.
     pub(crate) labels: HashMap<AvatarId, String>,
     /// Durations of past trainings, by model.
-    pub(crate) samples: HashMap<Option<String>, Vec<Duration>>,
+    pub(crate) samples: HashMap<Option<String>, Vec<TrainingSample>>,
 }
 
 /// Creates the plan; prints the problems.
@@ -198,7 +199,7 @@ fn default_account(settings: &Settings) -> Result<AccountName, Exit> {
     }
 }
 
-type Stored = (HashMap<AvatarId, Watch>, HashMap<Option<String>, Vec<Duration>>);
+type Stored = (HashMap<AvatarId, Watch>, HashMap<Option<String>, Vec<TrainingSample>>);
 
 /// Watches and training durations from the database of the daemon; empty if it cannot be read.
 fn read_database(config: Option<&Path>) -> Stored {
@@ -227,7 +228,7 @@ fn wait_request(
     account: &AccountSettings,
     known: Vec<Watch>,
     intervals: &PollIntervals,
-    samples: &HashMap<Option<String>, Vec<Duration>>,
+    samples: &HashMap<Option<String>, Vec<TrainingSample>>,
 ) -> Result<WaitRequest<Client>, Exit> {
     let client = wiring::client(account).map_err(|error| failed(&error, Exit::Problems))?;
     if let Some(reason) = client.obstacle() {

@@ -163,7 +163,7 @@ mod tests {
                 last_seen_at: None,
                 next_poll_at: None,
                 training_seconds: None,
-                usual_training_seconds: None,
+                usual_training: None,
                 failure: None,
                 deliveries_in_flight: 0,
                 deliveries_failed: 0,

@@ -25,6 +25,7 @@ use crate::domain::mail::address::MailAddress;
 use crate::domain::mail::domain::MailDomain;
 use crate::domain::mail::options::{SmtpTls, Threading};
 use crate::domain::polling::interval::{PollIntervals, SettledIntervals, SettledStep};
+use crate::domain::polling::overdue::OverdueAfter;
 use crate::domain::polling::strategy::Strategy;
 use crate::domain::read_access::ReadAccess;
 use crate::files::program::Program;
@@ -64,10 +65,6 @@ pub(in crate::config) fn path<S: Serializer>(path: &Path, to: S) -> Written<S> {
 
 pub(in crate::config) fn wait<S: Serializer>(wait: &Duration, to: S) -> Written<S> {
     to.collect_str(&humantime::format_duration(*wait))
-}
-
-pub(in crate::config) fn never<S: Serializer>(it: &Option<Duration>, to: S) -> Written<S> {
-    to.serialize_str(&duration_or(*it, "never"))
 }
 
 pub(in crate::config) fn listen<S: Serializer>(address: &Option<SocketAddr>, to: S) -> Written<S> {
@@ -121,6 +118,16 @@ macro_rules! as_lowercase {
 }
 
 as_lowercase!(ReadAccess, SmtpTls, Strategy, Threading);
+
+impl Serialize for OverdueAfter {
+    fn serialize<S: Serializer>(&self, to: S) -> Written<S> {
+        match self {
+            Self::Never => to.serialize_str("never"),
+            Self::Fixed(after) => wait(after, to),
+            Self::TimesUsual(factor) => to.collect_str(factor),
+        }
+    }
+}
 
 impl Serialize for PollIntervals {
     fn serialize<S: Serializer>(&self, to: S) -> Written<S> {

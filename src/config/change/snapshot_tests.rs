@@ -96,7 +96,7 @@ fn a_snapshot_says_what_the_settings_say() {
     check("poll", &[("strategy", "list"), ("settled", "never"), ("training.min", "2s")]);
     check("poll", &[("backoff", "2s, 4s, 8s, 16s, 32s, 1m 4s, 2m 8s, 4m 16s, 5m")]);
     check("web", &[("listen", "[::1]:80")]);
-    check("avatars.a1", &[("account", "argil"), ("overdue_after", "1day")]);
+    check("avatars.a1", &[("account", "argil"), ("overdue_after", "3x")]);
     check("avatars.a2", &[("account", "studio"), ("name", "Jane\n{"), ("assume", "TRAINING")]);
     check("discover", &[("accounts", "argil, studio"), ("channels", "mail, ops"), ("every", "5m")]);
     check("channels.mail", &[("to", "b@example.com, c@example.com"), ("smtp.port", "25")]);

@@ -1,13 +1,12 @@
 //! The names that avatars and discovery refer to: channels and accounts. A name is compared with
 //! the names in the file, valid or not, so that an invalid channel is reported once.
 
-use std::time::Duration;
-
 use crate::config::parse::field::{Field, Table, shown};
 use crate::config::schema::keys::{listed, nearest};
 use crate::config::sections::account;
 use crate::domain::account::AccountName;
 use crate::domain::delivery::channel_name::ChannelName;
+use crate::domain::polling::overdue::OverdueAfter;
 
 /// The names of channels and accounts, and the default of `overdue_after`.
 #[derive(Debug, Default)]
@@ -16,13 +15,13 @@ pub(in crate::config) struct References<'r> {
     channels: Option<Vec<&'r str>>,
     /// `None` when they are not known, and then nothing is compared with them.
     accounts: Option<Vec<&'r str>>,
-    /// The maximum duration of a training; `None` is unlimited.
-    pub(in crate::config) overdue_after: Option<Duration>,
+    /// The default of an avatar's `overdue_after`.
+    pub(in crate::config) overdue_after: OverdueAfter,
 }
 
 impl<'r> References<'r> {
     /// The names in a config; unknown if the file has syntax errors.
-    pub(in crate::config) fn of(root: &Table<'r>, overdue_after: Option<Duration>) -> Self {
+    pub(in crate::config) fn of(root: &Table<'r>, overdue_after: OverdueAfter) -> Self {
         if root.reader.is_damaged() {
             return Self::default();
         }

@@ -196,7 +196,12 @@ fn usual(key: &str) -> Value {
         }
         "timeout" | "unavailable_after" | "not_trained" | "missing" | "min" | "max" | "initial"
         | "every" | "heartbeat_every" | "expires_after" | "dot_timeout" => reference("duration"),
-        "overdue_after" => reference("duration_or_never"),
+        "overdue_after" => json!({
+            "anyOf": [
+                reference("duration_or_never"),
+                { "type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]{1,2})?x$" },
+            ],
+        }),
         "adaptive"
         | "infer_unseen_training"
         | "enabled"

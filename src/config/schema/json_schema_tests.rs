@@ -44,6 +44,7 @@ fn the_reader_and_the_schema_agree_where_a_schema_can_see() {
         ("poll.training.age_fraction = 1.0", "poll.training.age_fraction = 1.1"),
         ("poll.training.adaptive = false", "poll.training.adaptive = 'no'"),
         ("poll.overdue_after = '1d'", "poll.overdue_after = ''"),
+        ("poll.overdue_after = '2.5x'", "poll.overdue_after = '2.5'"),
         ("events.infer_unseen_training = false", "events.infer = false"),
         ("accounts.a.api_key = 'k'", "accounts.a.base_url = 'https://example.com'"),
         ("accounts.a_1.api_key = 'k'", "accounts.'a b'.api_key = 'k'"),

@@ -45,6 +45,7 @@ mod tests {
     use super::*;
     use crate::config::file::tests::{self, check_added};
     use crate::config::settings::Settings;
+    use crate::domain::polling::overdue::OverdueAfter;
 
     fn settings(text: &str) -> Settings {
         tests::settings(&format!("accounts.studio.api_key = 'other'\n{text}"))
@@ -75,11 +76,11 @@ mod tests {
         let accounts: Vec<_> = discover.accounts.iter().map(ToString::to_string).collect();
         assert_eq!(accounts, ["argil", "studio"]);
         assert_eq!((discover.every, discover.channels), (Duration::from_mins(5), None));
-        assert_eq!(discover.overdue_after, None);
+        assert_eq!(discover.overdue_after, OverdueAfter::Never);
         let [warning] = found.warnings.try_into().unwrap();
         assert_eq!(warning.key, "channels", "avatars need not be configured");
         let one = settings("[discover]\nenabled = true\naccounts = ['studio']").discover.unwrap();
         assert_eq!(one.accounts.len(), 1);
-        assert_eq!(one.overdue_after, Some(Duration::from_hours(24)));
+        assert_eq!(one.overdue_after, OverdueAfter::default());
     }
 }

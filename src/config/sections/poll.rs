@@ -6,35 +6,42 @@ use std::time::Duration;
 use toml::de::DeValue;
 
 use crate::config::parse::duration::{self, LONGEST};
-use crate::config::parse::field::{Field, Table};
+use crate::config::parse::field::{Field, Table, shown};
 use crate::config::schema::keys::{BACKOFF, POLL, SETTLED_STEP, TRAINING};
 use crate::domain::polling::backoff::Backoff;
 use crate::domain::polling::interval::{
     PollIntervals, SettledIntervals, SettledStep, TrainingInterval,
 };
+use crate::domain::polling::overdue::{Hundredths, OverdueAfter};
 use crate::domain::polling::strategy::Strategy;
 
 pub(in crate::config) struct Poll {
     pub(in crate::config) strategy: Strategy,
     pub(in crate::config) intervals: PollIntervals,
-    /// The default of `overdue_after`; `None` is unlimited.
-    pub(in crate::config) overdue_after: Option<Duration>,
+    /// The default of `overdue_after`.
+    pub(in crate::config) overdue_after: OverdueAfter,
 }
 
 pub(in crate::config) fn read(root: &Table<'_>) -> Option<Poll> {
     let poll = root.section(POLL.path, &POLL)?;
     let strategy = poll.or("strategy", Strategy::Single, |field| field.one_of(&STRATEGIES));
-    let overdue_after = overdue_after(&poll, Some(OVERDUE_AFTER));
+    let overdue_after = overdue_after(&poll, OverdueAfter::default());
     let intervals = intervals(&poll);
     Some(Poll { strategy: strategy?, intervals: intervals?, overdue_after: overdue_after? })
 }
 
-/// Reads `overdue_after` of any table; `Some(None)` is unlimited.
+/// Reads `overdue_after` of any table: a duration, `never`, or a multiple such as `3x`.
 pub(in crate::config) fn overdue_after(
     table: &Table<'_>,
-    default: Option<Duration>,
-) -> Option<Option<Duration>> {
-    table.or("overdue_after", default, wait_or_never)
+    default: OverdueAfter,
+) -> Option<OverdueAfter> {
+    table.or("overdue_after", default, |field| match field.value.as_str() {
+        Some(text) if text.ends_with('x') => match Hundredths::parse(text) {
+            Some(factor) => Some(OverdueAfter::TimesUsual(factor)),
+            None => field.invalid(format!("is `{}`", shown(text)), TIMES_USUAL),
+        },
+        _ => Some(wait_or_never(field)?.map_or(OverdueAfter::Never, OverdueAfter::Fixed)),
+    })
 }
 
 fn intervals(poll: &Table<'_>) -> Option<PollIntervals> {
@@ -174,8 +181,8 @@ const BACKOFF_JITTER: f64 = 0.3;
 const JITTER: f64 = 0.1;
 pub(in crate::config) const STRATEGIES: [(&str, Strategy); 2] =
     [("single", Strategy::Single), ("list", Strategy::List)];
-/// The longest usual training time of a video avatar.
-const OVERDUE_AFTER: Duration = Duration::from_hours(24);
+const TIMES_USUAL: &str =
+    "write a multiple of the usual duration from `1.1x` to `100x`, such as `3x`";
 
 #[cfg(test)]
 mod tests {
@@ -193,16 +200,29 @@ mod tests {
 
     #[test]
     fn an_avatar_is_overdue_by_its_own_word_or_by_that_of_all() {
-        let check = |poll: &str, avatar: &str, expected_h: Option<u64>| {
+        let check = |poll: &str, avatar: &str, expected: OverdueAfter| {
             let settings = settings(&format!("{poll}\n[[avatars]]\nid = 'a1'\n{avatar}"));
-            let expected = expected_h.map(Duration::from_hours);
             assert_eq!(settings.avatars[0].overdue_after, expected, "`{poll}` `{avatar}`");
         };
-        check("", "", Some(24));
-        check("poll.overdue_after = '36h'", "", Some(36));
-        check("poll.overdue_after = 'never'", "", None);
-        check("poll.overdue_after = 'never'", "overdue_after = '2h'", Some(2));
-        check("", "overdue_after = 'never'", None);
+        let hours = |hours| OverdueAfter::Fixed(Duration::from_hours(hours));
+        let times = |hundredths| OverdueAfter::TimesUsual(Hundredths(hundredths));
+        check("", "", times(300));
+        check("poll.overdue_after = '36h'", "", hours(36));
+        check("poll.overdue_after = '2.5x'", "", times(250));
+        check("poll.overdue_after = 'never'", "", OverdueAfter::Never);
+        check("poll.overdue_after = 'never'", "overdue_after = '2h'", hours(2));
+        check("", "overdue_after = 'never'", OverdueAfter::Never);
+        check("", "overdue_after = '10x'", times(1_000));
+    }
+
+    #[test]
+    fn a_bad_multiple_of_the_usual_duration_says_what_is_allowed() {
+        for bad in ["x", "1x", "0x", "-3x", "101x", "NaNx", "infx", "1e1x", "3 x", "3.123x", "+3x"]
+        {
+            let problem =
+                format!("config.toml:2: `poll.overdue_after` is `{bad}`\n  help: {TIMES_USUAL}");
+            check_added(&format!("poll.overdue_after = '{bad}'"), &problem);
+        }
     }
 
     #[test]

@@ -16,6 +16,7 @@ use crate::domain::delivery::retry_policy::DeliveryPolicy;
 use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::polling::circuit_breaker::BreakerBackoff;
 use crate::domain::polling::interval::PollIntervals;
+use crate::domain::polling::overdue::OverdueAfter;
 use crate::domain::polling::strategy::Strategy;
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
@@ -66,8 +67,8 @@ pub struct Discovery {
     pub accounts: BTreeSet<AccountName>,
     /// The channels that receive events of discovered avatars; `None` for all.
     pub channels: Option<Vec<ChannelName>>,
-    /// `avatar.training_overdue` fires after this long in training; `None` for never.
-    pub overdue_after: Option<Duration>,
+    /// When a training is overdue.
+    pub overdue_after: OverdueAfter,
 }
 
 /// Config of a watched avatar.
@@ -81,8 +82,8 @@ pub struct WatchedAvatar {
     pub assume: Option<Status>,
     /// Its account.
     pub account: AccountName,
-    /// `avatar.training_overdue` fires after this long in training; `None` for never.
-    pub overdue_after: Option<Duration>,
+    /// When a training is overdue.
+    pub overdue_after: OverdueAfter,
     /// Its location in the config, for messages; `None` for a discovered avatar.
     pub location: Option<String>,
 }

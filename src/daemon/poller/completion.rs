@@ -119,8 +119,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             self.idle.add_pending(polled.watch, pending, now, wait);
             return Ok(());
         }
-        if let Some(training) = &polled.training {
-            self.forecasts.add(training);
+        if let Some(transition) = &polled.transition {
+            self.forecasts.add(transition);
         }
         // Intervals count from request to request; a backoff counts from the failure.
         let begin = if answered { polled.asked_at } else { now };

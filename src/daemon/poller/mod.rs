@@ -44,7 +44,6 @@ use crate::daemon::supervision::shutdown::Shutdown;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::polling::account_availability::AccountConnectivity;
-use crate::domain::polling::forecast::Forecast;
 use crate::domain::polling::strategy::Strategy;
 use crate::domain::polling::watch::Watch;
 use crate::domain::time::monotonic::Monotonic;
@@ -259,7 +258,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             return;
         };
         self.hinted.on_poll(&id, now);
-        let input = PollInput { forecast: self.forecast(&watch), ..input };
+        let input = self.with_past_trainings(&watch, input);
         let stale = Arc::<AtomicBool>::default();
         let task = poll_avatar(
             self.context.clone(),
@@ -318,11 +317,15 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             discovered: false,
             account_last_success_at: queue.connectivity.last_success_at(),
             forecast: None,
+            usual: None,
         })
     }
 
-    pub(super) fn forecast(&mut self, watch: &Watch) -> Option<Arc<Forecast>> {
-        self.forecasts.forecast(watch.model.as_ref(), self.config.intervals.training)
+    /// Adds what past trainings of its model say.
+    pub(super) fn with_past_trainings(&mut self, watch: &Watch, input: PollInput) -> PollInput {
+        let model = watch.model.as_ref();
+        let forecast = self.forecasts.forecast(model, self.config.intervals.training);
+        PollInput { forecast, usual: self.forecasts.usual(model), ..input }
     }
 
     pub(super) fn update_gauges(&self) {

@@ -18,7 +18,7 @@ use crate::daemon::poller::failure_log::log_reachability;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::status::Status;
-use crate::domain::avatar::training::Training;
+use crate::domain::avatar::training::UsualDuration;
 use crate::domain::avatar::transition::{Previous, Transition};
 use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::polling::account_availability::AccountSignal;
@@ -46,6 +46,8 @@ pub struct PollInput {
     pub account_last_success_at: Option<Timestamp>,
     /// Forecast for trainings of its model.
     pub forecast: Option<Arc<Forecast>>,
+    /// The usual duration of trainings of its model.
+    pub usual: Option<UsualDuration>,
 }
 
 /// Result of a poll.
@@ -59,8 +61,8 @@ pub struct PollResult {
     pub asked_at: Monotonic,
     /// Whether the watch changed.
     pub changed: bool,
-    /// The training that finished, if any.
-    pub training: Option<Training>,
+    /// The transition that was stored, if any.
+    pub transition: Option<Transition>,
     /// Delay until the next poll; `None` for never.
     pub next_poll_in: Option<Duration>,
     /// The observation that could not be written, and the error.
@@ -188,9 +190,9 @@ pub async fn write<C: Clock>(
             log_change(context, &account, &before, &decision);
             log_write_recovered(context, CHANGES);
             publish(context, &decision, &change);
-            let Decision { watch, training, next_poll_in, .. } = decision;
+            let Decision { watch, transition, next_poll_in, .. } = decision;
             let polled = PollResult::unchanged(watch, asked_at, next_poll_in);
-            PollResult { changed: true, training, ..polled }
+            PollResult { changed: true, transition, ..polled }
         }
         Err(failure) => {
             let watch = pending.before.clone();
@@ -229,7 +231,7 @@ impl PollResult {
             signal: None,
             asked_at,
             changed: false,
-            training: None,
+            transition: None,
             next_poll_in,
             pending_write: None,
         }
@@ -247,7 +249,6 @@ pub fn enroll<S, N: Notifier, C: Clock>(
         watch: watch.clone(),
         transition: None,
         events: Vec::new(),
-        training: None,
         changed: true,
         next_poll_in: Some(Duration::ZERO),
     };
@@ -277,6 +278,7 @@ fn policy<'a, S, N>(
         overdue_after: watched_avatar.overdue_after,
         account_last_success_at: input.account_last_success_at,
         forecast: input.forecast.as_deref(),
+        usual: input.usual,
     }
 }
 
@@ -295,7 +297,6 @@ fn change<S, N: Notifier>(
     ObservationCommit {
         watch: decision.watch.clone(),
         transition: decision.transition.clone(),
-        training: decision.training.clone(),
         events: new_events.collect(),
         discovered: input.discovered.then(|| watched_avatar.account.clone()),
         now,
@@ -305,7 +306,7 @@ fn change<S, N: Notifier>(
 fn publish<C>(context: &DaemonContext<C>, decision: &Decision, change: &ObservationCommit) {
     if let Some(transition) = &decision.transition {
         if transition.previous != Previous::Unknown {
-            context.metrics.record_transition(&transition.status);
+            context.metrics.record_transition(transition);
         }
         let notified = change.events.iter().find(|it| {
             matches!(it.event.subject, Subject::Transition { .. }) && it.has_deliveries()

@@ -3,6 +3,7 @@
 //! Ids are opaque text: nothing is read out of them. Everything but id and status may be
 //! missing, because the API promises no field.
 
+pub mod open_training;
 pub mod status;
 pub mod transition;
 pub mod training;

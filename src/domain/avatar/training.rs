@@ -1,107 +1,115 @@
-//! Trainings: a finished one with its observed duration, and an open one, which is carried through
-//! unrecognized statuses and resets to `NOT_TRAINED`.
+//! A finished training, and how long trainings of a model usually take.
+//!
+//! Start and end of a training each lie between two polls, so its duration has two bounds.
 
 use std::time::Duration;
 
 use crate::domain::avatar::status::Status;
-use crate::domain::avatar::transition::{Earlier, Previous};
+use crate::domain::time::humanize::humanize;
 use crate::domain::time::timestamp::Timestamp;
 
-/// A training that started before the current status and has not reached one of the three outcomes.
+/// The two polls between which a training started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OpenTraining {
-    /// Observed, and followed by unrecognized statuses only.
-    Observed {
-        /// When it was first observed.
-        since: Timestamp,
-        /// When it was last observed in `TRAINING`.
-        last_seen_at: Timestamp,
-    },
-    /// Assumed by the config (`assume`), or observed and then reset to `NOT_TRAINED`: its outcome
-    /// is not that of an observed training.
-    Assumed,
+pub struct TrainingStart {
+    /// The last poll that showed another status; `None` if the avatar was in training when it was
+    /// first observed.
+    pub after: Option<Timestamp>,
+    /// The first poll that showed the training.
+    pub before: Timestamp,
 }
 
-impl OpenTraining {
-    /// The open training after a transition from `previous`, first observed at `since`, to
-    /// `status`; `open` is the one before.
-    pub fn after(
-        open: Option<Self>,
-        previous: &Previous,
-        since: Option<Timestamp>,
-        status: &Status,
-    ) -> Option<Self> {
-        let open = match previous {
-            Previous::Observed { status: Status::Training, at } => {
-                let begun = match open {
-                    Some(Self::Observed { since, .. }) => since,
-                    Some(Self::Assumed) | None => since.unwrap_or(*at),
-                };
-                Some(Self::Observed { since: begun, last_seen_at: *at })
-            }
-            Previous::Assumed(Status::Training) => Some(Self::Assumed),
-            Previous::Observed { .. }
-            | Previous::Assumed(_)
-            | Previous::Absent
-            | Previous::Unknown => open,
-        };
-        match (status, open) {
-            (Status::Unrecognized(_), open) => open,
-            // It continues; an observed training replaces an assumed one.
-            (Status::Training, Some(Self::Observed { .. })) => open,
-            (Status::NotTrained, Some(_)) => Some(Self::Assumed),
-            (Status::Training | Status::NotTrained, Some(Self::Assumed) | None)
-            | (Status::Idle | Status::TrainingFailed | Status::Refused, _) => None,
-        }
-    }
-
-    /// The evidence that a transition records.
-    pub const fn evidence(self) -> Earlier {
-        match self {
-            Self::Observed { .. } => Earlier::Observed,
-            Self::Assumed => Earlier::Assumed,
-        }
-    }
-}
-
-/// The duration of one finished training.
+/// One finished training that was observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Training {
     /// The model of the avatar, such as `ARGIL_ATOM`, as it came.
     pub model: Option<String>,
-    /// The minimum: to the last poll that showed it.
-    pub duration_min: Duration,
-    /// The maximum: to the first poll that showed its end.
-    pub duration_max: Duration,
-    /// What it became.
-    pub status: Status,
-    pub(crate) ended_at: Timestamp,
+    /// The polls between which it started.
+    pub start: TrainingStart,
+    /// The last poll that showed it.
+    pub last_seen_at: Timestamp,
+    /// The first poll that showed its outcome.
+    pub ended_before: Timestamp,
 }
 
 impl Training {
-    /// The training between the first poll that showed it at `since`, the last one at
-    /// `last_seen_at`, and its end.
-    pub fn between(
-        since: Timestamp,
-        last_seen_at: Timestamp,
-        now: Timestamp,
-        status: Status,
-        model: Option<String>,
-    ) -> Self {
-        Self {
-            model,
-            duration_min: last_seen_at.since(since),
-            duration_max: now.since(since),
-            status,
-            ended_at: now,
-        }
+    /// The minimum duration: between the first and the last poll that showed it.
+    pub fn duration_min(&self) -> Duration {
+        self.last_seen_at.since(self.start.before)
     }
 
-    /// The duration, if it is known precisely enough to learn from.
-    pub fn sample(&self) -> Option<Duration> {
-        let blurred = self.duration_max.saturating_sub(self.duration_min);
-        let limit = (self.duration_max / BLUR_DIVISOR).max(BLUR_ALWAYS_FINE);
-        (blurred <= limit).then_some(self.duration_max)
+    /// The maximum duration: between the polls before and after it; `None` if it was not observed
+    /// when it started.
+    pub fn duration_max(&self) -> Option<Duration> {
+        // Not less than the minimum, even if the clock was set back.
+        self.start.after.map(|after| self.ended_before.since(after).max(self.duration_min()))
+    }
+
+    /// The duration from the first poll that showed it to the first that showed its outcome.
+    pub fn observed_duration(&self) -> Duration {
+        self.ended_before.since(self.start.before)
+    }
+
+    /// [`Self::duration_min`] in whole seconds, rounded down.
+    pub fn seconds_min(&self) -> u64 {
+        self.duration_min().as_secs()
+    }
+
+    /// [`Self::duration_max`] in whole seconds, rounded up.
+    pub fn seconds_max(&self) -> Option<u64> {
+        self.duration_max()
+            .map(|max| u64::try_from(max.as_millis().div_ceil(1_000)).unwrap_or(u64::MAX))
+    }
+
+    /// How long it took, for people; both ends lie between two polls.
+    pub fn describe_duration(&self) -> String {
+        let min = humanize(self.duration_min());
+        let Some(max) = self.duration_max().map(humanize) else {
+            return format!("at least {min}, its start was not observed");
+        };
+        if min == max { format!("about {max}") } else { format!("{min} to {max}") }
+    }
+
+    /// The observed duration, if it is precise enough to compare others with it.
+    pub fn sample(&self, outcome: &Status) -> Option<TrainingSample> {
+        let duration = self.observed_duration();
+        let blurred = duration.saturating_sub(self.duration_min());
+        let limit = (duration / BLUR_DIVISOR).max(BLUR_ALWAYS_FINE);
+        let was_ready = *outcome == Status::Idle;
+        (blurred <= limit).then_some(TrainingSample { duration, was_ready })
+    }
+}
+
+/// The duration of a past training, for comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrainingSample {
+    /// From the first poll that showed it to the first that showed its outcome.
+    pub duration: Duration,
+    /// Whether its outcome was `IDLE`.
+    pub was_ready: bool,
+}
+
+/// How long trainings of a model usually take: the range of the middle four fifths of those that
+/// became ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsualDuration {
+    /// The lower end.
+    pub min: Duration,
+    /// The upper end.
+    pub max: Duration,
+    /// The number of trainings.
+    pub count: usize,
+}
+
+impl UsualDuration {
+    /// The range of the trainings that became ready; `None` for fewer than three.
+    pub fn of(samples: &[TrainingSample]) -> Option<Self> {
+        let ready = samples.iter().filter(|sample| sample.was_ready);
+        let mut sorted: Vec<Duration> = ready.map(|sample| sample.duration).collect();
+        sorted.sort();
+        let count = sorted.len();
+        let outside = count / UNUSUAL_DIVISOR;
+        let (min, max) = (*sorted.get(outside)?, *sorted.get(count - 1 - outside)?);
+        (count >= USUAL_SAMPLES_MIN).then_some(Self { min, max, count })
     }
 }
 
@@ -109,23 +117,64 @@ impl Training {
 const BLUR_DIVISOR: u32 = 4;
 /// … or absolute, whichever is more.
 const BLUR_ALWAYS_FINE: Duration = Duration::from_secs(10);
+/// The minimum number of trainings for the usual duration.
+const USUAL_SAMPLES_MIN: usize = 3;
+/// The fraction of the trainings at either end that is not usual.
+const UNUSUAL_DIVISOR: usize = 10;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1_000)
+    }
+
+    fn training(last_seen_s: i64, ended_s: i64) -> Training {
+        let start = TrainingStart { after: Some(at(-7)), before: at(0) };
+        let (last_seen_at, ended_before) = (at(last_seen_s), at(ended_s));
+        Training { model: None, start, last_seen_at, ended_before }
+    }
+
     #[test]
-    fn only_a_length_that_is_known_well_teaches() {
+    fn only_a_precise_duration_is_a_sample() {
         let check = |last_seen_s: i64, ended_s: i64, expected: Option<u64>| {
-            let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
-            let training =
-                Training::between(at(0), at(last_seen_s), at(ended_s), Status::Idle, None);
-            assert_eq!(training.sample(), expected.map(Duration::from_secs), "to {ended_s} s");
+            let sample = training(last_seen_s, ended_s).sample(&Status::Idle);
+            let duration = sample.map(|sample| sample.duration);
+            assert_eq!(duration, expected.map(Duration::from_secs), "to {ended_s} s");
         };
         check(28, 30, Some(30));
         check(0, 10, Some(10));
         check(0, 30, None);
         check(35_940, 36_000, Some(36_000));
         check(20_000, 36_000, None);
+    }
+
+    #[test]
+    fn a_duration_lies_between_the_polls_inside_and_those_around_it() {
+        let mut training = training(28, 30);
+        assert_eq!(training.duration_min(), Duration::from_secs(28));
+        assert_eq!(training.duration_max(), Some(Duration::from_secs(37)));
+        training.start.after = None;
+        assert_eq!(training.duration_max(), None);
+    }
+
+    #[test]
+    fn the_usual_duration_is_a_range_of_those_that_became_ready() {
+        let samples = |seconds: &[u64], was_ready| -> Vec<TrainingSample> {
+            let duration = seconds.iter().map(|it| Duration::from_secs(*it));
+            duration.map(|duration| TrainingSample { duration, was_ready }).collect()
+        };
+        let check = |ready: &[u64], expected: Option<(u64, u64, usize)>| {
+            let mut all = samples(ready, true);
+            all.extend(samples(&[1, 9_999], false));
+            let usual = UsualDuration::of(&all);
+            let usual = usual.map(|it| (it.min.as_secs(), it.max.as_secs(), it.count));
+            assert_eq!(usual, expected, "{ready:?}");
+        };
+        check(&[], None);
+        check(&[30, 31], None);
+        check(&[90, 30, 31], Some((30, 90, 3)));
+        check(&[5, 10, 11, 12, 13, 14, 15, 16, 17, 900], Some((10, 17, 10)));
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
+use crate::domain::avatar::training::Training;
 use crate::domain::time::timestamp::Timestamp;
 
 /// One observed change of an avatar's status, or its first poll.
@@ -19,6 +20,8 @@ pub struct Transition {
     /// For an outcome that did not directly follow `TRAINING`: the evidence of an earlier training,
     /// if any.
     pub earlier: Option<Earlier>,
+    /// The training that ended with it, if it was observed.
+    pub training: Option<Training>,
     /// The new status.
     pub status: Status,
     /// When the new status was detected.

@@ -7,8 +7,10 @@
 use std::time::Duration;
 
 use crate::domain::avatar::status::Status;
+use crate::domain::avatar::training::UsualDuration;
 use crate::domain::condition::Phase;
 use crate::domain::event::EventKind;
+use crate::domain::polling::overdue::OverdueAfter;
 use crate::domain::polling::poll_failure::{CONFIRMED_AFTER, FailureKind, FailureStreak};
 use crate::domain::time::timestamp::Timestamp;
 
@@ -107,17 +109,19 @@ impl ActiveConditions {
         &mut self,
         training_since: Option<Timestamp>,
         now: Timestamp,
-        overdue_after: Option<Duration>,
+        overdue_after: OverdueAfter,
+        usual: Option<UsualDuration>,
     ) -> Option<ConditionChange> {
         let kind = EventKind::AvatarTrainingOverdue;
         let Some(since) = training_since else {
             return self.overdue.take().map(|since| resolved(kind, since));
         };
-        if self.overdue.is_some() || now.since(since) < overdue_after? {
+        let limit = overdue_after.limit(usual)?;
+        if self.overdue.is_some() || now.since(since) < limit {
             return None;
         }
         self.overdue = Some(since);
-        Some(started(kind, since, None))
+        Some(started(kind, since, Some(&overdue_after.reason(limit, usual))))
     }
 
     /// Resolves the reported unrecognized status if the status has `changed`, and reports a new one

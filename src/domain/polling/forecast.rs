@@ -87,13 +87,6 @@ impl Forecast {
     }
 }
 
-/// The median duration of a training, with at least three.
-pub fn median_duration(past: &[Duration]) -> Option<Duration> {
-    let mut sorted = past.to_vec();
-    sorted.sort();
-    sorted.get(sorted.len() / 2).copied().filter(|_| sorted.len() >= MEDIAN_SAMPLES_MIN)
-}
-
 /// The score of a polling rule on trainings of these durations.
 pub fn score(durations: &[Duration], wait: impl Fn(Duration) -> Duration) -> Score {
     simulate(durations, wait, POLLS_MAX)
@@ -165,8 +158,6 @@ fn start(cell: usize) -> f64 {
 
 /// The minimum number of trainings for a forecast.
 const SAMPLES_MIN: usize = 8;
-/// The minimum number of durations for a median.
-const MEDIAN_SAMPLES_MIN: usize = 3;
 /// The maximum delay of a forecast as a fraction of that by age.
 const DELAY_RATIO_MAX: f64 = 0.9;
 /// The tolerance of the number of polls, which is an integer.
@@ -253,12 +244,6 @@ mod tests {
             assert!(learned.is_none_or(|it| it < by_age * 1.1), "{hours} h: {learned:?}, {by_age}");
         };
         [12, 30, 48, 100, 200, 300, 333, 334, 400, 2_000].into_iter().for_each(check);
-    }
-
-    #[test]
-    fn the_median_needs_three_durations() {
-        assert_eq!(median_duration(&durations([30, 31])), None);
-        assert_eq!(median_duration(&durations([90, 30, 31])), Some(Duration::from_secs(31)));
     }
 
     #[test]

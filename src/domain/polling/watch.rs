@@ -9,8 +9,9 @@
 use std::time::Duration;
 
 use crate::domain::account::AccountName;
+use crate::domain::avatar::open_training::OpenTraining;
 use crate::domain::avatar::status::Status;
-use crate::domain::avatar::training::{OpenTraining, Training};
+use crate::domain::avatar::training::{Training, TrainingStart, UsualDuration};
 use crate::domain::avatar::transition::{Previous, Transition};
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::condition::{Condition, ConditionSubject, Phase};
@@ -22,6 +23,7 @@ use crate::domain::polling::avatar_conditions::{
 use crate::domain::polling::forecast::Forecast;
 use crate::domain::polling::interval::PollIntervals;
 use crate::domain::polling::observation::{Denial, Observation, PollError};
+use crate::domain::polling::overdue::OverdueAfter;
 use crate::domain::polling::poll_failure::{
     CONFIRMED_AFTER, FailureKind, FailureStreak, PollFailure,
 };
@@ -63,6 +65,8 @@ pub struct LastObserved {
     pub status: Status,
     /// When that status was first observed.
     pub since: Timestamp,
+    /// When the status before was last observed; `None` if none was.
+    pub changed_after: Option<Timestamp>,
     /// When the request was sent that last showed it; it may have changed since.
     pub last_seen_at: Timestamp,
 }
@@ -84,8 +88,10 @@ pub struct Policy<'a> {
     pub account: &'a AccountName,
     /// Its location in the config, for people.
     pub location: Option<&'a str>,
-    /// The maximum duration of a training; `None` is unlimited.
-    pub overdue_after: Option<Duration>,
+    /// When a training is overdue.
+    pub overdue_after: OverdueAfter,
+    /// The usual duration of a training of its model, if known.
+    pub usual: Option<UsualDuration>,
     /// When a poll with the account last succeeded.
     pub account_last_success_at: Option<Timestamp>,
     /// The forecast from past trainings of the model.
@@ -112,8 +118,6 @@ pub struct Decision {
     pub transition: Option<Transition>,
     /// The events, in this order.
     pub events: Vec<Event>,
-    /// The observed training that ended, if any.
-    pub training: Option<Training>,
     /// Whether the watch must be written.
     pub changed: bool,
     /// The delay before the next poll; `None` is never.
@@ -135,7 +139,8 @@ impl<'a> Policy<'a> {
             label: None,
             account,
             location: None,
-            overdue_after: None,
+            overdue_after: OverdueAfter::Never,
+            usual: None,
             account_last_success_at: None,
             forecast: None,
         }
@@ -216,20 +221,21 @@ impl Watch {
         let renamed = avatar.name.is_some() && avatar.name != self.name;
         let model_changed = avatar.model.is_some() && avatar.model != self.model;
         let was_failing = self.failure.is_some();
-        let training = transition.as_ref().and_then(|next| self.ended_training(next, &avatar));
-        let since = match (&transition, &self.observed) {
-            (None, Some(observed)) => observed.since,
-            (Some(_), _) | (None, None) => now,
+        let (since, changed_after) = match (&transition, &self.observed) {
+            (None, Some(observed)) => (observed.since, observed.changed_after),
+            (Some(next), _) => (now, next.last_seen_previous_at()),
+            (None, None) => (now, None),
         };
         let observed = LastObserved {
             status: avatar.status.clone(),
             since,
+            changed_after,
             last_seen_at: policy.asked_at.min(now),
         };
         if let Some(next) = &transition {
-            let since = self.observed.as_ref().map(|observed| observed.since);
+            let start = self.observed.as_ref().map(LastObserved::start);
             self.open_training =
-                OpenTraining::after(self.open_training, &next.previous, since, &next.status);
+                OpenTraining::after(self.open_training, &next.previous, start, &next.status);
         }
         let updated = self.updated_at.is_some() && self.updated_at != avatar.updated_at;
         self.touched_at = match transition {
@@ -252,7 +258,7 @@ impl Watch {
         let training_since = self.open_since(&observed);
         let mut conditions_after: Vec<ConditionChange> = self
             .conditions
-            .overdue(training_since, now, policy.overdue_after)
+            .overdue(training_since, now, policy.overdue_after, policy.usual)
             .into_iter()
             .collect();
         let changed = transition.is_some();
@@ -273,7 +279,6 @@ impl Watch {
                 subject: Subject::Transition {
                     avatar: Box::new(with_label(avatar, policy.label)),
                     transition: Box::new(transition.clone()),
-                    training: training.clone().map(Box::new),
                 },
             });
         }
@@ -283,7 +288,7 @@ impl Watch {
         );
         let changed =
             transition.is_some() || renamed || model_changed || was_failing || !events.is_empty();
-        Decision { watch: self, transition, events, training, changed, next_poll_in }
+        Decision { watch: self, transition, events, changed, next_poll_in }
     }
 
     /// The delay after that observation.
@@ -333,9 +338,13 @@ impl Watch {
     }
 
     fn open_since(&self, observed: &LastObserved) -> Option<Timestamp> {
+        self.open_start(observed).map(|start| start.before)
+    }
+
+    fn open_start(&self, observed: &LastObserved) -> Option<TrainingStart> {
         match (self.open_training, &observed.status) {
-            (Some(OpenTraining::Observed { since, .. }), _) => Some(since),
-            (Some(OpenTraining::Assumed) | None, Status::Training) => Some(observed.since),
+            (Some(OpenTraining::Observed { start, .. }), _) => Some(start),
+            (Some(OpenTraining::Assumed) | None, Status::Training) => Some(observed.start()),
             (Some(OpenTraining::Assumed) | None, _) => None,
         }
     }
@@ -363,26 +372,23 @@ impl Watch {
             sequence: self.sequence + 1,
             previous,
             earlier: earlier.map(OpenTraining::evidence),
+            training: self.ended_training(avatar, context.now),
             status: avatar.status.clone(),
             detected_at: context.now,
             upstream_updated_at: avatar.updated_at.clone(),
         })
     }
 
-    fn ended_training(&self, next: &Transition, avatar: &Avatar) -> Option<Training> {
-        let observed = self.observed.as_ref()?;
-        if !next.status.is_settled() {
-            return None;
-        }
-        let since = self.open_since(observed)?;
+    fn ended_training(&self, avatar: &Avatar, ended_before: Timestamp) -> Option<Training> {
+        let observed = self.observed.as_ref().filter(|_| avatar.status.is_settled())?;
+        let start = self.open_start(observed)?;
         let last_seen_at = match (&observed.status, self.open_training) {
             (Status::Training, _) => observed.last_seen_at,
             (_, Some(OpenTraining::Observed { last_seen_at, .. })) => last_seen_at,
             (_, Some(OpenTraining::Assumed) | None) => return None,
         };
         let model = avatar.model.clone().or_else(|| self.model.clone());
-        let (status, now) = (next.status.clone(), next.detected_at);
-        Some(Training::between(since, last_seen_at, now, status, model))
+        Some(Training { model, start, last_seen_at, ended_before })
     }
 
     /// Applies a failed poll. The failure starts with the consecutive poll number `polls_min`, and
@@ -413,14 +419,7 @@ impl Watch {
             self.failure = Some(PollFailure { kind, since: context.now, reason });
         }
         let changed = begins || !events.is_empty();
-        Decision {
-            watch: self,
-            transition: None,
-            events,
-            training: None,
-            changed,
-            next_poll_in: None,
-        }
+        Decision { watch: self, transition: None, events, changed, next_poll_in: None }
     }
 
     fn condition_event(&self, change: ConditionChange, context: &ObservationContext<'_>) -> Event {
@@ -446,6 +445,13 @@ impl Watch {
                 reason,
             })),
         }
+    }
+}
+
+impl LastObserved {
+    /// The start of the training, if the status is `TRAINING`.
+    const fn start(&self) -> TrainingStart {
+        TrainingStart { after: self.changed_after, before: self.since }
     }
 }
 

@@ -97,15 +97,16 @@ fn a_settled_training_is_an_event_with_its_time_window() {
     let decision = see(watch, "IDLE", 30);
     let event = only(decision.events);
     assert_eq!(event.kind, EventKind::AvatarReady);
-    let Subject::Transition { avatar, transition, training } = event.subject else { panic!() };
+    let Subject::Transition { avatar, transition } = event.subject else { panic!() };
     assert_eq!(avatar.name.as_deref(), Some("Jane"));
     assert_eq!(transition.last_seen_previous_at(), Some(at(20)));
     assert_eq!(transition.detected_at, at(30));
     assert_eq!(transition.upstream_updated_at.as_deref(), Some("2026-11-23T11:14:58Z"));
     assert!(transition.training_observed());
-    let training = training.unwrap();
-    let lasted = [training.duration_min, training.duration_max];
-    assert_eq!(lasted, [at(20).since(at(10)), at(30).since(at(10))]);
+    let training = transition.training.unwrap();
+    assert_eq!(training.start, TrainingStart { after: None, before: at(10) });
+    assert_eq!(training.duration_min(), at(20).since(at(10)));
+    assert_eq!(training.duration_max(), None, "it may have started long before");
     assert_eq!(decision.watch.observed.unwrap().since, at(30));
 }
 
@@ -268,20 +269,21 @@ proptest! {
 
 #[test]
 fn a_training_continues_through_unrecognized_statuses() {
-    let watch = see(Watch::new(id()), "TRAINING", 10).watch;
+    let watch = see(Watch::new(id()), "NOT_TRAINED", 5).watch;
+    let watch = see(watch, "TRAINING", 10).watch;
     let watch = see(watch, "TRAINING", 20).watch;
     let odd = see(watch, "ODD", 30);
     assert_eq!(odd.watch.training_since(), Some(at(10)));
-    assert_eq!(odd.training, None);
+    assert_eq!(odd.transition.unwrap().training, None);
     let back = see(odd.watch, "TRAINING", 40);
     assert_eq!(back.watch.training_since(), Some(at(10)), "it goes on");
     let odder = see(see(back.watch, "ODDER", 50).watch, "ODD", 60);
     let done = see(odder.watch, "REFUSED", 70);
-    let training = done.training.unwrap();
-    // It was last seen in training at 40, so that is all that is sure.
-    assert_eq!(training.duration_min, at(40).since(at(10)));
-    assert_eq!(training.duration_max, at(70).since(at(10)));
     let transition = done.transition.unwrap();
+    let training = transition.training.clone().unwrap();
+    // It was last seen in training at 40, so that is all that is sure.
+    assert_eq!(training.duration_min(), at(40).since(at(10)));
+    assert_eq!(training.duration_max(), Some(at(70).since(at(5))));
     assert!(transition.training_observed());
     assert_eq!(transition.previous.status().map(Status::name), Some("ODD"));
     assert_eq!(transition.last_seen_previous_at(), Some(at(60)));
@@ -329,7 +331,7 @@ proptest! {
                 let is_news = second > 1 && (seen_before || infer);
                 let named = kind.is_some_and(|kind| kind != EventKind::AvatarStatusChanged);
                 prop_assert_eq!(named, is_news, "{} at {}", name, second);
-                prop_assert_eq!(decision.training.is_some(), observed);
+                prop_assert_eq!(transition.training.is_some(), observed);
             }
             for event in &decision.events {
                 let Subject::Condition(condition) = &event.subject else { continue };
@@ -417,4 +419,37 @@ fn another_updated_at_makes_polls_frequent_again_and_is_not_recorded() {
     assert_eq!(next_s(&decision), Some(3_600));
     let decision = see_decaying(decision.watch, updated(None), 9_000, Some("x"));
     assert_eq!(next_s(&decision), Some(3_600), "a missing value is no change");
+}
+
+proptest! {
+    #[test]
+    fn the_true_duration_of_a_training_is_within_its_bounds(
+        starts_s in 1i64..500,
+        lasts_s in 1i64..500,
+        delays in prop::collection::vec((1i64..60, 0i64..20), 60),
+    ) {
+        let ends_s = starts_s + lasts_s;
+        let intervals = intervals();
+        let (mut watch, mut now) = (Watch::new(id()), 0);
+        for (pause, latency) in delays {
+            let (asked, answered) = (now + pause, now + pause + latency);
+            // The API answers at any time between the two; here at once, or at the end.
+            let state_at = if pause % 2 == 0 { asked } else { answered };
+            let name = match state_at {
+                before if before < starts_s => "NOT_TRAINED",
+                during if during < ends_s => "TRAINING",
+                _ => "IDLE",
+            };
+            let policy = Policy { asked_at: at(asked), ..policy(&intervals) };
+            let decision = watch.observe(seen(name), at(answered), &policy, HALF);
+            if let Some(training) = decision.transition.and_then(|it| it.training) {
+                let lasted = Duration::from_secs(lasts_s.unsigned_abs());
+                prop_assert!(training.duration_min() <= lasted, "{training:?}");
+                prop_assert!(training.duration_max().is_none_or(|max| lasted <= max));
+                prop_assert!(training.start.after.is_none_or(|after| after <= at(starts_s)));
+                prop_assert!(at(starts_s) <= training.start.before);
+            }
+            (watch, now) = (decision.watch, answered);
+        }
+    }
 }

@@ -7,9 +7,7 @@ use crate::notify::content::transition::render;
 
 pub(in crate::notify) fn content(event: &Event) -> Content {
     match &event.subject {
-        Subject::Transition { avatar, transition, training } => {
-            render(avatar, transition, training.as_deref())
-        }
+        Subject::Transition { avatar, transition } => render(avatar, transition),
         Subject::Condition(it) => condition(event, it),
         Subject::DeadLetter(letter) => dead_letter(event, letter),
         Subject::Ping { channel } => test(event, channel),

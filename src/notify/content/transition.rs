@@ -4,27 +4,22 @@ use crate::domain::avatar::Avatar;
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::training::Training;
 use crate::domain::avatar::transition::{Earlier, Previous, Transition};
-use crate::domain::time::humanize::humanize;
 use crate::notify::content::{
     Content, ContentField, ContentSeverity, NAME_CHARS_MAX, display_name, format_time,
 };
 use crate::text::sanitize::sanitize_line;
 
 /// The content of a transition.
-pub(in crate::notify) fn render(
-    avatar: &Avatar,
-    transition: &Transition,
-    training: Option<&Training>,
-) -> Content {
+pub(in crate::notify) fn render(avatar: &Avatar, transition: &Transition) -> Content {
     let id = transition.avatar_id.as_str();
     let name = display_name(&transition.avatar_id, avatar.name.as_deref());
     let status = sanitize_line(transition.status.name(), NAME_CHARS_MAX);
     let (short, title, advice, severity) = status_text(&transition.status, &status);
     let previous =
         transition.previous.status().map(|before| sanitize_line(before.name(), NAME_CHARS_MAX));
-    let duration =
-        training.map(|training| ContentField { name: "Training took", value: duration(training) });
-    let mut fields: Vec<ContentField> = duration.into_iter().collect();
+    let took = transition.training.as_ref().map(Training::describe_duration);
+    let took = took.map(|value| ContentField { name: "Training took", value });
+    let mut fields: Vec<ContentField> = took.into_iter().collect();
     fields.push(ContentField { name: "Avatar id", value: id.to_owned() });
     let change =
         previous.map_or_else(|| status.clone(), |before| format!("from {before} to {status}"));
@@ -70,14 +65,6 @@ fn status_text(status: &Status, shown: &str) -> (String, String, &'static str, C
         }
     };
     (short.to_owned(), title.to_owned(), advice, severity)
-}
-
-/// The duration between the first poll that showed the training and its end, which lies between
-/// two polls.
-fn duration(training: &Training) -> String {
-    let (min, max) = (humanize(training.duration_min), humanize(training.duration_max));
-    let lasted = if min == max { format!("about {max}") } else { format!("{min} to {max}") };
-    format!("{lasted}, since it was first seen")
 }
 
 /// When the status changed: an interval between two polls, never an instant.

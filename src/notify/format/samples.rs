@@ -3,6 +3,7 @@
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::status::Status;
+use crate::domain::avatar::training::{Training, TrainingStart};
 use crate::domain::avatar::transition::{Previous, Transition};
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::condition::{Condition, ConditionSubject, OutageCause, Phase};
@@ -116,6 +117,7 @@ impl Samples {
             sequence: 42,
             previous: if known { observed } else { Previous::Absent },
             earlier: None,
+            training: known.then(|| self.training()),
             status: status.clone(),
             detected_at: self.at,
             upstream_updated_at: given("2026-11-23T11:14:58Z"),
@@ -128,7 +130,19 @@ impl Samples {
             ..Avatar::new(self.avatar.clone(), status)
         };
         let (avatar, transition) = (Box::new(avatar), Box::new(transition));
-        self.event(kind, Subject::Transition { avatar, transition, training: None })
+        self.event(kind, Subject::Transition { avatar, transition })
+    }
+
+    fn training(&self) -> Training {
+        Training {
+            model: Some("ARGIL_ATOM".to_owned()),
+            start: TrainingStart {
+                after: Some(Timestamp::from_millis(STARTED_AFTER_MS)),
+                before: Timestamp::from_millis(STARTED_BEFORE_MS),
+            },
+            last_seen_at: Timestamp::from_millis(LAST_SEEN_AT_MS),
+            ended_before: self.at,
+        }
     }
 
     fn conditions(&self) -> Vec<(EventKind, ConditionSubject)> {
@@ -170,6 +184,8 @@ impl Samples {
 }
 
 const DETECTED_AT_MS: i64 = 1_795_432_522_123;
+const STARTED_AFTER_MS: i64 = 1_795_432_480_500;
+const STARTED_BEFORE_MS: i64 = 1_795_432_485_001;
 const LAST_SEEN_AT_MS: i64 = 1_795_432_510_001;
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::domain::avatar::status::Status;
+use crate::domain::avatar::training::Training;
 use crate::domain::condition::ConditionSubject;
 use crate::domain::delivery::recipient_health::masked;
 use crate::domain::event::{Event, Subject};
@@ -27,7 +28,7 @@ pub fn render(event: &Event) -> Vec<u8> {
 
 pub(super) fn data(event: &Event) -> Data<'_> {
     match &event.subject {
-        Subject::Transition { avatar, transition, .. } => Data::Transition {
+        Subject::Transition { avatar, transition } => Data::Transition {
             sequence: transition.sequence,
             avatar: AvatarData {
                 id: transition.avatar_id.as_str(),
@@ -39,6 +40,7 @@ pub(super) fn data(event: &Event) -> Data<'_> {
             previous_status: transition.previous.status().map(|status| status.name()),
             status: transition.status.name(),
             training_observed: transition.training_observed(),
+            training: transition.training.as_ref().map(TrainingData::new),
             last_seen_previous_at: transition.last_seen_previous_at().map(|at| at.to_string()),
             detected_at: transition.detected_at.to_string(),
             upstream_updated_at: transition.upstream_updated_at.as_deref(),
@@ -80,6 +82,17 @@ fn subject_data(subject: &ConditionSubject) -> SubjectData<'_> {
     }
 }
 
+impl TrainingData {
+    fn new(training: &Training) -> Self {
+        Self {
+            seconds_min: training.seconds_min(),
+            seconds_max: training.seconds_max(),
+            started_after: training.start.after.map(|at| at.to_string()),
+            started_before: training.start.before.to_string(),
+        }
+    }
+}
+
 /// The media type of the body.
 pub const CONTENT_TYPE: &str = "application/json";
 
@@ -100,6 +113,7 @@ pub(super) enum Data<'a> {
         previous_status: Option<&'a str>,
         status: &'a str,
         training_observed: bool,
+        training: Option<TrainingData>,
         last_seen_previous_at: Option<String>,
         detected_at: String,
         upstream_updated_at: Option<&'a str>,
@@ -133,6 +147,15 @@ pub(super) struct AvatarData<'a> {
     model: Option<&'a str>,
     orientation: Option<&'a str>,
     extras: &'a BTreeMap<String, String>,
+}
+
+/// The observed training that ended; seconds are whole, rounded outwards.
+#[derive(Serialize)]
+pub(super) struct TrainingData {
+    seconds_min: u64,
+    seconds_max: Option<u64>,
+    started_after: Option<String>,
+    started_before: String,
 }
 
 #[derive(Serialize)]
@@ -191,6 +214,9 @@ mod tests {
             r#""name":"Jane, English","model":"ARGIL_ATOM","#,
             r#""orientation":"ASPECT_RATIO_9_16","extras":{"batch":"b-7"}},"#,
             r#""previous_status":"TRAINING","status":"IDLE","training_observed":true,"#,
+            r#""training":{"seconds_min":25,"seconds_max":42,"#,
+            r#""started_after":"2026-11-23T11:14:40.500Z","#,
+            r#""started_before":"2026-11-23T11:14:45.001Z"},"#,
             r#""last_seen_previous_at":"2026-11-23T11:15:10.001Z","#,
             r#""detected_at":"2026-11-23T11:15:22.123Z","#,
             r#""upstream_updated_at":"2026-11-23T11:14:58Z"}"#,
@@ -199,10 +225,12 @@ mod tests {
         // An unknown value is null.
         let Subject::Transition { transition, .. } = &mut unknown.subject else { unreachable!() };
         transition.previous = Previous::Assumed(Status::Training);
+        assert_eq!(transition.training, None);
         let expected = [
             r#""data":{"sequence":42,"avatar":{"id":"3c90c3cc-0d44-4b50-8888-8dd25736052a","#,
             r#""name":null,"model":null,"orientation":null,"extras":{}},"#,
             r#""previous_status":"TRAINING","status":"IDLE","training_observed":false,"#,
+            r#""training":null,"#,
             r#""last_seen_previous_at":null,"detected_at":"2026-11-23T11:15:22.123Z","#,
             r#""upstream_updated_at":null}"#,
         ];

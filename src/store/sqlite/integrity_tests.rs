@@ -25,6 +25,7 @@ fn check(edit: &str, expected: &[(IntegrityCheck, &str)]) {
             sequence,
             previous: Previous::Unknown,
             earlier: None,
+            training: None,
             status: Status::Idle,
             detected_at: Timestamp::from_millis(5),
             upstream_updated_at: None,

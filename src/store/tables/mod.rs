@@ -6,6 +6,5 @@ pub mod conditions;
 pub mod events;
 pub mod outbox;
 pub mod recipients;
-pub mod trainings;
 pub mod transitions;
 pub mod watches;

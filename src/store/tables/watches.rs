@@ -3,7 +3,8 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 use crate::domain::avatar::AvatarId;
-use crate::domain::avatar::training::OpenTraining;
+use crate::domain::avatar::open_training::OpenTraining;
+use crate::domain::avatar::training::TrainingStart;
 use crate::domain::avatar::transition::Earlier;
 use crate::domain::polling::avatar_conditions::ActiveConditions;
 use crate::domain::polling::poll_failure::{FailureStreak, PollFailure};
@@ -23,21 +24,24 @@ pub(in crate::store) fn find(
 pub(in crate::store) fn save(connection: &Connection, watch: &Watch) -> rusqlite::Result<()> {
     let observed = watch.observed.as_ref();
     let failure = watch.failure.as_ref();
-    let (began, trained) = match watch.open_training {
-        Some(OpenTraining::Observed { since, last_seen_at }) => (Some(since), Some(last_seen_at)),
+    let (start, trained) = match watch.open_training {
+        Some(OpenTraining::Observed { start, last_seen_at }) => (Some(start), Some(last_seen_at)),
         Some(OpenTraining::Assumed) | None => (None, None),
     };
     let sql = "INSERT INTO watches(avatar_id, name, model, status, status_since, last_seen_at,
-                                   sequence,
+                                   status_after, sequence,
                                    failure, failure_since, failure_reason,
-                                   training, training_since, training_seen_at)
-               VALUES(:id, :name, :model, :status, :since, :seen, :sequence,
-                      :failure, :failure_since, :reason, :training, :began, :trained)
+                                   training, training_after, training_since, training_seen_at)
+               VALUES(:id, :name, :model, :status, :since, :seen, :after, :sequence,
+                      :failure, :failure_since, :reason,
+                      :training, :training_after, :began, :trained)
                ON CONFLICT(avatar_id) DO UPDATE SET name = excluded.name, model = excluded.model,
                  status = excluded.status, status_since = excluded.status_since,
-                 last_seen_at = excluded.last_seen_at, sequence = excluded.sequence,
+                 last_seen_at = excluded.last_seen_at, status_after = excluded.status_after,
+                 sequence = excluded.sequence,
                  failure = excluded.failure, failure_since = excluded.failure_since,
                  failure_reason = excluded.failure_reason, training = excluded.training,
+                 training_after = excluded.training_after,
                  training_since = excluded.training_since,
                  training_seen_at = excluded.training_seen_at";
     connection
@@ -49,12 +53,14 @@ pub(in crate::store) fn save(connection: &Connection, watch: &Watch) -> rusqlite
             ":status": observed.map(|it| &it.status),
             ":since": observed.map(|it| it.since),
             ":seen": observed.map(|it| it.last_seen_at),
+            ":after": observed.and_then(|it| it.changed_after),
             ":sequence": i64::try_from(watch.sequence).unwrap_or(i64::MAX),
             ":failure": failure.map(|it| it.kind),
             ":failure_since": failure.map(|it| it.since),
             ":reason": failure.map(|it| &it.reason),
             ":training": watch.open_training.map(OpenTraining::evidence),
-            ":began": began,
+            ":training_after": start.and_then(|it| it.after),
+            ":began": start.map(|it| it.before),
             ":trained": trained,
         })
         .map(drop)
@@ -102,7 +108,8 @@ pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Watch> {
     let status: Option<_> = row.get(2)?;
     let observed = match status {
         Some(status) => {
-            Some(LastObserved { status, since: row.get(3)?, last_seen_at: row.get(4)? })
+            let (since, last_seen_at, changed_after) = (row.get(3)?, row.get(4)?, row.get(18)?);
+            Some(LastObserved { status, since, changed_after, last_seen_at })
         }
         None => None,
     };
@@ -117,7 +124,8 @@ pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Watch> {
     let training: Option<Earlier> = row.get(15)?;
     let open = match training {
         Some(Earlier::Observed) => {
-            Some(OpenTraining::Observed { since: row.get(16)?, last_seen_at: row.get(17)? })
+            let start = TrainingStart { after: row.get(19)?, before: row.get(16)? };
+            Some(OpenTraining::Observed { start, last_seen_at: row.get(17)? })
         }
         Some(Earlier::Assumed) => Some(OpenTraining::Assumed),
         None => None,
@@ -157,4 +165,4 @@ pub(in crate::store) const COLUMNS: &str = "\
        AND subject = avatar_id), \
     (SELECT json_group_array(u.status ORDER BY u.reported_at, u.status) FROM unrecognized u \
        WHERE u.avatar_id = watches.avatar_id), \
-    training, training_since, training_seen_at";
+    training, training_since, training_seen_at, status_after, training_after";

@@ -270,8 +270,9 @@ async fn a_config_provides_accounts_names_and_history() {
     daemon.wait_for_log("baseline TRAINING");
     let database = Connection::open(bench.database()).unwrap();
     for length in [30_000, 31_000, 32_000] {
-        let sql = "INSERT INTO trainings(avatar_id, model, lasted_min_ms, lasted_max_ms, status,
-                   ended_at) VALUES ('x', 'ARGIL_ATOM', ?1, ?1, 'IDLE', 1)";
+        let sql = "INSERT INTO transitions(avatar_id, avatar_seq, to_status, detected_at,
+                   trained_model, trained_since, trained_until)
+                   VALUES ('x', ?1, 'IDLE', ?1, 'ARGIL_ATOM', 0, ?1)";
         database.execute(sql, [length]).unwrap();
     }
     // From here on, all polls are those of `wait`.
@@ -283,7 +284,7 @@ async fn a_config_provides_accounts_names_and_history() {
     let output = child.wait_with_output().unwrap();
     let said = stderr(&output);
     assert_eq!(code(&output), 0, "{said}");
-    assert_eq!(said, "avatar-watch: `Jane` is TRAINING (usually 31s)\n");
+    assert_eq!(said, "avatar-watch: `Jane` is TRAINING; usually 30s to 32s (3 trainings)\n");
     let line: Value = serde_json::from_str(&stdout(&output)).unwrap();
     assert_eq!((&line["name"], &line["outcome"]), (&json!("Jane"), &json!("ready")));
 }

@@ -1,6 +1,7 @@
 //! The mail itself, read back line by line by other means than those that wrote it.
 
 use avatar_watch::domain::account::AccountName;
+use avatar_watch::domain::avatar::training::Training;
 use avatar_watch::domain::condition::{ConditionSubject, OutageCause, Phase};
 use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::mail::options::Threading;
@@ -139,14 +140,17 @@ fn a_mail_gives_the_observed_duration_of_the_training() {
         Some(rest.split(" Avatar id").next().unwrap().to_owned())
     };
     let mut event = sample_events::settled(Some("Jane"), "IDLE");
-    let seen = Some("2h 59m to 3h, since it was first seen".to_owned());
-    assert_eq!(took(&event), seen);
-    let Subject::Transition { training, .. } = &mut event.subject else { unreachable!() };
-    training.as_mut().unwrap().duration_min = Duration::from_secs(3 * 3_600);
-    let known = Some("about 3h, since it was first seen".to_owned());
-    assert_eq!(took(&event), known);
-    let Subject::Transition { training, .. } = &mut event.subject else { unreachable!() };
-    *training = None;
+    let mut check = |change: &dyn Fn(&mut Training), expected: &str| {
+        let Subject::Transition { transition, .. } = &mut event.subject else { unreachable!() };
+        transition.training.as_mut().map(change);
+        assert_eq!(took(&event).as_deref(), Some(expected));
+    };
+    check(&|_| {}, "2h 59m to 3h 1m");
+    check(&|it| it.start.after = Some(it.start.before), "2h 59m to 3h");
+    check(&|it| it.last_seen_at = sample_events::DETECTED_AT, "about 3h");
+    check(&|it| it.start.after = None, "at least 3h, its start was not observed");
+    let Subject::Transition { transition, .. } = &mut event.subject else { unreachable!() };
+    transition.training = None;
     assert_eq!(took(&event), None);
 }
 

@@ -19,6 +19,7 @@ use avatar_watch::domain::polling::backoff::Backoff;
 use avatar_watch::domain::polling::circuit_breaker::BreakerBackoff;
 use avatar_watch::domain::polling::interval::{PollIntervals, SettledIntervals, TrainingInterval};
 use avatar_watch::domain::polling::observation::Observation;
+use avatar_watch::domain::polling::overdue::OverdueAfter;
 use avatar_watch::domain::polling::strategy::Strategy;
 
 /// A plan without avatars and channels.
@@ -69,7 +70,9 @@ pub(crate) fn with_avatar<S, N>(
     assume: Option<Status>,
 ) -> RuntimeConfig<S, N> {
     let location = Some("avatars".to_owned());
-    let registration = WatchedAvatar { assume, location, ..WatchedAvatar::default() };
+    let overdue_after = OverdueAfter::Never;
+    let registration =
+        WatchedAvatar { assume, location, overdue_after, ..WatchedAvatar::default() };
     plan.avatars.insert(id(avatar), Arc::new(registration));
     plan
 }
@@ -108,7 +111,7 @@ pub(crate) fn overdue<S, N>(
     after: Duration,
 ) -> RuntimeConfig<S, N> {
     let registration = plan.avatars.get_mut(&id(avatar)).unwrap();
-    Arc::make_mut(registration).overdue_after = Some(after);
+    Arc::make_mut(registration).overdue_after = OverdueAfter::Fixed(after);
     plan
 }
 

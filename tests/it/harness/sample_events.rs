@@ -1,10 +1,11 @@
 //! Sample events, and the time of their delivery.
 
+use std::time::Duration;
 use std::time::SystemTime;
 
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::avatar::status::Status;
-use avatar_watch::domain::avatar::training::Training;
+use avatar_watch::domain::avatar::training::{Training, TrainingStart};
 use avatar_watch::domain::avatar::transition::{Previous, Transition};
 use avatar_watch::domain::avatar::{Avatar, AvatarId};
 use avatar_watch::domain::condition::{Condition, ConditionSubject, Phase};
@@ -34,17 +35,23 @@ pub(crate) fn settled(name: Option<&str>, status: &str) -> Event {
     let status = Status::from_name(status);
     let id = AvatarId::parse(AVATAR).unwrap();
     let at = Timestamp::from_millis(DETECTED_AT.as_millis() - 12_122);
+    let before = Timestamp::from_millis(DETECTED_AT.as_millis() - 3 * 3_600_000);
+    let training = Training {
+        model: Some("ARGIL_ATOM".to_owned()),
+        start: TrainingStart { after: Some(before.minus(Duration::from_mins(1))), before },
+        last_seen_at: at,
+        ended_before: DETECTED_AT,
+    };
     let transition = Transition {
         avatar_id: id.clone(),
         sequence: 42,
         previous: Previous::Observed { status: Status::Training, at },
         earlier: None,
+        training: status.is_settled().then_some(training),
         status: status.clone(),
         detected_at: DETECTED_AT,
         upstream_updated_at: Some("2026-11-23T11:14:58Z".to_owned()),
     };
-    let since = Timestamp::from_millis(DETECTED_AT.as_millis() - 3 * 3_600_000);
-    let training = Training::between(since, at, DETECTED_AT, status.clone(), None);
     let avatar = Avatar {
         name: name.map(str::to_owned),
         model: Some("ARGIL_ATOM".to_owned()),
@@ -56,11 +63,7 @@ pub(crate) fn settled(name: Option<&str>, status: &str) -> Event {
         id: EventId::mint(DETECTED_AT, RandomBits::new(7)),
         kind: EventKind::of(&transition, true).unwrap(),
         occurred_at: DETECTED_AT,
-        subject: Subject::Transition {
-            avatar: Box::new(avatar),
-            transition: Box::new(transition),
-            training: Some(Box::new(training)),
-        },
+        subject: Subject::Transition { avatar: Box::new(avatar), transition: Box::new(transition) },
     }
 }
 

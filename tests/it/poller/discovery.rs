@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use avatar_watch::daemon::config::runtime_config::{Discovery, RuntimeConfig};
 use avatar_watch::domain::account::AccountName;
+use avatar_watch::domain::polling::overdue::OverdueAfter;
 
 use crate::harness::argil::Answer;
 use crate::harness::plans::seconds;
@@ -25,7 +26,7 @@ fn discovering(plan: Plan) -> Plan {
         every: seconds(300),
         accounts: BTreeSet::from([AccountName::default()]),
         channels: None,
-        overdue_after: None,
+        overdue_after: OverdueAfter::Never,
     };
     RuntimeConfig { discovery: Some(discovery), ..plan }
 }

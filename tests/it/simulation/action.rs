@@ -14,6 +14,7 @@ use avatar_watch::domain::delivery::recipient_health::masked;
 use avatar_watch::domain::delivery::retry_policy::RetrySchedule;
 use avatar_watch::domain::event::EventKind;
 use avatar_watch::domain::polling::interval::SettledIntervals;
+use avatar_watch::domain::polling::overdue::OverdueAfter;
 use avatar_watch::domain::random::RandomBits;
 use avatar_watch::domain::time::monotonic::Monotonic;
 use avatar_watch::store::admin::channels::{ChannelAdminResult, ChannelSwitch};
@@ -246,7 +247,10 @@ impl Stage {
             let assume = (number % 3 == 0).then_some(Status::Training);
             let channels = (number % 4 == 0).then(|| vec![name("ops"), name("mail")]);
             if chosen(&mut self.dice) {
-                let overdue_after = (number % 2 == 0).then_some(OVERDUE_AFTER);
+                let overdue_after = match number % 2 {
+                    0 => OverdueAfter::Fixed(OVERDUE_AFTER),
+                    _ => OverdueAfter::Never,
+                };
                 let base = WatchedAvatar::default();
                 let registration = WatchedAvatar { channels, assume, overdue_after, ..base };
                 plan.avatars.insert(id(avatar), Arc::new(registration));

@@ -54,7 +54,6 @@ fn no_number_in_a_row_makes_a_command_or_the_daemon_panic() {
         "deliveries",
         "attempts",
         "conditions",
-        "trainings",
         "sqlite_sequence",
     ];
     for table in tables {

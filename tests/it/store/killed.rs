@@ -24,16 +24,15 @@ fn big(rows: u32) -> Bench {
 fn fill(bench: &Bench, rows: u32) {
     let database = Connection::open(bench.database()).unwrap();
     let sql = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < ?1)
-               INSERT INTO trainings(avatar_id, model, lasted_min_ms, lasted_max_ms, status,
-                                     ended_at)
-               SELECT 'a1', hex(randomblob(1000)), 1, 1, 'IDLE', 1 FROM n";
+               INSERT INTO unrecognized(avatar_id, status, reported_at)
+               SELECT 'x', hex(randomblob(1000)), 1 FROM n";
     database.execute(sql, [rows]).unwrap();
     database.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").unwrap();
 }
 
 fn rows(bench: &Bench) -> u32 {
     let database = Connection::open(bench.database()).unwrap();
-    database.query_row("SELECT count(*) FROM trainings", [], |row| row.get(0)).unwrap()
+    database.query_row("SELECT count(*) FROM unrecognized", [], |row| row.get(0)).unwrap()
 }
 
 fn unfinished(folder: &Path) -> Vec<PathBuf> {

@@ -193,7 +193,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             return;
         };
         self.queues.values_mut().for_each(|queue| queue.remove(id));
-        let input = PollInput { forecast: self.forecast(&watch), ..input };
+        let input = self.with_past_trainings(&watch, input);
         match evaluate(&self.context, &self.config, &input, watch, seen, begin) {
             Evaluation::Unchanged(watch, next_poll_in) => {
                 self.reschedule(*watch, begin, next_poll_in)
@@ -333,6 +333,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             discovered: true,
             account_last_success_at: None,
             forecast: None,
+            usual: None,
         };
         let ids = avatars.iter().map(|avatar| &avatar.id).chain(&unreadable_ids).cloned().collect();
         let mut shown: HashMap<AvatarId, Avatar> =
