@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
+use rusqlite::{Connection, Row, named_params};
 
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::training::{Training, TrainingSample, TrainingStart};
@@ -105,15 +105,15 @@ pub(in crate::store) fn training_samples(
 /// The models with a finished training; `None` for one without a name. Skips from one to the next
 /// by the index.
 fn trained_models(connection: &Connection) -> rusqlite::Result<Vec<Option<String>>> {
-    let mut next = connection.prepare_cached(
-        "SELECT trained_model FROM transitions
-         WHERE trained_since IS NOT NULL
-           AND (trained_model > ?1 OR (?1 IS NULL AND trained_model IS NOT NULL))
-         ORDER BY trained_model LIMIT 1",
-    )?;
+    let sql = "SELECT min(trained_model) FROM transitions
+               WHERE trained_since IS NOT NULL AND trained_model > ?1";
+    let mut next = connection.prepare_cached(sql)?;
+    // No model has an empty name: it would be unknown.
+    let mut last = String::new();
     let mut models = vec![None];
-    while let Some(model) = next.query_row([models.last()], |row| row.get(0)).optional()? {
-        models.push(Some(model));
+    while let Some(model) = next.query_row([&last], |row| row.get::<_, Option<String>>(0))? {
+        models.push(Some(model.clone()));
+        last = model;
     }
     Ok(models)
 }
