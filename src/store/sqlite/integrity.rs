@@ -146,9 +146,15 @@ fn names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     ];
     for (table, name, is_good) in columns {
         let sql = format!("SELECT {name} FROM {table}");
-        let texts: Vec<String> = column(connection, &sql, [])?;
-        let bad = texts.into_iter().filter(|text| !is_good(text));
-        found.extend(bad.map(|text| format!("`{text}` in `{table}` is not a valid `{name}`")));
+        let mut statement = connection.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        // One at a time: a database of years has millions.
+        while let Some(row) = rows.next()? {
+            let text = row.get_ref(0)?.as_str()?;
+            if !is_good(text) {
+                found.push(format!("`{text}` in `{table}` is not a valid `{name}`"));
+            }
+        }
     }
     Ok(found)
 }

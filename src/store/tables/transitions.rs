@@ -108,9 +108,8 @@ fn trained_models(connection: &Connection) -> rusqlite::Result<Vec<Option<String
     let sql = "SELECT min(trained_model) FROM transitions
                WHERE trained_since IS NOT NULL AND trained_model > ?1";
     let mut next = connection.prepare_cached(sql)?;
-    // No model has an empty name: it would be unknown.
     let mut last = String::new();
-    let mut models = vec![None];
+    let mut models = vec![None, Some(String::new())];
     while let Some(model) = next.query_row([&last], |row| row.get::<_, Option<String>>(0))? {
         models.push(Some(model.clone()));
         last = model;
