@@ -24,6 +24,8 @@ pub struct Writer {
     thread: JoinHandle<()>,
     /// The result of the check when the database was opened.
     pub(crate) check: StartCheck,
+    /// Whether a check that timed out was completed since.
+    pub(crate) is_checked: Arc<AtomicBool>,
 }
 
 impl Writer {
@@ -39,11 +41,13 @@ impl Writer {
     ) -> std::io::Result<(mpsc::Sender<Box<dyn Job>>, Self)> {
         let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
         let last_write_succeeded = Arc::clone(last_write_succeeded);
+        let is_checked = Arc::new(AtomicBool::new(check != StartCheck::TimedOut));
+        let checked = Arc::clone(&is_checked);
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
-            run(database, &file, waiting, &boot_id, &last_write_succeeded);
+            run(database, &file, waiting, &boot_id, &last_write_succeeded, &checked);
             drop(lock);
         })?;
-        Ok((jobs, Self { thread, check }))
+        Ok((jobs, Self { thread, check, is_checked }))
     }
 
     /// Blocks until the last handle is dropped, the last write is on disk and the database is
@@ -151,6 +155,7 @@ fn run(
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
     boot_id: &str,
     last_write_succeeded: &AtomicBool,
+    is_checked: &AtomicBool,
 ) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     let mut ended_cleanly = true;
@@ -190,7 +195,7 @@ fn run(
             }
         }
     }
-    if ended_cleanly {
+    if ended_cleanly && is_checked.load(Ordering::Relaxed) {
         // When this fails, the next start makes an unnecessary check.
         drop(clean_shutdown::set_ended_cleanly(&mut database, true));
     }
@@ -300,7 +305,9 @@ mod tests {
             let last_write_succeeded = Arc::new(AtomicBool::new(true));
             let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
             let flag = Arc::clone(&last_write_succeeded);
-            let thread = std::thread::spawn(move || run(database, &file, waiting, "boot", &flag));
+            let thread = std::thread::spawn(move || {
+                run(database, &file, waiting, "boot", &flag, &AtomicBool::new(true))
+            });
             Self { jobs, last_write_succeeded, thread }
         }
 
@@ -378,7 +385,8 @@ mod tests {
         });
         drop(jobs);
         let file = FileIdentity::at(&path).unwrap();
-        run(database, &file, waiting, "boot", &AtomicBool::new(true));
+        let is_true = AtomicBool::new(true);
+        run(database, &file, waiting, "boot", &is_true, &is_true);
         let written = written.try_recv().unwrap();
         assert!(matches!(written, Err(StoreError::NoSpace { .. })), "{written:?}");
         read.try_recv().unwrap().unwrap();
@@ -405,7 +413,7 @@ mod tests {
     fn a_job_over_its_time_limit_is_rolled_back_and_the_next_one_is_written() {
         let (_folder, path, mut database) = database();
         let normal = Duration::from_millis(100);
-        database.set_limits(TimeLimits { normal, ..TimeLimits::default() });
+        database.set_limits(TimeLimits { normal, ..TimeLimits::default() }).unwrap();
         let running = Running::start(&path, database);
         let failure = running.ask(ENDLESS).unwrap_err();
         assert!(matches!(failure, StoreError::TooLong("testing")), "{failure}");
@@ -427,7 +435,7 @@ mod tests {
     fn after_a_stop_a_long_job_is_interrupted_and_queued_jobs_are_refused() {
         let (_folder, path, mut database) = database();
         let limits = TimeLimits { after_stop: Duration::from_millis(100), ..TimeLimits::default() };
-        database.set_limits(limits);
+        database.set_limits(limits).unwrap();
         let limit = database.limit.clone();
         let running = Running::start(&path, database);
         let first = running.send(ENDLESS);

@@ -1,5 +1,5 @@
-//! What runs beside the poller and the dispatcher: retention, heartbeat, watchdog, systemd, tests
-//! of channels.
+//! What runs beside the poller and the dispatcher: check of the database, retention, heartbeat,
+//! watchdog, systemd, tests of channels.
 
 pub(crate) mod retention;
 pub(crate) mod heartbeat;
@@ -8,3 +8,4 @@ pub(crate) mod systemd;
 pub(crate) mod channel_test;
 pub(crate) mod config;
 pub(crate) mod shortage;
+pub(crate) mod start_check;

@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::daemon::background::systemd;
 use crate::domain::random::RandomBits;
@@ -59,10 +59,9 @@ fn log_check(check: StartCheck) {
         StartCheck::Passed => {
             info!("the last run did not stop cleanly; the database was checked and is intact");
         }
-        StartCheck::TimedOut => warn!(
-            "the last run did not stop cleanly; the database check timed out: run \
-             `avatar-watch db verify`"
-        ),
+        StartCheck::TimedOut => {
+            info!("the last run did not stop cleanly; the database is checked beside the daemon");
+        }
     }
 }
 

@@ -20,6 +20,7 @@ use crate::daemon::background::channel_test;
 use crate::daemon::background::config::BackgroundConfig;
 use crate::daemon::background::heartbeat;
 use crate::daemon::background::retention;
+use crate::daemon::background::start_check;
 use crate::daemon::config::config_status::ConfigStatus;
 use crate::daemon::config::wiring::{self, WiredConfig};
 use crate::daemon::context::DaemonContext;
@@ -99,6 +100,9 @@ impl<C: Clock> Daemon<C> {
             spawn_poller(&mut loops, &context, &stats, configs.subscribe(), &shutdown).await?;
         spawn_dispatcher(&mut loops, &context, &stats, configs.subscribe(), &shutdown);
         spawn_background(&mut loops, &context, &stats, &background, &shutdown);
+        let (path, is_checked) = (settings.store_path.clone(), Arc::clone(&writer.is_checked));
+        let check = start_check::run(path, is_checked, shutdown.clone());
+        loops.spawn(async move { ("database check", check.await) });
         let web_deps = WebDeps {
             database: settings.store_path.clone(),
             stats: Arc::clone(&stats),

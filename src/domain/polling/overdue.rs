@@ -48,7 +48,8 @@ impl Hundredths {
 
 impl OverdueAfter {
     /// The duration after which a training is overdue, if `usual` is the usual one; `None` is
-    /// never. A multiple is 24 hours while fewer than 5 trainings are known, and at least 5 minutes.
+    /// never. A multiple is 24 hours while fewer than 5 trainings are known, and then at least 5
+    /// minutes.
     pub fn limit(self, usual: Option<UsualDuration>) -> Option<Duration> {
         match self {
             Self::Never => None,

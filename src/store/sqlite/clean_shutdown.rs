@@ -21,7 +21,8 @@ pub enum StartCheck {
     Skipped,
     /// The last run did not end cleanly; the check found no problem.
     Passed,
-    /// The last run did not end cleanly; the check found no problem within its time limit.
+    /// The last run did not end cleanly, and the check did not end within the time that a start
+    /// may take: it is made beside the daemon.
     TimedOut,
 }
 
@@ -68,9 +69,8 @@ pub(in crate::store) fn check_structure(
 
 /// The first problem of the pages, the rows or the history.
 fn quick_check(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-    if verdict != "ok" {
-        return Ok(Some(verdict));
+    if let Some(found) = quick_check_of_pages(connection)? {
+        return Ok(Some(found));
     }
     match connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
         // The file is empty.
@@ -79,12 +79,21 @@ fn quick_check(connection: &Connection) -> rusqlite::Result<Option<String>> {
     }
 }
 
-/// The time limit of the check: less than the start timeout of the unit, and enough for some
-/// gigabytes.
-pub(in crate::store) const CHECK_LIMIT: Duration = Duration::from_secs(30);
+/// The first problem of the pages.
+pub(in crate::store) fn quick_check_of_pages(
+    connection: &Connection,
+) -> rusqlite::Result<Option<String>> {
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    Ok((verdict != "ok").then_some(verdict))
+}
+
+/// The time limit of the check before the start: enough for a few hundred megabytes.
+pub(in crate::store) const CHECK_LIMIT: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use super::*;
     use crate::domain::account::AccountName;
     use crate::store::handle::Store;
@@ -102,6 +111,22 @@ mod tests {
         writer.join();
         let (_store, writer) = Store::open(&path, "boot".to_owned()).unwrap();
         assert_eq!(writer.check, StartCheck::Passed);
+    }
+
+    #[test]
+    fn a_run_without_a_complete_check_does_not_end_cleanly() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.db");
+        for (is_checked, expected) in [(false, StartCheck::Passed), (true, StartCheck::Skipped)] {
+            let (store, writer) = Store::open(&path, "boot".to_owned()).unwrap();
+            writer.is_checked.store(is_checked, Ordering::Relaxed);
+            drop(store);
+            writer.join();
+            let (store, writer) = Store::open(&path, "boot".to_owned()).unwrap();
+            assert_eq!(writer.check, expected, "checked: {is_checked}");
+            drop(store);
+            writer.join();
+        }
     }
 
     #[test]

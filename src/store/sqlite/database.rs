@@ -58,6 +58,12 @@ impl Database {
         }
     }
 
+    /// Replaces the time limits.
+    pub(in crate::store) fn set_limits(&mut self, limits: TimeLimits) -> Result<(), StoreError> {
+        self.limit = TimeLimit::install(&mut self.connection, limits).doing(OPENING)?;
+        Ok(())
+    }
+
     /// Reads one state within the time limit of that class.
     pub(in crate::store) fn read<T>(
         &self,
@@ -210,10 +216,6 @@ const OPENING: &str = "opening the database";
 
 #[cfg(test)]
 impl Database {
-    pub(in crate::store) fn set_limits(&mut self, limits: TimeLimits) {
-        self.limit = TimeLimit::install(&mut self.connection, limits).unwrap();
-    }
-
     pub(in crate::store) const fn raw(&self) -> &Connection {
         &self.connection
     }
@@ -253,7 +255,8 @@ mod tests {
         let (mut database, _) = crate::store::sqlite::open::open_for_writing(&path).unwrap();
         let locker = Connection::open(&path).unwrap();
         locker.execute_batch("BEGIN EXCLUSIVE").unwrap();
-        database.set_limits(TimeLimits { after_stop: Duration::ZERO, ..TimeLimits::default() });
+        let limits = TimeLimits { after_stop: Duration::ZERO, ..TimeLimits::default() };
+        database.set_limits(limits).unwrap();
         let timeout = |database: &Database| -> i64 {
             database.raw().pragma_query_value(None, "busy_timeout", |row| row.get(0)).unwrap()
         };

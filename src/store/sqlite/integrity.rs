@@ -83,12 +83,20 @@ pub(in crate::store) fn examine(connection: &Connection, schema: i64) -> Integri
 
 /// The first problem of the rows or the history, after the structure was checked.
 pub(in crate::store) fn first_problem(connection: &Connection) -> rusqlite::Result<Option<String>> {
-    for (_, check) in CHECKS {
-        if let Some(found) = check(connection)?.into_iter().next() {
+    for part in parts() {
+        if let Some(found) = part(connection)? {
             return Ok(Some(found));
         }
     }
     Ok(None)
+}
+
+/// The checks of the rows and the history, each of which returns its first problem.
+pub(in crate::store) fn parts()
+-> impl Iterator<Item = impl Fn(&Connection) -> rusqlite::Result<Option<String>>> {
+    CHECKS
+        .into_iter()
+        .map(|(_, check)| move |connection: &Connection| Ok(check(connection)?.into_iter().next()))
 }
 
 /// Whether a text is valid in its column.

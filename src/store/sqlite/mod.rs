@@ -4,6 +4,7 @@
 pub mod connection;
 pub mod database;
 pub mod open;
+pub(crate) mod remaining_check;
 pub mod application_id;
 pub mod integrity;
 pub mod lock;
