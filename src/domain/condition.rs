@@ -112,6 +112,17 @@ impl OutageCause {
         }
     }
 
+    /// The cause as a clause, before the reason in parentheses.
+    pub(crate) const fn sentence(self) -> &'static str {
+        match self {
+            Self::KeyRejected => "Argil rejects its API key",
+            Self::Throttled => "Argil limits its requests",
+            Self::Unreachable => "the API cannot be reached",
+            Self::InvalidResponse => "the API sends no usable responses",
+            Self::Local => "this machine lacks a resource",
+        }
+    }
+
     /// The cause of that word.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|cause| cause.name() == name)

@@ -94,6 +94,11 @@ impl EventKind {
         }
     }
 
+    /// The condition of that name; `None` for a name that is no condition.
+    pub(crate) fn condition_from_name(name: &str) -> Option<Self> {
+        Self::OPERATIONAL.into_iter().find(|kind| kind.name() == name)
+    }
+
     /// The event of a transition, if any; `None` for the first poll.
     ///
     /// With `infer_unseen_training`, a settled avatar is an event even if its training was not

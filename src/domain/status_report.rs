@@ -8,12 +8,15 @@ use std::time::Duration;
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
+use crate::domain::condition::OutageCause;
 use crate::domain::delivery::channel_health::ChannelState;
 use crate::domain::event::EventKind;
+use crate::domain::help::HelpTopic;
 use crate::domain::ordering_key::OrderingKey;
 use crate::domain::polling::poll_failure::FailureKind;
 use crate::domain::time::humanize::humanize;
 use crate::domain::time::timestamp::Timestamp;
+use crate::text::capitalize::capitalized;
 use crate::text::plural::counted;
 use crate::text::sanitize::sanitize_line;
 
@@ -34,8 +37,10 @@ pub(crate) struct Finding {
     pub severity: Severity,
     pub avatar: Option<String>,
     pub since: Option<Timestamp>,
-    /// The text for people. It can contain untrusted text.
+    /// What is wrong, as a sentence without a full stop. It can contain untrusted text.
     pub text: String,
+    /// What to do about it.
+    pub help: String,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -142,24 +147,23 @@ pub(crate) fn evaluate(
     late_after: Duration,
     now: Timestamp,
 ) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    if !inputs.running {
-        findings.push(found(Severity::Critical, "the daemon is not running".to_owned()));
-    }
-    let stalled = inputs.stalled.iter().map(|part| format!("the {part} of the daemon is stalled"));
-    findings.extend(stalled.map(|text| found(Severity::Critical, text)));
-    findings.extend(inputs.not_ready_reason.map(|text| found(Severity::Critical, text.to_owned())));
-    findings.extend(inputs.conditions.iter().filter_map(condition));
+    let mut findings: Vec<Finding> = daemon(inputs).collect();
+    let has_config_problems = !inputs.config_problems.is_empty();
+    // The problems of the file say more than the condition.
+    let conditions = inputs
+        .conditions
+        .iter()
+        .filter(|it| !(has_config_problems && it.kind == EventKind::ConfigRejected.name()));
+    findings.extend(conditions.filter_map(condition));
     let channels = inputs.channels.iter().flatten();
     findings.extend(channels.flat_map(|it| channel(it, late_after, now)));
     if inputs.channels.as_ref().is_some_and(|all| !all.iter().any(|it| it.configured)) {
-        findings.push(found(
-            Severity::Notice,
-            "there are no channels, so no notifications are sent".to_owned(),
-        ));
+        let text = "There are no channels, so no notifications are sent".to_owned();
+        findings.push(found(Severity::Notice, text, HelpTopic::NoChannels));
     }
     if inputs.watched == Some(0) {
-        findings.push(found(Severity::Warning, "no avatar is watched".to_owned()));
+        let text = "No avatar is watched".to_owned();
+        findings.push(found(Severity::Warning, text, HelpTopic::NoAvatars));
     }
     let subjects = |are_unrecognized: bool| -> BTreeSet<&str> {
         let is_wanted =
@@ -172,64 +176,104 @@ pub(crate) fn evaluate(
     let reported = subjects(false);
     let unreported = inputs.failing.iter().filter(|avatar| !is_reported(avatar, &reported));
     findings.extend(by_cause(unreported).iter().filter_map(|avatars| failing(avatars, now)));
-    findings.extend(config(inputs).map(|text| found(Severity::Warning, text)));
+    findings.extend(config(inputs));
     // Stable: of what is equally bad, the first comes first.
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }
 
-/// Why nothing is sent to a channel, as a word; `None` for a healthy channel, and for one that is
-/// not in the config and has no pending deliveries.
-pub(crate) const fn blocked_reason(
-    configured: bool,
-    state: ChannelState,
-    failing: bool,
-    undelivered: u64,
-) -> Option<&'static str> {
-    match (configured, state, failing) {
-        (false, _, _) if undelivered > 0 => Some("not in the config"),
-        (true, ChannelState::Disabled, _) => Some("DISABLED"),
-        (true, ChannelState::Paused, _) => Some("paused"),
-        (true, ChannelState::Active, true) => Some("FAILING"),
-        (false, _, _) | (true, ChannelState::Active, false) => None,
-    }
+/// The findings about the daemon itself.
+fn daemon(inputs: &StatusInputs<'_>) -> impl Iterator<Item = Finding> {
+    let critical = |text: String, topic| found(Severity::Critical, text, topic);
+    let stopped = (!inputs.running)
+        .then(|| critical("The daemon is not running".to_owned(), HelpTopic::DaemonStopped));
+    let stalled = inputs.stalled.iter().map(move |part| {
+        critical(format!("The {part} of the daemon is stalled"), HelpTopic::DaemonStalled)
+    });
+    let not_ready = inputs.not_ready_reason.map(|reason| {
+        let topic = match reason {
+            UNWRITABLE => HelpTopic::DatabaseUnwritable,
+            _ => HelpTopic::DaemonNotReady,
+        };
+        critical(capitalized(reason), topic)
+    });
+    stopped.into_iter().chain(stalled).chain(not_ready)
 }
 
 /// The finding about the config file, which may differ from the active config.
-fn config(inputs: &StatusInputs<'_>) -> Option<String> {
-    match (inputs.config_readable, inputs.config_problems, inputs.config_changes) {
-        (false, [], _) => Some("the config cannot be read".to_owned()),
-        (false, [first, ..], _) => Some(format!("the config cannot be read: {first}")),
-        (true, all @ [first, ..], _) => {
-            Some(format!("the config has {}: {first}", counted(all.len(), "problem")))
+fn config(inputs: &StatusInputs<'_>) -> Option<Finding> {
+    let (text, topic) = match (inputs.config_readable, inputs.config_problems) {
+        (false, []) => ("The config cannot be read".to_owned(), HelpTopic::ConfigUnreadable),
+        (false, [first, ..]) => {
+            (format!("The config cannot be read: {first}"), HelpTopic::ConfigUnreadable)
         }
-        (true, [], [only]) => Some(format!("the config was changed and not reloaded: {only}")),
-        (true, [], [first, rest @ ..]) => {
-            let more = rest.len();
-            Some(format!("the config was changed and not reloaded: {first}, and {more} more"))
+        (true, all @ [first, ..]) => {
+            let problems = counted(all.len(), "problem");
+            (format!("The config has {problems}: {first}"), HelpTopic::ConfigRejected)
         }
-        (true, [], []) => None,
-    }
+        (true, []) => {
+            let [first, rest @ ..] = inputs.config_changes else { return None };
+            let more = match rest.len() {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
+            let text = format!("The config was changed and not reloaded: {first}{more}");
+            (text, HelpTopic::ConfigNotReloaded)
+        }
+    };
+    Some(found(Severity::Warning, text, topic))
 }
 
-fn found(severity: Severity, text: String) -> Finding {
-    Finding { severity, avatar: None, since: None, text }
+fn found(severity: Severity, text: String, topic: HelpTopic<'_>) -> Finding {
+    Finding { severity, avatar: None, since: None, text, help: topic.sentence() }
 }
 
 /// The finding of a firing condition; those of channels are covered by the channel.
 fn condition(condition: &ConditionFacts<'_>) -> Option<Finding> {
-    let ConditionFacts { kind, subject, name, since, cause, reason } = condition;
-    if kind.starts_with("channel.") {
-        return None;
-    }
-    let cause = cause.map(|cause| format!(", {}", cause.replace('_', " "))).unwrap_or_default();
-    let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-    let is_outage = *kind == EventKind::AccountUnavailable.name();
+    let kind = EventKind::condition_from_name(condition.kind)?;
+    let cause = condition.cause.and_then(OutageCause::from_name);
+    let topic = HelpTopic::of_condition(kind, cause, "", false)?;
+    let because = |start: String| match condition.reason {
+        Some(reason) => format!("{start}: {reason}"),
+        None => start,
+    };
+    let who = named(condition.name, condition.subject);
+    let (severity, text) = match kind {
+        EventKind::AvatarMissing => (Severity::Warning, because(format!("{who} is missing"))),
+        EventKind::AvatarUnreachable => {
+            (Severity::Warning, because(format!("{who} cannot be checked")))
+        }
+        EventKind::AvatarTrainingOverdue => {
+            let text = format!("{who} is in training for longer than expected");
+            (Severity::Warning, because(text))
+        }
+        EventKind::AvatarStatusUnrecognized => {
+            (Severity::Warning, because(format!("{who} has an unknown status")))
+        }
+        EventKind::AccountUnavailable => {
+            let cause = cause.map(|cause| format!(": {}", cause.sentence()));
+            let reason = condition.reason.map(|reason| format!(" ({reason})"));
+            let (cause, reason) = (cause.unwrap_or_default(), reason.unwrap_or_default());
+            let subject = capitalized(condition.subject);
+            (Severity::Critical, format!("{subject} cannot be checked{cause}{reason}"))
+        }
+        EventKind::ConfigRejected => {
+            let text = "The config was rejected, and the previous one stays active".to_owned();
+            (Severity::Warning, because(text))
+        }
+        // Covered by the channel.
+        EventKind::ChannelFailing | EventKind::ChannelDisabled => return None,
+        EventKind::AvatarReady
+        | EventKind::AvatarTrainingFailed
+        | EventKind::AvatarRefused
+        | EventKind::AvatarStatusChanged
+        | EventKind::DeliveryExhausted
+        | EventKind::TestPing => return None,
+    };
     Some(Finding {
-        severity: if is_outage { Severity::Critical } else { Severity::Warning },
-        avatar: OrderingKey::from_text(subject).avatar_id().map(AvatarId::to_string),
-        since: *since,
-        text: format!("{kind} for {}{cause}{reason}", named(*name, subject)),
+        avatar: OrderingKey::from_text(condition.subject).avatar_id().map(AvatarId::to_string),
+        since: condition.since,
+        ..found(severity, text, topic)
     })
 }
 
@@ -237,42 +281,56 @@ fn condition(condition: &ConditionFacts<'_>) -> Option<Finding> {
 fn channel(channel: &ChannelFacts<'_>, late_after: Duration, now: Timestamp) -> Vec<Finding> {
     let ChannelFacts { name, configured, state, failing_since, undelivered, dead_letters, .. } =
         *channel;
-    let blocked = blocked_reason(configured, state, failing_since.is_some(), undelivered);
-    let reason = channel.reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
-    let mut findings = Vec::new();
-    let suspended = !configured || state == ChannelState::Paused;
-    if let Some(word) = blocked {
-        let severity = match state {
-            ChannelState::Disabled if !suspended => Severity::Critical,
-            ChannelState::Active if !suspended => Severity::Warning,
-            // Intended by an operator; pending deliveries are reported below.
-            ChannelState::Active | ChannelState::Paused | ChannelState::Disabled => {
-                Severity::Notice
-            }
-        };
-        let is_reported_below = suspended && undelivered > 0;
-        if !is_reported_below {
-            let text = format!("channel {name} is {word}{reason}");
-            findings.push(Finding { since: failing_since, ..found(severity, text) });
-        }
-    }
-    if dead_letters > 0 {
-        let dead = counted(dead_letters, "dead letter");
-        findings.push(found(Severity::Critical, format!("{dead} of channel {name}")));
-    }
+    let reason = channel.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
     let age = channel.oldest_at.map(|at| now.since(at));
-    let late = age.is_some_and(|age| age > late_after);
-    if undelivered > 0 && (late || suspended) {
-        let state = blocked.map(|word| format!(", which is {word}")).unwrap_or_default();
-        let oldest =
-            age.map(|age| format!(", the oldest for {}", humanize(age))).unwrap_or_default();
-        let waiting = counted(undelivered, "message");
-        let text = format!("{waiting} waiting for channel {name}{state}{oldest}");
-        // A pause is temporary; deliveries of a removed channel wait in vain.
-        let is_intended = configured && suspended && !late;
-        findings.push(found(if is_intended { Severity::Notice } else { Severity::Warning }, text));
-    }
-    findings
+    let is_late = age.is_some_and(|age| age > late_after);
+    let waiting = (undelivered > 0).then(|| {
+        let oldest = age.map(|age| format!(", the oldest for {}", humanize(age)));
+        let verb = if undelivered == 1 { "waits" } else { "wait" };
+        format!("{} {verb}{}", counted(undelivered, "message"), oldest.unwrap_or_default())
+    });
+    let is_failing = failing_since.is_some();
+    let late = is_late.then_some(()).and(waiting.as_ref());
+    let shown = waiting.as_ref().map(|waiting| format!("; {waiting}")).unwrap_or_default();
+    let (severity, state, topic) = match (configured, state, is_failing) {
+        (false, ..) => match &waiting {
+            Some(waiting) => (
+                Severity::Warning,
+                format!("is not in the config, and {waiting}"),
+                HelpTopic::ChannelRemoved(name),
+            ),
+            None => return dead_letter_finding(name, dead_letters).into_iter().collect(),
+        },
+        (true, ChannelState::Disabled, _) => (
+            Severity::Critical,
+            format!("is disabled{reason}{shown}"),
+            HelpTopic::ChannelDisabled(name),
+        ),
+        (true, ChannelState::Paused, _) => {
+            // A pause is intended, and temporary.
+            let severity = if is_late { Severity::Warning } else { Severity::Notice };
+            (severity, format!("is paused{reason}{shown}"), HelpTopic::ChannelPaused(name))
+        }
+        (true, ChannelState::Active, true) => (
+            Severity::Warning,
+            format!("is failing{reason}{shown}"),
+            HelpTopic::ChannelFailing(name),
+        ),
+        (true, ChannelState::Active, false) => match late {
+            Some(waiting) => {
+                (Severity::Warning, format!("is late: {waiting}"), HelpTopic::MessagesLate(name))
+            }
+            None => return dead_letter_finding(name, dead_letters).into_iter().collect(),
+        },
+    };
+    let text = format!("Channel {name} {state}");
+    let finding = Finding { since: failing_since, ..found(severity, text, topic) };
+    [Some(finding), dead_letter_finding(name, dead_letters)].into_iter().flatten().collect()
+}
+
+fn dead_letter_finding(channel: &str, dead_letters: u64) -> Option<Finding> {
+    let text = format!("Channel {channel} has {}", counted(dead_letters, "dead letter"));
+    (dead_letters > 0).then(|| found(Severity::Critical, text, HelpTopic::DeadLetters(channel)))
 }
 
 /// Whether a condition of the avatar or of its account says the same.
@@ -299,50 +357,55 @@ fn by_cause<'f, 'a>(
 /// transient.
 fn failing(avatars: &[&FailingAvatar<'_>], now: Timestamp) -> Option<Finding> {
     let first = avatars.first()?;
-    let (subject, avatar) = if avatars.len() == 1 {
-        (format!("avatar {}", named(first.name, first.id)), Some(first.id.to_owned()))
+    let (subject, avatar, verb) = if avatars.len() == 1 {
+        (named(first.name, first.id), Some(first.id.to_owned()), "is")
     } else {
         let account = first.account.map(|name| format!(" of account {name}")).unwrap_or_default();
-        (format!("{}{account}", counted(avatars.len(), "avatar")), None)
+        (format!("{}{account}", counted(avatars.len(), "avatar")), None, "are")
     };
     let since = avatars.iter().filter_map(|avatar| avatar.since).min();
     let is_lasting = since.is_some_and(|since| now.since(since) > GRACE);
+    let severity = if is_lasting || first.kind == FailureKind::Missing {
+        Severity::Warning
+    } else {
+        Severity::Notice
+    };
     let reason = first.reason;
-    Some(Finding {
-        severity: if is_lasting || first.kind == FailureKind::Missing {
-            Severity::Warning
-        } else {
-            Severity::Notice
-        },
-        avatar,
-        since,
-        text: match first.kind {
-            FailureKind::Missing => format!("{subject} is missing: {reason}"),
-            FailureKind::Denied => format!("polling {subject} is denied: {reason}"),
-            FailureKind::Throttled => format!("polling {subject} is rate-limited: {reason}"),
-            FailureKind::Failed => format!("polling {subject} fails: {reason}"),
-        },
-    })
+    let (text, topic) = match first.kind {
+        FailureKind::Missing => {
+            (format!("{subject} {verb} missing: {reason}"), HelpTopic::AvatarMissing)
+        }
+        FailureKind::Denied => (
+            format!("{subject} cannot be checked: Argil denies access ({reason})"),
+            HelpTopic::PollDenied,
+        ),
+        FailureKind::Throttled => (
+            format!("{subject} cannot be checked: Argil limits the requests ({reason})"),
+            HelpTopic::PollFailing,
+        ),
+        FailureKind::Failed => {
+            (format!("{subject} cannot be checked: {reason}"), HelpTopic::PollFailing)
+        }
+    };
+    Some(Finding { avatar, since, ..found(severity, text, topic) })
 }
 
 /// The finding of an unrecognized status without a condition, because it was reported before.
 fn unrecognized(avatar: &UnrecognizedAvatar<'_>) -> Finding {
     let UnrecognizedAvatar { id, name, status, since } = avatar;
     let shown = Status::from_name(status).display().into_owned();
+    let text = format!("{} has the unknown status {shown}", named(*name, id));
     Finding {
-        severity: Severity::Warning,
         avatar: Some((*id).to_owned()),
         since: *since,
-        text: format!("avatar {} has the unknown status {shown}", named(*name, id)),
+        ..found(Severity::Warning, text, HelpTopic::StatusUnrecognized)
     }
 }
 
-/// The name of an avatar, if it has one, and its id.
+/// The name of an avatar at the start of a sentence; its id if it has none.
 fn named(name: Option<&str>, id: &str) -> String {
-    match name {
-        Some(name) => format!("\"{}\" ({id})", sanitize_line(name, NAME_CHARS_MAX)),
-        None => id.to_owned(),
-    }
+    let name = name.map(|name| sanitize_line(name, NAME_CHARS_MAX));
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("Avatar {id}"))
 }
 
 pub(crate) const UNWRITABLE: &str = "the database is not writable: observations are kept in \

@@ -40,45 +40,48 @@ const CRITICAL: &str = "Critical problems";
 fn problems_of_the_daemon_and_the_config_change_the_summary() {
     check(&well(), "OK", "");
     let stopped = StatusInputs { running: false, ..well() };
-    check(&stopped, CRITICAL, "the daemon is not running");
+    check(&stopped, CRITICAL, "The daemon is not running");
     let stalled = StatusInputs { stalled: vec!["poller"], ..well() };
-    check(&stalled, CRITICAL, "the poller of the daemon is stalled");
+    check(&stalled, CRITICAL, "The poller of the daemon is stalled");
     let unreadable = StatusInputs { config_readable: false, ..well() };
-    check(&unreadable, WARNINGS, "the config cannot be read");
+    check(&unreadable, WARNINGS, "The config cannot be read");
     let (one, two) = (["a".to_owned()], ["a".to_owned(), "b".to_owned()]);
     let of_file = |config_readable, config_problems, config_changes, text: &str| {
         let inputs = StatusInputs { config_readable, config_problems, config_changes, ..well() };
         check(&inputs, WARNINGS, text);
     };
-    of_file(false, &two, &[], "the config cannot be read: a");
-    of_file(true, &two, &[], "the config has 2 problems: a");
-    of_file(true, &[], &one, "the config was changed and not reloaded: a");
-    of_file(true, &[], &two, "the config was changed and not reloaded: a, and 1 more");
-    check(&StatusInputs { watched: Some(0), ..well() }, WARNINGS, "no avatar is watched");
+    of_file(false, &two, &[], "The config cannot be read: a");
+    of_file(true, &two, &[], "The config has 2 problems: a");
+    of_file(true, &[], &one, "The config was changed and not reloaded: a");
+    of_file(true, &[], &two, "The config was changed and not reloaded: a, and 1 more");
+    check(&StatusInputs { watched: Some(0), ..well() }, WARNINGS, "No avatar is watched");
     check(&StatusInputs { watched: Some(1), ..well() }, "OK", "");
 }
 
 #[test]
 fn conditions_change_the_summary() {
     let holds = |kind: &str, subject: &str, name, summary: &str, text: &str| {
-        let reason = Some("it said no");
-        let it = ConditionFacts { kind, subject, name, since: at(1), cause: None, reason };
+        let (cause, reason) = (Some("key_rejected"), Some("it said no"));
+        let it = ConditionFacts { kind, subject, name, since: at(1), cause, reason };
         check(&StatusInputs { conditions: vec![it], ..well() }, summary, text);
     };
-    let text = "account.unavailable for account argil (it said no)";
+    let text = "Account argil cannot be checked: Argil rejects its API key (it said no)";
     holds("account.unavailable", "account argil", None, CRITICAL, text);
-    holds("avatar.missing", "a1", None, WARNINGS, "avatar.missing for a1 (it said no)");
-    for kind in ["avatar.unreachable", "avatar.training_overdue"] {
-        let text = format!("{kind} for \"Jane\" (a1) (it said no)");
-        holds(kind, "a1", Some("Jane"), WARNINGS, &text);
+    holds("avatar.missing", "a1", None, WARNINGS, "Avatar a1 is missing: it said no");
+    for (kind, text) in [
+        ("avatar.unreachable", "Jane cannot be checked: it said no"),
+        ("avatar.training_overdue", "Jane is in training for longer than expected: it said no"),
+        ("avatar.status_unrecognized", "Jane has an unknown status: it said no"),
+    ] {
+        holds(kind, "a1", Some("Jane"), WARNINGS, text);
     }
-    let text = "config.rejected for the config (it said no)";
-    holds("config.rejected", "the config", None, WARNINGS, text);
+    let text = "The config was rejected, and the previous one stays active: it said no";
+    holds("config.rejected", "The config", None, WARNINGS, text);
 }
 
 #[test]
 fn channels_change_the_summary() {
-    let no_channels = "there are no channels, so no notifications are sent";
+    let no_channels = "There are no channels, so no notifications are sent";
     check(&StatusInputs { channels: Some(vec![]), ..well() }, NOTICES, no_channels);
     let gone = ChannelFacts { configured: false, ..channel() };
     check(&StatusInputs { channels: Some(vec![gone]), ..well() }, NOTICES, no_channels);
@@ -91,21 +94,20 @@ fn channels_change_the_summary() {
     let waiting = ChannelFacts { undelivered: 2, oldest_at: at(1), ..channel() };
     of(waiting, "OK", "");
     of(gone, "OK", "");
-    of(ChannelFacts { state: paused, ..channel() }, NOTICES, "channel ops is paused");
-    let text = "2 messages waiting for channel ops, which is paused, the oldest for 1m";
+    of(ChannelFacts { state: paused, ..channel() }, NOTICES, "Channel ops is paused");
+    let text = "Channel ops is paused; 2 messages wait, the oldest for 1m";
     of(ChannelFacts { state: paused, ..waiting }, NOTICES, text);
-    let text = "2 messages waiting for channel ops, which is paused, the oldest for 11m";
+    let text = "Channel ops is paused; 2 messages wait, the oldest for 11m";
     of(ChannelFacts { state: paused, oldest_at: at(11), ..waiting }, WARNINGS, text);
-    let text = "2 messages waiting for channel ops, which is not in the config, the oldest for \
-                1m";
+    let text = "Channel ops is not in the config, and 2 messages wait, the oldest for 1m";
     of(ChannelFacts { configured: false, ..waiting }, WARNINGS, text);
-    of(ChannelFacts { state: disabled, ..channel() }, CRITICAL, "channel ops is DISABLED");
-    of(ChannelFacts { failing_since: at(1), ..channel() }, WARNINGS, "channel ops is FAILING");
+    of(ChannelFacts { state: disabled, ..channel() }, CRITICAL, "Channel ops is disabled");
+    of(ChannelFacts { failing_since: at(1), ..channel() }, WARNINGS, "Channel ops is failing");
     let failing = ChannelFacts { failing_since: at(1), reason: Some("500"), ..channel() };
-    of(failing, WARNINGS, "channel ops is FAILING (500)");
-    of(ChannelFacts { dead_letters: 1, ..channel() }, CRITICAL, "1 dead letter of channel ops");
-    of(ChannelFacts { dead_letters: 1, ..gone }, CRITICAL, "1 dead letter of channel ops");
-    let text = "2 messages waiting for channel ops, the oldest for 11m";
+    of(failing, WARNINGS, "Channel ops is failing: 500");
+    of(ChannelFacts { dead_letters: 1, ..channel() }, CRITICAL, "Channel ops has 1 dead letter");
+    of(ChannelFacts { dead_letters: 1, ..gone }, CRITICAL, "Channel ops has 1 dead letter");
+    let text = "Channel ops is late: 2 messages wait, the oldest for 11m";
     of(ChannelFacts { oldest_at: at(11), ..waiting }, WARNINGS, text);
 }
 
@@ -116,13 +118,13 @@ fn a_failing_avatar_is_a_notice_until_it_lasts() {
         let it = FailingAvatar { id: "a1", name, account, kind, since, reason: "it said no" };
         check(&StatusInputs { failing: vec![it], ..well() }, summary, text);
     };
-    let missing = "avatar a1 is missing: it said no";
+    let missing = "Avatar a1 is missing: it said no";
     failing(FailureKind::Missing, None, at(0), WARNINGS, missing);
     let jane = Some("Jane");
     for (kind, text) in [
-        (FailureKind::Denied, "polling avatar \"Jane\" (a1) is denied: it said no"),
-        (FailureKind::Throttled, "polling avatar \"Jane\" (a1) is rate-limited: it said no"),
-        (FailureKind::Failed, "polling avatar \"Jane\" (a1) fails: it said no"),
+        (FailureKind::Denied, "Jane cannot be checked: Argil denies access (it said no)"),
+        (FailureKind::Throttled, "Jane cannot be checked: Argil limits the requests (it said no)"),
+        (FailureKind::Failed, "Jane cannot be checked: it said no"),
     ] {
         failing(kind, jane, at(5), NOTICES, text);
         failing(kind, jane, at(6), WARNINGS, text);
@@ -149,11 +151,11 @@ fn avatars_that_fail_for_one_cause_are_one_finding() {
         avatar("b1", "studio", failed, "no connection"),
     ];
     let texts = [
-        "avatar a4 is missing: 404",
-        "avatar a5 is missing: 404",
-        "polling avatar a3 fails: 500",
-        "polling 2 avatars of account argil fails: no connection",
-        "polling avatar b1 fails: no connection",
+        "Avatar a4 is missing: 404",
+        "Avatar a5 is missing: 404",
+        "Avatar a3 cannot be checked: 500",
+        "2 avatars of account argil cannot be checked: no connection",
+        "Avatar b1 cannot be checked: no connection",
     ];
     check(&StatusInputs { failing, ..well() }, WARNINGS, &texts.join("; "));
 }
@@ -187,10 +189,38 @@ fn nothing_is_reported_twice_and_the_worst_comes_first() {
     check(
         &inputs,
         "Critical problems",
-        "account.unavailable for account argil; channel ops is DISABLED; 2 dead letters of \
-         channel ops; avatar.unreachable for a1",
+        "Account argil cannot be checked; Channel ops is disabled; Channel ops has 2 dead \
+         letters; Avatar a1 cannot be checked",
     );
     let findings = evaluate(&inputs, LATE_AFTER, at(0).unwrap());
     assert_eq!((findings[3].avatar.as_deref(), findings[3].since), (Some("a1"), at(7)));
     assert_eq!(findings[0].avatar, None);
+}
+
+#[test]
+fn every_finding_says_what_to_do() {
+    let disabled = ChannelFacts { state: ChannelState::Disabled, dead_letters: 2, ..channel() };
+    let channels = Some(vec![disabled]);
+    let it = StatusInputs { running: false, channels, watched: Some(0), ..well() };
+    let findings = evaluate(&it, LATE_AFTER, at(0).unwrap());
+    let help: Vec<&str> = findings.iter().map(|finding| finding.help.as_str()).collect();
+    assert!(help[0].contains("`systemctl start avatar-watch`"), "{help:?}");
+    assert!(help[1].contains("`avatar-watch channels enable ops`"), "{help:?}");
+    assert!(help[2].contains("`avatar-watch deliveries retry --failed --channel ops`"), "{help:?}");
+    assert!(help[3].contains("`[[avatars]]`"), "{help:?}");
+}
+
+#[test]
+fn the_problems_of_the_config_file_are_one_finding() {
+    let problems = ["a.toml:3: `b` is odd".to_owned()];
+    let rejected = ConditionFacts {
+        kind: "config.rejected",
+        subject: "the config",
+        name: None,
+        since: at(1),
+        cause: None,
+        reason: Some("a.toml:3: `b` is odd"),
+    };
+    let inputs = StatusInputs { conditions: vec![rejected], config_problems: &problems, ..well() };
+    check(&inputs, WARNINGS, "The config has 1 problem: a.toml:3: `b` is odd");
 }

@@ -6,6 +6,8 @@
 pub mod characters;
 pub(crate) mod escape;
 pub(crate) mod plural;
+pub(crate) mod capitalize;
+pub(crate) mod url_segment;
 pub(crate) mod sanitize;
 pub(crate) mod odd_character;
 pub(crate) mod encoding;

@@ -146,6 +146,20 @@ impl StatusView {
     }
 }
 
+impl StatusView {
+    /// The worst problem, or that there is none.
+    pub(crate) fn title(&self) -> &str {
+        let worst = self.findings.first().filter(|_| !self.healthy);
+        worst.map_or(WATCHING_WORKS, |finding| &finding.text)
+    }
+
+    /// The number of findings that an operator should act on.
+    pub(crate) fn problems(&self) -> u64 {
+        let notice = Severity::Notice.name();
+        self.findings.iter().filter(|finding| finding.severity != notice).count() as u64
+    }
+}
+
 /// The firing conditions of watched subjects; others may be outdated. Conditions are kept when
 /// `accounts` or the avatars are not known.
 pub(crate) fn conditions(
@@ -167,6 +181,8 @@ pub(crate) fn conditions(
     };
     rows.iter().filter(holds).map(ConditionView::from).collect()
 }
+
+const WATCHING_WORKS: &str = "Watching works";
 
 fn sum(one: (u64, u64), other: (u64, u64)) -> (u64, u64) {
     (one.0 + other.0, one.1 + other.1)

@@ -25,11 +25,14 @@ pub(super) struct Segment {
     /// The status; empty if unknown.
     pub(super) status: String,
     pub(super) duration: Duration,
+    /// Whether it lasts; then it may be drawn shorter than it is.
+    pub(super) is_current: bool,
 }
 
 impl Segment {
     pub(super) fn label(&self) -> String {
-        humanize(self.duration)
+        let duration = humanize(self.duration);
+        if self.is_current { format!("{duration} so far") } else { duration }
     }
 }
 
@@ -64,11 +67,16 @@ impl Timeline {
         let whole = ends_at.since(begins_at);
         let x = |at: Timestamp| scaled(at.since(begins_at), whole);
         let ends = starts.iter().skip(1).map(|(at, _)| *at).chain([ends_at]);
-        let segments = starts.iter().zip(ends).map(|((at, status), end)| Segment {
-            x: x(*at),
-            width: x(end).saturating_sub(x(*at)),
-            status: status.clone(),
-            duration: end.since(*at),
+        let last = starts.len();
+        let segments = (1..).zip(starts.iter().zip(ends)).map(|(number, ((at, status), end))| {
+            let is_current = number == last;
+            Segment {
+                x: x(*at),
+                width: x(end).saturating_sub(x(*at)),
+                status: status.clone(),
+                duration: if is_current { remaining } else { end.since(*at) },
+                is_current,
+            }
         });
         Some(Self { segments: segments.collect(), begins_at, ends_at })
     }

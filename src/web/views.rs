@@ -254,6 +254,8 @@ pub(crate) struct FindingView {
     pub(crate) avatar_id: Option<String>,
     pub(crate) since: Option<String>,
     pub(crate) text: String,
+    /// What to do about it.
+    pub(crate) help: String,
 }
 
 impl AvatarView {
@@ -456,6 +458,7 @@ impl From<&Finding> for FindingView {
             avatar_id: finding.avatar.clone(),
             since: text(finding.since),
             text: finding.text.clone(),
+            help: finding.help.clone(),
         }
     }
 }

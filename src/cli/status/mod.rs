@@ -15,11 +15,10 @@ use crate::cli::status::report::StatusReport;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
 use crate::domain::avatar::status::Status;
-use crate::domain::status_report::{LATE_AFTER, blocked_reason};
+use crate::domain::status_report::LATE_AFTER;
 use crate::domain::time::timestamp::Timestamp;
-use crate::text::plural::counted;
 use crate::text::sanitize::sanitize;
-use crate::web::views::{AvatarView, ChannelView, ConditionView};
+use crate::web::views::{AvatarView, FindingView};
 
 pub(crate) fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
     let found = find_and_warn(config, args.database.database.as_deref());
@@ -65,19 +64,12 @@ fn show(view: &StatusReport, now: Timestamp) {
     });
     let empty = "No avatars yet: add one under `[[avatars]]` in the config.";
     table(&header, rows.collect(), empty);
-    let channels = status.channels.iter().filter_map(|channel| channel_line(channel, now));
-    let oldest = status
-        .oldest_in_flight_at
-        .as_deref()
-        .map(|at| format!("the oldest undelivered message is {} old", age(at, now)));
-    // The lines of the channels already contain these.
-    let conditions = status.conditions.iter().filter(|it| !it.kind.starts_with("channel."));
-    let conditions = conditions.map(|condition| condition_line(condition, now));
-    let lines: Vec<String> = channels.chain(oldest).chain(conditions).collect();
-    if !lines.is_empty() {
+    if !status.findings.is_empty() {
         line("");
     }
-    lines.iter().for_each(|text| line(&sanitize(text)));
+    status.findings.iter().for_each(|finding| line(&finding_lines(finding, now)));
+    let oldest = status.oldest_in_flight_at.as_deref().map(|at| age(at, now));
+    oldest.iter().for_each(|age| line(&format!("\nThe oldest undelivered message is {age} old.")));
     file_lines(view).iter().for_each(|text| line(text));
     match (status.daemon.running, status.daemon.pid) {
         (true, Some(pid)) => line(&format!("\nThe daemon is running (process {pid}).")),
@@ -89,56 +81,36 @@ fn show(view: &StatusReport, now: Timestamp) {
     }
 }
 
+/// What is wrong, since when, and what to do.
+fn finding_lines(finding: &FindingView, now: Timestamp) -> String {
+    let FindingView { severity, since, text, help, .. } = finding;
+    let for_long = since.as_deref().map(|since| format!(", for {}", age(since, now)));
+    format!("{severity}: {}{}\n  help: {help}", sanitize(text), for_long.unwrap_or_default())
+}
+
+/// Which config the report shows, and the details of a config file that differs from it.
 fn file_lines(view: &StatusReport) -> Vec<String> {
-    let note = match view.has_active_config {
-        true => "; this shows the active config",
-        false => "",
-    };
+    let status = &view.status;
+    let details: Vec<&String> =
+        status.config_problems.iter().chain(&status.config_changes).collect();
+    let is_active = status.config_readable && details.is_empty();
     let mut lines = Vec::new();
     if !view.knows_avatars {
         lines.push("\nThe config cannot be read and is not shown.".to_owned());
-    } else if !view.status.config_readable {
-        lines.push(format!("\nThe config cannot be read{note}."));
-    } else if !view.status.config_problems.is_empty() {
-        let count = counted(view.status.config_problems.len(), "problem");
-        lines.push(format!("\nThe config has {count} (`avatar-watch check` lists them){note}."));
-    } else if !view.status.config_changes.is_empty() {
-        lines.push(format!("\nThe config was changed and not reloaded{note}. A reload changes:"));
+    } else if view.has_active_config && !is_active {
+        let list = match (details.len(), status.config_problems.is_empty()) {
+            (0 | 1, _) => ".",
+            (_, true) => ". A reload changes:",
+            (_, false) => ". The problems of the file:",
+        };
+        lines.push(format!("\nThis shows the active config{list}"));
     }
-    let details = view.status.config_problems.iter().chain(&view.status.config_changes);
+    // The finding shows a single one.
+    let details = details.iter().filter(|_| details.len() > 1);
+    let more = details.clone().count().saturating_sub(FILE_LINES_MAX);
     lines.extend(details.take(FILE_LINES_MAX).map(|text| format!("  {}", sanitize(text))));
-    let more = view.status.config_problems.len().max(view.status.config_changes.len());
-    if more > FILE_LINES_MAX {
-        lines.push(format!("  and {} more", more - FILE_LINES_MAX));
-    }
+    lines.extend((more > 0).then(|| format!("  and {more} more")));
     lines
-}
-
-/// The line of a channel with a problem; `None` for one without.
-fn channel_line(channel: &ChannelView, now: Timestamp) -> Option<String> {
-    let facts = channel.facts();
-    let failing = facts.failing_since.is_some();
-    let state = blocked_reason(facts.configured, facts.state, failing, facts.undelivered)?;
-    let since = channel.suspended_since.as_deref().or(channel.failing_since.as_deref());
-    let for_long = since.map(|since| format!(" for {}", age(since, now))).unwrap_or_default();
-    let reason = channel.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    let waiting = match &channel.oldest_in_flight_at {
-        None => "no messages waiting".to_owned(),
-        Some(at) => format!(
-            "{} waiting, the oldest for {}",
-            counted(channel.in_flight, "message"),
-            age(at, now)
-        ),
-    };
-    Some(format!("channel `{}` is {state}{for_long}{reason}; {waiting}", channel.name))
-}
-
-fn condition_line(condition: &ConditionView, now: Timestamp) -> String {
-    let ConditionView { kind, subject, since, cause, reason } = condition;
-    let cause = cause.as_ref().map(|cause| format!(", {}", cause.replace('_', " ")));
-    let reason = reason.as_ref().map(|reason| format!(": {reason}"));
-    let (cause, reason) = (cause.unwrap_or_default(), reason.unwrap_or_default());
-    format!("{kind} for `{subject}` for {}{cause}{reason}", age(since, now))
 }
 
 fn row(avatar: &AvatarView, awaits_reload: bool, now: Timestamp) -> Vec<String> {

@@ -39,8 +39,9 @@ pub(crate) fn unknown(error: &StoreError, found: &Locations) -> (String, Exit) {
     (line("UNKNOWN", &text.join("; ")), Exit::UNKNOWN)
 }
 
+/// The severity and the counts as a sentence; the findings are listed elsewhere.
 pub(crate) fn sentence(view: &StatusReport) -> String {
-    format!("{}: {}.", view.status.severity.summary(), text(&view.status))
+    format!("{}: {}.", view.status.severity.summary(), counts(&view.status))
 }
 
 fn line(word: &str, text: &str) -> String {
@@ -48,15 +49,17 @@ fn line(word: &str, text: &str) -> String {
     format!("AVATAR-WATCH {word}: {}", sanitize_line(&text.replace('|', "/"), TEXT_CHARS_MAX))
 }
 
+fn counts(status: &StatusView) -> String {
+    format!(
+        "{} watched, {} in training, {} waiting",
+        counted(status.avatars_watched, "avatar"),
+        status.avatars_training,
+        counted(status.deliveries_in_flight, "message")
+    )
+}
+
 fn text(status: &StatusView) -> String {
-    let counts = status.healthy.then(|| {
-        format!(
-            "{} watched, {} in training, {} waiting",
-            counted(status.avatars_watched, "avatar"),
-            status.avatars_training,
-            counted(status.deliveries_in_flight, "message")
-        )
-    });
+    let counts = status.healthy.then(|| counts(status));
     let shown = status.findings.iter().take(FINDINGS_SHOWN).map(|finding| finding.text.clone());
     let more = status.findings.len().saturating_sub(FINDINGS_SHOWN);
     let more = (more > 0).then(|| format!("and {more} more"));
@@ -209,74 +212,77 @@ mod tests {
         check("OK: 1 avatar watched, 1 in training, 2 messages waiting", |view| {
             waiting(view, "2026-11-23T11:50:00Z");
         });
-        check(&format!("{WELL}; channel ops is paused"), |view| view.channel().state = "paused");
+        check(&format!("{WELL}; Channel ops is paused"), |view| view.channel().state = "paused");
         // A failure of a short time is a notice.
-        check(&format!("{WELL}; polling avatar a1 fails: it said no"), |view| {
+        check(&format!("{WELL}; Avatar a1 cannot be checked: it said no"), |view| {
             view.avatars[0].failure = failure(FailureKind::Failed, "2026-11-23T11:55:00Z");
         });
     }
 
     #[test]
     fn warning() {
-        check("WARNING: avatar.training_overdue for a1 (it said a/b c)", |view| {
-            view.parts.conditions = vec![condition("avatar.training_overdue", "a1", None)];
-        });
+        check(
+            "WARNING: Avatar a1 is in training for longer than expected: it said a/b c",
+            |view| {
+                view.parts.conditions = vec![condition("avatar.training_overdue", "a1", None)];
+            },
+        );
         let odd = |view: &mut Scene| view.avatars[0].status = Some("IDL\u{415}".to_owned());
-        check("WARNING: avatar a1 has the unknown status \"IDL\\u{415}\"", odd);
-        check("WARNING: avatar.status_unrecognized for a1 (it said a/b c)", |view| {
+        check("WARNING: Avatar a1 has the unknown status \"IDL\\u{415}\"", odd);
+        check("WARNING: Avatar a1 has an unknown status: it said a/b c", |view| {
             odd(view);
             view.parts.conditions = vec![condition("avatar.status_unrecognized", "a1", None)];
         });
-        check("WARNING: avatar a1 is missing: it said no", |view| {
+        check("WARNING: Avatar a1 is missing: it said no", |view| {
             view.avatars[0].failure = failure(FailureKind::Missing, NOW);
         });
-        check("WARNING: polling avatar a1 fails: it said no", |view| {
+        check("WARNING: Avatar a1 cannot be checked: it said no", |view| {
             view.avatars[0].failure = failure(FailureKind::Failed, "2026-11-23T11:54:59Z");
         });
-        check("WARNING: channel ops is FAILING", |view| {
+        check("WARNING: Channel ops is failing", |view| {
             view.channel().failing_since = Some(NOW.to_owned());
         });
-        check("WARNING: 2 messages waiting for channel ops, the oldest for 10m 1s", |view| {
+        check("WARNING: Channel ops is late: 2 messages wait, the oldest for 10m 1s", |view| {
             waiting(view, "2026-11-23T11:49:59Z");
         });
-        let text =
-            "WARNING: 2 messages waiting for channel ops, which is paused, the oldest for 1h";
+        let text = "WARNING: Channel ops is paused; 2 messages wait, the oldest for 1h";
         check(text, |view| {
             waiting(view, "2026-11-23T11:00:00Z");
             view.channel().state = "paused";
         });
-        let unread = "WARNING: the config cannot be read";
+        let unread = "WARNING: The config cannot be read";
         check(unread, |view| view.parts.knows_avatars = false);
         check(unread, |view| view.parts.config_readable = false);
-        check("WARNING: the config has 2 problems: a.toml:3: `b` is odd", |view| {
+        check("WARNING: The config has 2 problems: a.toml:3: `b` is odd", |view| {
             view.parts.config_problems = vec!["a.toml:3: `b` is odd".to_owned(), "c".to_owned()];
         });
     }
 
     #[test]
     fn critical() {
-        check("CRITICAL: the daemon is not running", |view| view.parts.daemon.running = false);
-        check("CRITICAL: it hangs", |view| {
+        check("CRITICAL: The daemon is not running", |view| view.parts.daemon.running = false);
+        check("CRITICAL: It hangs", |view| {
             view.parts.daemon.not_ready_reason = Some("it hangs".to_owned());
         });
-        let text = "CRITICAL: account.unavailable for account argil, key rejected (it said a/b c)";
+        let text = "CRITICAL: Account argil cannot be checked: Argil rejects its API key (it said \
+                    a/b c)";
         check(text, |view| {
             let cause = Some("key_rejected");
             view.parts.conditions = vec![condition("account.unavailable", "account argil", cause)];
             view.avatars[0].failure = failure(FailureKind::Denied, "2026-11-22T12:00:00Z");
         });
-        check("CRITICAL: channel ops is DISABLED (it answered 410)", |view| {
+        check("CRITICAL: Channel ops is disabled: it answered 410", |view| {
             view.channel().state = "disabled";
             view.channel().reason = Some("it answered 410".to_owned());
             view.parts.conditions = vec![condition("channel.disabled", "channel ops", None)];
         });
-        check("CRITICAL: 3 dead letters of channel ops", |view| view.channel().failed = 3);
+        check("CRITICAL: Channel ops has 3 dead letters", |view| view.channel().failed = 3);
     }
 
     #[test]
     fn findings_are_sorted_by_severity_and_limited() {
-        let text = "CRITICAL: 1 dead letter of channel ops; avatar.missing for b0; avatar.missing \
-                    for b1; avatar.missing for b2; avatar.missing for b3; and 5 more";
+        let text = "CRITICAL: Channel ops has 1 dead letter; Avatar b0 is missing; Avatar b1 is \
+                    missing; Avatar b2 is missing; Avatar b3 is missing; and 5 more";
         check(text, |view| {
             view.parts.conditions =
                 (0..9).map(|n| condition("avatar.missing", &format!("b{n}"), None)).collect();

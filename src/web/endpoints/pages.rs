@@ -12,7 +12,6 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
@@ -21,8 +20,10 @@ use crate::domain::time::humanize::humanize;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::reader::DeliveryFilter;
+use crate::text::capitalize::capitalized;
 use crate::text::plural::counted;
 use crate::text::sanitize::sanitize;
+use crate::text::url_segment::encode_segment;
 use crate::web::actions;
 use crate::web::blocking::with_read_model;
 use crate::web::endpoints::api::STATES;
@@ -121,6 +122,31 @@ fn status_tone(status: &str) -> &'static str {
     if odd { "bad" } else { tone(status) }
 }
 
+/// The event of a kind such as `avatar.training_failed`, for a title.
+fn event_label(kind: &str) -> String {
+    capitalized(&kind.strip_prefix("avatar.").unwrap_or(kind).replace(['.', '_'], " "))
+}
+
+/// The outcome of an attempt, and what follows from it.
+fn outcome_label(outcome: &str) -> &str {
+    match outcome {
+        "retryable" => "failed, is retried",
+        "throttled" => "rate-limited, is retried",
+        "local" => "failed on this machine, is retried",
+        "ambiguous" => "no clear answer, may have arrived",
+        "unknown" => "interrupted, may have arrived",
+        "misconfigured" => "not accepted with these settings",
+        "gone" => "the receiver is gone",
+        "rejected" => "rejected for good",
+        other => other,
+    }
+}
+
+/// The parts of a text outside and inside of backticks, in turns.
+fn code_spans(text: &str) -> std::str::Split<'_, char> {
+    text.split('`')
+}
+
 /// The label of a status; unrecognized ones are quoted, so that none can be confused
 /// with a known one.
 fn status_label(status: &str) -> String {
@@ -135,8 +161,13 @@ fn status_label(status: &str) -> String {
 struct HomePage {
     relative: RelativeTime,
     status: StatusView,
+    /// The worst problem.
+    title: String,
+    problems: u64,
     training: Vec<AvatarView>,
     failing: u64,
+    /// Avatars that failed in training or were refused.
+    unusable: usize,
     others: Vec<AvatarView>,
     more: usize,
     finished: Vec<(TransitionView, String)>,
@@ -215,6 +246,9 @@ fn home_page(model: &ReadModel<'_>) -> Result<HomePage, StoreError> {
     let status = model.status_of(&avatars)?;
     avatars.retain(AvatarView::is_watched);
     let failing = avatars.iter().filter(|avatar| avatar.failure.is_some()).count() as u64;
+    let is_unusable =
+        |it: &&AvatarView| matches!(it.status.as_deref(), Some("TRAINING_FAILED" | "REFUSED"));
+    let unusable = avatars.iter().filter(is_unusable).count();
     let (mut training, mut others): (Vec<_>, Vec<_>) =
         avatars.into_iter().partition(|avatar| avatar.training_seconds.is_some());
     training.sort_by_key(|avatar| std::cmp::Reverse(avatar.training_seconds));
@@ -229,8 +263,11 @@ fn home_page(model: &ReadModel<'_>) -> Result<HomePage, StoreError> {
         if status.deliveries_failed > 0 { model.deliveries(&filter, None)? } else { vec![] };
     Ok(HomePage {
         relative: RelativeTime { now: model.now() },
+        title: status.title().to_owned(),
+        problems: status.problems(),
         status,
         failing,
+        unusable,
         training,
         others,
         more,
@@ -360,7 +397,7 @@ fn segment(segment: PathSegment) -> Option<String> {
 }
 
 fn encoded(id: &str) -> String {
-    utf8_percent_encode(id, ENCODED).to_string()
+    encode_segment(id)
 }
 
 fn show(page: Result<askama::Result<String>, ProblemDetails>) -> Response {
@@ -390,8 +427,6 @@ fn see_other(path: &str) -> Response {
     response
 }
 
-/// All but the unreserved characters of RFC 3986, section 2.3.
-const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// Also in the paths of the assets, which browsers cache.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 const CSS: &str = include_str!("../assets/page.css");

@@ -92,7 +92,7 @@ try {
     tolerates: /401 \(Unauthorized\)/,
   });
   await other.goto(PAGE);
-  claim("the title shows the problems", (await other.locator("#summary-title").textContent()) === "Critical problems");
+  claim("the title is the worst problem", (await other.locator("#summary-title").textContent()).startsWith("Channel "));
   claim("a name that is code is only text", (await other.locator("#finished").textContent()).includes("<img src=x"));
   claim("… and no element", (await other.locator("img").count()) === 0);
   const stateBefore = await other.locator("#findings tbody tr").count();

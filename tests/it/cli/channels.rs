@@ -34,7 +34,7 @@ async fn a_disabled_channel_is_shown_reported_and_enabled_manually() {
     let ops = channel(&bench, "ops");
     assert_eq!((&ops["state"], &ops["in_flight"]), (&"disabled".into(), &1.into()));
     bench.prints(&["channels"], 0, &["DISABLED", "410"]);
-    bench.prints(&["status"], 0, &["channel `ops` is DISABLED for "]);
+    bench.prints(&["status"], 0, &["critical: Channel ops is disabled: "]);
     for wrong in ["pause", "resume"] {
         bench.complains(&["channels", wrong, "ops"], 1, &["avatar-watch channels enable ops"]);
     }

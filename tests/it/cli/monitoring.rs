@@ -17,11 +17,12 @@ async fn a_check_prints_one_line_and_status_the_channels_with_problems() {
     assert!(!stdout(&bench.run(&["status"])).contains("channel"));
 
     bench.run(&["channels", "pause", "ops"]);
-    let paused = ["channel `ops` is paused for ", "; no messages waiting\n"];
+    let paused =
+        ["notice: Channel ops is paused\n  help: run `avatar-watch channels resume ops` to send"];
     bench.prints(&["status"], 0, &paused);
     argil.set_status("a1", "REFUSED");
     bench.wait_for_deliveries("what waits", |rows| rows.len() == 2);
-    let late = ["; 1 message waiting, the oldest for ", "the oldest undelivered message is "];
+    let late = ["; 1 message waits, the oldest for ", "The oldest undelivered message is "];
     bench.prints(&["status"], 0, &late);
     let json = bench.json(&["status", "--json"]);
     let ops = &json["channels"][0];
@@ -33,7 +34,7 @@ async fn a_check_prints_one_line_and_status_the_channels_with_problems() {
     // The message is late after one millisecond.
     wait_until("a late message", || {
         let (line, code) = check(&bench, &["--late-after", "0s"]);
-        line.starts_with("AVATAR-WATCH WARNING: 1 message waiting for channel ops, which is paused")
+        line.starts_with("AVATAR-WATCH WARNING: Channel ops is paused; 1 message waits")
             && code == 1
     });
 
@@ -41,13 +42,17 @@ async fn a_check_prints_one_line_and_status_the_channels_with_problems() {
     bench.run(&["channels", "resume", "ops"]);
     daemon.wait_for_log("` disabled: ");
     let (line, code) = check(&bench, &[]);
-    assert!(line.starts_with("AVATAR-WATCH CRITICAL: channel ops is DISABLED (") && code == 2);
-    let disabled = bench.prints(&["status"], 0, &["channel `ops` is DISABLED for ", "410"]);
+    assert!(line.starts_with("AVATAR-WATCH CRITICAL: Channel ops is disabled: ") && code == 2);
+    let disabled = bench.prints(
+        &["status"],
+        0,
+        &["critical: Channel ops is disabled: ", "410", "channels enable ops"],
+    );
     assert!(!disabled.contains("channel.disabled"), "it is printed once: {disabled}");
 
     assert!(daemon.stop().success());
     let (line, code) = check(&bench, &[]);
-    assert!(line.starts_with("AVATAR-WATCH CRITICAL: the daemon is not running; channel ops is"));
+    assert!(line.starts_with("AVATAR-WATCH CRITICAL: The daemon is not running; Channel ops is"));
     assert_eq!(code, 2);
 }
 
@@ -64,12 +69,16 @@ async fn a_config_that_prevents_the_next_start_is_a_finding() {
 
     bench.configure(&format!("{needy}\n[store]\nkeep_deliveries = \"a while\"\npaht = \"b.db\"\n"));
     let (line, code) = check(&bench, &[]);
-    let begin = "AVATAR-WATCH WARNING: the config has 2 problems: ";
+    let begin = "AVATAR-WATCH WARNING: The config has 2 problems: ";
     assert!(
         line.starts_with(begin) && line.contains("`store.keep_deliveries`") && code == 1,
         "{line}"
     );
-    bench.prints(&["status"], 0, &["The config has 2 problems (`avatar-watch check`"]);
+    bench.prints(
+        &["status"],
+        0,
+        &["warning: The config has 2 problems: ", "help: run `avatar-watch check`"],
+    );
     let problems = bench.json(&["status", "--json"])["config_problems"].clone();
     assert!(problems[1].as_str().unwrap().contains("did you mean `path`?"), "{problems}");
 }
@@ -115,7 +124,7 @@ fn an_unknown_status_is_a_warning_in_every_output() {
         daemon.wait_for_log(&format!("avatar.status_unrecognized firing for `{id}`"));
     }
     let (line, code) = check(&bench, &[]);
-    let found = "AVATAR-WATCH WARNING: avatar.status_unrecognized for \"avatar a1\" (a1) (the API \
+    let found = "AVATAR-WATCH WARNING: avatar a1 has an unknown status: the API \
                  shows \"IDL";
     assert!(line.starts_with(found) && code == 1, "{line}");
     let table = stdout(&bench.run(&["status"]));

@@ -11,14 +11,14 @@ fn damages(good: &str) -> Vec<(&'static str, Option<Vec<u8>>, &'static str)> {
     let open = good.replacen("id = \"a1\"", "id = \"a1", 1);
     assert_ne!(open, good);
     vec![
-        ("conflict", Some(conflict.into_bytes()), "the config cannot be read: "),
-        ("open string", Some(open.into_bytes()), "the config cannot be read: "),
-        ("no channels", cut("[channels"), "the config was changed and not reloaded: "),
-        ("empty", Some(Vec::new()), "the config cannot be read"),
-        ("comments", Some(b"# to be written\n".to_vec()), "the config has "),
-        ("old Mac", Some(good.replace('\n', "\r").into_bytes()), "the config cannot be read: "),
-        ("UTF-16", Some(wide), "the config cannot be read: "),
-        ("removed", None, "the config cannot be read: "),
+        ("conflict", Some(conflict.into_bytes()), "The config cannot be read: "),
+        ("open string", Some(open.into_bytes()), "The config cannot be read: "),
+        ("no channels", cut("[channels"), "The config was changed and not reloaded: "),
+        ("empty", Some(Vec::new()), "The config cannot be read"),
+        ("comments", Some(b"# to be written\n".to_vec()), "The config has "),
+        ("old Mac", Some(good.replace('\n', "\r").into_bytes()), "The config cannot be read: "),
+        ("UTF-16", Some(wide), "The config cannot be read: "),
+        ("removed", None, "The config cannot be read: "),
     ]
 }
 
@@ -38,7 +38,7 @@ async fn a_damaged_file_hides_nothing_and_is_a_finding() {
         let (line, code) = check(&bench, &[]);
         assert!(line.contains(finding) && line.contains(" | avatars=1;;;0 "), "{name}: {line}");
         assert_eq!(code, 1, "{name}: {line}");
-        let shown = bench.prints(&["status"], 0, &["a1", "this shows the active config"]);
+        let shown = bench.prints(&["status"], 0, &["a1", "This shows the active config"]);
         assert!(!shown.contains("not in the config"), "{name}: {shown}");
     }
     bench.configure(&good);
@@ -65,7 +65,7 @@ async fn a_damaged_file_hides_neither_the_database_path_nor_a_condition() {
         let (line, code) = check(&bench, &[]);
         if readable.contains(&name) {
             assert!(
-                line.starts_with("AVATAR-WATCH CRITICAL: account.unavailable"),
+                line.starts_with("AVATAR-WATCH CRITICAL: Account argil cannot be checked: "),
                 "{name}: {line}"
             );
             assert_eq!(code, 2, "{name}: {line}");
@@ -80,7 +80,8 @@ async fn a_damaged_file_hides_neither_the_database_path_nor_a_condition() {
         let named = bench.run(&["status", "--check", "--database", database.to_str().unwrap()]);
         assert_eq!(named.status.code(), Some(2), "{name}: {named:?}");
         let line = stdout(&named);
-        let begin = "AVATAR-WATCH CRITICAL: account.unavailable for account argil, key rejected (";
+        let begin =
+            "AVATAR-WATCH CRITICAL: Account argil cannot be checked: Argil rejects its API key (";
         assert!(line.starts_with(begin) && line.contains(finding), "{name}: {line}");
     }
     assert!(daemon.stop().success());
@@ -93,7 +94,7 @@ async fn unreloaded_changes_are_shown_beside_the_active_config() {
     let good = fs::read_to_string(bench.config()).unwrap();
     bench.configure(&format!("{good}\n[[avatars]]\nid = \"a2\"\n[[avatars]]\nid = \"a3\"\n"));
     let (line, code) = check(&bench, &[]);
-    let expected = "WARNING: the config was changed and not reloaded: avatar `a2` added, and 1 \
+    let expected = "WARNING: The config was changed and not reloaded: avatar `a2` added, and 1 \
                     more | avatars=1;;;0 ";
     assert!(line.contains(expected) && code == 1, "{line}");
     let changes = "A reload changes:\n  avatar `a2` added\n  avatar `a3` added\n";
@@ -123,7 +124,7 @@ async fn no_avatars_and_no_channels_are_findings() {
     daemon.wait_for_log("watching with the database");
     let (line, code) = check(&bench, &[]);
     let expected =
-        "WARNING: no avatar is watched; there are no channels, so no notifications are sent | ";
+        "WARNING: No avatar is watched; There are no channels, so no notifications are sent | ";
     assert!(line.contains(expected) && code == 1, "{line}");
     assert!(daemon.stop().success());
 }

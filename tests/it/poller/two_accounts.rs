@@ -56,8 +56,8 @@ async fn a_revoked_key_is_reported_once_and_delays_no_other_account() {
     assert_eq!(status["avatars"][0]["account"], "argil");
     assert_eq!(status["avatars"][1]["account"], "studio");
     let shown = stdout(&bench.run(&["status"]));
-    assert!(shown.contains("account.unavailable for `account studio` for "), "{shown}");
-    assert!(shown.contains("key rejected: "), "{shown}");
+    assert!(shown.contains("critical: Account studio cannot be checked: "), "{shown}");
+    assert!(shown.contains("Argil rejects its API key ("), "{shown}");
     let checked = stdout(&bench.run(&["check", "--online"]));
     assert!(checked.contains("FAIL avatar \"S1\" (`s1`): API key rejected"), "{checked}");
     assert!(checked.contains("ok   avatar \"avatar a1\" (`a1`): status IDLE"), "{checked}");

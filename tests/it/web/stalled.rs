@@ -55,8 +55,11 @@ async fn a_stalled_loop_is_shown_on_the_page() {
         Arc::new(|_| vec![LoopState { name: "poller", age: Duration::ZERO, stalled: true }]);
     let page = serve(own.state.clone(), ServerLimits::default());
     let home = get(page, "/").body;
-    assert!(home.contains("<h1 id=\"summary-title\">Critical problems</h1>"), "{home}");
-    assert!(home.contains("the poller of the daemon is stalled"), "{home}");
+    assert!(
+        home.contains("<h1 id=\"summary-title\">The poller of the daemon is stalled</h1>"),
+        "{home}"
+    );
+    assert!(home.contains("What to do: read the log of the daemon"), "{home}");
     let status = get(page, "/api/v1/status").json();
     assert_eq!((&status["healthy"], &status["status"]), (&json!(false), &json!("critical")));
 }
