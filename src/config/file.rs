@@ -16,11 +16,12 @@ use crate::config::parse::document::{Diagnostics, Document, FileAccess, Location
 use crate::config::parse::field::Table;
 use crate::config::parse::references::References;
 use crate::config::parse::syntax_error;
-use crate::config::schema::keys::{AVATAR, DISCOVER, EVENTS, ROOT, STORE};
+use crate::config::schema::keys::{AVATAR, DISCOVER, ROOT, STORE};
 use crate::config::sections::account;
 use crate::config::sections::avatar::Registry;
 use crate::config::sections::channel;
 use crate::config::sections::discover;
+use crate::config::sections::events;
 use crate::config::sections::heartbeat;
 use crate::config::sections::poll;
 use crate::config::sections::store;
@@ -210,9 +211,7 @@ fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Diagnostics) -> O
     root.check_keys(&ROOT);
     let accounts = account::read(root);
     let poll = poll::read(root);
-    let infer = root
-        .section(EVENTS.path, &EVENTS)
-        .and_then(|events| events.or("infer_unseen_training", true, |field| field.flag()));
+    let events = events::read(root);
     let store = store::read(root);
     let heartbeat = heartbeat::read(root);
     let web = web::read(root);
@@ -227,13 +226,14 @@ fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Diagnostics) -> O
     if let (true, Some([]), Some(None)) = (is_alone, avatars.as_deref(), &discover) {
         warn_of_none(root);
     }
-    let (poll, (store_path, retention)) = (poll?, store?);
+    let (poll, events, (store_path, retention)) = (poll?, events?, store?);
     Some(Settings {
         path: root.reader.path.to_owned(),
         accounts: accounts?,
         strategy: poll.strategy,
         intervals: poll.intervals,
-        infer_unseen_training: infer?,
+        infer_unseen_training: events.infer_unseen_training,
+        time_zone: events.time_zone,
         store_path,
         retention,
         avatars: [avatars?, more?].concat(),

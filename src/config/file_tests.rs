@@ -338,6 +338,7 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     spelled_out.channels.retain(|name, _| !["bus", "team-chat", "own"].contains(&name.as_str()));
     let web = &mut spelled_out.web;
     assert!(web.hint_token.take().is_some() && web.token.take().is_some());
+    assert!(web.public_url.take().is_some());
     assert!(std::mem::take(&mut web.is_listen_configured));
     assert_eq!(std::mem::replace(&mut web.read, ReadAccess::Local), ReadAccess::Token);
     // That hints come by a name.

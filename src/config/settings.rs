@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::Serialize;
 use url::Url;
 
-use crate::config::change::serialize::{command, debug, hidden, listen, path, text, wait};
+use crate::config::change::serialize::{command, debug, hidden, listen, path, shown, text, wait};
 use crate::config::error::Problem;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
@@ -28,8 +28,10 @@ use crate::domain::mail::options::{LoginMethod, SmtpTls, Threading};
 use crate::domain::polling::interval::PollIntervals;
 use crate::domain::polling::overdue::OverdueAfter;
 use crate::domain::polling::strategy::Strategy;
+use crate::domain::public_url::PublicUrl;
 use crate::domain::read_access::ReadAccess;
 use crate::domain::retention::Retention;
+use crate::domain::time::time_zone::TimeZone;
 use crate::files::program::Program;
 use crate::secret::{CredentialSource, Secret};
 use crate::signing_secret::SigningSecret;
@@ -47,6 +49,8 @@ pub struct Settings {
     pub intervals: PollIntervals,
     /// Whether a training that began and ended between two polls is an event.
     pub(crate) infer_unseen_training: bool,
+    /// The zone in which messages for people show times.
+    pub(crate) time_zone: TimeZone,
     pub(crate) store_path: PathBuf,
     pub(crate) retention: Retention,
     /// The avatars in the order of the file, then of the drop-ins; no id twice.
@@ -145,6 +149,9 @@ pub struct WebSettings {
     /// Host names besides `localhost`, in lower case.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) hosts: Vec<String>,
+    /// The URL of the page in messages; without it they have no links.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "shown")]
+    pub(crate) public_url: Option<PublicUrl>,
     /// Whether the page shows the images of avatars, which the browser loads from Argil.
     pub(crate) thumbnails: bool,
 }

@@ -35,7 +35,7 @@ impl Channel {
     ) -> Vec<RenderedMessage> {
         match self {
             Self::Webhook(webhook) => {
-                let Rendered { content_type, body, fallback } = webhook.format().render(event);
+                let Rendered { content_type, body, fallback } = webhook.render(event);
                 let id = DeliveryId::mint(now, random.derive(0));
                 let fallback = fallback.map(|error| error.sentence());
                 vec![RenderedMessage { id, recipient: String::new(), content_type, body, fallback }]

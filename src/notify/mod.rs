@@ -5,6 +5,7 @@
 //! between two attempts, logs, or reads a clock.
 
 pub mod message;
+pub mod message_context;
 pub(crate) mod build_error;
 pub mod format;
 pub(crate) mod heartbeat;

@@ -13,6 +13,7 @@ use avatar_watch::domain::delivery::channel_name::ChannelName;
 use avatar_watch::domain::event::{Event, EventKind};
 use avatar_watch::notify::format::kind::Format;
 use avatar_watch::notify::format::standard;
+use avatar_watch::notify::message_context::MessageContext;
 use serde_json::Value;
 
 use crate::harness::sample_events;
@@ -91,7 +92,9 @@ fn the_guide_to_formats_shows_real_bodies() {
         Format::Teams,
         Format::Ntfy,
     ];
-    let body = |format: &Format| String::from_utf8(format.render(&ready).body).unwrap();
+    let body = |format: &Format| {
+        String::from_utf8(format.render(&ready, &MessageContext::PLAIN).body).unwrap()
+    };
     let expected: Vec<String> = formats.iter().map(body).collect();
     assert_eq!(shown(&guide("docs/formats.md")), expected);
 }

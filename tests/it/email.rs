@@ -16,6 +16,7 @@ use avatar_watch::notify::email::config::{
     EmailSpec, LoginSpec, MailStyle, PhaseTimeouts, SmtpSpec, TransportConfig,
 };
 use avatar_watch::notify::message::OutboundMessage;
+use avatar_watch::notify::message_context::MessageContext;
 use avatar_watch::secret::{CredentialSource, Secret};
 
 use crate::harness::sample_events;
@@ -69,6 +70,7 @@ fn spec_of(post: TransportConfig) -> EmailSpec {
         to: vec![address(TO)],
         bounces: Some(address("watch@example.com")),
         style: MailStyle::plain(MailDomain::parse("watch.example.com").unwrap()),
+        context: MessageContext::PLAIN,
         post,
     }
 }

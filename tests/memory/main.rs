@@ -32,6 +32,7 @@ use avatar_watch::notify::email::config::{
 use avatar_watch::notify::format::kind::Format;
 use avatar_watch::notify::format::template::Template;
 use avatar_watch::notify::message::{OutboundMessage, RenderedMessage};
+use avatar_watch::notify::message_context::MessageContext;
 use avatar_watch::notify::webhook::sender::{Webhook, WebhookSpec};
 use avatar_watch::secret::Secret;
 use avatar_watch::web::endpoints::hints;
@@ -324,6 +325,7 @@ fn mail(tokio: &Runtime, reply: Vec<u8>) -> usize {
         to: vec![MailAddress::parse("ops@example.com").unwrap()],
         bounces: Some(MailAddress::parse("watch@example.com").unwrap()),
         style: MailStyle::plain(MailDomain::parse("watch.example.com").unwrap()),
+        context: MessageContext::PLAIN,
         post: TransportConfig::Smtp(smtp),
     };
     try_once(tokio, server, Channel::Email(Email::new(spec).unwrap()))
@@ -350,7 +352,7 @@ fn template(text: &str) -> usize {
     let name = ChannelName::parse("ops").unwrap();
     let before = MEMORY.current_usage();
     MEMORY.reset_peak_usage();
-    drop(template.render(&ping(name)));
+    drop(template.render(&ping(name), &MessageContext::PLAIN));
     MEMORY.peak_usage().saturating_sub(before)
 }
 

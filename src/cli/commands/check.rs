@@ -243,8 +243,9 @@ async fn test_everything(settings: &Settings) -> Result<Tally, DaemonError> {
             None => test_api_key(&client, name, &mut tally).await,
         }
     }
+    let context = wiring::message_context(settings);
     for settings in settings.channels.values() {
-        let outcome = wiring::channel(settings)?.probe().await;
+        let outcome = wiring::channel(settings, &context)?.probe().await;
         let fine = outcome.class == OutcomeClass::Delivered;
         let help = (!fine).then(|| advice::for_channel(&outcome));
         let what = format!("channel `{}`", settings.name);

@@ -18,6 +18,7 @@ use crate::daemon::ports::Clock as _;
 use crate::daemon::rng::Rng;
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::{Outcome, OutcomeClass};
+use crate::notify::message_context::MessageContext;
 use crate::text::sanitize::sanitize;
 
 pub(crate) fn test(config: Option<&Path>, args: &TestArgs) -> Exit {
@@ -29,7 +30,7 @@ pub(crate) fn test(config: Option<&Path>, args: &TestArgs) -> Exit {
         print_error(&format!("avatar-watch: no channel `{name}`; known channels: `{known}`"));
         return Exit::Problems;
     };
-    let sent = block_on(ping(channel))
+    let sent = block_on(ping(channel, &wiring::message_context(&settings)))
         .map_err(|source| DaemonError::System { doing: "starting", source })
         .flatten();
     match sent {
@@ -42,10 +43,10 @@ pub(crate) fn test(config: Option<&Path>, args: &TestArgs) -> Exit {
     }
 }
 
-async fn ping(settings: &ChannelSettings) -> Result<Exit, DaemonError> {
+async fn ping(settings: &ChannelSettings, context: &MessageContext) -> Result<Exit, DaemonError> {
     let rng = Rng::from_entropy()
         .map_err(|source| DaemonError::System { doing: "asking for entropy", source })?;
-    let channel = wiring::channel(settings)?;
+    let channel = wiring::channel(settings, context)?;
     let mut exit = Exit::Ok;
     for message in test_messages(&channel, &settings.name, SystemClock.now(), &rng) {
         let started = SystemClock.monotonic();

@@ -63,6 +63,10 @@ pub(in crate::config) fn path<S: Serializer>(path: &Path, to: S) -> Written<S> {
     to.collect_str(&path.display())
 }
 
+pub(in crate::config) fn shown<T: Display, S: Serializer>(it: &Option<T>, to: S) -> Written<S> {
+    to.serialize_some(&it.as_ref().map(ToString::to_string))
+}
+
 pub(in crate::config) fn wait<S: Serializer>(wait: &Duration, to: S) -> Written<S> {
     to.collect_str(&humantime::format_duration(*wait))
 }

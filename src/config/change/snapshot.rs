@@ -60,6 +60,7 @@ impl ConfigSnapshot {
             strategy,
             intervals,
             infer_unseen_training,
+            time_zone,
             store_path,
             retention,
             avatars,
@@ -79,7 +80,10 @@ impl ConfigSnapshot {
         });
         let single = json!({
             "poll": { "strategy": strategy, "": intervals },
-            "events": { "infer_unseen_training": infer_unseen_training },
+            "events": {
+                "infer_unseen_training": infer_unseen_training,
+                "time_zone": time_zone.name(),
+            },
             "store": {
                 "path": store_path.display().to_string(),
                 "keep_transitions": age(retention.transitions),

@@ -103,10 +103,10 @@ pub(in crate::config) const SETTLED_STEP: KeyTable =
 pub(in crate::config) const BACKOFF: KeyTable =
     KeyTable { path: "poll.backoff", keys: &["initial", "max", "multiplier", "jitter"] };
 pub(in crate::config) const EVENTS: KeyTable =
-    KeyTable { path: "events", keys: &["infer_unseen_training"] };
+    KeyTable { path: "events", keys: &["infer_unseen_training", "time_zone"] };
 pub(in crate::config) const WEB: KeyTable = KeyTable {
     path: "web",
-    keys: &["listen", "token", "read", "hosts", "thumbnails", "hint_token"],
+    keys: &["listen", "public_url", "token", "read", "hosts", "thumbnails", "hint_token"],
 };
 pub(in crate::config) const STORE: KeyTable =
     KeyTable { path: "store", keys: &["path", "keep_transitions", "keep_deliveries"] };

@@ -5,6 +5,7 @@ pub mod account;
 pub mod avatar;
 pub mod discover;
 pub mod poll;
+pub mod events;
 pub mod store;
 pub mod web;
 pub mod heartbeat;

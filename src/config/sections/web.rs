@@ -5,9 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use url::Host;
 
 use crate::config::parse::field::{Field, Table, shown};
+use crate::config::parse::web_address;
 use crate::config::schema::keys::{WEB, nearest};
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::WebSettings;
+use crate::domain::public_url::PublicUrl;
 use crate::domain::read_access::ReadAccess;
 use crate::secret::Secret;
 use crate::text::secret_input::SecretKind;
@@ -21,12 +23,19 @@ pub(in crate::config) fn listen_address(root: &Table<'_>) -> Option<SocketAddr> 
 pub(in crate::config) fn read(root: &Table<'_>) -> Option<WebSettings> {
     let web = root.section(WEB.path, &WEB)?;
     let listen = web.or("listen", Some(LISTEN), listen);
+    let public_url = web.optional("public_url", public_url);
     let hint_token = web.optional("hint_token", token);
     let page_token = web.optional("token", token);
     let read = web.optional("read", |field| field.one_of(&READ));
     let hosts = web.or("hosts", Vec::new(), |field| field.list(host));
     let thumbnails = web.or("thumbnails", false, Field::flag);
-    let (listen, hint_token, token) = (listen?, hint_token?, page_token?);
+    let (listen, public_url) = (listen?, public_url?);
+    let (hint_token, token) = (hint_token?, page_token?);
+    if let (Some(field), None) = (web.field("public_url").filter(|_| public_url.is_some()), listen)
+    {
+        let message = "is set, but `listen` is `off`: the links in messages lead nowhere";
+        field.warning(message, "remove one of the two");
+    }
     if let (Some(field), true) = (web.field("token"), token.is_some() && token == hint_token) {
         let help =
             "use another token: otherwise every sender of hints is authorized for everything";
@@ -72,6 +81,7 @@ pub(in crate::config) fn read(root: &Table<'_>) -> Option<WebSettings> {
         token,
         read,
         hosts,
+        public_url,
         thumbnails: thumbnails?,
     })
 }
@@ -124,6 +134,26 @@ fn listen(field: &Field<'_>) -> Option<Option<SocketAddr>> {
     field.invalid(format!("is `{}`, which is not an IP address with a port", shown(text)), help)
 }
 
+/// Scheme, host, port and path: nothing secret, since it is in every message.
+fn public_url(field: &Field<'_>) -> Option<PublicUrl> {
+    let text = field.text()?;
+    let url = web_address::parse(field, text, PUBLIC_URL)?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return field.invalid("is neither an `https` nor an `http` URL", PUBLIC_URL);
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return field.invalid("contains a login, which every message would show", PUBLIC_URL);
+    }
+    if url.query().is_some() {
+        return field.invalid("has a query", PUBLIC_URL);
+    }
+    let origin = url.origin().ascii_serialization();
+    PublicUrl::new(&origin, url.path()).or_else(|| {
+        let help = "use letters, digits, `-`, `_`, `.` and `~` in the path";
+        field.invalid("has a path with other characters or an empty part", help)
+    })
+}
+
 fn token(field: &Field<'_>) -> Option<Secret> {
     let token = secret_source::read(field, Plain::Guarded, SecretKind::Key)?;
     let text = token.expose();
@@ -157,6 +187,8 @@ fn host(field: &Field<'_>) -> Option<String> {
 pub(in crate::config) const READ: [(&str, ReadAccess); 2] =
     [("token", ReadAccess::Token), ("public", ReadAccess::Public)];
 const OFF: &str = "off";
+const PUBLIC_URL: &str = "write scheme, host and path of the page, like \
+    `https://watch.example.com/argil`";
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8787);
 const TOKEN_LENGTH_MIN: usize = 16;
 const TOKEN_LENGTH_MAX: usize = 128;
@@ -328,6 +360,41 @@ mod tests {
             "takes no hint from a proxy that passes on the name it was asked for, since there are \
              no `hosts`\n  \
              help: add the name that Argil calls, like `hosts = [\"watch.example.com\"]`",
+        );
+    }
+    #[test]
+    fn a_public_url_is_the_place_of_the_page_and_nothing_else() {
+        let read = |url: &str| web(&format!("web.public_url = '{url}'")).public_url.unwrap();
+        for (url, expected) in [
+            ("https://Watch.example.com", "https://watch.example.com"),
+            ("https://watch.example.com:8443/argil/", "https://watch.example.com:8443/argil"),
+            ("http://127.0.0.1:8787/", "http://127.0.0.1:8787"),
+        ] {
+            assert_eq!(read(url).to_string(), expected);
+        }
+        let check = |url: &str, message: &str, help: &str| {
+            check_added(
+                &format!("web.public_url = '{url}'"),
+                &format!("config.toml:2: `web.public_url` {message}\n  help: {help}"),
+            );
+        };
+        let scheme = "is neither an `https` nor an `http` URL";
+        check("ftp://watch.example.com", scheme, PUBLIC_URL);
+        let relative = "is no URL: relative URL without a base";
+        check("watch.example.com", relative, PUBLIC_URL);
+        let query = "has a query";
+        check("https://watch.example.com/?a=b", query, PUBLIC_URL);
+        let login = "contains a login, which every message would show";
+        check("https://CANARY@watch.example.com", login, PUBLIC_URL);
+        check(
+            "https://watch.example.com/a%20b",
+            "has a path with other characters or an empty part",
+            "use letters, digits, `-`, `_`, `.` and `~` in the path",
+        );
+        check_added(
+            "web.listen = 'off'\nweb.public_url = 'https://watch.example.com'",
+            "config.toml:3: `web.public_url` is set, but `listen` is `off`: the links in messages \
+             lead nowhere\n  help: remove one of the two",
         );
     }
 }

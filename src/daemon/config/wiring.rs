@@ -30,6 +30,7 @@ use crate::notify::email::config::{
     EmailSpec, LoginSpec, MailStyle, PhaseTimeouts, SendmailSpec, SmtpSpec, TransportConfig,
 };
 use crate::notify::heartbeat::Heartbeat;
+use crate::notify::message_context::MessageContext;
 use crate::notify::webhook::sender::{Webhook, WebhookSpec};
 
 /// The runtime config of the real daemon.
@@ -67,7 +68,7 @@ pub fn build(
         breaker_backoff: breaker_backoff(&settings.intervals.backoff),
         infer_unseen_training: settings.infer_unseen_training,
         avatars: avatars.collect(),
-        channels: channel_runtimes(&settings.channels)?,
+        channels: channel_runtimes(&settings.channels, &message_context(settings))?,
     })
 }
 
@@ -140,22 +141,34 @@ pub fn client(account: &AccountSettings) -> Result<Client, DaemonError> {
     .map_err(DaemonError::Argil)
 }
 
+/// The time zone and the links of all messages for people.
+pub fn message_context(settings: &Settings) -> MessageContext {
+    MessageContext {
+        time_zone: settings.time_zone.clone(),
+        public_url: settings.web.public_url.clone(),
+    }
+}
+
 /// Builds one channel.
-pub fn channel(settings: &ChannelSettings) -> Result<Channel, DaemonError> {
+pub fn channel(
+    settings: &ChannelSettings,
+    context: &MessageContext,
+) -> Result<Channel, DaemonError> {
     let built = match &settings.kind {
-        ChannelKind::Webhook(webhook) => webhook_channel(webhook),
-        ChannelKind::Email(email) => email_channel(&settings.name, email),
+        ChannelKind::Webhook(webhook) => webhook_channel(webhook, context),
+        ChannelKind::Email(email) => email_channel(&settings.name, email, context),
     };
     built.map_err(|source| DaemonError::Channel { name: settings.name.clone(), source })
 }
 
 fn channel_runtimes(
     channels: &BTreeMap<ChannelName, ChannelSettings>,
+    context: &MessageContext,
 ) -> Result<BTreeMap<ChannelName, ChannelRuntime<Channel>>, DaemonError> {
     channels
         .iter()
         .map(|(name, settings)| {
-            let notifier = channel(settings)?;
+            let notifier = channel(settings, context)?;
             let runtime = ChannelRuntime {
                 max_concurrency: notifier.max_concurrency(),
                 min_interval: notifier.min_interval(),
@@ -172,12 +185,16 @@ fn channel_runtimes(
         .collect()
 }
 
-fn webhook_channel(settings: &WebhookSettings) -> Result<Channel, BuildError> {
+fn webhook_channel(
+    settings: &WebhookSettings,
+    context: &MessageContext,
+) -> Result<Channel, BuildError> {
     Webhook::new(WebhookSpec {
         url: settings.url.clone(),
         secrets: settings.secrets.clone(),
         timeout: settings.timeout,
         format: settings.format.map_template(load_config::template),
+        context: context.clone(),
         headers: settings.headers.iter().map(|(name, it)| (name.clone(), it.clone())).collect(),
         proxy: settings.proxy.clone(),
         egress: settings.egress,
@@ -187,7 +204,11 @@ fn webhook_channel(settings: &WebhookSettings) -> Result<Channel, BuildError> {
     .map(Channel::Webhook)
 }
 
-fn email_channel(name: &ChannelName, settings: &EmailSettings) -> Result<Channel, BuildError> {
+fn email_channel(
+    name: &ChannelName,
+    settings: &EmailSettings,
+    context: &MessageContext,
+) -> Result<Channel, BuildError> {
     Email::new(EmailSpec {
         channel: name.clone(),
         from: settings.from.clone(),
@@ -200,6 +221,7 @@ fn email_channel(name: &ChannelName, settings: &EmailSettings) -> Result<Channel
             threading: settings.threading,
             list_unsubscribe: settings.list_unsubscribe.clone(),
         },
+        context: context.clone(),
         post: match &settings.transport {
             MailTransport::Smtp(smtp) => TransportConfig::Smtp(smtp_spec(smtp)),
             MailTransport::Sendmail { program, timeout } => {

@@ -44,6 +44,12 @@ impl Timestamp {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
+    /// The time for the library, within the years that it supports.
+    pub(super) fn to_jiff(self) -> jiff::Timestamp {
+        let end = if self.0 < 0 { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+        jiff::Timestamp::from_millisecond(self.0).unwrap_or(end)
+    }
+
     /// Parses an HTTP date such as `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110, section 5.6.7).
     /// `None` for anything else, including the obsolete forms.
     pub fn parse_http_date(text: &str) -> Option<Self> {
@@ -60,12 +66,7 @@ impl Timestamp {
 /// RFC 3339 in UTC with three digits of a second: `2026-11-23T11:15:22.123Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = jiff::Timestamp::from_millisecond(self.0).unwrap_or(if self.0 < 0 {
-            jiff::Timestamp::MIN
-        } else {
-            jiff::Timestamp::MAX
-        });
-        write!(f, "{time:.3}")
+        write!(f, "{:.3}", self.to_jiff())
     }
 }
 

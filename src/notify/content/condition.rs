@@ -1,78 +1,135 @@
 //! Texts about conditions, dead letters and tests, for mails and chats.
 
-use crate::domain::account::AccountName;
 use crate::domain::avatar::status::Status;
-use crate::domain::condition::{Condition, ConditionSubject, OutageCause, Phase};
+use crate::domain::condition::{Condition, ConditionSubject, Phase};
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::dead_letter::DeadLetter;
 use crate::domain::delivery::recipient_health::masked;
 use crate::domain::event::{Event, EventKind};
+use crate::domain::help::HelpTopic;
+use crate::domain::time::time_zone::TimeZone;
 use crate::notify::content::{
-    Content, ContentField, ContentSeverity, NAME_CHARS_MAX, display_name, format_time,
+    Content, ContentField, ContentSeverity, NAME_CHARS_MAX, display_name, named_avatar,
 };
+use crate::text::capitalize::capitalized;
 use crate::text::sanitize::sanitize_line;
 
 /// The content of a condition that fires or is resolved.
-pub(in crate::notify) fn condition(event: &Event, condition: &Condition) -> Content {
-    let (short, title, advice) = condition_text(event.kind, condition);
+pub(in crate::notify) fn condition(
+    event: &Event,
+    condition: &Condition,
+    zone: &TimeZone,
+) -> Content {
+    let is_recipient = of_recipient(&condition.subject);
+    let text = condition_text(event.kind, is_recipient);
     let (subject_name, mut fields) = subject_fields(&condition.subject);
     if let Some(reason) = &condition.reason {
         let value = sanitize_line(reason, REASON_CHARS_MAX);
         fields.push(ContentField { name: "Reason", value });
     }
-    let (since, now) = (format_time(condition.started_at), format_time(event.occurred_at));
-    let (window, severity) = match condition.phase {
-        Phase::Firing => (format!("Since {since}; detected at {now}."), ContentSeverity::Bad),
-        Phase::Resolved => (format!("Lasted from {since} to {now}."), ContentSeverity::Good),
+    let (started_at, now) = (condition.started_at, event.occurred_at);
+    let who = match &condition.subject {
+        ConditionSubject::Avatar { id, name, .. } => named_avatar(id, name.as_deref()),
+        ConditionSubject::Config => "The config".to_owned(),
+        ConditionSubject::Account { .. } | ConditionSubject::Channel { .. } => {
+            capitalized(&subject_name)
+        }
     };
-    Content {
+    let shared = |short: &str, clause: &str, detail: String| Content {
         subject: format!("{subject_name}: {short}"),
-        title: title.to_owned(),
-        subject_name,
+        title: format!("{who} {clause}"),
+        subject_name: subject_name.clone(),
+        detail,
         fields,
-        advice,
-        window: vec![window],
-        severity,
+        advice: String::new(),
+        window: Vec::new(),
+        severity: ContentSeverity::Bad,
+        link: None,
+    };
+    match condition.phase {
+        Phase::Firing => {
+            let cause = match &condition.subject {
+                ConditionSubject::Account { cause, .. } => Some(*cause),
+                ConditionSubject::Avatar { .. }
+                | ConditionSubject::Config
+                | ConditionSubject::Channel { .. } => None,
+            };
+            let channel = condition.subject.channel().map_or("", |name| name.as_str());
+            let help = HelpTopic::of_condition(event.kind, cause, channel, is_recipient);
+            let detail = match cause {
+                Some(cause) => format!("{}.", capitalized(cause.sentence())),
+                None => text.detail.to_owned(),
+            };
+            let (since, now) = (zone.show(started_at), zone.show(now));
+            Content {
+                advice: help.map(|help| advice(&help.sentence())).unwrap_or_default(),
+                window: vec![match since == now {
+                    true => format!("Since {since}."),
+                    false => format!("Since {since}; detected at {now}."),
+                }],
+                ..shared(text.short, text.clause, detail)
+            }
+        }
+        Phase::Resolved => {
+            let span = zone.show_span(started_at, now);
+            Content {
+                advice: advice(text.after),
+                window: vec![format!("{} from {span}.", text.past)],
+                severity: ContentSeverity::Good,
+                ..shared(text.short_resolved, text.clause_resolved, text.resolved.to_owned())
+            }
+        }
     }
 }
 
 /// The content of a delivery that failed for good.
-pub(in crate::notify) fn dead_letter(event: &Event, letter: &DeadLetter) -> Content {
+pub(in crate::notify) fn dead_letter(
+    event: &Event,
+    letter: &DeadLetter,
+    zone: &TimeZone,
+) -> Content {
     let subject_name = channel_name(&letter.channel);
-    let mut fields = vec![
+    let kind = sanitize_line(&letter.kind, NAME_CHARS_MAX);
+    let message = match &letter.avatar_id {
+        Some(id) => format!("{kind}, about avatar {}", sanitize_line(id, NAME_CHARS_MAX)),
+        None => kind,
+    };
+    let fields = vec![
+        ContentField { name: "Message", value: message },
+        ContentField { name: "Reason", value: sanitize_line(&letter.reason, REASON_CHARS_MAX) },
+        ContentField { name: "Attempts", value: letter.attempts.to_string() },
         ContentField { name: "Delivery", value: letter.delivery.to_string() },
-        ContentField { name: "Event", value: sanitize_line(&letter.kind, NAME_CHARS_MAX) },
     ];
-    if let Some(id) = &letter.avatar_id {
-        fields.push(ContentField { name: "Avatar id", value: sanitize_line(id, NAME_CHARS_MAX) });
-    }
-    fields.push(ContentField { name: "Attempts", value: letter.attempts.to_string() });
-    fields.push(ContentField {
-        name: "Reason",
-        value: sanitize_line(&letter.reason, REASON_CHARS_MAX),
-    });
     Content {
-        subject: format!("{subject_name}: delivery failed for good"),
-        title: "Delivery failed for good".to_owned(),
+        subject: format!("{subject_name}: message failed for good"),
+        title: format!("A message to {subject_name} failed for good"),
         subject_name,
+        detail: "It is kept as a dead letter and can be sent again.".to_owned(),
         fields,
-        advice: DEAD_LETTER,
-        window: vec![format!("Moved to the dead letters at {}.", format_time(event.occurred_at))],
+        advice: advice(&HelpTopic::DeadLetter(letter.delivery.as_str()).sentence()),
+        window: vec![format!("Moved to the dead letters at {}.", zone.show(event.occurred_at))],
         severity: ContentSeverity::Bad,
+        link: None,
     }
 }
 
 /// The content of a test message.
-pub(in crate::notify) fn test(event: &Event, channel: &ChannelName) -> Content {
+pub(in crate::notify) fn test(event: &Event, channel: &ChannelName, zone: &TimeZone) -> Content {
     Content {
-        subject: format!("test of channel `{channel}`"),
-        title: "Test: this channel works".to_owned(),
-        subject_name: format!("Test of channel `{channel}`. No avatar has changed."),
+        subject: format!("test of channel {channel}"),
+        title: format!("Test: channel {channel} works"),
+        subject_name: channel_name(channel),
+        detail: "This is a test; no avatar has changed.".to_owned(),
         fields: Vec::new(),
-        advice: NOTHING,
-        window: vec![format!("Written at {}.", format_time(event.occurred_at))],
+        advice: advice(NOTHING),
+        window: vec![format!("Written at {}.", zone.show(event.occurred_at))],
         severity: ContentSeverity::Neutral,
+        link: None,
     }
+}
+
+fn advice(help: &str) -> String {
+    format!("What to do: {help}")
 }
 
 /// The name of the subject, and its fields.
@@ -91,10 +148,7 @@ fn subject_fields(subject: &ConditionSubject) -> (String, Vec<ContentField>) {
             ];
             (display_name(id, name.as_deref()), fields)
         }
-        ConditionSubject::Account { name, cause } => {
-            let value = cause.name().replace('_', " ");
-            (account_name(name), vec![ContentField { name: "Cause", value }])
-        }
+        ConditionSubject::Account { name, .. } => (format!("account {name}"), Vec::new()),
         ConditionSubject::Config => ("config".to_owned(), Vec::new()),
         ConditionSubject::Channel { name, recipient: None } => (channel_name(name), Vec::new()),
         ConditionSubject::Channel { name, recipient: Some(to) } => {
@@ -108,110 +162,137 @@ fn channel_name(name: &ChannelName) -> String {
     format!("channel {name}")
 }
 
-fn account_name(name: &AccountName) -> String {
-    format!("account {name}")
+/// The texts of a condition.
+struct ConditionText {
+    /// What goes on after the name and a colon, in a subject line.
+    short: &'static str,
+    /// What goes on after the name, in a sentence.
+    clause: &'static str,
+    /// What it means; for an account, its cause says more.
+    detail: &'static str,
+    /// As `short`, of the end.
+    short_resolved: &'static str,
+    /// As `clause`, of the end.
+    clause_resolved: &'static str,
+    /// What the end means.
+    resolved: &'static str,
+    /// What to do after the end.
+    after: &'static str,
+    /// What was the case, before `from … to …`.
+    past: &'static str,
 }
 
-/// What goes on after the name of the subject, the title and the advice.
-type ConditionText = (&'static str, &'static str, &'static str);
-
-const fn condition_text(kind: EventKind, condition: &Condition) -> ConditionText {
-    match condition.phase {
-        Phase::Firing => firing_text(kind, &condition.subject),
-        Phase::Resolved => resolved_text(kind, &condition.subject),
-    }
-}
-
-const fn firing_text(kind: EventKind, subject: &ConditionSubject) -> ConditionText {
+const fn condition_text(kind: EventKind, is_recipient: bool) -> ConditionText {
     match kind {
-        EventKind::AvatarMissing => {
-            ("missing", "Avatar missing: the API does not know its id", MISSING)
-        }
-        EventKind::AvatarUnreachable => {
-            ("unreachable", "Avatar unreachable: polling it fails", UNREACHABLE)
-        }
-        EventKind::AvatarTrainingOverdue => {
-            ("training overdue", "Training overdue: it takes longer than expected", OVERDUE)
-        }
-        EventKind::AvatarStatusUnrecognized => {
-            ("unknown status", "Unknown status: this version does not know it", UNRECOGNIZED)
-        }
-        EventKind::AccountUnavailable => {
-            let title = "Account unavailable: its avatars cannot be polled";
-            ("unavailable", title, outage_advice(subject))
-        }
-        EventKind::ConfigRejected => ("rejected", "Config rejected: it has problems", REJECTED),
-        EventKind::ChannelFailing if of_recipient(subject) => {
-            let title = "Recipient failing: it accepts no messages";
-            ("a recipient is failing", title, RECIPIENT_FAILING)
-        }
-        EventKind::ChannelFailing => {
-            ("failing", "Channel failing: it accepts no messages", FAILING)
-        }
-        EventKind::ChannelDisabled => {
-            ("disabled", "Channel disabled: its messages are on hold", DISABLED)
-        }
-        EventKind::AvatarReady
-        | EventKind::AvatarTrainingFailed
-        | EventKind::AvatarRefused
-        | EventKind::AvatarStatusChanged
-        | EventKind::DeliveryExhausted
-        | EventKind::TestPing => no_condition_text(kind),
-    }
-}
-
-const fn resolved_text(kind: EventKind, subject: &ConditionSubject) -> ConditionText {
-    match kind {
-        EventKind::AvatarMissing => ("found again", "Avatar found again", NOTHING),
-        EventKind::AvatarUnreachable => ("reachable again", "Avatar reachable again", NOTHING),
-        EventKind::AvatarTrainingOverdue => {
-            ("no longer in training", "Overdue training ended", STATUS_SHOWN)
-        }
-        EventKind::AvatarStatusUnrecognized => {
-            let title = "Unknown status left: the avatar has another status";
-            ("no longer in an unknown status", title, STATUS_SHOWN)
-        }
-        EventKind::AccountUnavailable => {
-            ("available again", "Account available again", ACCOUNT_RESTORED)
-        }
-        EventKind::ConfigRejected => ("accepted", "Config accepted: it is active", NOTHING),
-        EventKind::ChannelFailing if of_recipient(subject) => {
-            let title = "Recipient recovered: it accepts messages again";
-            ("a recipient recovered", title, NOTHING)
-        }
-        EventKind::ChannelFailing => {
-            ("recovered", "Channel recovered: it accepts messages again", NOTHING)
-        }
-        EventKind::ChannelDisabled => {
-            ("enabled", "Channel enabled: its messages are sent again", ENABLED)
-        }
-        EventKind::AvatarReady
-        | EventKind::AvatarTrainingFailed
-        | EventKind::AvatarRefused
-        | EventKind::AvatarStatusChanged
-        | EventKind::DeliveryExhausted
-        | EventKind::TestPing => no_condition_text(kind),
-    }
-}
-
-/// No condition has such a kind; if one did, its name would be the text.
-const fn no_condition_text(kind: EventKind) -> ConditionText {
-    (kind.name(), kind.name(), NOTHING)
-}
-
-const fn outage_advice(subject: &ConditionSubject) -> &'static str {
-    match subject {
-        ConditionSubject::Account { cause, .. } => match cause {
-            OutageCause::KeyRejected => KEY_REJECTED,
-            OutageCause::Throttled => THROTTLED,
-            OutageCause::Unreachable => API_UNREACHABLE,
-            OutageCause::InvalidResponse => INVALID_RESPONSE,
-            OutageCause::Local => LOCAL,
+        EventKind::AvatarMissing => ConditionText {
+            short: "missing",
+            clause: "is missing",
+            detail: "The API does not know the avatar's id.",
+            short_resolved: "found again",
+            clause_resolved: "was found again",
+            resolved: "The API shows the avatar again.",
+            after: NOTHING,
+            past: "It was missing",
         },
-        // Only an account is unavailable.
-        ConditionSubject::Avatar { .. }
-        | ConditionSubject::Config
-        | ConditionSubject::Channel { .. } => NOTHING,
+        EventKind::AvatarUnreachable => ConditionText {
+            short: "cannot be checked",
+            clause: "cannot be checked",
+            detail: "Polls of the avatar fail.",
+            short_resolved: "can be checked again",
+            clause_resolved: "can be checked again",
+            resolved: "Polls of the avatar succeed again.",
+            after: NOTHING,
+            past: "Polls failed",
+        },
+        EventKind::AvatarTrainingOverdue => ConditionText {
+            short: "training overdue",
+            clause: "is in training for longer than expected",
+            detail: "The training may hang.",
+            short_resolved: "no longer in training",
+            clause_resolved: "is no longer in training",
+            resolved: "The overdue training ended.",
+            after: STATUS_SHOWN,
+            past: "It was in training",
+        },
+        EventKind::AvatarStatusUnrecognized => ConditionText {
+            short: "unknown status",
+            clause: "has an unknown status",
+            detail: "This version of avatar-watch does not know the status.",
+            short_resolved: "left the unknown status",
+            clause_resolved: "has left the unknown status",
+            resolved: "The avatar has another status now.",
+            after: STATUS_SHOWN,
+            past: "It had the unknown status",
+        },
+        EventKind::AccountUnavailable => ConditionText {
+            short: "cannot be checked",
+            clause: "cannot be checked",
+            detail: "No avatar of the account can be polled.",
+            short_resolved: "can be checked again",
+            clause_resolved: "can be checked again",
+            resolved: "Its avatars are polled again.",
+            after: "nothing. Changes in the meantime are reported with the next polls.",
+            past: "Polls failed",
+        },
+        EventKind::ConfigRejected => ConditionText {
+            short: "rejected",
+            clause: "was rejected",
+            detail: "It has problems. The previous config stays active.",
+            short_resolved: "accepted",
+            clause_resolved: "was accepted",
+            resolved: "The config file is active.",
+            after: NOTHING,
+            past: "It was rejected",
+        },
+        EventKind::ChannelFailing if is_recipient => ConditionText {
+            short: "a recipient is failing",
+            clause: "fails for a recipient",
+            detail: "No message to this recipient is accepted.",
+            short_resolved: "a recipient works again",
+            clause_resolved: "works again for a recipient",
+            resolved: "Messages to this recipient are accepted again.",
+            after: NOTHING,
+            past: "It failed",
+        },
+        EventKind::ChannelFailing => ConditionText {
+            short: "failing",
+            clause: "is failing",
+            detail: "The receiver accepts no messages.",
+            short_resolved: "works again",
+            clause_resolved: "works again",
+            resolved: "The receiver accepts messages again.",
+            after: PENDING_SENT,
+            past: "It failed",
+        },
+        EventKind::ChannelDisabled => ConditionText {
+            short: "disabled",
+            clause: "is disabled",
+            detail: "Its messages are kept and not sent.",
+            short_resolved: "enabled",
+            clause_resolved: "is enabled",
+            resolved: "Its messages are sent again.",
+            after: PENDING_SENT,
+            past: "It was disabled",
+        },
+        EventKind::AvatarReady
+        | EventKind::AvatarTrainingFailed
+        | EventKind::AvatarRefused
+        | EventKind::AvatarStatusChanged
+        | EventKind::DeliveryExhausted
+        | EventKind::TestPing => {
+            // No condition has such a kind; if one did, its name would be the text.
+            let name = kind.name();
+            ConditionText {
+                short: name,
+                clause: name,
+                detail: "",
+                short_resolved: name,
+                clause_resolved: name,
+                resolved: "",
+                after: NOTHING,
+                past: "It was so",
+            }
+        }
     }
 }
 
@@ -220,49 +301,6 @@ const fn of_recipient(subject: &ConditionSubject) -> bool {
 }
 
 const REASON_CHARS_MAX: usize = 400;
-const NOTHING: &str = "What to do: nothing.";
-const MISSING: &str = "What to do: check in Argil's own application whether the avatar was \
-    deleted, and whether its id in the config is right. Polling continues at a long interval; \
-    you are notified when the avatar is found.";
-const UNREACHABLE: &str = "What to do: read the reason above. The API key works, since other \
-    avatars of the account can be polled. A change of this avatar is reported after the next \
-    successful poll.";
-const OVERDUE: &str = "What to do: check the avatar in Argil's own application. If the training \
-    hangs, contact Argil's support with the avatar id above. Polling continues, and you are \
-    notified when the training ends. The limit is `overdue_after` in the config.";
-const UNRECOGNIZED: &str = "What to do: check the avatar in Argil's own application, and whether \
-    a newer version of avatar-watch knows this status. Polling continues; if a training was \
-    observed before, its outcome is reported as usual.";
-const STATUS_SHOWN: &str = "What to do: nothing. The present status is shown above.";
-const KEY_REJECTED: &str = "What to do: check in Argil's own application whether the API key was \
-    revoked or the subscription has ended. Put a valid key into the config and reload. Until \
-    then, changes of these avatars go unnoticed; they are reported afterwards.";
-const THROTTLED: &str = "What to do: if other programs use the same API key, reduce their \
-    requests, or lower `max_requests_per_second` of the account. Until the API answers again, \
-    changes of these avatars go unnoticed; they are reported afterwards.";
-const API_UNREACHABLE: &str = "What to do: check the network, DNS, CA certificates and clock of \
-    this machine. Until the API can be reached, changes of these avatars go unnoticed; they are \
-    reported afterwards.";
-const INVALID_RESPONSE: &str = "What to do: wait, since the API is most likely failing. If this \
-    lasts, check `base_url` in the config. Until then, changes of these avatars go unnoticed; \
-    they are reported afterwards.";
-const LOCAL: &str = "What to do: give the daemon the resource that it lacks, such as more file \
-    handles (`LimitNOFILE=` of the unit). Until then, changes of these avatars go unnoticed; \
-    they are reported afterwards.";
-const FAILING: &str = "What to do: read the reason above, check the receiver and the settings of \
-    the channel, and test it with `avatar-watch test` and the channel's name. No message is \
-    lost: pending deliveries are retried.";
-const RECIPIENT_FAILING: &str = "What to do: read the reason above, which comes from the mail \
-    server. Other recipients of the channel may still get their messages. No message is lost: \
-    pending deliveries are retried. If the address no longer works, remove it from the config, \
-    or run `avatar-watch deliveries cancel` with the ids of the pending deliveries.";
-const DISABLED: &str = "What to do: read the reason above, fix it, and run `avatar-watch channels \
-    enable` with the channel's name. A changed address in the config enables the channel, too. \
-    No message is lost: pending deliveries are kept until then.";
-const ENABLED: &str = "What to do: nothing. Pending deliveries are sent now, oldest first.";
-const DEAD_LETTER: &str = "What to do: read the reason above and fix it, then run `avatar-watch \
-    deliveries retry` with the delivery's id. The message is sent again with the same event id.";
-const ACCOUNT_RESTORED: &str =
-    "What to do: nothing. Changes in the meantime are reported with the next polls.";
-const REJECTED: &str = "What to do: run `avatar-watch check`, fix the problems that it prints, \
-    and reload. Until then, the previous config stays active as a whole.";
+const NOTHING: &str = "nothing.";
+const STATUS_SHOWN: &str = "nothing. The present status is shown above.";
+const PENDING_SENT: &str = "nothing. Pending deliveries are sent now, oldest first.";

@@ -1,5 +1,5 @@
 //! The content of a notification for people, in plain text, before a mail or a chat formats it:
-//! title, subject, fields, advice, and the time window of the change.
+//! subject, title, detail, fields, advice, the time window of the change, and a link.
 //!
 //! Every text that comes from outside is sanitized to one line.
 
@@ -8,7 +8,6 @@ pub(in crate::notify) mod condition;
 pub(in crate::notify) mod render;
 
 use crate::domain::avatar::AvatarId;
-use crate::domain::time::timestamp::Timestamp;
 use crate::text::sanitize::sanitize_line;
 
 /// A notification for people.
@@ -16,13 +15,25 @@ use crate::text::sanitize::sanitize_line;
 pub(in crate::notify) struct Content {
     /// The subject line of a mail.
     pub(in crate::notify) subject: String,
+    /// Who and what, as a sentence without a full stop: `Jane, English is ready`.
     pub(in crate::notify) title: String,
     /// What the event is about: the name of an avatar, an account or a channel.
     pub(in crate::notify) subject_name: String,
+    /// What it means, as a sentence.
+    pub(in crate::notify) detail: String,
     pub(in crate::notify) fields: Vec<ContentField>,
-    pub(in crate::notify) advice: &'static str,
+    pub(in crate::notify) advice: String,
     pub(in crate::notify) window: Vec<String>,
     pub(in crate::notify) severity: ContentSeverity,
+    pub(in crate::notify) link: Option<ContentLink>,
+}
+
+/// A link to the page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::notify) struct ContentLink {
+    pub(in crate::notify) label: &'static str,
+    /// Only visible ASCII characters without a meaning in the markup of a chat.
+    pub(in crate::notify) url: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,14 +78,10 @@ pub(in crate::notify) fn display_name(id: &AvatarId, name: Option<&str>) -> Stri
     name.filter(|name| !name.is_empty()).unwrap_or_else(|| id.to_string())
 }
 
-/// A time for people, to the second, in UTC.
-pub(in crate::notify) fn format_time(at: Timestamp) -> String {
-    let text = at.to_string();
-    let shown = text.split_once('T').map(|(day, time)| {
-        let seconds = time.split('.').next().unwrap_or(time);
-        format!("{day} {seconds} UTC")
-    });
-    shown.unwrap_or(text)
+/// The avatar at the start of a sentence: its name, or its id after a word.
+pub(in crate::notify) fn named_avatar(id: &AvatarId, name: Option<&str>) -> String {
+    let shown = display_name(id, name);
+    if shown == id.as_str() { format!("Avatar {id}") } else { shown }
 }
 
 /// Characters of a name, or of another short text from outside.

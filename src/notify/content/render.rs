@@ -1,15 +1,43 @@
 //! The content of an event.
 
+use crate::domain::condition::ConditionSubject;
 use crate::domain::event::{Event, Subject};
-use crate::notify::content::Content;
+use crate::domain::public_url::PublicUrl;
 use crate::notify::content::condition::{condition, dead_letter, test};
 use crate::notify::content::transition::render;
+use crate::notify::content::{Content, ContentLink};
+use crate::notify::message_context::MessageContext;
 
-pub(in crate::notify) fn content(event: &Event) -> Content {
+pub(in crate::notify) fn content(event: &Event, context: &MessageContext) -> Content {
+    let zone = &context.time_zone;
+    let content = match &event.subject {
+        Subject::Transition { avatar, transition } => render(avatar, transition, zone),
+        Subject::Condition(it) => condition(event, it, zone),
+        Subject::DeadLetter(letter) => dead_letter(event, letter, zone),
+        Subject::Ping { channel } => test(event, channel, zone),
+    };
+    Content { link: context.public_url.as_ref().map(|url| link(event, url)), ..content }
+}
+
+/// The page with more about the event.
+fn link(event: &Event, page: &PublicUrl) -> ContentLink {
+    let avatar = |id| ContentLink { label: "Show the avatar", url: page.avatar(id) };
     match &event.subject {
-        Subject::Transition { avatar, transition } => render(avatar, transition),
-        Subject::Condition(it) => condition(event, it),
-        Subject::DeadLetter(letter) => dead_letter(event, letter),
-        Subject::Ping { channel } => test(event, channel),
+        Subject::Transition { transition, .. } => avatar(&transition.avatar_id),
+        Subject::Condition(condition) => match &condition.subject {
+            ConditionSubject::Avatar { id, .. } => avatar(id),
+            ConditionSubject::Account { .. } | ConditionSubject::Channel { .. } => {
+                ContentLink { label: "Show accounts and channels", url: page.connections() }
+            }
+            ConditionSubject::Config => overview(page),
+        },
+        Subject::DeadLetter(letter) => {
+            ContentLink { label: "Show the delivery", url: page.delivery(&letter.delivery) }
+        }
+        Subject::Ping { .. } => overview(page),
     }
+}
+
+fn overview(page: &PublicUrl) -> ContentLink {
+    ContentLink { label: "Show the status page", url: page.home() }
 }

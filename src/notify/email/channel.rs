@@ -66,7 +66,7 @@ impl Email {
                 TransportConfig::Sendmail(spec) => Transport::Sendmail(spec),
                 TransportConfig::File(folder) => Transport::File(folder),
             },
-            headers: MessageHeaders { from: spec.from, style: spec.style },
+            headers: MessageHeaders { from: spec.from, style: spec.style, context: spec.context },
             to,
         })
     }
@@ -131,7 +131,7 @@ impl Email {
         if offers.support_international() {
             return None;
         }
-        let MessageHeaders { from, style } = &self.headers;
+        let MessageHeaders { from, style, .. } = &self.headers;
         let ours = [Some(from), style.reply_to.as_ref(), self.bounces.as_ref()];
         let host = &server.spec.host;
         if ours.into_iter().flatten().any(MailAddress::needs_smtputf8) {
@@ -201,6 +201,7 @@ mod tests {
     use crate::files::program::Program;
     use crate::files::trust::Trust;
     use crate::notify::email::config::{LoginSpec, MailStyle, PhaseTimeouts};
+    use crate::notify::message_context::MessageContext;
     use crate::secret::{CredentialSource, Secret};
 
     fn smtp() -> SmtpSpec {
@@ -226,6 +227,7 @@ mod tests {
             to: to.iter().map(|to| MailAddress::parse(to).unwrap()).collect(),
             bounces: None,
             style: MailStyle::plain(MailDomain::parse("example.com").unwrap()),
+            context: MessageContext::PLAIN,
             post: transport,
         }
     }

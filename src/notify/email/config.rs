@@ -8,6 +8,7 @@ use crate::domain::mail::address::MailAddress;
 use crate::domain::mail::domain::MailDomain;
 use crate::domain::mail::options::{LoginMethod, SmtpTls, Threading};
 use crate::files::program::Program;
+use crate::notify::message_context::MessageContext;
 use crate::secret::CredentialSource;
 
 /// The settings of a mail channel.
@@ -24,6 +25,8 @@ pub struct EmailSpec {
     pub bounces: Option<MailAddress>,
     /// Headers that all mails share.
     pub style: MailStyle,
+    /// The time zone and the links of the mails.
+    pub context: MessageContext,
     /// How mails are sent.
     pub post: TransportConfig,
 }

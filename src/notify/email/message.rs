@@ -2,7 +2,7 @@
 //!
 //! The same arguments give the same bytes, down to the boundary. Rendering cannot fail: addresses
 //! and domains were checked when they were parsed. Text from outside never adds a header, a line or
-//! a tag. No images, links or tracking.
+//! a tag. No images or tracking, and no links except one to the page (`public_url`).
 
 use std::time::{Duration, SystemTime};
 
@@ -22,12 +22,15 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::notify::content::render;
 use crate::notify::content::{Content, NAME_CHARS_MAX};
 use crate::notify::email::config::MailStyle;
+use crate::notify::message_context::MessageContext;
+use crate::text::capitalize::capitalized;
 use crate::text::sanitize::sanitize_line;
 
 /// The parts that all mails of a channel share.
 pub(super) struct MessageHeaders {
     pub(super) from: MailAddress,
     pub(super) style: MailStyle,
+    pub(super) context: MessageContext,
 }
 
 impl MessageHeaders {
@@ -38,7 +41,7 @@ impl MessageHeaders {
         to: &MailAddress,
         now: Timestamp,
     ) -> Vec<u8> {
-        let content = render::content(event);
+        let content = render::content(event, &self.context);
         let MailStyle { message_id_domain: domain, subject_prefix, .. } = &self.style;
         let subject = format!("{subject_prefix} {}", content.subject);
         let mut headers = Headers::new();
@@ -76,7 +79,7 @@ impl MessageHeaders {
         raw(&mut headers, "X-Avatar-Watch-Type", event.kind.name());
         headers.set(header::MIME_VERSION_1_0);
         let color = format!("#{:06x}", content.severity.color());
-        let advice = content.advice.strip_prefix(ADVICE).map(capitalised);
+        let advice = content.advice.strip_prefix(ADVICE).map(capitalized);
         let html = HtmlMail { content: &content, event: &event.id, color, advice }.render();
         let mut body = MultiPart::alternative()
             .boundary(format!("{BOUNDARY}{delivery}"))
@@ -96,10 +99,13 @@ pub(super) const CONTENT_TYPE: &str = "message/rfc822";
 
 /// The text that every mail has; written without a template, because it must not fail.
 fn plain_text(content: &Content, event: &EventId) -> String {
-    let mut lines = vec![content.title.clone(), String::new(), content.subject_name.clone()];
+    let mut lines = vec![content.title.clone(), content.detail.clone(), String::new()];
     lines.extend(content.fields.iter().map(|it| format!("{}: {}", it.name, it.value)));
-    lines.extend([String::new(), content.advice.to_owned(), String::new()]);
+    lines.extend([String::new(), content.advice.clone(), String::new()]);
     lines.extend(content.window.iter().cloned());
+    if let Some(link) = &content.link {
+        lines.extend([String::new(), format!("{}: {}", link.label, link.url)]);
+    }
     lines.extend([String::new(), "-- ".to_owned(), format!("avatar-watch, event {event}")]);
     lines.join("\n")
 }
@@ -112,11 +118,6 @@ struct HtmlMail<'a> {
     color: String,
     /// The advice without the prefix "What to do".
     advice: Option<String>,
-}
-
-fn capitalised(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
 }
 
 /// An address for the library, without its parser, which accepts fewer addresses than ours.

@@ -18,6 +18,7 @@ use crate::notify::format::chat::chat_response::{self, ChatRules};
 use crate::notify::format::chat::{discord, ntfy, slack, teams};
 use crate::notify::format::template::{Template, TemplateError};
 use crate::notify::format::{cloudevents, standard};
+use crate::notify::message_context::MessageContext;
 use crate::notify::webhook::response::{Classification, HttpResponse};
 
 /// The format of a webhook, with its compiled template.
@@ -45,22 +46,21 @@ pub(in crate::notify) struct MessageTarget {
 impl Format {
     /// Renders the event; the same arguments give the same bytes. When a template fails, the
     /// standard body is used, so that no event is lost.
-    pub fn render(&self, event: &Event) -> Rendered {
+    pub fn render(&self, event: &Event, context: &MessageContext) -> Rendered {
         let message =
             |value: Value| Rendered::new(standard::CONTENT_TYPE, value.to_string().into_bytes());
+        let chat = || ChatMessage::of(event, context);
         let plain = || Rendered::new(standard::CONTENT_TYPE, standard::render(event));
         match self {
             Self::Standard => plain(),
             Self::CloudEvents { source } => {
                 Rendered::new(cloudevents::CONTENT_TYPE, cloudevents::render(event, source))
             }
-            Self::Slack => message(slack::render(&ChatMessage::of(event))),
-            Self::Discord => {
-                message(discord::render(&ChatMessage::of(event), event.occurred_at.to_string()))
-            }
-            Self::Teams => message(teams::render(&ChatMessage::of(event))),
-            Self::Ntfy => message(ntfy::render(&ChatMessage::of(event))),
-            Self::Template(template) => match template.render(event) {
+            Self::Slack => message(slack::render(&chat())),
+            Self::Discord => message(discord::render(&chat(), event.occurred_at.to_string())),
+            Self::Teams => message(teams::render(&chat())),
+            Self::Ntfy => message(ntfy::render(&chat())),
+            Self::Template(template) => match template.render(event, context) {
                 Ok(body) => Rendered::new(&template.content_type, body),
                 Err(error) => Rendered { fallback: Some(error), ..plain() },
             },

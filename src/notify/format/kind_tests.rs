@@ -3,6 +3,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::domain::delivery::template_tree::TemplateTree;
 use crate::domain::delivery::{OutcomeClass, RETRY_AFTER_MAX};
+use crate::domain::public_url::PublicUrl;
+use crate::domain::time::time_zone::TimeZone;
 use crate::notify::format::samples::{self, NAMES};
 use crate::notify::format::truncate::LengthUnit;
 use crate::notify::webhook::body_meaning::BodyMeaning;
@@ -15,9 +17,13 @@ fn messages(format: &Format) -> Vec<Value> {
     let names = NAMES.into_iter().chain(long.iter().map(String::as_str));
     let events = names.flat_map(samples::hostile).chain(samples::all());
     let render = |event| {
-        let rendered = format.render(&event);
+        let rendered = format.render(&event, &MessageContext::PLAIN);
         assert_eq!(rendered.content_type, "application/json");
-        assert_eq!(format.render(&event), rendered, "a body is the same each time");
+        assert_eq!(
+            format.render(&event, &MessageContext::PLAIN),
+            rendered,
+            "a body is the same each time"
+        );
         serde_json::from_slice(&rendered.body).unwrap()
     };
     events.map(render).collect()
@@ -134,7 +140,7 @@ fn ntfy_messages_have_no_topic_and_keep_the_limits() {
 fn cloudevents_carry_the_standard_data() {
     let format = Format::CloudEvents { source: "urn:x:y".to_owned() };
     for event in NAMES.into_iter().flat_map(samples::hostile) {
-        let Rendered { content_type, body, .. } = format.render(&event);
+        let Rendered { content_type, body, .. } = format.render(&event, &MessageContext::PLAIN);
         assert_eq!(content_type, "application/cloudevents+json");
         let body: Value = serde_json::from_slice(&body).unwrap();
         let plain: Value = serde_json::from_slice(&standard::render(&event)).unwrap();
@@ -157,7 +163,8 @@ fn the_standard_body_replaces_a_template_that_fails() {
     ]);
     let format = Format::Template(Template { tree, content_type: "text/x-own".to_owned() });
     for event in samples::all() {
-        let Rendered { content_type, body, fallback } = format.render(&event);
+        let Rendered { content_type, body, fallback } =
+            format.render(&event, &MessageContext::PLAIN);
         assert_eq!((content_type.as_str(), body), ("application/json", standard::render(&event)));
         assert_eq!(fallback.unwrap().sentence(), "`template[1]` uses an undefined name");
     }
@@ -277,4 +284,30 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_chat_links_to_the_page_and_shows_times_in_the_zone() {
+    let context = MessageContext {
+        time_zone: TimeZone::parse("Europe/Berlin").unwrap(),
+        public_url: PublicUrl::new("https://watch.example.com", "/argil"),
+    };
+    let event = samples::all().swap_remove(0);
+    let render = |format: Format| -> Value {
+        serde_json::from_slice(&format.render(&event, &context).body).unwrap()
+    };
+    let url = "https://watch.example.com/argil/avatars/3c90c3cc-0d44-4b50-8888-8dd25736052a";
+    let slack = render(Format::Slack);
+    assert_eq!(slack["blocks"][4]["text"]["text"], format!("<{url}|Show the avatar>"));
+    assert_eq!(render(Format::Discord)["embeds"][0]["url"], url);
+    let card = render(Format::Teams)["attachments"][0]["content"]["actions"][0].clone();
+    assert_eq!((&card["type"], &card["url"]), (&"Action.OpenUrl".into(), &url.into()));
+    let ntfy = render(Format::Ntfy);
+    assert_eq!(ntfy["click"], url);
+    assert!(ntfy["message"].as_str().unwrap().contains("2026-11-23 12:15:22 +01:00"), "{ntfy}");
+    let own =
+        Template { tree: TemplateTree::Text("{{ url }}".to_owned()), content_type: String::new() };
+    assert_eq!(render(Format::Template(own)), url);
+    let standard = render(Format::Standard).to_string();
+    assert!(standard.contains("2026-11-23T11:15:22.123Z") && !standard.contains(url), "{standard}");
 }

@@ -17,6 +17,7 @@ use crate::domain::event::{Event, Subject};
 use crate::notify::content::ContentSeverity;
 use crate::notify::format::chat::chat_message::ChatMessage;
 use crate::notify::format::{standard, template_bounds};
+use crate::notify::message_context::MessageContext;
 use crate::text::sanitize::sanitize_line;
 
 /// A template, and the content type of its bodies.
@@ -46,16 +47,21 @@ impl TemplateError {
 }
 
 impl Template {
-    /// Renders the event; the same event gives the same bytes.
+    /// Renders the event; the same arguments give the same bytes.
     ///
     /// # Errors
     /// When a text cannot be rendered, or the body is too large.
-    pub fn render(&self, event: &Event) -> Result<Vec<u8>, TemplateError> {
-        with_large_stack(|| self.body(event))
+    pub fn render(
+        &self,
+        event: &Event,
+        context: &MessageContext,
+    ) -> Result<Vec<u8>, TemplateError> {
+        let variables = variables(event, context);
+        with_large_stack(|| self.body(&variables))
     }
 
-    fn body(&self, event: &Event) -> Result<Vec<u8>, TemplateError> {
-        let value = value(&self.tree, String::new(), &context(event), self.fuel())?;
+    fn body(&self, variables: &Value) -> Result<Vec<u8>, TemplateError> {
+        let value = value(&self.tree, String::new(), variables, self.fuel())?;
         let body = value.to_string().into_bytes();
         if body.len() > BODY_MAX {
             let message = format!("makes a body of more than {BODY_MAX} bytes");
@@ -76,7 +82,9 @@ impl Template {
     }
 
     fn errors(&self, events: &[Event]) -> Vec<TemplateError> {
-        let contexts: Vec<_> = events.iter().map(|event| (event.kind, context(event))).collect();
+        let context = MessageContext::PLAIN;
+        let contexts: Vec<_> =
+            events.iter().map(|event| (event.kind, variables(event, &context))).collect();
         let (mut errors, fuel) = (Vec::new(), self.fuel());
         for (path, source) in self.tree.texts() {
             let error = contexts.iter().find_map(|(kind, context)| {
@@ -88,7 +96,7 @@ impl Template {
             errors.extend(error.map(|message| TemplateError { path, message }));
         }
         if errors.is_empty() {
-            errors.extend(events.iter().find_map(|event| self.body(event).err()));
+            errors.extend(contexts.iter().find_map(|(_, it)| self.body(it).err()));
         }
         errors
     }
@@ -219,8 +227,8 @@ fn error_text(error: &Error) -> String {
 }
 
 /// The variables of a template.
-fn context(event: &Event) -> Value {
-    let message = ChatMessage::of(event);
+fn variables(event: &Event, context: &MessageContext) -> Value {
+    let message = ChatMessage::of(event, context);
     let body = serde_json::from_slice::<Value>(&standard::render(event)).unwrap_or_default();
     let severity = match message.content.severity {
         ContentSeverity::Good => "good",
@@ -258,10 +266,12 @@ fn context(event: &Event) -> Value {
         "text": message.summary(),
         "title": message.content.title,
         "subject": message.content.subject_name,
+        "detail": message.content.detail,
         "fields": fields,
         "advice": message.content.advice,
         "window": message.window,
         "footer": message.footer,
+        "url": message.content.link.map(|link| link.url),
         "avatar_id": event.related_avatar(),
         "avatar_name": name,
         "status": status,

@@ -13,7 +13,8 @@ fn check_named(name: &str, source: &str, expected: Value) {
         tree: TemplateTree::Object(vec![("x".into(), TemplateTree::Text(source.into()))]),
         content_type: "application/json".to_owned(),
     };
-    let body: Value = serde_json::from_slice(&template.render(event).unwrap()).unwrap();
+    let body: Value =
+        serde_json::from_slice(&template.render(event, &MessageContext::PLAIN).unwrap()).unwrap();
     assert_eq!(body["x"], expected, "for {source}");
 }
 
@@ -74,7 +75,9 @@ fn render_apart(source: String) -> Result<(), TemplateError> {
     let work = move || {
         let event = &samples::hostile("Jane")[0];
         let tree = TemplateTree::Text(source);
-        Template { tree, content_type: String::new() }.render(event).map(drop)
+        Template { tree, content_type: String::new() }
+            .render(event, &MessageContext::PLAIN)
+            .map(drop)
     };
     thread::Builder::new().stack_size(512 * 1024).spawn(work).unwrap().join().unwrap()
 }

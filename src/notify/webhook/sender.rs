@@ -16,13 +16,15 @@ use crate::domain::delivery::channel_name::Accepts;
 use crate::domain::delivery::custom_header::CustomHeaderName;
 use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::domain::delivery::{AT_PROXY, GARBLED, Outcome, OutcomeClass, Scope};
+use crate::domain::event::Event;
 use crate::domain::time::timestamp::Timestamp;
 use crate::mask::Mask;
 use crate::network::error_chain::cause;
 use crate::notify::build_error::BuildError;
 use crate::notify::excerpt;
-use crate::notify::format::kind::{Format, MessageTarget};
+use crate::notify::format::kind::{Format, MessageTarget, Rendered};
 use crate::notify::message::OutboundMessage;
+use crate::notify::message_context::MessageContext;
 use crate::notify::secret_patterns;
 use crate::notify::ssrf_guard::{self, Blocked};
 use crate::notify::transport_error::{self, CONNECT, TLS, UnresolvedHost, failed_outcome};
@@ -46,6 +48,8 @@ pub struct WebhookSpec {
     pub timeout: Duration,
     /// How bodies are rendered.
     pub format: Format,
+    /// The time zone and the links of texts for people.
+    pub context: MessageContext,
     /// Additional headers; their values are secrets.
     pub headers: Vec<(CustomHeaderName, Secret)>,
     /// An `http` URL, and a secret.
@@ -63,6 +67,7 @@ pub struct Webhook {
     client: Box<LazyClient>,
     route: Box<Route>,
     format: Box<Format>,
+    context: MessageContext,
     target: Box<MessageTarget>,
     accepts: Accepts,
     secrets: Vec<SigningSecret>,
@@ -79,6 +84,7 @@ impl WebhookSpec {
             secrets,
             timeout,
             format: Format::Standard,
+            context: MessageContext::PLAIN,
             headers: Vec::new(),
             proxy: None,
             egress: EgressPolicy::AllowPrivate,
@@ -133,6 +139,7 @@ impl Webhook {
             route: Box::new(Route { url, host, proxy, egress, ca_pem, connect_limit }),
             target: Box::new(target),
             format: Box::new(spec.format),
+            context: spec.context,
             accepts: spec.accepts,
             secrets: spec.secrets,
             timeout: spec.timeout,
@@ -185,6 +192,11 @@ impl Webhook {
     /// What this machine lacks for sending, if anything.
     pub fn obstacle(&self) -> Option<String> {
         self.client.get().err()
+    }
+
+    /// Renders the event; the same event gives the same bytes.
+    pub fn render(&self, event: &Event) -> Rendered {
+        self.format.render(event, &self.context)
     }
 
     /// How bodies are rendered.

@@ -5,6 +5,8 @@ use avatar_watch::domain::avatar::training::Training;
 use avatar_watch::domain::condition::{ConditionSubject, OutageCause, Phase};
 use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::mail::options::Threading;
+use avatar_watch::domain::public_url::PublicUrl;
+use avatar_watch::domain::time::time_zone::TimeZone;
 
 use proptest::prelude::*;
 
@@ -116,17 +118,17 @@ fn a_mail_has_the_documented_headers() {
 #[test]
 fn a_mail_has_outcome_time_and_advice() {
     for (status, word, advice) in [
-        ("IDLE", "Ready", "can be used for videos now"),
-        ("TRAINING_FAILED", "Training failed", "train it again"),
-        ("REFUSED", "Refused", "moderation"),
+        ("IDLE", "Jane is ready", "can be used for videos now"),
+        ("TRAINING_FAILED", "Jane failed in training", "train it again"),
+        ("REFUSED", "Jane was refused", "moderation"),
     ] {
         let message = mail_about(&sample_events::settled(Some("Jane"), status));
         let text = String::from_utf8(message.body).unwrap();
         let (plain, html) = text.split_once("text/html").unwrap();
-        for said in [word, "Jane", sample_events::AVATAR, advice, "2026-11-23 11:15:10 UTC"] {
+        for said in [word, sample_events::AVATAR, advice, "2026-11-23 11:15:10 UTC"] {
             assert!(plain.contains(said), "`{said}` is not in\n{plain}");
         }
-        assert!(html.contains(word) && html.contains("Jane") && !html.contains("http"));
+        assert!(html.contains(word) && !html.contains("http"));
         let first = plain.split("\r\n\r\n").nth(2).unwrap();
         assert!(first.starts_with(word), "the outcome comes first, not `{first}`");
     }
@@ -225,7 +227,7 @@ fn an_unknown_status_and_a_ping_are_rendered() {
     let odd = mail_about(&sample_events::settled(Some("Jane"), "NEW\r\nX-Evil: 1"));
     assert_eq!(header(&odd.body, "Subject"), "[avatar-watch] Jane: now NEW X-Evil: 1");
     let ping = mail_about(&sample_events::ping());
-    assert_eq!(header(&ping.body, "Subject"), "[avatar-watch] test of channel `ops`");
+    assert_eq!(header(&ping.body, "Subject"), "[avatar-watch] test of channel ops");
     assert_eq!(header(&ping.body, "X-Avatar-Watch-Type"), "test.ping");
 }
 
@@ -246,7 +248,7 @@ fn a_condition_has_a_subject_details_and_advice() {
         let message = mail_about(&sample_events::condition(kind, phase, about, reason));
         let (line, text) = read(&message.body);
         assert_eq!(line, format!("[avatar-watch] {subject}"));
-        for said in texts.iter().chain(&["What to do: ", "2026-11-23 10:45:22 UTC"]) {
+        for said in texts.iter().chain(&["What to do: ", "2026-11-23 10:45:22"]) {
             assert!(text.contains(said), "`{said}` is not in\n{text}");
         }
         assert_eq!(header(&message.body, "X-Avatar-Watch-State"), phase.name());
@@ -260,15 +262,22 @@ fn a_condition_has_a_subject_details_and_advice() {
     let never = sample_events::about_avatar(None, None);
     let subject = format!("{}: missing", sample_events::AVATAR);
     check(EventKind::AvatarMissing, started, never, gone, &subject, &["Last status: none"]);
-    let (kind, said) = (EventKind::AvatarMissing, ["Avatar found again"]);
+    let (kind, said) = (EventKind::AvatarMissing, ["Jane was found again", "It was missing from "]);
     check(kind, resolved, jane(), None, "Jane: found again", &said);
     let kind = EventKind::AvatarUnreachable;
-    check(kind, started, jane(), Some("403"), "Jane: unreachable", &["403", "The API key works"]);
-    check(kind, resolved, jane(), None, "Jane: reachable again", &["reachable again"]);
+    check(
+        kind,
+        started,
+        jane(),
+        Some("403"),
+        "Jane: cannot be checked",
+        &["403", "The API key works"],
+    );
+    check(kind, resolved, jane(), None, "Jane: can be checked again", &["Polls failed from "]);
     let kind = EventKind::AvatarTrainingOverdue;
     check(kind, started, jane(), None, "Jane: training overdue", &["overdue_after", "support"]);
     let idle = sample_events::about_avatar(Some("Jane"), Some("IDLE"));
-    let said = ["Overdue training ended", "Last status: IDLE"];
+    let said = ["The overdue training ended", "Last status: IDLE"];
     check(kind, resolved, idle, None, "Jane: no longer in training", &said);
     for (cause, advice) in [
         (OutageCause::KeyRejected, "revoked"),
@@ -277,16 +286,30 @@ fn a_condition_has_a_subject_details_and_advice() {
         (OutageCause::InvalidResponse, "base_url"),
         (OutageCause::Local, "LimitNOFILE"),
     ] {
-        let said = ["so it is", advice, "reported afterwards", &cause.name().replace('_', " ")];
+        let said = ["so it is", advice, "reported afterwards", "Account argil cannot be checked"];
         let (kind, why) = (EventKind::AccountUnavailable, Some("so it is"));
-        check(kind, started, account(cause), why, "account argil: unavailable", &said);
-        let subject = "account argil: available again";
-        check(kind, resolved, account(cause), None, subject, &["Account available again"]);
+        check(kind, started, account(cause), why, "account argil: cannot be checked", &said);
+        let subject = "account argil: can be checked again";
+        check(
+            kind,
+            resolved,
+            account(cause),
+            None,
+            subject,
+            &["Account argil can be checked again", "Polls failed from "],
+        );
     }
     let kind = EventKind::ConfigRejected;
     let said = ["a.toml:3: no", "avatar-watch check", "stays active"];
     check(kind, started, ConditionSubject::Config, Some("a.toml:3: no"), "config: rejected", &said);
-    check(kind, resolved, ConditionSubject::Config, None, "config: accepted", &["it is active"]);
+    check(
+        kind,
+        resolved,
+        ConditionSubject::Config,
+        None,
+        "config: accepted",
+        &["The config file is active"],
+    );
 }
 
 #[test]
@@ -374,4 +397,20 @@ proptest! {
             prop_assert!(String::from_utf8(message.body).unwrap().contains("Jane"));
         }
     }
+}
+
+#[test]
+fn a_mail_shows_times_in_the_zone_and_a_link_to_the_page() {
+    let context = MessageContext {
+        time_zone: TimeZone::parse("Europe/Berlin").unwrap(),
+        public_url: PublicUrl::new("https://watch.example.com", "/argil"),
+    };
+    let mail = mail_of(EmailSpec { context, ..spec() }, &sample_events::settled(Some("J"), "IDLE"));
+    let text = String::from_utf8(mail.body).unwrap().replace("=\r\n", "").replace("=3D", "=");
+    let url = format!("https://watch.example.com/argil/avatars/{}", sample_events::AVATAR);
+    let (plain, html) = text.split_once("text/html").unwrap();
+    assert!(plain.contains(&format!("Show the avatar: {url}")), "{plain}");
+    assert!(html.contains(&format!("href=\"{url}\"")), "{html}");
+    assert!(plain.contains("2026-11-23 12:15:10 +01:00") && !plain.contains(" UTC"), "{plain}");
+    assert!(text.contains("Date: Mon, 23 Nov 2026 11:15:22 +0000"), "{text}");
 }

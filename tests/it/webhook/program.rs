@@ -8,6 +8,7 @@ use avatar_watch::config::file;
 use avatar_watch::config::settings::ChannelKind;
 use avatar_watch::daemon::config::wiring;
 use avatar_watch::domain::delivery::egress_policy::EgressPolicy;
+use avatar_watch::notify::message_context::MessageContext;
 
 use super::*;
 use crate::harness::argil::FakeArgil;
@@ -55,7 +56,10 @@ async fn a_blocked_address_is_reported_by_check_and_the_channel() {
     ] {
         let ChannelKind::Webhook(webhook) = &mut ops.kind else { panic!("a webhook") };
         webhook.egress = reach;
-        assert_eq!(wiring::channel(&ops).unwrap().probe().await.class, class);
+        assert_eq!(
+            wiring::channel(&ops, &MessageContext::PLAIN).unwrap().probe().await.class,
+            class
+        );
     }
 }
 

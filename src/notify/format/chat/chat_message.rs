@@ -3,6 +3,7 @@
 use crate::domain::event::Event;
 use crate::notify::content::Content;
 use crate::notify::content::render;
+use crate::notify::message_context::MessageContext;
 use crate::text::sanitize::sanitize_line;
 
 /// A notification for a chat. All texts are one line; those of the content may come from outside.
@@ -18,8 +19,8 @@ pub(in crate::notify::format) struct ChatMessage {
 }
 
 impl ChatMessage {
-    pub(in crate::notify::format) fn of(event: &Event) -> Self {
-        let content = render::content(event);
+    pub(in crate::notify::format) fn of(event: &Event, context: &MessageContext) -> Self {
+        let content = render::content(event, context);
         let short = end(event.id.as_str());
         Self {
             window: content.window.join(" "),
@@ -36,7 +37,7 @@ impl ChatMessage {
 
     /// The message as one line, for push notifications and services that show nothing else.
     pub(in crate::notify::format) fn summary(&self) -> String {
-        format!("{} · {} · {}", self.heading(), self.content.subject_name, self.footer_ids)
+        format!("{} · {}", self.heading(), self.footer_ids)
     }
 }
 
@@ -68,7 +69,7 @@ mod tests {
     #[test]
     fn one_line_says_which_avatar_and_which_event() {
         for event in samples::all() {
-            let summary = ChatMessage::of(&event).summary();
+            let summary = ChatMessage::of(&event, &MessageContext::PLAIN).summary();
             let short = &event.id.as_str()[event.id.as_str().len() - 8..];
             assert!(summary.ends_with(&format!(" · event …{short}")), "{summary}");
             assert!(!summary.contains("this channel") || summary.contains("works"), "{summary}");

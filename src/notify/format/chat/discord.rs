@@ -17,7 +17,7 @@ use crate::notify::format::truncate::{LengthUnit, no_escape, truncate_escaped};
 pub(in crate::notify::format) fn render(message: &ChatMessage, occurred_at: String) -> Value {
     let content = &message.content;
     let title = message.heading();
-    let about = truncate_escaped(&content.subject_name, ABOUT_MAX, LengthUnit::Utf16, escape);
+    let about = truncate_escaped(&content.detail, ABOUT_MAX, LengthUnit::Utf16, escape);
     let rest = format!("{}\n{}", content.advice, message.window);
     let rest = truncate_escaped(&rest, REST_MAX, LengthUnit::Utf16, escape);
     let fields = content.fields.iter().take(FIELDS_MAX).map(|field| {
@@ -27,7 +27,7 @@ pub(in crate::notify::format) fn render(message: &ChatMessage, occurred_at: Stri
         json!({ "name": name, "value": value, "inline": true })
     });
     let footer = truncate_escaped(&message.footer, FOOTER_MAX, LengthUnit::Utf16, no_escape);
-    json!({
+    let mut body = json!({
         "allowed_mentions": { "parse": [] },
         "embeds": [{
             "title": truncate_escaped(&title, TITLE_MAX, LengthUnit::Utf16, escape),
@@ -37,7 +37,11 @@ pub(in crate::notify::format) fn render(message: &ChatMessage, occurred_at: Stri
             "footer": { "text": footer },
             "timestamp": occurred_at,
         }],
-    })
+    });
+    if let Some(link) = &content.link {
+        body["embeds"][0]["url"] = link.url.as_str().into();
+    }
+    body
 }
 
 /// Discord returns the message, since the URL has `wait=true`, or 204 where the configured URL has

@@ -17,20 +17,24 @@ use crate::notify::webhook::response::Classification;
 pub(in crate::notify::format) fn render(message: &ChatMessage) -> Value {
     let content = &message.content;
     let fields = content.fields.iter().map(|field| format!("{}: {}", field.name, field.value));
-    let mut lines: Vec<String> = fields.collect();
-    lines.extend([content.advice.to_owned(), message.window.clone(), message.footer.clone()]);
-    let title = format!("{} · {}", content.title, content.subject_name);
+    let mut lines = vec![content.detail.clone()];
+    lines.extend(fields);
+    lines.extend([content.advice.clone(), message.window.clone(), message.footer.clone()]);
     let (tag, priority) = match content.severity {
         ContentSeverity::Good => ("white_check_mark", 3),
         ContentSeverity::Bad => ("x", 4),
         ContentSeverity::Neutral => ("information_source", 2),
     };
-    json!({
-        "title": truncate_escaped(&title, TITLE_MAX, LengthUnit::Bytes, no_escape),
+    let mut body = json!({
+        "title": truncate_escaped(&content.title, TITLE_MAX, LengthUnit::Bytes, no_escape),
         "message": truncate_escaped(&lines.join("\n"), MESSAGE_MAX, LengthUnit::Bytes, no_escape),
         "tags": [tag],
         "priority": priority,
-    })
+    });
+    if let Some(link) = &content.link {
+        body["click"] = link.url.as_str().into();
+    }
+    body
 }
 
 /// The body with its topic, as it is sent; the same arguments give the same bytes.

@@ -2,6 +2,7 @@
 //! responses of Slack and of services with a compatible webhook.
 //!
 //! All text is `plain_text`, which Slack does not format; `&`, `<` and `>` are escaped as well.
+//! Only the link to the page is markup.
 
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ pub(in crate::notify::format) fn render(message: &ChatMessage) -> Value {
     let header = message.heading();
     let mut blocks = vec![
         json!({ "type": "header", "text": plain(&header, HEADER_MAX) }),
-        json!({ "type": "section", "text": plain(&content.subject_name, SECTION_MAX) }),
+        json!({ "type": "section", "text": plain(&content.detail, SECTION_MAX) }),
     ];
     if !content.fields.is_empty() {
         let text =
@@ -29,9 +30,14 @@ pub(in crate::notify::format) fn render(message: &ChatMessage) -> Value {
     }
     let rest = format!("{}\n{}", content.advice, message.window);
     blocks.push(json!({ "type": "section", "text": plain(&rest, SECTION_MAX) }));
+    if let Some(link) = &content.link {
+        // Only here, since a link button would ask the app to respond to it.
+        let text = format!("<{}|{}>", link.url, link.label);
+        blocks.push(json!({ "type": "section", "text": { "type": "mrkdwn", "text": text } }));
+    }
     let footer = plain(&message.footer, SECTION_MAX);
     blocks.push(json!({ "type": "context", "elements": [footer] }));
-    let summary = truncate_escaped(&message.summary(), SECTION_MAX, LengthUnit::Chars, escape);
+    let summary = truncate_escaped(&message.summary(), SECTION_MAX, LengthUnit::Utf16, escape);
     json!({ "text": summary, "blocks": blocks })
 }
 
@@ -81,7 +87,8 @@ fn blames_webhook(body: &BodyMeaning) -> bool {
 }
 
 fn plain(text: &str, max: usize) -> Value {
-    let text = truncate_escaped(text, max, LengthUnit::Chars, escape);
+    // Never counts less than Slack does.
+    let text = truncate_escaped(text, max, LengthUnit::Utf16, escape);
     json!({ "type": "plain_text", "text": text, "emoji": false })
 }
 

@@ -27,33 +27,38 @@ pub(in crate::notify::format) fn render(message: &ChatMessage) -> Value {
         "type": "TextBlock", "text": text(&title), "wrap": true,
         "size": "Large", "weight": "Bolder", "color": color,
     });
-    let subject = json!({
-        "type": "TextBlock", "text": text(&content.subject_name), "wrap": true, "weight": "Bolder",
+    let detail = json!({
+        "type": "TextBlock", "text": text(&content.detail), "wrap": true, "weight": "Bolder",
     });
-    let mut body = vec![heading, subject];
+    let mut body = vec![heading, detail];
     if !content.fields.is_empty() {
         let facts = content.fields.iter().take(FACTS_MAX);
         let facts = facts.map(|field| json!({ "title": field.name, "value": text(&field.value) }));
         body.push(json!({ "type": "FactSet", "facts": facts.collect::<Vec<_>>() }));
     }
-    for line in [content.advice, &message.window] {
+    for line in [&content.advice, &message.window] {
         body.push(json!({ "type": "TextBlock", "text": text(line), "wrap": true }));
     }
     body.push(json!({
         "type": "TextBlock", "text": text(&message.footer), "wrap": true,
         "size": "Small", "isSubtle": true,
     }));
+    let mut card = json!({
+        "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
+        "type": "AdaptiveCard",
+        "version": "1.4",
+        "body": body,
+    });
+    if let Some(link) = &content.link {
+        let open = json!({ "type": "Action.OpenUrl", "title": link.label, "url": link.url });
+        card["actions"] = json!([open]);
+    }
     json!({
         "type": "message",
         "attachments": [{
             "contentType": "application/vnd.microsoft.card.adaptive",
             "contentUrl": null,
-            "content": {
-                "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
-                "type": "AdaptiveCard",
-                "version": "1.4",
-                "body": body,
-            },
+            "content": card,
         }],
     })
 }
