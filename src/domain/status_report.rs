@@ -191,9 +191,9 @@ fn daemon(inputs: &StatusInputs<'_>) -> impl Iterator<Item = Finding> {
         critical(format!("The {part} of the daemon is stalled"), HelpTopic::DaemonStalled)
     });
     let not_ready = inputs.not_ready_reason.map(|reason| {
-        let topic = match reason {
-            UNWRITABLE => HelpTopic::DatabaseUnwritable,
-            _ => HelpTopic::DaemonNotReady,
+        let topic = match reason.starts_with(UNWRITABLE) {
+            true => HelpTopic::DatabaseUnwritable,
+            false => HelpTopic::DaemonNotReady,
         };
         critical(capitalized(reason), topic)
     });
@@ -408,8 +408,14 @@ fn named(name: Option<&str>, id: &str) -> String {
     name.filter(|name| !name.is_empty()).unwrap_or_else(|| format!("Avatar {id}"))
 }
 
-pub(crate) const UNWRITABLE: &str = "the database is not writable: observations are kept in \
-                                     memory, and no notifications are sent";
+/// That the database cannot be written, and why.
+pub(crate) fn unwritable(cause: &str) -> String {
+    format!(
+        "{UNWRITABLE} ({cause}): observations are kept in memory, and no notifications are sent"
+    )
+}
+
+const UNWRITABLE: &str = "the database is not writable";
 
 /// Characters of a name in tables and findings.
 pub(crate) const NAME_CHARS_MAX: usize = 60;

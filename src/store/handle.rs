@@ -6,8 +6,6 @@
 use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rusqlite::Connection;
 use tokio::sync::mpsc;
@@ -40,6 +38,7 @@ use crate::store::tables::events;
 use crate::store::tables::outbox::{self, AttemptResult, ClaimResult, NewDelivery, RecordedResult};
 use crate::store::tables::transitions;
 use crate::store::tables::watches::{self, Checkpoint};
+use crate::store::write_health::WriteHealth;
 use crate::store::writer::{Job, Kind, Writer, job_with_reply};
 
 /// The changes of one observation, written in one transaction.
@@ -79,7 +78,7 @@ impl NewEvent {
 #[derive(Clone, Debug)]
 pub struct Store {
     jobs: mpsc::Sender<Box<dyn Job>>,
-    last_write_succeeded: Arc<AtomicBool>,
+    write_health: WriteHealth,
     limit: TimeLimit,
 }
 
@@ -101,12 +100,11 @@ impl Store {
         let file = FileIdentity::at(path)?;
         lock.record_file(&file).map_err(disk("writing the lock file of", path))?;
         drop(fs_user);
-        let last_write_succeeded = Arc::new(AtomicBool::new(true));
+        let write_health = WriteHealth::default();
         let limit = database.limit.clone();
-        let (jobs, writer) =
-            Writer::start(database, file, lock, boot_id, check, &last_write_succeeded)
-                .map_err(disk("starting the writer of", path))?;
-        Ok((Self { jobs, last_write_succeeded, limit }, writer))
+        let (jobs, writer) = Writer::start(database, file, lock, boot_id, check, &write_health)
+            .map_err(disk("starting the writer of", path))?;
+        Ok((Self { jobs, write_health, limit }, writer))
     }
 
     /// The watches of these avatars; new ones for avatars without a row. Writes nothing.
@@ -285,7 +283,12 @@ impl Store {
 
     /// Whether the last write succeeded.
     pub fn can_write(&self) -> bool {
-        self.last_write_succeeded.load(Ordering::Relaxed)
+        self.write_failure().is_none()
+    }
+
+    /// Why the last write failed, if it did.
+    pub fn write_failure(&self) -> Option<String> {
+        self.write_health.failure()
     }
 
     /// Limits each transaction to a few seconds during a shutdown: a longer one is interrupted and

@@ -7,6 +7,7 @@
 pub mod error;
 pub mod recovery;
 pub mod writer;
+mod write_health;
 pub mod handle;
 pub mod reader;
 pub mod pagination;

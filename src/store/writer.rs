@@ -17,6 +17,7 @@ use crate::store::sqlite::database::Database;
 use crate::store::sqlite::lock::DatabaseLock;
 use crate::store::sqlite::open::FileIdentity;
 use crate::store::sqlite::time_limit::TimeClass;
+use crate::store::write_health::WriteHealth;
 
 /// The thread of the writer, to be joined at the end.
 #[derive(Debug)]
@@ -37,14 +38,14 @@ impl Writer {
         lock: DatabaseLock,
         boot_id: String,
         check: StartCheck,
-        last_write_succeeded: &Arc<AtomicBool>,
+        write_health: &WriteHealth,
     ) -> std::io::Result<(mpsc::Sender<Box<dyn Job>>, Self)> {
         let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
-        let last_write_succeeded = Arc::clone(last_write_succeeded);
+        let write_health = write_health.clone();
         let is_checked = Arc::new(AtomicBool::new(check != StartCheck::TimedOut));
         let checked = Arc::clone(&is_checked);
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
-            run(database, &file, waiting, &boot_id, &last_write_succeeded, &checked);
+            run(database, &file, waiting, &boot_id, &write_health, &checked);
             drop(lock);
         })?;
         Ok((jobs, Self { thread, check, is_checked }))
@@ -154,7 +155,7 @@ fn run(
     file: &FileIdentity,
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
     boot_id: &str,
-    last_write_succeeded: &AtomicBool,
+    write_health: &WriteHealth,
     is_checked: &AtomicBool,
 ) {
     let mut group = Vec::with_capacity(GROUP_MAX);
@@ -172,13 +173,13 @@ fn run(
                 let changed_row = database.total_changes() > before;
                 if changed_row || (!group.is_empty() && !needs_changed_row) {
                     needs_changed_row = false;
-                    last_write_succeeded.store(true, Ordering::Relaxed);
+                    write_health.record_success();
                 }
                 group.iter_mut().for_each(|job| job.reply_committed());
             }
             Err(error) => {
                 ended_cleanly &= error.next_step() == Recovery::Retry;
-                last_write_succeeded.store(false, Ordering::Relaxed);
+                write_health.record_failure(&error);
                 needs_changed_row |=
                     !matches!(error, StoreError::Busy { .. } | StoreError::NoHandles { .. });
                 group.iter_mut().for_each(|job| job.reply_failed(&error));
@@ -295,20 +296,20 @@ mod tests {
 
     struct Running {
         jobs: mpsc::Sender<Box<dyn Job>>,
-        last_write_succeeded: Arc<AtomicBool>,
+        write_health: WriteHealth,
         thread: JoinHandle<()>,
     }
 
     impl Running {
         fn start(path: &std::path::Path, database: Database) -> Self {
             let file = FileIdentity::at(path).unwrap();
-            let last_write_succeeded = Arc::new(AtomicBool::new(true));
+            let write_health = WriteHealth::default();
             let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
-            let flag = Arc::clone(&last_write_succeeded);
+            let flag = write_health.clone();
             let thread = std::thread::spawn(move || {
                 run(database, &file, waiting, "boot", &flag, &AtomicBool::new(true))
             });
-            Self { jobs, last_write_succeeded, thread }
+            Self { jobs, write_health, thread }
         }
 
         fn send(&self, sql: &'static str) -> Answer {
@@ -386,7 +387,7 @@ mod tests {
         drop(jobs);
         let file = FileIdentity::at(&path).unwrap();
         let is_true = AtomicBool::new(true);
-        run(database, &file, waiting, "boot", &is_true, &is_true);
+        run(database, &file, waiting, "boot", &WriteHealth::default(), &is_true);
         let written = written.try_recv().unwrap();
         assert!(matches!(written, Err(StoreError::NoSpace { .. })), "{written:?}");
         read.try_recv().unwrap().unwrap();
@@ -398,8 +399,7 @@ mod tests {
         database.raw().busy_timeout(Duration::ZERO).unwrap();
         let beside = Connection::open(&path).unwrap();
         let running = Running::start(&path, database);
-        let ask =
-            |sql| (running.ask(sql).is_ok(), running.last_write_succeeded.load(Ordering::Relaxed));
+        let ask = |sql| (running.ask(sql).is_ok(), running.write_health.failure().is_none());
         let nothing = "DELETE FROM accounts WHERE name = 'x'";
         assert_eq!(ask(nothing), (true, true));
         beside.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -418,12 +418,9 @@ mod tests {
         let failure = running.ask(ENDLESS).unwrap_err();
         assert!(matches!(failure, StoreError::TooLong("testing")), "{failure}");
         assert_eq!(failure.next_step(), Recovery::Retry);
-        assert!(
-            !running.last_write_succeeded.load(Ordering::Relaxed),
-            "it is reported as not writing"
-        );
+        assert!(!running.write_health.failure().is_none(), "it is reported as not writing");
         running.ask("INSERT INTO accounts VALUES('a', 1)").unwrap();
-        assert!(running.last_write_succeeded.load(Ordering::Relaxed));
+        assert!(running.write_health.failure().is_none());
         running.end();
         let names = "SELECT group_concat(name) FROM accounts";
         let beside = Connection::open(&path).unwrap();

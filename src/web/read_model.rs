@@ -2,7 +2,7 @@
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
-use crate::domain::status_report::{LATE_AFTER, UNWRITABLE};
+use crate::domain::status_report::{LATE_AFTER, unwritable};
 use crate::domain::time::timestamp::Timestamp;
 use crate::runtime::metrics::{ChannelSnapshot, MetricsSnapshot};
 use crate::store::error::StoreError;
@@ -86,8 +86,7 @@ impl<'d> ReadModel<'d> {
             daemon: DaemonView {
                 running: true,
                 pid: Some(std::process::id()),
-                not_ready_reason: (!(self.state.database_writable)())
-                    .then(|| UNWRITABLE.to_owned()),
+                not_ready_reason: (self.state.write_failure)().as_deref().map(unwritable),
             },
             stalled: loops.iter().filter(|it| it.stalled).map(|it| it.name).collect(),
             // An unreadable file is reported as the condition `config.rejected`.
@@ -220,7 +219,7 @@ impl<'d> ReadModel<'d> {
             account_ages: accounts.collect(),
             loop_ages: loops.iter().map(|it| (it.name, it.age)).collect(),
             database_size: location::size_on_disk(&self.state.database),
-            database_writable: (self.state.database_writable)(),
+            database_writable: (self.state.write_failure)().is_none(),
             dropped: (self.state.dropped)(),
         })
     }

@@ -43,8 +43,8 @@ pub struct AppState {
     pub metrics: Metrics,
     /// The progress of each loop.
     pub progress: Arc<dyn Fn(Monotonic) -> Vec<LoopState> + Send + Sync>,
-    /// Whether the last write to the database succeeded.
-    pub database_writable: Arc<dyn Fn() -> bool + Send + Sync>,
+    /// Why the last write to the database failed, if it did.
+    pub write_failure: Arc<dyn Fn() -> Option<String> + Send + Sync>,
     /// Counts log and output lines that were dropped because nothing read them.
     pub dropped: Arc<dyn Fn() -> Dropped + Send + Sync>,
     /// Queue of avatars to poll now.
@@ -85,6 +85,8 @@ pub struct ConfigView {
     pub channels: BTreeMap<ChannelName, String>,
     /// Whether pages embed pictures instead of linking to them.
     pub thumbnails: bool,
+    /// The path below which a proxy serves the page: empty, or like `/argil`.
+    pub path_prefix: String,
     /// The access rules.
     pub rules: AccessPolicy,
 }

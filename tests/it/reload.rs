@@ -67,7 +67,7 @@ async fn a_reload_that_would_leave_nothing_is_refused_and_notified_and_a_restart
     daemon.wait_for_log("watching with the database");
     // It is meant so: the config is good again, and nothing is watched.
     receiver.wait_for(2).await;
-    bench.prints(&["status", "--check"], 1, &["no avatar is watched"]);
+    bench.prints(&["status", "--check"], 1, &["No avatar is watched"]);
     assert_eq!(argil.count("a1"), polls);
     assert!(daemon.stop().success());
 }

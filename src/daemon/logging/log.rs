@@ -1,6 +1,6 @@
 //! Log lines of several loops: writes that fail or recover, and conditions.
 
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::daemon::context::DaemonContext;
 use crate::daemon::logging::log_throttle::{Key, Resolution};
@@ -17,7 +17,13 @@ pub(crate) fn log_write_failed<C: Clock>(
 ) {
     let now = context.clock.monotonic();
     if let Some(emission) = context.throttle.record(Key::Store(what), what, now) {
-        warn!(suppressed = emission.suppressed(), "cannot write {what} yet; will retry: {failure}");
+        let (suppressed, text) =
+            (emission.suppressed(), format!("cannot write {what} yet; will retry: {failure}"));
+        // Someone has to free space.
+        match matches!(failure, StoreError::NoSpace { .. }) {
+            true => error!(suppressed, "{text}"),
+            false => warn!(suppressed, "{text}"),
+        }
     }
 }
 

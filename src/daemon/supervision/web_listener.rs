@@ -21,6 +21,7 @@ use crate::daemon::error::DaemonError;
 use crate::daemon::ports::Clock;
 use crate::daemon::stats::DaemonStats;
 use crate::domain::avatar::AvatarId;
+use crate::domain::public_url::PublicUrl;
 use crate::domain::time::monotonic::Monotonic;
 use crate::runtime::metrics::Dropped;
 use crate::secret::Secret;
@@ -203,7 +204,7 @@ fn app_state<C: Clock>(
         last_seen: context.last_seen.clone(),
         metrics: context.metrics.clone(),
         progress: Arc::new(move |now| parts(&stats, now)),
-        database_writable: Arc::new(move || store.can_write()),
+        write_failure: Arc::new(move || store.write_failure()),
         dropped: Arc::new(|| Dropped {
             log_lines: output_queue::of_error().map_or(0, OutputQueue::dropped),
             systemd_messages: systemd::dropped(),
@@ -238,6 +239,7 @@ fn config_view(settings: &Settings) -> ConfigView {
         avatars: avatars.collect(),
         channels: ConfigSnapshot::of(settings).channel_kinds(),
         thumbnails: web.thumbnails,
+        path_prefix: web.public_url.as_ref().map_or("", PublicUrl::prefix).to_owned(),
         rules: AccessPolicy { token: web.token.clone(), hosts: web.hosts.clone(), read: web.read },
     }
 }

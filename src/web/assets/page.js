@@ -7,6 +7,8 @@
   const DISCONNECTED_AFTER_MS = 5000;
   const ANNOUNCEMENTS = { IDLE: "is ready", REFUSED: "was refused", TRAINING_FAILED: "failed in training" };
 
+  // The path of the overview, which differs behind a proxy.
+  const base = document.querySelector(".brand a").pathname;
   const connection = document.getElementById("connection");
   const announcement = document.getElementById("announcement");
   let busy = false;
@@ -16,7 +18,7 @@
 
   // The name that the page shows for an avatar, if it shows it.
   const nameOf = (id) => {
-    const linksToIt = (it) => it.pathname === `/avatars/${encodeURIComponent(id)}`;
+    const linksToIt = (it) => it.pathname === `${base}avatars/${encodeURIComponent(id)}`;
     const shown = [...document.querySelectorAll("main a")].find(linksToIt);
     return shown?.textContent.trim() || `Avatar ${id}`;
   };
@@ -90,7 +92,7 @@
   }
   let disconnectTimer = 0;
   const listen = () => {
-    const stream = new EventSource("/api/v1/stream");
+    const stream = new EventSource(`${base}api/v1/stream`);
     stream.addEventListener("open", () => {
       clearTimeout(disconnectTimer);
       disconnectTimer = 0;

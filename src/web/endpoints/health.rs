@@ -10,7 +10,7 @@ use axum::response::Response;
 use axum::routing::get;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::status_report::UNWRITABLE;
+use crate::domain::status_report::unwritable;
 use crate::store::reader::Reader;
 use crate::web::blocking::TIMEOUT;
 use crate::web::http::problem::{ProblemDetails, json};
@@ -60,10 +60,10 @@ async fn healthz(State(state): State<AppState>) -> Response {
 /// and receivers: the daemon handles their outages.
 async fn readyz(State(state): State<AppState>) -> Response {
     let stalled = (state.progress)(state.now().monotonic).into_iter().find(|it| it.stalled);
-    let reason = match stalled {
-        Some(it) => Some(format!("the {} is stalled", it.name)),
-        None if !(state.database_writable)() => Some(UNWRITABLE.to_owned()),
-        None => read(&state).await.err().map(|it| it.detail),
+    let reason = match (stalled, (state.write_failure)()) {
+        (Some(it), _) => Some(format!("the {} is stalled", it.name)),
+        (None, Some(failure)) => Some(unwritable(&failure)),
+        (None, None) => read(&state).await.err().map(|it| it.detail),
     };
     let ready = reason.is_none();
     json(status(ready), &Readiness { ready, reason })

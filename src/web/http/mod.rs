@@ -5,5 +5,6 @@ pub mod server;
 pub mod router;
 pub mod list_header;
 pub mod auth;
+mod path_prefix;
 pub mod problem;
 pub mod query;

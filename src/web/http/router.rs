@@ -12,6 +12,7 @@ use crate::web::endpoints::health;
 use crate::web::endpoints::metrics;
 use crate::web::endpoints::pages;
 use crate::web::http::connection_limit::Slot;
+use crate::web::http::path_prefix;
 use crate::web::http::problem::ProblemDetails;
 use crate::web::state::AppState;
 
@@ -30,8 +31,13 @@ pub fn routes(state: AppState, hints: Router) -> Router {
     let health = health::routes().route_layer(middleware::from_fn(check));
     let open = health.merge(pages::assets());
     let all = guarded.merge(open).with_state(state.clone()).merge(hints);
-    all.layer(middleware::from_fn_with_state(state.clone(), check_request))
-        .layer(middleware::from_fn_with_state(state, security_headers))
+    let all = all
+        .layer(middleware::from_fn_with_state(state.clone(), check_request))
+        .layer(middleware::from_fn_with_state(state.clone(), security_headers));
+    // Outside of the routes, which see the path without the prefix.
+    Router::new()
+        .fallback_service(all)
+        .layer(middleware::from_fn_with_state(state, path_prefix::apply))
 }
 
 /// The checks of every route.

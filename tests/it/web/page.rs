@@ -168,3 +168,25 @@ async fn pictures_are_links_unless_the_config_enables_them() {
     assert!(answer.body.contains("<img"), "{}", answer.body);
     assert!(answer.header("content-security-policy").contains("img-src 'self' https:;"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_below_a_path_has_links_below_it() {
+    let url = "public_url = \"https://watch.example.com/argil\"\ntoken = ";
+    let below = |config: Config| Config::from(config.text().replace("token = ", url));
+    let scene = Scene::with(below).await;
+    // A proxy may remove the path, or not.
+    for path in ["/argil/", "/"] {
+        let home = scene.get(path);
+        assert_eq!(home.status, 200, "{path}");
+        assert!(home.body.contains("<a href=\"/argil/avatars/a1\">"), "{}", home.body);
+        assert!(home.body.contains("src=\"/argil/assets/"), "{}", home.body);
+        assert!(!home.body.contains("href=\"/avatars"), "{}", home.body);
+    }
+    assert_eq!(scene.get("/argil/avatars/a1").status, 200);
+    assert_eq!(scene.get("/argil/api/v1/status").json()["status"], "ok");
+    assert_eq!(scene.get("/argilx/").status, 404);
+    let origin = format!("origin: http://{}", scene.page);
+    let login = "authorization: Basic YW55b25lOmNhbmFyeS10b2tlbi05YzBl";
+    let polled = ask(scene.page, "POST", "/argil/avatars/a1/poll", &[login, &origin]);
+    assert_eq!((polled.status, polled.header("location")), (303, "/argil/avatars/a1"));
+}

@@ -78,7 +78,7 @@ pub(super) fn state(
         last_seen: LastSeen::default(),
         metrics: Metrics::new(),
         progress: Arc::new(|_| Vec::new()),
-        database_writable: Arc::new(|| true),
+        write_failure: Arc::new(|| None),
         dropped: Arc::new(Dropped::default),
         poll_requests: mpsc::channel(1).0,
         test_requests: mpsc::channel(1).0,
