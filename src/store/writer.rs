@@ -418,7 +418,7 @@ mod tests {
         let failure = running.ask(ENDLESS).unwrap_err();
         assert!(matches!(failure, StoreError::TooLong("testing")), "{failure}");
         assert_eq!(failure.next_step(), Recovery::Retry);
-        assert!(!running.write_health.failure().is_none(), "it is reported as not writing");
+        assert!(running.write_health.failure().is_some(), "it is reported as not writing");
         running.ask("INSERT INTO accounts VALUES('a', 1)").unwrap();
         assert!(running.write_health.failure().is_none());
         running.end();

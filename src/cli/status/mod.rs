@@ -100,13 +100,13 @@ fn file_lines(view: &StatusReport) -> Vec<String> {
     } else if view.has_active_config && !is_active {
         let list = match (details.len(), status.config_problems.is_empty()) {
             (0 | 1, _) => ".",
-            (_, true) => ". A reload changes:",
-            (_, false) => ". The problems of the file:",
+            (_, true) => ". A reload also changes:",
+            (_, false) => ". Further problems of the file:",
         };
         lines.push(format!("\nThis shows the active config{list}"));
     }
-    // The finding shows a single one.
-    let details = details.iter().filter(|_| details.len() > 1);
+    // The finding shows the first.
+    let details = details.iter().skip(1);
     let more = details.clone().count().saturating_sub(FILE_LINES_MAX);
     lines.extend(details.take(FILE_LINES_MAX).map(|text| format!("  {}", sanitize(text))));
     lines.extend((more > 0).then(|| format!("  and {more} more")));

@@ -85,7 +85,11 @@ async fn ping<N: Notifier, C: Clock>(
                     (class.name(), delivered, phase.to_string(), code, error)
                 }
                 Err(_) => {
-                    let error = format!("no answer within {} s", LIMIT.as_secs());
+                    let seconds = LIMIT.as_secs();
+                    let error = format!(
+                        "no answer within {seconds} s, the limit of a test from the page; \
+                         `avatar-watch test` waits for the `timeout` of the channel"
+                    );
                     ("timeout", false, "response".to_owned(), None, Some(error))
                 }
             };

@@ -5,9 +5,11 @@ use tracing::{error, info, warn};
 use crate::daemon::context::DaemonContext;
 use crate::daemon::logging::log_throttle::{Key, Resolution};
 use crate::daemon::ports::Clock;
-use crate::domain::condition::Phase;
+use crate::domain::condition::{ConditionSubject, Phase};
 use crate::domain::event::{Event, Subject};
+use crate::domain::status_report::NAME_CHARS_MAX;
 use crate::store::error::StoreError;
+use crate::text::sanitize::sanitize_line;
 
 /// Logs that the store cannot write `what` yet.
 pub(crate) fn log_write_failed<C: Clock>(
@@ -40,15 +42,24 @@ pub(crate) fn log_condition(event: &Event) {
     let Subject::Condition(condition) = &event.subject else { return };
     let (kind, subject) = (event.kind, event.ordering_key());
     let reason = condition.reason.as_deref().map(|it| format!(": {it}")).unwrap_or_default();
+    let name = match &condition.subject {
+        ConditionSubject::Avatar { name: Some(name), .. } => {
+            format!(" ({})", sanitize_line(name, NAME_CHARS_MAX))
+        }
+        ConditionSubject::Avatar { name: None, .. }
+        | ConditionSubject::Account { .. }
+        | ConditionSubject::Config
+        | ConditionSubject::Channel { .. } => String::new(),
+    };
     match condition.phase {
         Phase::Firing => {
             warn!(
                 event.id = %event.id, subject = %subject,
-                "{kind} firing for `{subject}`{reason}"
+                "{kind} firing for `{subject}`{name}{reason}"
             );
         }
         Phase::Resolved => {
-            info!(event.id = %event.id, subject = %subject, "{kind} resolved for `{subject}`")
+            info!(event.id = %event.id, subject = %subject, "{kind} resolved for `{subject}`{name}")
         }
     }
 }

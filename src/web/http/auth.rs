@@ -166,8 +166,8 @@ impl Denied {
                  the original `Host` with its port (`$http_host` of nginx)"
             }
             Self::Token => {
-                "send the token of `[web]` as `Authorization: Bearer TOKEN`, or as the password \
-                 of a basic login with any user name"
+                "log in with any user name and, as the password, the `token` of `[web]`; programs \
+                 send it as `Authorization: Bearer TOKEN`"
             }
             Self::NoToken => {
                 "this requires a token, and `[web]` has no `token`; set one, or permit reading \

@@ -97,7 +97,7 @@ async fn unreloaded_changes_are_shown_beside_the_active_config() {
     let expected = "WARNING: The config was changed and not reloaded: avatar `a2` added, and 1 \
                     more | avatars=1;;;0 ";
     assert!(line.contains(expected) && code == 1, "{line}");
-    let changes = "A reload changes:\n  avatar `a2` added\n  avatar `a3` added\n";
+    let changes = "A reload also changes:\n  avatar `a3` added\n";
     bench.prints(&["status"], 0, &["(not active until a reload)", changes]);
     let json = bench.json(&["status", "--json"]);
     assert_eq!(json["config_changes"].as_array().unwrap().len(), 2, "{json}");
