@@ -121,7 +121,8 @@ fn an_unknown_status_is_a_warning_in_every_output() {
 
     let daemon = bench.start();
     for id in ["a1", "a2", "a3", "a4"] {
-        daemon.wait_for_log(&format!("avatar.status_unrecognized firing for `{id}`"));
+        daemon
+            .wait_for_log(&format!("avatar.status_unrecognized firing for `{id}` (avatar {id}): "));
     }
     let (line, code) = check(&bench, &[]);
     let found = "AVATAR-WATCH WARNING: avatar a1 has an unknown status: the API \

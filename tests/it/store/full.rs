@@ -71,7 +71,7 @@ fn on_a_full_disk_no_operation_is_half_done_and_pending_writes_succeed_later() {
     daemon.signal(Signal::HUP);
     daemon.wait_for_log("cannot write the config status yet; will retry: no space left");
     argil.set_status("a1", "IDLE");
-    daemon.wait_for_log("cannot write avatar changes yet; will retry: no space left");
+    daemon.wait_for_log("ERROR cannot write avatar changes yet; will retry: no space left");
     let before = names(&disk.0);
     check_has(&fail(&bench, &["db", "backup", "disk/copy.db"], 74), "no space left");
     assert_eq!(names(&disk.0), before);

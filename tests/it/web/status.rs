@@ -125,7 +125,7 @@ async fn a_read_only_database_affects_the_status() {
     let beside = rusqlite::Connection::open(scene.bench.database()).unwrap();
     beside.execute_batch("BEGIN IMMEDIATE").unwrap();
     scene.argil.set_status("a1", "IDLE");
-    check(&scene, "critical", CRITICAL, "The database is not writable");
+    check(&scene, "critical", CRITICAL, "not writable (the database was locked by another process");
     let ready = scene.get("/readyz");
     assert_eq!((ready.status, &ready.json()["ready"]), (503, &false.into()));
     assert!(scene.get("/metrics").body.contains("\navatar_watch_database_writable 0\n"));
