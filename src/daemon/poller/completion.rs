@@ -23,6 +23,7 @@ use crate::domain::polling::circuit_breaker::KeySignal;
 use crate::domain::polling::poll_failure::FailureKind;
 use crate::domain::polling::watch::Watch;
 use crate::domain::time::monotonic::Monotonic;
+use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::{Recovery, StoreError};
 
 impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
@@ -145,7 +146,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         let breaker = std::mem::take(&mut queue.breaker);
         queue.breaker =
             breaker.observe(account_signal.key, monotonic, &self.config.breaker_backoff, random);
-        queue.connectivity.record(account_signal, now, monotonic);
+        let ended_outage = queue.connectivity.record(account_signal, now, monotonic);
         if account_signal.outage.is_none() {
             self.context.last_seen.record_success(account, now, monotonic);
         }
@@ -153,6 +154,28 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         queue.log_breaker(&self.context.throttle, account, account_signal, monotonic);
         if recovered {
             self.expedite_denied(account, monotonic);
+        }
+        if let Some(since) = ended_outage {
+            self.expedite_failed(account, since, monotonic);
+        }
+    }
+
+    /// Makes the avatars due that failed in an outage of the account since `since`. One that fails
+    /// alone keeps its backoff.
+    fn expedite_failed(&mut self, account: &AccountName, since: Timestamp, now: Monotonic) {
+        let failed = |watch: &&Watch| {
+            watch.streak.polls > 0
+                && watch.streak.missing == 0
+                && watch.streak.since.is_some_and(|start| start >= since)
+        };
+        let ours = |id: &&AvatarId| self.watched.get(id).is_some_and(|it| it.account == *account);
+        let failed = self.idle.watches().filter(failed).map(|watch| &watch.id).filter(ours);
+        let failed: Vec<AvatarId> = failed.cloned().collect();
+        if failed.len() > 1 {
+            for id in &failed {
+                self.idle.expedite(id, now, Duration::ZERO);
+                self.note_next_poll(id);
+            }
         }
     }
 

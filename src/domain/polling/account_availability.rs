@@ -63,6 +63,8 @@ pub struct Outage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Failing {
     started_at: Monotonic,
+    /// The number of failed polls.
+    polls: u32,
     outage: Outage,
 }
 
@@ -96,20 +98,30 @@ impl AccountConnectivity {
         self.failing.is_some()
     }
 
-    /// Applies one observation.
-    pub fn record(&mut self, signal: &AccountSignal, now: Timestamp, monotonic: Monotonic) {
+    /// Applies one observation. Returns the start of the outage of the account that it ends: no
+    /// poll with the key succeeded for a while, so avatars wait for the end of a long backoff.
+    pub fn record(
+        &mut self,
+        signal: &AccountSignal,
+        now: Timestamp,
+        monotonic: Monotonic,
+    ) -> Option<Timestamp> {
         let Some((cause, reason)) = &signal.outage else {
             self.last_success_at = Some(now);
-            self.failing = None;
-            return;
+            let ended = self.failing.take()?;
+            let lasted = monotonic.since(ended.started_at) >= OUTAGE_MIN;
+            return (lasted && ended.polls >= OUTAGE_POLLS_MIN).then_some(ended.outage.since);
         };
         let new = Failing {
             started_at: monotonic,
+            polls: 0,
             outage: Outage { since: now, cause: *cause, reason: reason.clone() },
         };
         let failing = self.failing.get_or_insert(new);
+        failing.polls = failing.polls.saturating_add(1);
         failing.outage.cause = *cause;
         failing.outage.reason.clone_from(reason);
+        None
     }
 
     /// The change to report at `monotonic`. `blocked` is whether the key is refused or the
@@ -161,6 +173,11 @@ const fn cause(fault: PollError) -> OutageCause {
     }
 }
 
+/// The least duration of an outage after which failing avatars are polled at once.
+const OUTAGE_MIN: Duration = Duration::from_secs(30);
+/// The least number of failed polls in such an outage.
+const OUTAGE_POLLS_MIN: u32 = 3;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -172,9 +189,30 @@ mod tests {
         (Timestamp::from_millis(i64::try_from(millis).unwrap()), Monotonic::from_millis(millis))
     }
 
-    fn note(connectivity: &mut AccountConnectivity, seen: &Observation, seconds: u64) {
+    fn note(
+        connectivity: &mut AccountConnectivity,
+        seen: &Observation,
+        seconds: u64,
+    ) -> Option<Timestamp> {
         let (now, monotonic) = at(seconds);
-        connectivity.record(&AccountSignal::from(seen), now, monotonic);
+        connectivity.record(&AccountSignal::from(seen), now, monotonic)
+    }
+
+    #[test]
+    fn a_success_ends_an_outage_only_if_several_polls_failed_over_a_while() {
+        let ended_by = |failures: &[u64]| {
+            let mut connectivity = AccountConnectivity::default();
+            for second in failures {
+                assert_eq!(note(&mut connectivity, &failed(), *second), None);
+            }
+            let ended = note(&mut connectivity, &answered(), 50);
+            assert_eq!(note(&mut connectivity, &answered(), 51), None, "once");
+            ended
+        };
+        assert_eq!(ended_by(&[]), None);
+        assert_eq!(ended_by(&[10, 40]), None, "two polls of one avatar");
+        assert_eq!(ended_by(&[30, 31, 32, 33]), None, "a short failure");
+        assert_eq!(ended_by(&[10, 11, 40]), Some(at(10).0));
     }
 
     fn failed() -> Observation {
