@@ -101,6 +101,11 @@ impl<'d> ReadModel<'d> {
         Ok(StatusView::new(parts, avatars, LATE_AFTER, self.now.now))
     }
 
+    /// Whether a channel is notified when polling or a channel fails.
+    pub(super) fn has_operator(&self) -> bool {
+        self.config.has_operator
+    }
+
     /// All channels that were ever registered, by name.
     pub(super) fn channels(&self) -> Result<Vec<ChannelView>, StoreError> {
         let rows = &self.reader.rows()?.channels;

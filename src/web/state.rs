@@ -83,6 +83,8 @@ pub struct ConfigView {
     pub avatars: BTreeMap<AvatarId, AvatarConfig>,
     /// The channels and their kinds, such as `webhook, standard`.
     pub channels: BTreeMap<ChannelName, String>,
+    /// Whether one of them is notified when polling or a channel fails.
+    pub has_operator: bool,
     /// Whether pages embed pictures instead of linking to them.
     pub thumbnails: bool,
     /// The path below which a proxy serves the page: empty, or like `/argil`.

@@ -238,6 +238,7 @@ fn config_view(settings: &Settings) -> ConfigView {
         discovers: settings.discover.is_some(),
         avatars: avatars.collect(),
         channels: ConfigSnapshot::of(settings).channel_kinds(),
+        has_operator: settings.channels.values().any(|channel| channel.operator),
         thumbnails: web.thumbnails,
         path_prefix: web.public_url.as_ref().map_or("", PublicUrl::prefix).to_owned(),
         rules: AccessPolicy { token: web.token.clone(), hosts: web.hosts.clone(), read: web.read },

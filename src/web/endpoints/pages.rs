@@ -172,6 +172,7 @@ struct HomePage {
     more: usize,
     finished: Vec<(TransitionView, String)>,
     dead_letters: Vec<DeliveryView>,
+    has_operator: bool,
     can_change: bool,
 }
 
@@ -266,6 +267,7 @@ fn home_page(model: &ReadModel<'_>) -> Result<HomePage, StoreError> {
         title: status.title().to_owned(),
         problems: status.problems(),
         status,
+        has_operator: model.has_operator(),
         failing,
         unusable,
         training,
