@@ -9,6 +9,7 @@ mod runtime;
 mod status;
 pub mod dispatch;
 mod locations;
+mod local_time;
 mod command_line;
 mod advice;
 mod progress_bar;

@@ -234,6 +234,7 @@ fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Diagnostics) -> O
         intervals: poll.intervals,
         infer_unseen_training: events.infer_unseen_training,
         time_zone: events.time_zone,
+        alert_timing: events.alert_timing,
         store_path,
         retention,
         avatars: [avatars?, more?].concat(),

@@ -13,6 +13,7 @@ use url::Url;
 use crate::config::change::serialize::{command, debug, hidden, listen, path, shown, text, wait};
 use crate::config::error::Problem;
 use crate::domain::account::AccountName;
+use crate::domain::alerts::AlertTiming;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::delivery::channel_name::{Accepts, ChannelName};
@@ -51,6 +52,7 @@ pub struct Settings {
     pub(crate) infer_unseen_training: bool,
     /// The zone in which messages for people show times.
     pub(crate) time_zone: TimeZone,
+    pub(crate) alert_timing: AlertTiming,
     pub(crate) store_path: PathBuf,
     pub(crate) retention: Retention,
     /// The avatars in the order of the file, then of the drop-ins; no id twice.

@@ -20,11 +20,35 @@ pub struct Condition {
     pub reason: Option<String>,
 }
 
+/// An avatar of a condition: its id, name, status, and the start of its condition.
+pub type ListedAvatar<'a> = (&'a AvatarId, Option<&'a str>, Option<&'a Status>, Timestamp);
+
+impl Condition {
+    /// The avatars that its event lists; none if it is not about avatars.
+    pub fn listed(&self) -> impl Iterator<Item = ListedAvatar<'_>> {
+        let (first, others) = match &self.subject {
+            ConditionSubject::Avatar { id, name, status, group, .. } => {
+                let since = group.first_started_at.unwrap_or(self.started_at);
+                (Some((id, name.as_deref(), status.as_ref(), since)), group.others.as_slice())
+            }
+            ConditionSubject::Account { .. }
+            | ConditionSubject::Config
+            | ConditionSubject::Channel { .. } => (None, [].as_slice()),
+        };
+        let others = others.iter().map(|other| {
+            (&other.id, other.name.as_deref(), other.status.as_ref(), other.started_at)
+        });
+        first.into_iter().chain(others)
+    }
+}
+
 /// The phase of a condition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// It starts, and lasts.
     Firing,
+    /// It lasts, and is notified again.
+    Reminder,
     /// It ends.
     Resolved,
 }
@@ -33,7 +57,7 @@ impl Phase {
     /// The name in messages.
     pub const fn name(self) -> &'static str {
         match self {
-            Self::Firing => "firing",
+            Self::Firing | Self::Reminder => "firing",
             Self::Resolved => "resolved",
         }
     }
@@ -42,7 +66,7 @@ impl Phase {
 /// The subject of a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConditionSubject {
-    /// One avatar.
+    /// One avatar, or several of an account, with the first of them.
     Avatar {
         /// The avatar.
         id: AvatarId,
@@ -52,6 +76,8 @@ pub enum ConditionSubject {
         account: AccountName,
         /// The last observed status, if any.
         status: Option<Status>,
+        /// The other avatars that it concerns for the same cause.
+        group: AvatarGroup,
     },
     /// One account: everything that is watched with its key.
     Account {
@@ -80,6 +106,35 @@ impl ConditionSubject {
         }
     }
 }
+
+/// What an avatar's condition has in common with those of other avatars, and the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AvatarGroup {
+    /// The cause, in addition to the kind: conditions with another one are not in the group.
+    pub cause: Option<String>,
+    /// When the condition of the first avatar started; `None` is the start of the whole.
+    pub first_started_at: Option<Timestamp>,
+    /// The others that are listed, at most [`LISTED_MAX`] with the first.
+    pub others: Vec<AffectedAvatar>,
+    /// The number of others, also of those that are not listed.
+    pub other_count: usize,
+}
+
+/// Another avatar of a condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AffectedAvatar {
+    /// The avatar.
+    pub id: AvatarId,
+    /// Its name.
+    pub name: Option<String>,
+    /// Its last observed status.
+    pub status: Option<Status>,
+    /// When the condition of this avatar started.
+    pub started_at: Timestamp,
+}
+
+/// The most avatars or deliveries that one event lists.
+pub const LISTED_MAX: usize = 20;
 
 /// The cause of an outage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

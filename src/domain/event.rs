@@ -9,7 +9,7 @@ use crate::domain::avatar::transition::{Previous, Transition};
 use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::condition::{Condition, ConditionSubject};
 use crate::domain::delivery::channel_name::ChannelName;
-use crate::domain::delivery::dead_letter::DeadLetter;
+use crate::domain::delivery::dead_letter::DeadLetterGroup;
 use crate::domain::delivery::recipient_health::masked;
 use crate::domain::id::EventId;
 use crate::domain::ordering_key::OrderingKey;
@@ -150,7 +150,8 @@ impl Event {
                 OrderingKey::Avatar(transition.avatar_id.clone())
             }
             Subject::Condition(condition) => match &condition.subject {
-                ConditionSubject::Avatar { id, .. } => OrderingKey::Avatar(id.clone()),
+                // The members of a group may be resolved in another one.
+                ConditionSubject::Avatar { account, .. } => OrderingKey::account(account),
                 ConditionSubject::Account { name, .. } => OrderingKey::account(name),
                 ConditionSubject::Config => OrderingKey::config(),
                 ConditionSubject::Channel { name, recipient: None } => OrderingKey::channel(name),
@@ -158,7 +159,7 @@ impl Event {
                     OrderingKey::recipient(name, &masked(to))
                 }
             },
-            Subject::DeadLetter(letter) => OrderingKey::channel(&letter.channel),
+            Subject::DeadLetter(letter) => OrderingKey::channel(&letter.first.channel),
             Subject::Ping { channel } => OrderingKey::channel(channel),
         }
     }
@@ -168,8 +169,9 @@ impl Event {
         match &self.subject {
             Subject::Transition { transition, .. } => Some(&transition.avatar_id),
             Subject::Condition(condition) => match &condition.subject {
-                ConditionSubject::Avatar { id, .. } => Some(id),
-                ConditionSubject::Account { .. }
+                ConditionSubject::Avatar { id, group, .. } if group.other_count == 0 => Some(id),
+                ConditionSubject::Avatar { .. }
+                | ConditionSubject::Account { .. }
                 | ConditionSubject::Config
                 | ConditionSubject::Channel { .. } => None,
             },
@@ -180,7 +182,10 @@ impl Event {
     /// As [`Self::avatar_id`]; of a dead letter, the avatar of the event that was not delivered.
     pub fn related_avatar(&self) -> Option<&str> {
         match &self.subject {
-            Subject::DeadLetter(letter) => letter.avatar_id.as_deref(),
+            Subject::DeadLetter(letters) if letters.other_count == 0 => {
+                letters.first.avatar_id.as_deref()
+            }
+            Subject::DeadLetter(_) => None,
             Subject::Transition { .. } | Subject::Condition(_) | Subject::Ping { .. } => {
                 self.avatar_id().map(AvatarId::as_str)
             }
@@ -200,8 +205,8 @@ pub enum Subject {
     },
     /// The start or the end of a condition.
     Condition(Box<Condition>),
-    /// A failed delivery.
-    DeadLetter(Box<DeadLetter>),
+    /// Failed deliveries of one channel.
+    DeadLetter(Box<DeadLetterGroup>),
     /// A test of a channel.
     Ping {
         /// The channel under test.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::condition::OutageCause;
-use crate::domain::delivery::channel_health::ChannelState;
+use crate::domain::delivery::channel_health::{ChannelState, Pause};
 use crate::domain::event::EventKind;
 use crate::domain::help::HelpTopic;
 use crate::domain::ordering_key::OrderingKey;
@@ -85,6 +85,9 @@ pub(crate) struct ChannelFacts<'a> {
     pub state: ChannelState,
     pub failing_since: Option<Timestamp>,
     pub reason: Option<&'a str>,
+    /// When its pause ends on its own.
+    pub paused_until: Option<Timestamp>,
+    pub pause_reason: Option<&'a str>,
     /// Deliveries that are pending or being sent.
     pub undelivered: u64,
     pub oldest_at: Option<Timestamp>,
@@ -309,7 +312,9 @@ fn channel(channel: &ChannelFacts<'_>, late_after: Duration, now: Timestamp) -> 
         (true, ChannelState::Paused, _) => {
             // A pause is intended, and temporary.
             let severity = if is_late { Severity::Warning } else { Severity::Notice };
-            (severity, format!("is paused{reason}{shown}"), HelpTopic::ChannelPaused(name))
+            let pause_reason = channel.pause_reason.map(str::to_owned);
+            let pause = Pause { until: channel.paused_until, reason: pause_reason };
+            (severity, format!("is paused{pause}{reason}{shown}"), HelpTopic::ChannelPaused(name))
         }
         (true, ChannelState::Active, true) => (
             Severity::Warning,

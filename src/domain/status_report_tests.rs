@@ -11,6 +11,8 @@ fn channel() -> ChannelFacts<'static> {
         state: ChannelState::Active,
         failing_since: None,
         reason: None,
+        paused_until: None,
+        pause_reason: None,
         undelivered: 0,
         oldest_at: None,
         dead_letters: 0,

@@ -11,6 +11,7 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 
 use crate::domain::account::AccountName;
+use crate::domain::alerts::AlertTiming;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::training::TrainingSample;
 use crate::domain::avatar::transition::Transition;
@@ -24,7 +25,7 @@ use crate::store::files::location;
 use crate::store::files::obstacle::{self, OpenFor, SQLITE_ENDS};
 use crate::store::files::ownership::FsUserGuard;
 use crate::store::files::permissions;
-use crate::store::pending_alerts::{self, PendingAlerts};
+use crate::store::pending_alerts::{self, Covers, PendingAlerts};
 use crate::store::recovery::{self, CrashRecovery};
 use crate::store::retention::{self, PruneCursor, Pruned};
 use crate::store::sqlite::application_id;
@@ -33,6 +34,7 @@ use crate::store::sqlite::open::{self, FileIdentity};
 use crate::store::sqlite::time_limit::TimeLimit;
 use crate::store::tables::accounts::{self, AccountState};
 use crate::store::tables::channels::{self, ChannelChanges, ChannelTarget};
+use crate::store::tables::condition_changes;
 use crate::store::tables::conditions;
 use crate::store::tables::events;
 use crate::store::tables::outbox::{self, AttemptResult, ClaimResult, NewDelivery, RecordedResult};
@@ -50,6 +52,8 @@ pub struct ObservationCommit {
     pub transition: Option<Transition>,
     /// The events to publish, in this order.
     pub events: Vec<NewEvent>,
+    /// The changes of its conditions, which are published with their groups.
+    pub conditions: Vec<Event>,
     /// The account of the list that first showed the avatar, if it was discovered.
     pub discovered: Option<AccountName>,
     /// The current time.
@@ -226,8 +230,37 @@ impl Store {
     }
 
     /// The alerts about channels and dead letters that were not reported yet.
-    pub async fn pending_alerts(&self) -> Result<PendingAlerts, StoreError> {
-        self.read("reading pending alerts", pending_alerts::find).await
+    pub async fn pending_alerts(
+        &self,
+        timing: AlertTiming,
+        now: Timestamp,
+    ) -> Result<PendingAlerts, StoreError> {
+        self.read("reading pending alerts", move |connection| {
+            pending_alerts::find(connection, timing, now)
+        })
+        .await
+    }
+
+    /// Writes the events of alerts, and marks what they cover as reported. Without an event, that
+    /// is only marked.
+    pub async fn publish_alerts(
+        &self,
+        alerts: Vec<(Option<NewEvent>, Covers)>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write("recording operator events", move |connection, _| {
+            for (new_event, covers) in &alerts {
+                if let Some(new_event) = new_event
+                    && pending_alerts::is_current(connection, covers)?
+                {
+                    insert_events(connection, std::slice::from_ref(new_event), now)?;
+                }
+                let event = new_event.as_ref().map(|it| &it.event);
+                pending_alerts::mark_reported(connection, event, covers, now)?;
+            }
+            Ok(())
+        })
+        .await
     }
 
     /// Ends the attempts that an earlier process left open, for channels with a known policy, and
@@ -252,10 +285,11 @@ impl Store {
     pub async fn claim(
         &self,
         slots: Vec<(ChannelName, usize)>,
+        timing: AlertTiming,
         now: Timestamp,
     ) -> Result<ClaimResult, StoreError> {
         self.write("claiming deliveries", move |connection, boot_id| {
-            outbox::claim(connection, &slots, now, boot_id)
+            outbox::claim(connection, &slots, timing, now, boot_id)
         })
         .await
     }
@@ -335,7 +369,8 @@ fn record_observation(connection: &Connection, change: &ObservationCommit) -> ru
     if let Some(account) = &change.discovered {
         accounts::discovered(connection, account, &change.watch.id, change.now)?;
     }
-    insert_events(connection, &change.events, change.now)
+    insert_events(connection, &change.events, change.now)?;
+    change.conditions.iter().try_for_each(|event| condition_changes::append(connection, event))
 }
 
 fn insert_events(

@@ -112,6 +112,7 @@ impl Bench {
             watch: Watch { observed: Some(observed), sequence, ..Watch::new(id) },
             transition: Some(transition),
             events: vec![NewEvent { event, body: b"{}".to_vec(), deliveries }],
+            conditions: Vec::new(),
             discovered: None,
             now: NOW,
         }
@@ -137,7 +138,7 @@ impl Bench {
 
     async fn claim(&self, channel: &str, room: usize, now: Timestamp) -> ClaimResult {
         let slots = vec![(ChannelName::parse(channel).unwrap(), room)];
-        self.store().claim(slots, now).await.unwrap()
+        self.store().claim(slots, AlertTiming::default(), now).await.unwrap()
     }
 
     fn retry(&mut self, id: &DeliveryId, retry_as: RetryAs) -> AdminResult {

@@ -32,7 +32,8 @@ pub(super) fn reference_schema(schema: i64) -> rusqlite::Result<Connection> {
 /// `trained_…` are the observed training that ended: its model, the last poll before it, and the
 /// first and the last poll that showed it. `recipients` has one row for each recipient with a
 /// completed attempt. `deliveries.manual_attempt` is the number of the attempt that an operator
-/// requested last, or zero.
+/// requested last, or zero. `conditions` has the firing conditions; `event_id` and
+/// `notified_at` are null until the event of the group is published.
 const FIRST: &str = "
 CREATE TABLE watches(
   avatar_id        TEXT PRIMARY KEY,
@@ -119,6 +120,8 @@ CREATE TABLE channels(
   misconfigured_since INTEGER,
   failing_since       INTEGER,
   suspended_since     INTEGER,
+  paused_until        INTEGER,
+  pause_reason        TEXT,
   updated_at          INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
@@ -190,12 +193,38 @@ CREATE TABLE attempts(
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE conditions(
-  kind     TEXT NOT NULL,
-  subject  TEXT NOT NULL,
-  since    INTEGER NOT NULL,
-  cause    TEXT,
-  reason   TEXT,
-  event_id TEXT NOT NULL REFERENCES events(id),
+  kind        TEXT NOT NULL,
+  subject     TEXT NOT NULL,
+  since       INTEGER NOT NULL,
+  account     TEXT,
+  cause       TEXT,
+  reason      TEXT,
+  event_id    TEXT REFERENCES events(id),
+  notified_at INTEGER,
+  PRIMARY KEY(kind, subject),
+  CHECK((event_id IS NULL) = (notified_at IS NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE condition_changes(
+  seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+  event_id    TEXT NOT NULL,
+  kind        TEXT NOT NULL,
+  phase       TEXT NOT NULL CHECK(phase IN ('firing','resolved')),
+  account     TEXT NOT NULL,
+  cause       TEXT,
+  avatar_id   TEXT NOT NULL,
+  name        TEXT,
+  status      TEXT,
+  started_at  INTEGER NOT NULL,
+  detected_at INTEGER NOT NULL,
+  reason      TEXT
+) STRICT;
+CREATE INDEX condition_changes_group ON condition_changes(kind, account, detected_at);
+
+CREATE TABLE alert_groups(
+  kind         TEXT NOT NULL,
+  subject      TEXT NOT NULL,
+  published_at INTEGER NOT NULL,
   PRIMARY KEY(kind, subject)
 ) STRICT, WITHOUT ROWID;
 

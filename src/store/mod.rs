@@ -13,6 +13,7 @@ pub mod reader;
 pub mod pagination;
 pub mod retention;
 pub mod pending_alerts;
+pub mod reminders;
 pub mod migrations;
 pub mod values;
 pub mod tables;

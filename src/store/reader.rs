@@ -323,7 +323,8 @@ impl Reader {
 
     /// The conditions that are firing, oldest first.
     pub fn conditions(&self) -> Result<Vec<ConditionRow>, StoreError> {
-        let sql = "SELECT kind, subject, since, cause, reason FROM conditions
+        let sql = "SELECT kind, subject, since, iif(account IS NULL, cause, NULL), reason
+                   FROM conditions
                    ORDER BY since, kind, subject";
         self.rows("reading the conditions", sql, (), |row| {
             Ok(ConditionRow {

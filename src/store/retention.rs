@@ -97,7 +97,7 @@ fn prune_events(
     rows_max: usize,
 ) -> rusqlite::Result<Batch> {
     let mut pruned = Pruned::default();
-    let sql = "SELECT event_id FROM conditions";
+    let sql = "SELECT event_id FROM conditions WHERE event_id IS NOT NULL";
     let held: HashSet<String> = column(connection, sql, [])?.into_iter().collect();
     let sql = "SELECT seq, id, occurred_at < ?2 FROM events WHERE seq > ?1 ORDER BY seq LIMIT ?3";
     let events: Vec<(i64, String, bool)> =

@@ -98,8 +98,8 @@ fn world(dice: &mut Dice) -> Connection {
         let event = format!("evt_{n}");
         insert_event(&db, &event, about, millis);
         if dice.below(10) == 0 {
-            let sql =
-                "INSERT INTO conditions(kind, subject, since, event_id) VALUES('k', ?1, 1, ?1)";
+            let sql = "INSERT INTO conditions(kind, subject, since, event_id, notified_at)
+                 VALUES('k', ?1, 1, ?1, 1)";
             db.execute(sql, [&event]).unwrap();
         }
         for channel in ["x", "y"] {

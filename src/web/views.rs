@@ -10,7 +10,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::training::{Training, UsualDuration};
 use crate::domain::avatar::transition::{Previous, Transition};
-use crate::domain::delivery::channel_health::ChannelState;
+use crate::domain::delivery::channel_health::{ChannelState, Pause};
 use crate::domain::polling::poll_failure::FailureKind;
 use crate::domain::polling::watch::Watch;
 use crate::domain::status_report::{
@@ -193,6 +193,10 @@ pub(crate) struct ChannelView {
     /// Since when deliveries are suspended, because the channel is paused, disabled or not in the
     /// config.
     pub(crate) suspended_since: Option<String>,
+    /// When the pause ends on its own.
+    pub(crate) paused_until: Option<String>,
+    /// Why it is paused, in the operator's words.
+    pub(crate) pause_reason: Option<String>,
     /// Since when the channel, or one of its recipients, has been failing.
     pub(crate) failing_since: Option<String>,
     pub(crate) reason: Option<String>,
@@ -281,7 +285,8 @@ impl AvatarView {
             discovered: discovered.is_some() && context.configured != Some(true),
             status: observed.map(|it| it.status.to_string()),
             since: observed.map(|it| it.since.to_string()),
-            next_poll_at: text(context.next_poll_at),
+            // One that is due waits for its turn within the rate of its account.
+            next_poll_at: text(context.next_poll_at.map(|at| at.max(now))),
             last_seen_at: text(context.seen_at.max(observed.map(|it| it.last_seen_at))),
             training_seconds: training.map(|since| now.since(since).as_secs()),
             usual_training: usual.map(UsualView::from),
@@ -406,12 +411,15 @@ impl From<&AttemptRow> for AttemptView {
 impl ChannelView {
     pub(crate) fn new(row: &ChannelRow, kind: Option<&String>, now: Timestamp) -> Self {
         let health = &row.health;
+        let is_paused = health.state == ChannelState::Paused;
         Self {
             name: row.name.to_string(),
             kind: kind.cloned(),
             configured: row.configured,
             state: health.state.name(),
             suspended_since: text(row.suspended_since),
+            paused_until: text(health.pause.until.filter(|_| is_paused)),
+            pause_reason: health.pause.reason.clone().filter(|_| is_paused),
             failing_since: text(row.failing_since()),
             reason: row.reason(),
             failing_recipients: row.recipients.iter().map(RecipientView::new).collect(),
@@ -423,6 +431,12 @@ impl ChannelView {
         }
     }
 
+    /// What follows the word `paused`.
+    pub(crate) fn pause(&self) -> Pause {
+        let until = parse(self.paused_until.as_deref());
+        Pause { until, reason: self.pause_reason.clone() }
+    }
+
     pub(crate) fn facts(&self) -> ChannelFacts<'_> {
         ChannelFacts {
             name: &self.name,
@@ -430,6 +444,8 @@ impl ChannelView {
             state: ChannelState::from_name(self.state).unwrap_or_default(),
             failing_since: parse(self.failing_since.as_deref()),
             reason: self.reason.as_deref(),
+            paused_until: parse(self.paused_until.as_deref()),
+            pause_reason: self.pause_reason.as_deref(),
             undelivered: self.in_flight,
             oldest_at: parse(self.oldest_in_flight_at.as_deref()),
             dead_letters: self.failed,

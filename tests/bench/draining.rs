@@ -20,7 +20,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use avatar_watch::demo::fake_server::{Request, Response};
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::avatar::AvatarId;
-use avatar_watch::domain::condition::{Condition, ConditionSubject, Phase};
+use avatar_watch::domain::condition::{AvatarGroup, Condition, ConditionSubject, Phase};
 use avatar_watch::domain::delivery::channel_name::ChannelName;
 use avatar_watch::domain::delivery::retry_policy::DeliveryPolicy;
 use avatar_watch::domain::delivery::{DeliveryId, RetryState};
@@ -100,6 +100,7 @@ async fn fill(folder: &Path) -> HashMap<String, (usize, usize)> {
             name: Some("Jane, English".to_owned()),
             account: AccountName::default(),
             status: None,
+            group: AvatarGroup::default(),
         };
         let condition =
             Condition { phase: Phase::Resolved, started_at: now, subject: about, reason: None };

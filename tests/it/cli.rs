@@ -22,6 +22,7 @@ mod pty;
 mod wait;
 mod schema;
 mod packaged_files;
+mod pause;
 mod status_damaged_config;
 
 /// The line and the exit code of a check.

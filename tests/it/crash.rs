@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use crate::harness::argil::{Answer as Served, FakeArgil};
-use crate::harness::config::{Config, IMPATIENT, SECRET};
+use crate::harness::config::{AT_ONCE, Config, IMPATIENT, SECRET};
 use crate::harness::daemon::{Bench, Running, wait_until};
 use crate::harness::webhook::{Answer, Received, Receiver};
 
@@ -177,4 +177,37 @@ fn check_every_transition_was_delivered(bench: &Bench, rows: &[Value], received:
     assert!(dead.is_empty(), "dead letters: {dead:?}");
     assert_eq!(notified, news);
     assert!(news.len() > 20, "only {} pieces of news: the test tests little", news.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_while_dead_letters_wait_for_each_other_makes_one_event_of_all() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let operator = Receiver::start().await;
+    receiver.script(std::iter::repeat_n(Answer::status(413), 70));
+    let ids: Vec<String> = (0..70).map(|number| format!("a{number}")).collect();
+    let all: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let config = config(&argil, &receiver, &all).webhook("watch", &operator.url());
+    let config = config.with("operator = true\nevents = []\n");
+    let waiting = AT_ONCE.replace("0s", "20s");
+    let bench = Bench::new(&config.text().replace(AT_ONCE, &waiting));
+    argil.set_all(&all, "TRAINING");
+    let daemon = bench.start();
+    all.iter().for_each(|id| daemon.wait_for_log(&format!("avatar `{id}`: baseline")));
+    argil.set_all(&all, "IDLE");
+    let is_dead =
+        |rows: &[Value]| rows.len() == 70 && rows.iter().all(|row| row["state"] == "failed");
+    bench.wait_for_deliveries("70 dead letters", is_dead);
+    daemon.kill();
+    assert!(operator.received().is_empty(), "they wait");
+
+    bench.configure(config.text());
+    let daemon = bench.start();
+    let body = operator.wait_for(1).await[0].json();
+    assert_eq!((&body["type"], &body["data"]["count"]), (&"delivery.exhausted".into(), &70.into()));
+    assert_eq!(body["data"]["deliveries"].as_array().unwrap().len(), 20);
+    bench.wait_for_deliveries("the one event", |rows| {
+        rows.len() == 71 && rows.iter().filter(|row| row["state"] == "delivered").count() == 1
+    });
+    assert!(daemon.stop().success());
+    assert_eq!(operator.received().len(), 1);
 }

@@ -1,6 +1,7 @@
 //! The dispatcher with a manual clock on a real store: schedule, order, dead letters.
 
 mod admin;
+mod alerts;
 mod channel_health;
 mod recipients;
 mod interruptions;

@@ -92,7 +92,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("prometheus_client", &["runtime/metrics.rs"]),
     ("minijinja", &["notify/format/template.rs"]),
     ("unicode_segmentation", &["notify/format/truncate.rs"]),
-    ("jiff", &["domain/time/timestamp.rs", "domain/time/time_zone.rs"]),
+    ("jiff", &["domain/time/timestamp.rs", "domain/time/time_zone.rs", "cli/local_time.rs"]),
     ("comfy_table", &["cli/output.rs"]),
     ("indicatif", &["cli/progress_bar.rs"]),
     ("tracing_subscriber", &["telemetry/"]),

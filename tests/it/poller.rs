@@ -8,6 +8,7 @@ mod lists;
 mod liveness;
 mod failures;
 mod accounts;
+mod alert_groups;
 mod conditions;
 mod hints;
 mod reload;

@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use crate::cli::local_time::time;
+use crate::domain::time::timestamp::Timestamp;
+
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DatabaseArgs {
     /// The database [default: `store.path` of the config]
@@ -81,12 +84,28 @@ pub(crate) enum ChannelsAction {
         #[command(flatten)]
         database: DatabaseArgs,
     },
-    /// Pause a channel: its deliveries stay pending until `resume`
-    Pause(SwitchArgs),
+    /// Pause a channel: its deliveries stay pending until the pause ends
+    #[command(after_help = PAUSE_NOTES)]
+    Pause(PauseArgs),
     /// Resume a paused channel
     Resume(SwitchArgs),
     /// Enable a disabled or failing channel: sends one message at once, then the others
     Enable(SwitchArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PauseArgs {
+    /// How long, such as `8h` or `1d 12h` [default: until `resume`]
+    #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
+    pub(crate) lasting: Option<Duration>,
+    /// Until when: `2026-12-01T08:00` in local time, or with a zone, as `2026-12-01T08:00Z`
+    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "lasting")]
+    pub(crate) until: Option<Timestamp>,
+    /// Why, for the people who see that it is paused
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+    #[command(flatten)]
+    pub(crate) switch: SwitchArgs,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -176,6 +195,11 @@ pub(crate) enum DbAction {
 pub(in crate::cli) fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text).map_err(|error| format!("{error}; write `2h` or `1h 30m`"))
 }
+
+const PAUSE_NOTES: &str = "\
+A pause ends by the wall clock of this machine; if no daemon runs then, it ends when one starts. \
+Pausing again replaces the end and the reason. The time of a pause does not count towards the \
+expiry of a delivery.";
 
 const RESTORE_NOTES: &str = "\
 The backup is verified first. The old database is kept beside the new one, under a dated name. \

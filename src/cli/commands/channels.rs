@@ -2,29 +2,30 @@
 
 use std::path::Path;
 
-use crate::cli::args::admin::{ChannelsAction, ChannelsArgs, DatabaseArgs, SwitchArgs};
+use crate::cli::args::admin::{ChannelsAction, ChannelsArgs, DatabaseArgs, PauseArgs, SwitchArgs};
 use crate::cli::exit::Exit;
 use crate::cli::locations::database_path;
 use crate::cli::output::{age, json, line, print_error, print_failure, print_store_error, table};
 use crate::config::change::snapshot::ConfigSnapshot;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
-use crate::domain::delivery::channel_health::ChannelState;
+use crate::domain::delivery::channel_health::{ChannelState, Pause};
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::admin::channels::{ChannelAdminResult, ChannelSwitch};
 use crate::store::admin::deliveries::DeliveryAdmin;
 use crate::store::error::StoreError;
 use crate::store::reader::{ChannelRow, Reader};
+use crate::text::sanitize::sanitize_line;
 use crate::web::views::ChannelView;
 
 pub(crate) fn channels(config: Option<&Path>, args: &ChannelsArgs) -> Exit {
     let done = match &args.action {
         None => list(config, &args.database),
         Some(ChannelsAction::List { database }) => list(config, database),
-        Some(ChannelsAction::Pause(args)) => switch(config, args, ChannelSwitch::Pause),
-        Some(ChannelsAction::Resume(args)) => switch(config, args, ChannelSwitch::Resume),
-        Some(ChannelsAction::Enable(args)) => switch(config, args, ChannelSwitch::Enable),
+        Some(ChannelsAction::Pause(args)) => pause(config, args),
+        Some(ChannelsAction::Resume(args)) => switch(config, args, &ChannelSwitch::Resume),
+        Some(ChannelsAction::Enable(args)) => switch(config, args, &ChannelSwitch::Enable),
     };
     done.unwrap_or_else(|error| print_store_error(&error))
 }
@@ -37,17 +38,31 @@ fn list(config: Option<&Path>, database: &DatabaseArgs) -> Result<Exit, StoreErr
         json(&channels);
     } else {
         let header =
-            ["channel", "state", "in flight", "oldest", "dead letters", "last delivery", "failure"];
+            ["channel", "state", "in flight", "oldest", "dead letters", "last delivery", "details"];
         let rows = channels.iter().map(|channel| row(channel, now)).collect();
         table(&header, rows, "No channels yet: the daemon registers them when it starts.");
     }
     Ok(Exit::Ok)
 }
 
+fn pause(config: Option<&Path>, args: &PauseArgs) -> Result<Exit, StoreError> {
+    let now = SystemClock.now();
+    let until = args.until.or_else(|| args.lasting.map(|lasting| now.plus(lasting)));
+    if let Some(until) = until.filter(|until| *until <= now) {
+        print_error(&format!(
+            "avatar-watch: `{until}` is in the past\n  help: write a later time, or `--for 8h`"
+        ));
+        return Ok(Exit::Problems);
+    }
+    let reason = args.reason.as_deref().map(|it| sanitize_line(it, REASON_CHARS_MAX));
+    let pause = Pause { until, reason: reason.filter(|it| !it.is_empty()) };
+    switch(config, &args.switch, &ChannelSwitch::Pause(pause))
+}
+
 fn switch(
     config: Option<&Path>,
     args: &SwitchArgs,
-    switch: ChannelSwitch,
+    switch: &ChannelSwitch,
 ) -> Result<Exit, StoreError> {
     let Ok(name) = ChannelName::parse(&args.channel).map_err(|error| print_failure(&error)) else {
         return Ok(Exit::Problems);
@@ -56,9 +71,9 @@ fn switch(
     let (mut admin, now) = (DeliveryAdmin::open(&path)?, SystemClock.now());
     let result = admin.switch(switch, &name, now)?;
     let (done, already) = match switch {
-        ChannelSwitch::Pause => ("paused", "already paused"),
-        ChannelSwitch::Resume => ("resumed", "not paused"),
-        ChannelSwitch::Enable => ("enabled", "already enabled, not failing"),
+        ChannelSwitch::Pause(pause) => (format!("paused{pause}"), "already paused"),
+        ChannelSwitch::Resume => ("resumed".to_owned(), "not paused"),
+        ChannelSwitch::Enable => ("enabled".to_owned(), "already enabled, not failing"),
     };
     drop(admin);
     match result {
@@ -112,6 +127,12 @@ fn row(channel: &ChannelView, now: Timestamp) -> Vec<String> {
     let not_before = channel.not_before.as_ref();
     let not_before = not_before.map(|at| format!("; not before {at}")).unwrap_or_default();
     let delivered = channel.delivered_at.as_deref().map(|at| format!("{} ago", age(at, now)));
+    let pause = channel.pause().to_string();
+    let pause = pause.trim_start();
+    let pause = match &channel.reason {
+        Some(_) if !pause.is_empty() => format!("{pause}; "),
+        Some(_) | None => pause.to_owned(),
+    };
     vec![
         channel.name.clone(),
         state.to_owned(),
@@ -119,6 +140,8 @@ fn row(channel: &ChannelView, now: Timestamp) -> Vec<String> {
         channel.oldest_in_flight_at.as_deref().map(|at| age(at, now)).unwrap_or_default(),
         channel.failed.to_string(),
         delivered.unwrap_or_else(|| "never".to_owned()),
-        format!("{}{not_before}", channel.reason.as_deref().unwrap_or_default()),
+        format!("{pause}{}{not_before}", channel.reason.as_deref().unwrap_or_default()),
     ]
 }
+
+const REASON_CHARS_MAX: usize = 200;

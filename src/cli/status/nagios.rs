@@ -143,6 +143,8 @@ mod tests {
                     configured: true,
                     state: "active",
                     suspended_since: None,
+                    paused_until: None,
+                    pause_reason: None,
                     failing_since: None,
                     reason: None,
                     failing_recipients: Vec::new(),

@@ -61,6 +61,7 @@ impl ConfigSnapshot {
             intervals,
             infer_unseen_training,
             time_zone,
+            alert_timing,
             store_path,
             retention,
             avatars,
@@ -83,6 +84,8 @@ impl ConfigSnapshot {
             "events": {
                 "infer_unseen_training": infer_unseen_training,
                 "time_zone": time_zone.name(),
+                "group_window": humantime::format_duration(alert_timing.group_window).to_string(),
+                "remind_after": duration_or(alert_timing.remind_after, "never"),
             },
             "store": {
                 "path": store_path.display().to_string(),

@@ -195,7 +195,10 @@ fn usual(key: &str) -> Value {
             reference("secret")
         }
         "timeout" | "unavailable_after" | "not_trained" | "missing" | "min" | "max" | "initial"
-        | "every" | "heartbeat_every" | "expires_after" | "dot_timeout" => reference("duration"),
+        | "every" | "heartbeat_every" | "expires_after" | "dot_timeout" | "group_window" => {
+            reference("duration")
+        }
+        "remind_after" => reference("duration_or_never"),
         "overdue_after" => json!({
             "anyOf": [
                 reference("duration_or_never"),

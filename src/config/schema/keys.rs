@@ -102,8 +102,10 @@ pub(in crate::config) const SETTLED_STEP: KeyTable =
     KeyTable { path: "poll.settled", keys: &["every", "for"] };
 pub(in crate::config) const BACKOFF: KeyTable =
     KeyTable { path: "poll.backoff", keys: &["initial", "max", "multiplier", "jitter"] };
-pub(in crate::config) const EVENTS: KeyTable =
-    KeyTable { path: "events", keys: &["infer_unseen_training", "time_zone"] };
+pub(in crate::config) const EVENTS: KeyTable = KeyTable {
+    path: "events",
+    keys: &["infer_unseen_training", "time_zone", "group_window", "remind_after"],
+};
 pub(in crate::config) const WEB: KeyTable = KeyTable {
     path: "web",
     keys: &["listen", "public_url", "token", "read", "hosts", "thumbnails", "hint_token"],

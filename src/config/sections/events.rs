@@ -1,20 +1,35 @@
-//! `[events]`: which transitions are events, and the time zone of their texts.
+//! `[events]`: which transitions are events, the time zone of their texts, and when operators are
+//! notified.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use crate::config::parse::duration;
 use crate::config::parse::field::{Field, Table, shown};
 use crate::config::schema::keys::{EVENTS, nearest};
+use crate::domain::alerts::AlertTiming;
 use crate::domain::time::time_zone::TimeZone;
 use crate::text::sanitize::is_same_name;
 
 pub(in crate::config) struct Events {
     pub(in crate::config) infer_unseen_training: bool,
     pub(in crate::config) time_zone: TimeZone,
+    pub(in crate::config) alert_timing: AlertTiming,
 }
 
 pub(in crate::config) fn read(root: &Table<'_>) -> Option<Events> {
     let events = root.section(EVENTS.path, &EVENTS)?;
     let infer = events.or("infer_unseen_training", true, Field::flag);
     let zone = events.or("time_zone", TimeZone::UTC, time_zone);
-    Some(Events { infer_unseen_training: infer?, time_zone: zone? })
+    let window =
+        events.or("group_window", GROUP_WINDOW, |field| duration::read(field, &WINDOW_RANGE));
+    let remind_after =
+        events.or("remind_after", None, |field| duration::read_or(field, "never", &REMINDER_RANGE));
+    Some(Events {
+        infer_unseen_training: infer?,
+        time_zone: zone?,
+        alert_timing: AlertTiming { group_window: window?, remind_after: remind_after? },
+    })
 }
 
 fn time_zone(field: &Field<'_>) -> Option<TimeZone> {
@@ -31,6 +46,12 @@ fn time_zone(field: &Field<'_>) -> Option<TimeZone> {
     };
     field.invalid(format!("is `{}`, which is no known time zone", shown(text)), help)
 }
+
+/// The default of `group_window`.
+pub(in crate::config) const GROUP_WINDOW: Duration = Duration::from_secs(30);
+const WINDOW_RANGE: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
+const REMINDER_RANGE: RangeInclusive<Duration> =
+    Duration::from_mins(1)..=Duration::from_hours(365 * 24);
 
 #[cfg(test)]
 mod tests {

@@ -4,8 +4,8 @@
 pub mod account;
 pub mod avatar;
 pub mod discover;
-pub mod poll;
 pub mod events;
+pub mod poll;
 pub mod store;
 pub mod web;
 pub mod heartbeat;

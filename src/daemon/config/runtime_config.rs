@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::daemon::logging::template_fallback_log::TemplateFallbackLog;
 use crate::daemon::ports::Notifier;
 use crate::domain::account::AccountName;
+use crate::domain::alerts::AlertTiming;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::delivery::RetryState;
@@ -39,6 +40,8 @@ pub struct RuntimeConfig<S, N> {
     pub breaker_backoff: BreakerBackoff,
     /// Whether a finished training that was not observed is an event.
     pub infer_unseen_training: bool,
+    /// When operators are notified of conditions and dead letters.
+    pub alert_timing: AlertTiming,
     /// The configured avatars; each refers to one of the accounts.
     pub avatars: HashMap<AvatarId, Arc<WatchedAvatar>>,
     /// The channels.
@@ -120,6 +123,11 @@ impl<S, N> RuntimeConfig<S, N> {
             .collect()
     }
 
+    /// Whether avatars of the account are discovered.
+    pub fn discovers(&self, account: &AccountName) -> bool {
+        self.discovery.as_ref().is_some_and(|discovery| discovery.accounts.contains(account))
+    }
+
     /// The config of an avatar that only the account's list shows; `None` when discovery is off for
     /// the account.
     pub fn discovered(&self, account: &AccountName) -> Option<WatchedAvatar> {
@@ -150,7 +158,7 @@ impl<S, N: Notifier> RuntimeConfig<S, N> {
                 channel_runtime.operator && condition.subject.channel() != Some(name)
             }
             Subject::DeadLetter(dead_letter) => {
-                channel_runtime.operator && dead_letter.channel != *name
+                channel_runtime.operator && dead_letter.first.channel != *name
             }
             Subject::Transition { .. } | Subject::Ping { .. } => {
                 channel_runtime.events.contains(&event.kind)

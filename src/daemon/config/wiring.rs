@@ -67,6 +67,7 @@ pub fn build(
         intervals: settings.intervals.clone(),
         breaker_backoff: breaker_backoff(&settings.intervals.backoff),
         infer_unseen_training: settings.infer_unseen_training,
+        alert_timing: settings.alert_timing,
         avatars: avatars.collect(),
         channels: channel_runtimes(&settings.channels, &message_context(settings))?,
     })

@@ -114,7 +114,7 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         let (slots, next_available_at) = self.slots(monotonic);
         let claim_at = next_available_at.map_or(claim_at, |at| at.min(claim_at));
         self.stats.liveness.store_request(monotonic);
-        let claims = match self.context.store.claim(slots, now).await {
+        let claims = match self.context.store.claim(slots, self.config.alert_timing, now).await {
             Ok(claims) => claims,
             Err(failure) => return self.retry_at_or_fail(DELIVERIES, failure, monotonic),
         };
@@ -123,10 +123,12 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         for claimed in claims.claimed {
             self.start_attempt(claimed, monotonic);
         }
-        if claims.has_pending_alerts {
-            if let Err(failure) =
-                operator_alerts::publish_pending(&self.context, &self.config).await
-            {
+        for channel in &claims.resumed {
+            info!(channel = %channel, "pause of channel `{channel}` has ended; its messages are \
+                sent");
+        }
+        if claims.has_due_alerts {
+            if let Err(failure) = operator_alerts::publish_due(&self.context, &self.config).await {
                 return self.retry_at_or_fail(EVENTS, failure, monotonic);
             }
             log_write_recovered(&self.context, EVENTS);

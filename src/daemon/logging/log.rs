@@ -37,10 +37,27 @@ pub(crate) fn log_write_recovered<C: Clock>(context: &DaemonContext<C>, what: &'
     }
 }
 
+/// Logs which deliveries became dead letters, if the event is about them.
+pub(crate) fn log_dead_letters(event: &Event) {
+    let Subject::DeadLetter(group) = &event.subject else { return };
+    let (channel, count) = (&group.first.channel, group.count());
+    let messages = if count == 1 { "message" } else { "messages" };
+    warn!(
+        event.id = %event.id, channel = %channel, count,
+        "{count} {messages} to channel `{channel}` became dead letters: {}", group.first.reason
+    );
+}
+
 /// Logs that a condition fires or is resolved.
 pub(crate) fn log_condition(event: &Event) {
     let Subject::Condition(condition) = &event.subject else { return };
-    let (kind, subject) = (event.kind, event.ordering_key());
+    let kind = event.kind;
+    let subject = match &condition.subject {
+        ConditionSubject::Avatar { id, .. } => id.to_string(),
+        ConditionSubject::Account { .. }
+        | ConditionSubject::Config
+        | ConditionSubject::Channel { .. } => event.ordering_key().to_string(),
+    };
     let reason = condition.reason.as_deref().map(|it| format!(": {it}")).unwrap_or_default();
     let name = match &condition.subject {
         ConditionSubject::Avatar { name: Some(name), .. } => {
@@ -57,6 +74,9 @@ pub(crate) fn log_condition(event: &Event) {
                 event.id = %event.id, subject = %subject,
                 "{kind} firing for `{subject}`{name}{reason}"
             );
+        }
+        Phase::Reminder => {
+            info!(event.id = %event.id, subject = %subject, "{kind} still firing for `{subject}`");
         }
         Phase::Resolved => {
             info!(event.id = %event.id, subject = %subject, "{kind} resolved for `{subject}`{name}")

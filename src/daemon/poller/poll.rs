@@ -290,14 +290,17 @@ fn change<S, N: Notifier>(
     random: RandomBits,
 ) -> ObservationCommit {
     let watched_avatar = &input.watched_avatar;
-    let new_events = (0u64..).zip(&decision.events).map(|(number, event)| {
+    let (events, conditions): (Vec<_>, Vec<_>) =
+        decision.events.iter().cloned().partition(is_transition);
+    let new_events = (0u64..).zip(events).map(|(number, event)| {
         let random = random.derive(EVENT_BITS + number);
-        config.new_event(event.clone(), Some(watched_avatar), now, random)
+        config.new_event(event, Some(watched_avatar), now, random)
     });
     ObservationCommit {
         watch: decision.watch.clone(),
         transition: decision.transition.clone(),
         events: new_events.collect(),
+        conditions,
         discovered: input.discovered.then(|| watched_avatar.account.clone()),
         now,
     }
@@ -308,9 +311,8 @@ fn publish<C>(context: &DaemonContext<C>, decision: &Decision, change: &Observat
         if transition.previous != Previous::Unknown {
             context.metrics.record_transition(transition);
         }
-        let notified = change.events.iter().find(|it| {
-            matches!(it.event.subject, Subject::Transition { .. }) && it.has_deliveries()
-        });
+        let notified =
+            change.events.iter().find(|it| is_transition(&it.event) && it.has_deliveries());
         let event = notified.map(|it| (it.event.id.clone(), it.event.kind));
         context
             .events
@@ -320,7 +322,7 @@ fn publish<C>(context: &DaemonContext<C>, decision: &Decision, change: &Observat
 }
 
 fn wake_dispatcher<C>(context: &DaemonContext<C>, change: &ObservationCommit) {
-    if change.events.iter().any(NewEvent::has_deliveries) {
+    if change.events.iter().any(NewEvent::has_deliveries) || !change.conditions.is_empty() {
         context.wakeup.notify_one();
     }
 }
@@ -347,18 +349,21 @@ fn log_change<C: Clock>(
     before: &Watch,
     decision: &Decision,
 ) {
-    let is_transition = |event: &&Event| matches!(event.subject, Subject::Transition { .. });
     if let Some(transition) = &decision.transition {
         log_transition(
             transition,
-            decision.events.iter().find(is_transition).map(|event| event.kind),
+            decision.events.iter().find(|it| is_transition(it)).map(|event| event.kind),
         );
     }
-    for event in decision.events.iter().filter(|event| !is_transition(event)) {
+    for event in decision.events.iter().filter(|it| !is_transition(it)) {
         log_condition(event);
     }
     let reason = decision.watch.failure.as_ref().map(|failure| failure.reason.as_str());
     log_reachability(context, account, before, &decision.watch, reason);
+}
+
+const fn is_transition(event: &Event) -> bool {
+    matches!(event.subject, Subject::Transition { .. })
 }
 
 fn log_transition(transition: &Transition, kind: Option<EventKind>) {

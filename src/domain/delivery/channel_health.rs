@@ -5,6 +5,7 @@
 //! a new target enables. Local failures and requested delays never count against a channel. No
 //! state drops a delivery.
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::domain::delivery::{
@@ -41,6 +42,28 @@ impl ChannelState {
     }
 }
 
+/// What is known of a pause; nothing while the channel is not paused.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pause {
+    /// When it ends on its own; `None` lasts until an operator ends it.
+    pub until: Option<Timestamp>,
+    /// Why, in the operator's words.
+    pub reason: Option<String>,
+}
+
+/// What follows the word `paused`: ` until 2026-12-01T08:00:00.000Z (holiday)`.
+impl fmt::Display for Pause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(until) = self.until {
+            write!(f, " until {until}")?;
+        }
+        match &self.reason {
+            Some(reason) => write!(f, " ({reason})"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The health of a channel.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChannelHealth {
@@ -66,6 +89,8 @@ pub struct ChannelHealth {
     pub misconfigured_since: Option<Timestamp>,
     /// Since when it is reported as failing.
     pub failing_since: Option<Timestamp>,
+    /// The pause, if it is paused.
+    pub pause: Pause,
 }
 
 /// The result of applying an attempt.
@@ -178,17 +203,31 @@ impl ChannelHealth {
             counted_since: None,
             failed_deliveries: 0,
             failure_run: self.failure_run + 1,
+            pause: Pause::default(),
             ..self
         }
+    }
+
+    /// An operator pauses the channel, or changes the pause.
+    #[must_use]
+    pub fn paused(self, pause: Pause) -> Self {
+        Self { state: ChannelState::Paused, pause, ..self }
+    }
+
+    /// The pause ends.
+    #[must_use]
+    pub fn resumed(self) -> Self {
+        Self { state: ChannelState::Active, pause: Pause::default(), ..self }
     }
 
     fn on_success(self, now: Timestamp) -> HealthUpdate {
         let reschedules = self.is_limited_to_probe() || self.misconfigured_since.is_some();
         let next_run = self.failure_run + u64::from(self.failed_deliveries > 0);
-        let Self { state, not_before, reason, .. } = self;
+        let Self { state, not_before, reason, pause, .. } = self;
         // The reason of a requested delay is kept until it ends.
         let reason = reason.filter(|_| not_before > now);
-        let health = Self { state, not_before, reason, failure_run: next_run, ..Self::default() };
+        let health =
+            Self { state, not_before, reason, pause, failure_run: next_run, ..Self::default() };
         HealthUpdate { health, counted: false, reschedule_pending: reschedules }
     }
 

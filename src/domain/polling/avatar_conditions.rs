@@ -41,6 +41,8 @@ pub struct ConditionChange {
     pub started_at: Timestamp,
     /// The error, if a poll failed.
     pub reason: Option<String>,
+    /// The cause that others may share, besides the kind.
+    pub cause: Option<String>,
 }
 
 /// The context of a failed poll.
@@ -90,7 +92,8 @@ impl ActiveConditions {
         let confirmed = streak.polls >= CONFIRMED_AFTER && long;
         if kind != FailureKind::Missing && key_works && confirmed && unreported {
             self.unreachable = Some(since);
-            return Some(started(EventKind::AvatarUnreachable, since, Some(reason)));
+            let change = started(EventKind::AvatarUnreachable, since, Some(reason));
+            return Some(ConditionChange { cause: Some(kind.name().to_owned()), ..change });
         }
         None
     }
@@ -148,14 +151,11 @@ impl ActiveConditions {
         let new = name.map(|name| {
             let excess = (self.reported_statuses.len() + 1).saturating_sub(REPORTED_STATUSES_MAX);
             self.reported_statuses.drain(..excess);
-            self.reported_statuses.push(name);
+            self.reported_statuses.push(name.clone());
             self.unrecognized = Some(since);
             let shown = status.display();
-            started(
-                kind,
-                since,
-                Some(&format!("the API shows {shown}; nothing is concluded from it")),
-            )
+            let reason = format!("the API shows {shown}; nothing is concluded from it");
+            ConditionChange { cause: Some(name), ..started(kind, since, Some(&reason)) }
         });
         over.into_iter().chain(new)
     }
@@ -167,11 +167,12 @@ fn started(kind: EventKind, since: Timestamp, reason: Option<&str>) -> Condition
         phase: Phase::Firing,
         started_at: since,
         reason: reason.map(str::to_owned),
+        cause: None,
     }
 }
 
 fn resolved(kind: EventKind, since: Timestamp) -> ConditionChange {
-    ConditionChange { kind, phase: Phase::Resolved, started_at: since, reason: None }
+    ConditionChange { kind, phase: Phase::Resolved, started_at: since, reason: None, cause: None }
 }
 
 /// The maximum number of reported statuses of an avatar.

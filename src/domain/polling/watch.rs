@@ -14,7 +14,7 @@ use crate::domain::avatar::status::Status;
 use crate::domain::avatar::training::{Training, TrainingStart, UsualDuration};
 use crate::domain::avatar::transition::{Previous, Transition};
 use crate::domain::avatar::{Avatar, AvatarId};
-use crate::domain::condition::{Condition, ConditionSubject, Phase};
+use crate::domain::condition::{AvatarGroup, Condition, ConditionSubject, Phase};
 use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::id::EventId;
 use crate::domain::polling::avatar_conditions::{
@@ -423,13 +423,14 @@ impl Watch {
     }
 
     fn condition_event(&self, change: ConditionChange, context: &ObservationContext<'_>) -> Event {
-        let ConditionChange { kind, phase, started_at: since, reason } = change;
+        let ConditionChange { kind, phase, started_at: since, reason, cause } = change;
         let is_resolved = u64::from(phase == Phase::Resolved);
         let subject = ConditionSubject::Avatar {
             id: self.id.clone(),
             name: context.policy.label.map(str::to_owned).or_else(|| self.name.clone()),
             account: context.policy.account.clone(),
             status: self.observed.as_ref().map(|observed| observed.status.clone()),
+            group: AvatarGroup { cause, ..AvatarGroup::default() },
         };
         Event {
             id: EventId::mint(

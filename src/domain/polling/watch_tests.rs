@@ -341,6 +341,7 @@ proptest! {
                         prop_assert_eq!(firing.replace(name), None);
                     }
                     Phase::Resolved => prop_assert_ne!(firing.take(), None),
+                    Phase::Reminder => prop_assert!(false, "a poll reminds of nothing"),
                 }
             }
             let odd = name.starts_with("ODD");

@@ -3,7 +3,7 @@
 use crate::domain::avatar::status::Status;
 use crate::domain::condition::{Condition, ConditionSubject, Phase};
 use crate::domain::delivery::channel_name::ChannelName;
-use crate::domain::delivery::dead_letter::DeadLetter;
+use crate::domain::delivery::dead_letter::{DeadLetter, DeadLetterGroup};
 use crate::domain::delivery::recipient_health::masked;
 use crate::domain::event::{Event, EventKind};
 use crate::domain::help::HelpTopic;
@@ -21,14 +21,16 @@ pub(in crate::notify) fn condition(
     zone: &TimeZone,
 ) -> Content {
     let is_recipient = of_recipient(&condition.subject);
+    let is_group = is_group(&condition.subject);
     let text = condition_text(event.kind, is_recipient);
-    let (subject_name, mut fields) = subject_fields(&condition.subject);
+    let (subject_name, mut fields) = subject_fields(condition);
     if let Some(reason) = &condition.reason {
         let value = sanitize_line(reason, REASON_CHARS_MAX);
         fields.push(ContentField { name: "Reason", value });
     }
     let (started_at, now) = (condition.started_at, event.occurred_at);
     let who = match &condition.subject {
+        ConditionSubject::Avatar { .. } if is_group => format!("{subject_name}:"),
         ConditionSubject::Avatar { id, name, .. } => named_avatar(id, name.as_deref()),
         ConditionSubject::Config => "The config".to_owned(),
         ConditionSubject::Account { .. } | ConditionSubject::Channel { .. } => {
@@ -37,7 +39,7 @@ pub(in crate::notify) fn condition(
     };
     let shared = |short: &str, clause: &str, detail: String| Content {
         subject: format!("{subject_name}: {short}"),
-        title: format!("{who} {clause}"),
+        title: format!("{who} {}", if is_group { short } else { clause }),
         subject_name: subject_name.clone(),
         detail,
         fields,
@@ -47,7 +49,7 @@ pub(in crate::notify) fn condition(
         link: None,
     };
     match condition.phase {
-        Phase::Firing => {
+        Phase::Firing | Phase::Reminder => {
             let cause = match &condition.subject {
                 ConditionSubject::Account { cause, .. } => Some(*cause),
                 ConditionSubject::Avatar { .. }
@@ -58,59 +60,118 @@ pub(in crate::notify) fn condition(
             let help = HelpTopic::of_condition(event.kind, cause, channel, is_recipient);
             let detail = match cause {
                 Some(cause) => format!("{}.", capitalized(cause.sentence())),
+                None if is_group => group_detail(event.kind, condition.phase).to_owned(),
                 None => text.detail.to_owned(),
             };
+            let is_reminder = condition.phase == Phase::Reminder;
             let (since, now) = (zone.show(started_at), zone.show(now));
-            Content {
+            let content = Content {
                 advice: help.map(|help| advice(&help.sentence())).unwrap_or_default(),
                 window: vec![match since == now {
                     true => format!("Since {since}."),
+                    false if is_reminder => format!("Since {since}; a reminder of {now}."),
                     false => format!("Since {since}; detected at {now}."),
                 }],
                 ..shared(text.short, text.clause, detail)
+            };
+            match is_reminder {
+                true => Content {
+                    subject: format!("{subject_name}: still {}", text.short),
+                    title: format!("Reminder: {}", content.title),
+                    ..content
+                },
+                false => content,
             }
         }
         Phase::Resolved => {
             let span = zone.show_span(started_at, now);
+            let (past, detail) = match is_group {
+                true => ("It lasted", group_detail(event.kind, condition.phase)),
+                false => (text.past, text.resolved),
+            };
             Content {
                 advice: advice(text.after),
-                window: vec![format!("{} from {span}.", text.past)],
+                window: vec![format!("{past} from {span}.")],
                 severity: ContentSeverity::Good,
-                ..shared(text.short_resolved, text.clause_resolved, text.resolved.to_owned())
+                ..shared(text.short_resolved, text.clause_resolved, detail.to_owned())
             }
         }
     }
 }
 
-/// The content of a delivery that failed for good.
-pub(in crate::notify) fn dead_letter(
+/// The content of deliveries that failed for good.
+pub(in crate::notify) fn dead_letters(
     event: &Event,
-    letter: &DeadLetter,
+    letters: &DeadLetterGroup,
     zone: &TimeZone,
 ) -> Content {
+    let (letter, count) = (&letters.first, letters.count());
+    let channel = letter.channel.as_str();
     let subject_name = channel_name(&letter.channel);
-    let kind = sanitize_line(&letter.kind, NAME_CHARS_MAX);
-    let message = match &letter.avatar_id {
-        Some(id) => format!("{kind}, about avatar {}", sanitize_line(id, NAME_CHARS_MAX)),
-        None => kind,
+    let (what, detail, help) = match count {
+        1 => (
+            "message failed for good".to_owned(),
+            "It is kept as a dead letter and can be sent again.",
+            HelpTopic::DeadLetter(letter.delivery.as_str()),
+        ),
+        _ => (
+            format!("{count} messages failed for good"),
+            "They are kept as dead letters and can be sent again.",
+            HelpTopic::DeadLetters(channel),
+        ),
     };
-    let fields = vec![
-        ContentField { name: "Message", value: message },
-        ContentField { name: "Reason", value: sanitize_line(&letter.reason, REASON_CHARS_MAX) },
-        ContentField { name: "Attempts", value: letter.attempts.to_string() },
-        ContentField { name: "Delivery", value: letter.delivery.to_string() },
-    ];
+    let title = match count {
+        1 => format!("A message to {subject_name} failed for good"),
+        _ => format!("{count} messages to {subject_name} failed for good"),
+    };
+    let mut fields = match count {
+        1 => vec![ContentField { name: "Message", value: message(letter) }],
+        _ => group_fields("Messages", letters.listed().map(message), count),
+    };
+    fields.push(ContentField {
+        name: if count == 1 { "Reason" } else { "First reason" },
+        value: sanitize_line(&letter.reason, REASON_CHARS_MAX),
+    });
+    if count == 1 {
+        fields.push(ContentField { name: "Attempts", value: letter.attempts.to_string() });
+        fields.push(ContentField { name: "Delivery", value: letter.delivery.to_string() });
+    }
+    let first = if count == 1 { "Moved" } else { "The first was moved" };
+    let moved_at = zone.show(event.occurred_at);
     Content {
-        subject: format!("{subject_name}: message failed for good"),
-        title: format!("A message to {subject_name} failed for good"),
+        subject: format!("{subject_name}: {what}"),
+        title,
         subject_name,
-        detail: "It is kept as a dead letter and can be sent again.".to_owned(),
+        detail: detail.to_owned(),
         fields,
-        advice: advice(&HelpTopic::DeadLetter(letter.delivery.as_str()).sentence()),
-        window: vec![format!("Moved to the dead letters at {}.", zone.show(event.occurred_at))],
+        advice: advice(&help.sentence()),
+        window: vec![format!("{first} to the dead letters at {moved_at}.")],
         severity: ContentSeverity::Bad,
         link: None,
     }
+}
+
+/// What a message is about, in a line.
+fn message(letter: &DeadLetter) -> String {
+    let kind = sanitize_line(&letter.kind, NAME_CHARS_MAX);
+    let Some(id) = &letter.avatar_id else { return kind };
+    let id = sanitize_line(id, NAME_CHARS_MAX);
+    match &letter.avatar_name {
+        Some(name) => format!("{kind}, about {} ({id})", sanitize_line(name, NAME_CHARS_MAX)),
+        None => format!("{kind}, about avatar {id}"),
+    }
+}
+
+/// A list with the number of those that are not in it.
+fn group_fields(
+    name: &'static str,
+    listed: impl Iterator<Item = String>,
+    count: usize,
+) -> Vec<ContentField> {
+    let listed: Vec<String> = listed.collect();
+    let more = count.saturating_sub(listed.len());
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    vec![ContentField { name, value: format!("{}{more}", listed.join("; ")) }]
 }
 
 /// The content of a test message.
@@ -133,9 +194,18 @@ fn advice(help: &str) -> String {
 }
 
 /// The name of the subject, and its fields.
-fn subject_fields(subject: &ConditionSubject) -> (String, Vec<ContentField>) {
-    match subject {
-        ConditionSubject::Avatar { id, name, account, status } => {
+fn subject_fields(condition: &Condition) -> (String, Vec<ContentField>) {
+    match &condition.subject {
+        ConditionSubject::Avatar { account, group, .. } if group.other_count > 0 => {
+            let count = group.other_count + 1;
+            let listed = condition.listed().map(|(id, name, ..)| match name {
+                Some(_) => format!("{} ({id})", display_name(id, name)),
+                None => id.to_string(),
+            });
+            let fields = group_fields("Avatars", listed, count);
+            (format!("{count} avatars of account {account}"), fields)
+        }
+        ConditionSubject::Avatar { id, name, account, status, .. } => {
             let status = status.as_ref().map(Status::display);
             let status = status.map(|status| sanitize_line(&status, NAME_CHARS_MAX));
             let fields = vec![
@@ -160,6 +230,33 @@ fn subject_fields(subject: &ConditionSubject) -> (String, Vec<ContentField>) {
 
 fn channel_name(name: &ChannelName) -> String {
     format!("channel {name}")
+}
+
+/// What a condition of several avatars, or its end, means.
+const fn group_detail(kind: EventKind, phase: Phase) -> &'static str {
+    let is_resolved = matches!(phase, Phase::Resolved);
+    match kind {
+        EventKind::AvatarMissing if is_resolved => "The API shows the avatars again.",
+        EventKind::AvatarMissing => "The API does not know their ids.",
+        EventKind::AvatarUnreachable if is_resolved => "Polls of the avatars succeed again.",
+        EventKind::AvatarUnreachable => "Polls of the avatars fail.",
+        EventKind::AvatarTrainingOverdue if is_resolved => "The overdue trainings ended.",
+        EventKind::AvatarTrainingOverdue => "The trainings may hang.",
+        EventKind::AvatarStatusUnrecognized if is_resolved => "The avatars have other statuses.",
+        EventKind::AvatarStatusUnrecognized => {
+            "This version of avatar-watch does not know the statuses."
+        }
+        EventKind::AvatarReady
+        | EventKind::AvatarTrainingFailed
+        | EventKind::AvatarRefused
+        | EventKind::AvatarStatusChanged
+        | EventKind::AccountUnavailable
+        | EventKind::ConfigRejected
+        | EventKind::ChannelFailing
+        | EventKind::ChannelDisabled
+        | EventKind::DeliveryExhausted
+        | EventKind::TestPing => "",
+    }
 }
 
 /// The texts of a condition.
@@ -298,6 +395,10 @@ const fn condition_text(kind: EventKind, is_recipient: bool) -> ConditionText {
 
 const fn of_recipient(subject: &ConditionSubject) -> bool {
     matches!(subject, ConditionSubject::Channel { recipient: Some(_), .. })
+}
+
+fn is_group(subject: &ConditionSubject) -> bool {
+    matches!(subject, ConditionSubject::Avatar { group, .. } if group.other_count > 0)
 }
 
 const REASON_CHARS_MAX: usize = 400;

@@ -3,7 +3,7 @@
 use crate::domain::condition::ConditionSubject;
 use crate::domain::event::{Event, Subject};
 use crate::domain::public_url::PublicUrl;
-use crate::notify::content::condition::{condition, dead_letter, test};
+use crate::notify::content::condition::{condition, dead_letters, test};
 use crate::notify::content::transition::render;
 use crate::notify::content::{Content, ContentLink};
 use crate::notify::message_context::MessageContext;
@@ -13,7 +13,7 @@ pub(in crate::notify) fn content(event: &Event, context: &MessageContext) -> Con
     let content = match &event.subject {
         Subject::Transition { avatar, transition } => render(avatar, transition, zone),
         Subject::Condition(it) => condition(event, it, zone),
-        Subject::DeadLetter(letter) => dead_letter(event, letter, zone),
+        Subject::DeadLetter(letters) => dead_letters(event, letters, zone),
         Subject::Ping { channel } => test(event, channel, zone),
     };
     Content { link: context.public_url.as_ref().map(|url| link(event, url)), ..content }
@@ -25,14 +25,18 @@ fn link(event: &Event, page: &PublicUrl) -> ContentLink {
     match &event.subject {
         Subject::Transition { transition, .. } => avatar(&transition.avatar_id),
         Subject::Condition(condition) => match &condition.subject {
+            ConditionSubject::Avatar { group, .. } if group.other_count > 0 => overview(page),
             ConditionSubject::Avatar { id, .. } => avatar(id),
             ConditionSubject::Account { .. } | ConditionSubject::Channel { .. } => {
                 ContentLink { label: "Show accounts and channels", url: page.connections() }
             }
             ConditionSubject::Config => overview(page),
         },
-        Subject::DeadLetter(letter) => {
-            ContentLink { label: "Show the delivery", url: page.delivery(&letter.delivery) }
+        Subject::DeadLetter(letters) if letters.count() > 1 => {
+            ContentLink { label: "Show accounts and channels", url: page.connections() }
+        }
+        Subject::DeadLetter(letters) => {
+            ContentLink { label: "Show the delivery", url: page.delivery(&letters.first.delivery) }
         }
         Subject::Ping { .. } => overview(page),
     }

@@ -153,12 +153,15 @@ fn topic(subject: &Subject) -> Option<String> {
     let (kind, name) = match subject {
         Subject::Transition { transition, .. } => ("avatar", transition.avatar_id.as_str()),
         Subject::Condition(condition) => match &condition.subject {
+            ConditionSubject::Avatar { account, group, .. } if group.other_count > 0 => {
+                ("account", account.as_str())
+            }
             ConditionSubject::Avatar { id, .. } => ("avatar", id.as_str()),
             ConditionSubject::Account { name, .. } => ("account", name.as_str()),
             ConditionSubject::Channel { name, .. } => ("channel", name.as_str()),
             ConditionSubject::Config => return Some("config".to_owned()),
         },
-        Subject::DeadLetter(letter) => ("channel", letter.channel.as_str()),
+        Subject::DeadLetter(letter) => ("channel", letter.first.channel.as_str()),
         Subject::Ping { .. } => return None,
     };
     let safe = |char: char| if char.is_ascii_alphanumeric() { char } else { '-' };

@@ -6,10 +6,10 @@ use crate::domain::avatar::status::Status;
 use crate::domain::avatar::training::{Training, TrainingStart};
 use crate::domain::avatar::transition::{Previous, Transition};
 use crate::domain::avatar::{Avatar, AvatarId};
-use crate::domain::condition::{Condition, ConditionSubject, OutageCause, Phase};
+use crate::domain::condition::{AvatarGroup, Condition, ConditionSubject, OutageCause, Phase};
 use crate::domain::delivery::DeliveryId;
 use crate::domain::delivery::channel_name::ChannelName;
-use crate::domain::delivery::dead_letter::DeadLetter;
+use crate::domain::delivery::dead_letter::{DeadLetter, DeadLetterGroup};
 use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::id::EventId;
 use crate::domain::random::RandomBits;
@@ -73,9 +73,9 @@ impl Samples {
             events.push(self.transition(status, false));
         }
         for (kind, subject) in self.conditions() {
-            for phase in [Phase::Firing, Phase::Resolved] {
+            for phase in [Phase::Firing, Phase::Reminder, Phase::Resolved] {
                 let reason =
-                    (phase == Phase::Firing).then(|| format!("{} answered 500", self.name));
+                    (phase != Phase::Resolved).then(|| format!("{} answered 500", self.name));
                 let condition =
                     Condition { phase, started_at: self.at, subject: subject.clone(), reason };
                 events.push(self.event(kind, Subject::Condition(Box::new(condition))));
@@ -87,11 +87,12 @@ impl Samples {
                 delivery: self.delivery.clone(),
                 event: self.id(),
                 kind: EventKind::AvatarReady.name().to_owned(),
+                avatar_name: avatar_id.is_some().then(|| self.name.clone()),
                 avatar_id,
                 attempts: 10,
                 reason: "no attempts left".to_owned(),
             };
-            let subject = Subject::DeadLetter(Box::new(letter));
+            let subject = Subject::DeadLetter(Box::new(DeadLetterGroup::from(letter)));
             events.push(self.event(EventKind::DeliveryExhausted, subject));
         }
         let ping = Subject::Ping { channel: self.channel.clone() };
@@ -151,6 +152,7 @@ impl Samples {
             name: status.is_some().then(|| self.name.clone()),
             account: self.account.clone(),
             status,
+            group: AvatarGroup::default(),
         };
         let account = ConditionSubject::Account {
             name: self.account.clone(),

@@ -10,7 +10,8 @@ use serde::Serialize;
 
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::training::Training;
-use crate::domain::condition::ConditionSubject;
+use crate::domain::condition::{Condition, ConditionSubject, Phase};
+use crate::domain::delivery::dead_letter::DeadLetter;
 use crate::domain::delivery::recipient_health::masked;
 use crate::domain::event::{Event, Subject};
 
@@ -47,30 +48,50 @@ pub(super) fn data(event: &Event) -> Data<'_> {
         },
         Subject::Condition(condition) => Data::Condition {
             state: condition.phase.name(),
+            reminder: condition.phase == Phase::Reminder,
             started_at: condition.started_at.to_string(),
-            subject: subject_data(&condition.subject),
+            subject: subject_data(condition),
             reason: condition.reason.as_deref(),
         },
-        Subject::DeadLetter(letter) => Data::DeadLetter {
-            channel: letter.channel.as_str(),
-            delivery_id: letter.delivery.as_str(),
-            event_id: letter.event.as_str(),
-            event_type: &letter.kind,
-            avatar_id: letter.avatar_id.as_deref(),
-            attempts: letter.attempts,
-            reason: &letter.reason,
+        Subject::DeadLetter(letters) => Data::DeadLetter {
+            channel: letters.first.channel.as_str(),
+            first: letter_data(&letters.first),
+            count: letters.count(),
+            deliveries: letters.listed().map(letter_data).collect(),
         },
         Subject::Ping { channel } => Data::Ping { channel: channel.as_str(), message: PING },
     }
 }
 
-fn subject_data(subject: &ConditionSubject) -> SubjectData<'_> {
-    match subject {
-        ConditionSubject::Avatar { id, name, account, status } => SubjectData::Avatar {
-            avatar: NamedData { id: id.as_str(), name: name.as_deref() },
-            account: account.as_str(),
-            status: status.as_ref().map(Status::name),
-        },
+fn letter_data(letter: &DeadLetter) -> LetterData<'_> {
+    LetterData {
+        delivery_id: letter.delivery.as_str(),
+        event_id: letter.event.as_str(),
+        event_type: &letter.kind,
+        avatar_id: letter.avatar_id.as_deref(),
+        avatar_name: letter.avatar_name.as_deref(),
+        attempts: letter.attempts,
+        reason: &letter.reason,
+    }
+}
+
+fn subject_data(condition: &Condition) -> SubjectData<'_> {
+    match &condition.subject {
+        ConditionSubject::Avatar { id, name, account, status, group } => {
+            let listed = condition.listed().map(|(id, name, status, started_at)| AffectedData {
+                id: id.as_str(),
+                name,
+                status: status.map(Status::name),
+                started_at: started_at.to_string(),
+            });
+            SubjectData::Avatar {
+                avatar: NamedData { id: id.as_str(), name: name.as_deref() },
+                account: account.as_str(),
+                status: status.as_ref().map(Status::name),
+                count: group.other_count.saturating_add(1),
+                avatars: listed.collect(),
+            }
+        }
         ConditionSubject::Account { name, cause } => {
             SubjectData::Account { account: name.as_str(), cause: cause.name() }
         }
@@ -120,6 +141,7 @@ pub(super) enum Data<'a> {
     },
     Condition {
         state: &'static str,
+        reminder: bool,
         started_at: String,
         #[serde(flatten)]
         subject: SubjectData<'a>,
@@ -127,12 +149,10 @@ pub(super) enum Data<'a> {
     },
     DeadLetter {
         channel: &'a str,
-        delivery_id: &'a str,
-        event_id: &'a str,
-        event_type: &'a str,
-        avatar_id: Option<&'a str>,
-        attempts: u32,
-        reason: &'a str,
+        #[serde(flatten)]
+        first: LetterData<'a>,
+        count: usize,
+        deliveries: Vec<LetterData<'a>>,
     },
     Ping {
         channel: &'a str,
@@ -165,6 +185,8 @@ pub(super) enum SubjectData<'a> {
         avatar: NamedData<'a>,
         account: &'a str,
         status: Option<&'a str>,
+        count: usize,
+        avatars: Vec<AffectedData<'a>>,
     },
     Account {
         account: &'a str,
@@ -184,6 +206,25 @@ pub(super) struct NamedData<'a> {
     name: Option<&'a str>,
 }
 
+#[derive(Serialize)]
+pub(super) struct AffectedData<'a> {
+    id: &'a str,
+    name: Option<&'a str>,
+    status: Option<&'a str>,
+    started_at: String,
+}
+
+#[derive(Serialize)]
+pub(super) struct LetterData<'a> {
+    delivery_id: &'a str,
+    event_id: &'a str,
+    event_type: &'a str,
+    avatar_id: Option<&'a str>,
+    avatar_name: Option<&'a str>,
+    attempts: u32,
+    reason: &'a str,
+}
+
 const PING: &str = "a test from avatar-watch: this channel works, no avatar has changed";
 
 #[cfg(test)]
@@ -192,7 +233,7 @@ mod tests {
     use crate::domain::account::AccountName;
     use crate::domain::avatar::AvatarId;
     use crate::domain::avatar::transition::Previous;
-    use crate::domain::condition::{Condition, OutageCause, Phase};
+    use crate::domain::condition::{AvatarGroup, OutageCause};
     use crate::domain::event::EventKind;
     use crate::domain::time::timestamp::Timestamp;
     use crate::notify::format::samples;
@@ -254,8 +295,8 @@ mod tests {
             let condition = Box::new(Condition { phase, started_at, subject, reason });
             let ping = samples::all().pop().unwrap();
             let event = Event { kind, subject: Subject::Condition(condition), ..ping };
-            let state =
-                format!(r#""data":{{"state":"{}","started_at":"{started_at}","#, phase.name());
+            let state = format!(r#""data":{{"state":"{}","reminder":false,"#, phase.name());
+            let state = format!(r#"{state}"started_at":"{started_at}","#);
             check(&event, &[&state, expected].concat());
         };
         let about = |name: Option<&str>, status: Option<&str>| ConditionSubject::Avatar {
@@ -263,20 +304,31 @@ mod tests {
             name: name.map(str::to_owned),
             account: AccountName::default(),
             status: status.map(Status::from_name),
+            group: AvatarGroup::default(),
         };
         check_of(
             EventKind::AvatarMissing,
             Phase::Firing,
             about(Some("J"), Some("IDLE")),
             Some("404"),
-            r#""avatar":{"id":"a1","name":"J"},"account":"argil","status":"IDLE","reason":"404"}"#,
+            &[
+                r#""avatar":{"id":"a1","name":"J"},"account":"argil","status":"IDLE","#,
+                r#""count":1,"avatars":[{"id":"a1","name":"J","status":"IDLE","#,
+                r#""started_at":"2026-11-23T11:15:10.001Z"}],"reason":"404"}"#,
+            ]
+            .concat(),
         );
         check_of(
             EventKind::AvatarTrainingOverdue,
             Phase::Resolved,
             about(None, None),
             None,
-            r#""avatar":{"id":"a1","name":null},"account":"argil","status":null,"reason":null}"#,
+            &[
+                r#""avatar":{"id":"a1","name":null},"account":"argil","status":null,"#,
+                r#""count":1,"avatars":[{"id":"a1","name":null,"status":null,"#,
+                r#""started_at":"2026-11-23T11:15:10.001Z"}],"reason":null}"#,
+            ]
+            .concat(),
         );
         let account = AccountName::parse("studio").unwrap();
         check_of(

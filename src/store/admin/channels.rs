@@ -3,7 +3,7 @@
 //! Invariants: no pending delivery is dropped, and the time during which it may not be sent does
 //! not count towards its expiry.
 
-use crate::domain::delivery::channel_health::{ChannelHealth, ChannelState};
+use crate::domain::delivery::channel_health::{ChannelHealth, ChannelState, Pause};
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::admin::deliveries::DeliveryAdmin;
@@ -11,10 +11,11 @@ use crate::store::error::StoreError;
 use crate::store::tables::channels;
 
 /// An operation on a channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChannelSwitch {
-    /// Suspends it until it is resumed; its deliveries stay pending.
-    Pause,
+    /// Suspends it until the pause ends or it is resumed; its deliveries stay pending. Replaces an
+    /// earlier pause.
+    Pause(Pause),
     /// Resumes it after a pause.
     Resume,
     /// Enables it if it was disabled or fails, and makes its pending deliveries due.
@@ -38,12 +39,12 @@ impl DeliveryAdmin {
     /// Pauses, resumes or enables a channel. When this fails, no row is changed.
     pub fn switch(
         &mut self,
-        switch: ChannelSwitch,
+        switch: &ChannelSwitch,
         name: &ChannelName,
         now: Timestamp,
     ) -> Result<ChannelAdminResult, StoreError> {
         let doing = match switch {
-            ChannelSwitch::Pause => "pausing a channel",
+            ChannelSwitch::Pause(_) => "pausing a channel",
             ChannelSwitch::Resume => "resuming a channel",
             ChannelSwitch::Enable => "enabling a channel",
         };
@@ -66,19 +67,20 @@ impl DeliveryAdmin {
 }
 
 fn decide(
-    switch: ChannelSwitch,
+    switch: &ChannelSwitch,
     health: ChannelHealth,
 ) -> Result<ChannelHealth, ChannelAdminResult> {
     use ChannelState::{Active, Disabled, Paused};
     use ChannelSwitch::{Enable, Pause, Resume};
     let is_well = health.failure_since.is_none() && !health.is_limited_to_probe();
     match (switch, health.state) {
-        (Pause, Active) => Ok(ChannelHealth { state: Paused, ..health }),
-        (Resume, Paused) => Ok(ChannelHealth { state: Active, ..health }),
-        (Pause, Paused) | (Resume, Active) => Err(ChannelAdminResult::Already),
+        (Pause(pause), Paused) if *pause == health.pause => Err(ChannelAdminResult::Already),
+        (Pause(pause), Active | Paused) => Ok(health.paused(pause.clone())),
+        (Resume, Paused) => Ok(health.resumed()),
+        (Resume, Active) => Err(ChannelAdminResult::Already),
         (Enable, Active) if is_well => Err(ChannelAdminResult::Already),
         (Enable, Active | Disabled) => Ok(health.enabled()),
-        (Pause | Resume, Disabled) | (Enable, Paused) => {
+        (Pause(_) | Resume, Disabled) | (Enable, Paused) => {
             Err(ChannelAdminResult::InvalidState(health.state))
         }
     }

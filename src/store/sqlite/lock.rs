@@ -240,7 +240,7 @@ mod tests {
         let (store, writer) = Store::open(&at("a.db"), "boot".to_owned()).unwrap();
         let mut early = DeliveryAdmin::open(&at("a.db")).unwrap();
         let ops = ChannelName::parse("ops").unwrap();
-        let mut pause = || early.switch(ChannelSwitch::Pause, &ops, Timestamp::from_millis(1));
+        let mut pause = || early.switch(&ChannelSwitch::Resume, &ops, Timestamp::from_millis(1));
         pause().unwrap();
         std::fs::rename(at("a.db"), at("old.db")).unwrap();
         std::fs::rename(at("b.db"), at("a.db")).unwrap();

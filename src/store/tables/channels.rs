@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use rusqlite::{Connection, Row, named_params};
 
-use crate::domain::delivery::channel_health::{ChannelHealth, ChannelState};
+use crate::domain::delivery::channel_health::{ChannelHealth, ChannelState, Pause};
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::sqlite::statement::{column, rows};
@@ -59,7 +59,8 @@ pub(in crate::store) fn register(
                 ChannelState::Active | ChannelState::Disabled => ChannelState::Active,
             };
             let failure_run = health.failure_run + 1;
-            let fresh = ChannelHealth { state, failure_run, ..ChannelHealth::default() };
+            let pause = health.pause.clone();
+            let fresh = ChannelHealth { state, failure_run, pause, ..ChannelHealth::default() };
             save(connection, name, &health, &fresh, now)?;
             recipients::forget(connection, name)?;
             reschedule_pending(connection, name, now)?;
@@ -90,7 +91,8 @@ pub(in crate::store) fn find(
 ) -> rusqlite::Result<Option<ChannelHealth>> {
     let sql =
         "SELECT state, reason, not_before, probe_at, half_open, failure_run, failed_deliveries,
-                      failure_since, counted_since, misconfigured_since, failing_since
+                      failure_since, counted_since, misconfigured_since, failing_since,
+                      paused_until, pause_reason
                FROM channels WHERE id = ?1";
     Ok(rows(connection, sql, [name], read)?.pop())
 }
@@ -110,7 +112,8 @@ pub(in crate::store) fn save(
                  probe_at = :probe_at, half_open = :half_open, failure_run = :failure_run,
                  failed_deliveries = :failed_deliveries, failure_since = :failure_since,
                  counted_since = :counted_since, misconfigured_since = :misconfigured_since,
-                 failing_since = :failing_since, updated_at = :now
+                 failing_since = :failing_since, paused_until = :paused_until,
+                 pause_reason = :pause_reason, updated_at = :now
                WHERE id = :id";
     connection.prepare_cached(sql)?.execute(named_params! {
         ":id": name,
@@ -125,12 +128,28 @@ pub(in crate::store) fn save(
         ":counted_since": health.counted_since,
         ":misconfigured_since": health.misconfigured_since,
         ":failing_since": health.failing_since,
+        ":paused_until": health.pause.until,
+        ":pause_reason": health.pause.reason,
         ":now": now,
     })?;
     if before.state == health.state {
         return Ok(());
     }
     extend_expiry_for_pause(connection, name, now)
+}
+
+/// Ends the pauses that have lasted until their end, and returns their channels.
+pub(in crate::store) fn end_due_pauses(
+    connection: &Connection,
+    now: Timestamp,
+) -> rusqlite::Result<Vec<ChannelName>> {
+    let sql = "SELECT id FROM channels WHERE state = 'paused' AND paused_until <= ?1 ORDER BY id";
+    let due: Vec<ChannelName> = column(connection, sql, [now])?;
+    for name in &due {
+        let Some(before) = find(connection, name)? else { continue };
+        save(connection, name, &before, &before.clone().resumed(), now)?;
+    }
+    Ok(due)
 }
 
 /// Makes the pending deliveries of a channel due.
@@ -185,5 +204,6 @@ fn read(row: &Row<'_>) -> rusqlite::Result<ChannelHealth> {
         counted_since: row.get(8)?,
         misconfigured_since: row.get(9)?,
         failing_since: row.get(10)?,
+        pause: Pause { until: row.get(11)?, reason: row.get(12)? },
     })
 }

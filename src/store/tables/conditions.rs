@@ -12,7 +12,8 @@ use crate::domain::polling::account_availability::Outage;
 use crate::domain::polling::avatar_conditions::REPORTED_STATUSES_MAX;
 use crate::domain::time::timestamp::Timestamp;
 
-/// Updates the condition of an event.
+/// Updates the condition of an event. The event of an avatar's condition is published later, with
+/// its group.
 pub(in crate::store) fn record(
     connection: &Connection,
     event: &Event,
@@ -24,20 +25,27 @@ pub(in crate::store) fn record(
     }
     match condition.phase {
         Phase::Firing => {
-            let sql = "INSERT INTO conditions(kind, subject, since, cause, reason, event_id)
-                       VALUES(:kind, :subject, :since, :cause, :reason, :event)
+            let sql = "INSERT INTO conditions(kind, subject, since, account, cause, reason,
+                                              event_id, notified_at)
+                       VALUES(:kind, :subject, :since, :account, :cause, :reason,
+                              :event, :notified_at)
                        ON CONFLICT(kind, subject) DO UPDATE SET since = excluded.since,
-                         cause = excluded.cause, reason = excluded.reason,
-                         event_id = excluded.event_id";
+                         account = excluded.account, cause = excluded.cause,
+                         reason = excluded.reason, event_id = excluded.event_id,
+                         notified_at = excluded.notified_at";
+            let account = avatar_account(&condition.subject);
             connection.prepare_cached(sql)?.execute(named_params! {
                 ":kind": kind,
                 ":subject": subject,
                 ":since": condition.started_at,
-                ":cause": cause(&condition.subject).map(OutageCause::name),
+                ":account": account,
+                ":cause": cause(&condition.subject),
                 ":reason": condition.reason,
-                ":event": event.id,
+                ":event": account.is_none().then_some(&event.id),
+                ":notified_at": account.is_none().then_some(event.occurred_at),
             })
         }
+        Phase::Reminder => Ok(0),
         Phase::Resolved => {
             let sql = "DELETE FROM conditions WHERE kind = ?1 AND subject = ?2";
             connection.prepare_cached(sql)?.execute((kind, subject))
@@ -68,9 +76,9 @@ fn key(event: &Event, condition: &Condition) -> OrderingKey {
     match &condition.subject {
         ConditionSubject::Channel { name, recipient: Some(to) } => OrderingKey::recipient(name, to),
         ConditionSubject::Channel { recipient: None, .. }
-        | ConditionSubject::Avatar { .. }
         | ConditionSubject::Account { .. }
         | ConditionSubject::Config => event.ordering_key(),
+        ConditionSubject::Avatar { id, .. } => OrderingKey::Avatar(id.clone()),
     }
 }
 
@@ -114,10 +122,18 @@ pub(in crate::store) fn set_rejected_reason(
     connection.prepare_cached(sql)?.execute((EventKind::ConfigRejected.name(), reason)).map(drop)
 }
 
-const fn cause(subject: &ConditionSubject) -> Option<OutageCause> {
+fn cause(subject: &ConditionSubject) -> Option<&str> {
     match subject {
-        ConditionSubject::Account { cause, .. } => Some(*cause),
-        ConditionSubject::Avatar { .. }
+        ConditionSubject::Account { cause, .. } => Some(cause.name()),
+        ConditionSubject::Avatar { group, .. } => group.cause.as_deref(),
+        ConditionSubject::Config | ConditionSubject::Channel { .. } => None,
+    }
+}
+
+const fn avatar_account(subject: &ConditionSubject) -> Option<&AccountName> {
+    match subject {
+        ConditionSubject::Avatar { account, .. } => Some(account),
+        ConditionSubject::Account { .. }
         | ConditionSubject::Config
         | ConditionSubject::Channel { .. } => None,
     }

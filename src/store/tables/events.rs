@@ -2,8 +2,8 @@
 
 use rusqlite::{Connection, named_params};
 
+use crate::domain::condition::ConditionSubject;
 use crate::domain::event::{Event, Subject};
-use crate::store::pending_alerts;
 use crate::store::tables::conditions;
 
 /// Writes an event with its body, and updates its condition. A test event has no row.
@@ -29,8 +29,13 @@ pub(in crate::store) fn insert(
         ":body": body,
     })?;
     match &event.subject {
-        Subject::Condition(condition) => conditions::record(connection, event, condition),
-        Subject::DeadLetter(letter) => pending_alerts::mark_reported(connection, letter),
-        Subject::Transition { .. } | Subject::Ping { .. } => Ok(()),
+        Subject::Condition(condition) => match &condition.subject {
+            // It is recorded when it is detected.
+            ConditionSubject::Avatar { .. } => Ok(()),
+            ConditionSubject::Account { .. }
+            | ConditionSubject::Config
+            | ConditionSubject::Channel { .. } => conditions::record(connection, event, condition),
+        },
+        Subject::DeadLetter(_) | Subject::Transition { .. } | Subject::Ping { .. } => Ok(()),
     }
 }

@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod channels;
 pub mod conditions;
+pub mod condition_changes;
 pub mod events;
 pub mod outbox;
 pub mod recipients;

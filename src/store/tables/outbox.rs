@@ -6,6 +6,7 @@
 
 use rusqlite::{Connection, Row, named_params};
 
+use crate::domain::alerts::AlertTiming;
 use crate::domain::delivery::channel_health::ChannelHealth;
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::{DeliveryId, DeliveryState, Outcome, RetryState};
@@ -62,7 +63,9 @@ pub struct ClaimResult {
     pub(crate) claimed: Vec<ClaimedDelivery>,
     /// When the next delivery of these channels becomes due.
     pub(crate) next_due_at: Option<Timestamp>,
-    pub(crate) has_pending_alerts: bool,
+    pub(crate) has_due_alerts: bool,
+    /// The channels with a pause that has ended.
+    pub(crate) resumed: Vec<ChannelName>,
 }
 
 /// The result of one attempt.
@@ -127,11 +130,13 @@ pub(in crate::store) fn insert(
 pub(in crate::store) fn claim(
     connection: &Connection,
     slots: &[(ChannelName, usize)],
+    timing: AlertTiming,
     now: Timestamp,
     boot_id: &str,
 ) -> rusqlite::Result<ClaimResult> {
     let mut claims = ClaimResult {
-        has_pending_alerts: pending_alerts::any_pending(connection)?,
+        resumed: channels::end_due_pauses(connection, now)?,
+        has_due_alerts: pending_alerts::any_due(connection, timing, now)?,
         ..ClaimResult::default()
     };
     for (channel, slots) in slots {

@@ -116,8 +116,9 @@ fn conditions() -> Vec<Event> {
 fn events() -> Vec<Event> {
     let mut about_none = sample_events::dead_letter();
     let Subject::DeadLetter(letter) = &mut about_none.subject else { unreachable!() };
-    (letter.avatar_id, letter.attempts) = (None, 0);
-    HOSTILE.clone_into(&mut letter.reason);
+    (letter.first.avatar_id, letter.first.avatar_name) = (None, None);
+    letter.first.attempts = 0;
+    HOSTILE.clone_into(&mut letter.first.reason);
     let others = [sample_events::dead_letter(), about_none, sample_events::ping()];
     transitions().into_iter().chain(conditions()).chain(others).collect()
 }

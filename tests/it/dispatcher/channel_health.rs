@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use avatar_watch::domain::delivery::channel_health::Pause;
 use avatar_watch::store::admin::channels::{ChannelAdminResult, ChannelSwitch};
 
 use super::*;
@@ -11,9 +12,9 @@ const DAY: Duration = seconds(24 * 3600);
 
 impl Watched {
     /// Switches `ops` beside the daemon.
-    fn switch(&self, switch: ChannelSwitch) -> ChannelAdminResult {
+    pub(super) fn switch(&self, switch: ChannelSwitch) -> ChannelAdminResult {
         let mut admin = DeliveryAdmin::open(&self.bench.world.path()).unwrap();
-        admin.switch(switch, &name("ops"), self.bench.world.clock.wall()).unwrap()
+        admin.switch(&switch, &name("ops"), self.bench.world.clock.wall()).unwrap()
     }
 
     /// How the deliveries to `ops` stand, by number.
@@ -164,7 +165,7 @@ async fn a_requested_delay_holds_for_the_whole_channel_and_no_other() {
 #[tokio::test]
 async fn a_paused_channel_continues_where_it_stopped() {
     let it = Watched::new(|_| now(OutcomeClass::Delivered)).await;
-    let pause = || it.switch(ChannelSwitch::Pause);
+    let pause = || it.switch(ChannelSwitch::Pause(Pause::default()));
     let resume = || it.switch(ChannelSwitch::Resume);
     assert_eq!((pause(), pause()), (ChannelAdminResult::Done, ChannelAdminResult::Already));
     it.bench.settle("a", 2).await;

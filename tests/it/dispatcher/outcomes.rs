@@ -3,7 +3,7 @@
 
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::with_receiver;
-use crate::harness::config::{Config, SECRET};
+use crate::harness::config::{AT_ONCE, Config, SECRET};
 use crate::harness::daemon::Bench;
 use crate::harness::smtp::{Mailbox, Security};
 use crate::harness::webhook::Receiver;
@@ -73,7 +73,9 @@ async fn each_outcome_is_sent_by_webhook_and_mail() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_training_between_two_polls_is_inferred_unless_disabled() {
     let (argil, receiver, config) = with_receiver().await;
-    let strict = config.clone().with("\n[events]\ninfer_unseen_training = false\n");
+    let strict = Config::from(
+        config.text().replace(AT_ONCE, &format!("{AT_ONCE}infer_unseen_training = false\n")),
+    );
 
     let bench = Bench::new(strict.text());
     argil.set_status("a1", "NOT_TRAINED");

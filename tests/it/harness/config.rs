@@ -19,7 +19,8 @@ impl Config {
              max_requests_per_second = 10000\n{NO_PAGE}\n\
              [poll]\ntraining = {{ min = \"20ms\", max = \"20ms\" }}\nnot_trained = \"20ms\"\n\
              settled = \"20ms\"\nmissing = \"20ms\"\n\
-             backoff = {{ initial = \"20ms\", max = \"100ms\", multiplier = 2.0, jitter = 0.3 }}\n"
+             backoff = {{ initial = \"20ms\", max = \"100ms\", multiplier = 2.0, jitter = 0.3 }}\n\
+             {AT_ONCE}"
         );
         Self { text }
     }
@@ -79,6 +80,9 @@ pub(crate) async fn with_receiver() -> (FakeArgil, Receiver, Config) {
 }
 
 /// The retry schedule of these configs' webhooks: six attempts in quick succession.
+/// Operators are notified without a wait for others.
+pub(crate) const AT_ONCE: &str = "\n[events]\ngroup_window = \"0s\"\n";
+
 pub(crate) const IMPATIENT: &str =
     r#"retry_schedule = ["0s", "50ms", "50ms", "50ms", "50ms", "50ms"]"#;
 /// There is no page, since tests run side by side and there is one usual place.

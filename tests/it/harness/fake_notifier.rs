@@ -91,17 +91,27 @@ impl FakeNotifier {
         Self::scripted(clock, |_, _| Answer::Now(outcome(OutcomeClass::Delivered)))
     }
 
-    /// The events of every call, oldest first: `type state subject cause`, as far as it has these.
+    /// The events of every call, oldest first: `type state subject cause`, as far as it has these;
+    /// of a group, one for each avatar.
     pub(crate) fn notified(&self) -> Vec<String> {
-        let line = |call: Call| {
+        let lines = |call: Call| {
             let body = call.json();
             let text = |pointer: &str| body.pointer(pointer)?.as_str().map(str::to_owned);
             let subject = text("/data/avatar/id").or_else(|| text("/data/account"));
-            let channel = [text("/data/channel"), text("/data/recipient")];
-            let parts = [text("/type"), text("/data/state"), subject, text("/data/cause")];
-            parts.into_iter().chain(channel).flatten().collect::<Vec<_>>().join(" ")
+            let line = |subject: Option<String>| {
+                let channel = [text("/data/channel"), text("/data/recipient")];
+                let parts = [text("/type"), text("/data/state"), subject, text("/data/cause")];
+                parts.into_iter().chain(channel).flatten().collect::<Vec<_>>().join(" ")
+            };
+            match body.pointer("/data/avatars").and_then(|avatars| avatars.as_array()) {
+                Some(group) => {
+                    let ids = group.iter().map(|avatar| avatar["id"].as_str().map(str::to_owned));
+                    ids.map(line).collect()
+                }
+                None => vec![line(subject)],
+            }
         };
-        self.calls().into_iter().map(line).collect()
+        self.calls().into_iter().flat_map(lines).collect()
     }
 
     /// Every call so far, oldest first.

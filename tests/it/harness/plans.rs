@@ -10,6 +10,7 @@ use avatar_watch::daemon::config::runtime_config::{
 };
 use avatar_watch::daemon::logging::template_fallback_log::TemplateFallbackLog;
 use avatar_watch::domain::account::AccountName;
+use avatar_watch::domain::alerts::AlertTiming;
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::avatar::{Avatar, AvatarId};
 use avatar_watch::domain::delivery::channel_name::ChannelName;
@@ -43,6 +44,7 @@ pub(crate) fn plan<S, N>(source: Arc<S>) -> RuntimeConfig<S, N> {
         },
         breaker_backoff: BreakerBackoff { denied: backoff(60, 3600), throttled: backoff(2, 300) },
         infer_unseen_training: true,
+        alert_timing: AlertTiming::default(),
         avatars: HashMap::new(),
         channels: BTreeMap::new(),
     }

@@ -8,10 +8,10 @@ use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::avatar::training::{Training, TrainingStart};
 use avatar_watch::domain::avatar::transition::{Previous, Transition};
 use avatar_watch::domain::avatar::{Avatar, AvatarId};
-use avatar_watch::domain::condition::{Condition, ConditionSubject, Phase};
+use avatar_watch::domain::condition::{AvatarGroup, Condition, ConditionSubject, Phase};
 use avatar_watch::domain::delivery::DeliveryId;
 use avatar_watch::domain::delivery::channel_name::ChannelName;
-use avatar_watch::domain::delivery::dead_letter::DeadLetter;
+use avatar_watch::domain::delivery::dead_letter::{DeadLetter, DeadLetterGroup};
 use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::id::EventId;
 use avatar_watch::domain::random::RandomBits;
@@ -96,6 +96,7 @@ pub(crate) fn about_avatar(name: Option<&str>, status: Option<&str>) -> Conditio
         name: name.map(str::to_owned),
         account: AccountName::default(),
         status: status.map(Status::from_name),
+        group: AvatarGroup::default(),
     }
 }
 
@@ -107,6 +108,7 @@ pub(crate) fn dead_letter() -> Event {
         event: EventId::parse("evt_0193").unwrap(),
         kind: "avatar.ready".to_owned(),
         avatar_id: Some(AVATAR.to_owned()),
+        avatar_name: Some("Jane, English".to_owned()),
         attempts: 10,
         reason: "no attempts left: `ops.example.com` answered 500".to_owned(),
     };
@@ -114,7 +116,7 @@ pub(crate) fn dead_letter() -> Event {
         id: EventId::mint(DETECTED_AT, RandomBits::new(10)),
         kind: EventKind::DeliveryExhausted,
         occurred_at: DETECTED_AT,
-        subject: Subject::DeadLetter(Box::new(letter)),
+        subject: Subject::DeadLetter(Box::new(DeadLetterGroup::from(letter))),
     }
 }
 

@@ -66,7 +66,7 @@ async fn a_known_avatar_is_missing_only_after_half_an_hour_and_three_polls() {
     assert_eq!(bench.ops.notified().len(), 1);
     bench.api.set_status("a", "IDLE");
     bench.world.live(seconds(900)).await;
-    assert_eq!(bench.ops.notified()[1..], ["avatar.missing resolved a", "avatar.ready a"]);
+    assert_eq!(bench.ops.notified()[1..], ["avatar.ready a", "avatar.missing resolved a"]);
     assert_eq!(bench.history(), ["a: - > TRAINING", "a: TRAINING > IDLE", "b: - > TRAINING"]);
 }
 

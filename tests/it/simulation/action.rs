@@ -7,16 +7,20 @@ use std::time::Duration;
 
 use avatar_watch::daemon::config::runtime_config::{RuntimeConfig, WatchedAvatar};
 use avatar_watch::domain::account::AccountName;
+use avatar_watch::domain::alerts::AlertTiming;
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::delivery::DeliveryId;
+use avatar_watch::domain::delivery::channel_health::Pause;
 use avatar_watch::domain::delivery::channel_name::ChannelName;
 use avatar_watch::domain::delivery::recipient_health::masked;
 use avatar_watch::domain::delivery::retry_policy::RetrySchedule;
 use avatar_watch::domain::event::EventKind;
+use avatar_watch::domain::id::EventId;
 use avatar_watch::domain::polling::interval::SettledIntervals;
 use avatar_watch::domain::polling::overdue::OverdueAfter;
 use avatar_watch::domain::random::RandomBits;
 use avatar_watch::domain::time::monotonic::Monotonic;
+use avatar_watch::domain::time::timestamp::Timestamp;
 use avatar_watch::store::admin::channels::{ChannelAdminResult, ChannelSwitch};
 use avatar_watch::store::admin::deliveries::{AdminResult, DeliveryAdmin, RetryAs};
 use avatar_watch::store::reader::{DeliveryFilter, DeliveryRow};
@@ -171,8 +175,12 @@ impl Stage {
         let now = self.world.clock.wall();
         let mut hands = DeliveryAdmin::open(&self.world.path()).unwrap();
         match self.dice.below(4) {
-            0 => drop(hands.switch(ChannelSwitch::Pause, &name(channel), now).unwrap()),
-            1 => drop(hands.switch(ChannelSwitch::Resume, &name(channel), now).unwrap()),
+            0 => {
+                let until = self.dice.chance(50).then(|| now.plus(seconds(3600)));
+                let pause = ChannelSwitch::Pause(Pause { until, reason: None });
+                hands.switch(&pause, &name(channel), now).unwrap();
+            }
+            1 => drop(hands.switch(&ChannelSwitch::Resume, &name(channel), now).unwrap()),
             _ => self.enable(&mut hands, channel),
         }
         self.quiet().await;
@@ -198,10 +206,23 @@ impl Stage {
             let current = |watch: &avatar_watch::domain::polling::watch::Watch| {
                 watch.observed.as_ref().map(|observed| &observed.status) == statuses.get(&watch.id)
             };
-            if !open && seeing && recorded.len() == statuses.len() && recorded.iter().all(current) {
+            if !open
+                && !self.any_alert_waits()
+                && seeing
+                && recorded.len() == statuses.len()
+                && recorded.iter().all(current)
+            {
                 break;
             }
         }
+    }
+
+    /// Whether a condition or a dead letter waits for the others of its group.
+    fn any_alert_waits(&self) -> bool {
+        let connection = rusqlite::Connection::open(self.world.path()).unwrap();
+        let sql = "SELECT EXISTS(SELECT 1 FROM condition_changes)
+                       OR EXISTS(SELECT 1 FROM deliveries WHERE state = 'failed' AND reported = 0)";
+        connection.query_row(sql, [], |row| row.get(0)).unwrap()
     }
 
     /// Nothing is paused or disabled any more: an answer from before the calm may disable a
@@ -210,7 +231,7 @@ impl Stage {
         let (mut hands, now) =
             (DeliveryAdmin::open(&self.world.path()).unwrap(), self.world.clock.wall());
         for channel in CHANNELS.iter().chain(&[OPERATOR]) {
-            if hands.switch(ChannelSwitch::Resume, &name(channel), now).unwrap()
+            if hands.switch(&ChannelSwitch::Resume, &name(channel), now).unwrap()
                 != ChannelAdminResult::Already
             {
                 self.enable(&mut hands, channel);
@@ -220,7 +241,7 @@ impl Stage {
 
     fn enable(&mut self, hands: &mut DeliveryAdmin, channel: &str) {
         let handled =
-            hands.switch(ChannelSwitch::Enable, &name(channel), self.world.clock.wall()).unwrap();
+            hands.switch(&ChannelSwitch::Enable, &name(channel), self.world.clock.wall()).unwrap();
         if handled == ChannelAdminResult::Done {
             self.enabled.push((channel.to_owned(), self.world.clock.reading()));
         }
@@ -242,6 +263,10 @@ impl Stage {
         plan.intervals.settled =
             SettledIntervals::always(Some(self.dice.pick(&[seconds(60), seconds(3600)])));
         plan.infer_unseen_training = self.dice.chance(80);
+        plan.alert_timing = AlertTiming {
+            group_window: self.dice.pick(&[Duration::ZERO, seconds(30), seconds(60)]),
+            remind_after: self.dice.pick(&[None, Some(seconds(3600))]),
+        };
         for (number, avatar) in AVATARS.iter().enumerate() {
             // What an avatar was when it was registered does not change by a reload.
             let assume = (number % 3 == 0).then_some(Status::Training);
@@ -343,22 +368,45 @@ impl Stage {
         let rows = statement.query_map([], |row| {
             let body: Vec<u8> = row.get(2)?;
             let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            let (id, kind, at): (EventId, String, Timestamp) =
+                (row.get(0)?, row.get(1)?, row.get(3)?);
             let data = &body["data"];
             let account = data["account"].as_str().map(|name| format!("account {name}"));
-            let avatar = data["avatar"]["id"].as_str().map(str::to_owned);
             let to = data["recipient"].as_str().map(|to| format!(" to {to}")).unwrap_or_default();
             let channel = data["channel"].as_str().map(|name| format!("channel {name}{to}"));
-            Ok(ConditionEvent {
-                id: row.get(0)?,
-                kind: row.get(1)?,
-                subject: avatar.or(account).or(channel).unwrap(),
-                status: data["status"].as_str().map(str::to_owned),
-                state: data["state"].as_str().unwrap_or_default().to_owned(),
-                delivery: data["delivery_id"].as_str().map(|id| DeliveryId::parse(id).unwrap()),
-                at: row.get(3)?,
-            })
+            let state = match data["reminder"].as_bool() {
+                Some(true) => "reminder",
+                Some(false) | None => data["state"].as_str().unwrap_or_default(),
+            };
+            let one = ConditionEvent {
+                id,
+                kind,
+                subject: account.or(channel).unwrap(),
+                status: None,
+                state: state.to_owned(),
+                delivery: None,
+                at: Some(at),
+            };
+            let list = |name: &str| data[name].as_array().cloned().unwrap_or_default();
+            let [avatars, letters] = ["avatars", "deliveries"].map(list);
+            assert!(data["count"].as_u64().is_none_or(|count| {
+                count == u64::try_from(avatars.len() + letters.len()).unwrap() || count > 20
+            }));
+            // When the others of a group were detected is not in the event.
+            let avatars = avatars.iter().enumerate().map(|(place, avatar)| ConditionEvent {
+                subject: avatar["id"].as_str().unwrap().to_owned(),
+                status: avatar["status"].as_str().map(str::to_owned),
+                at: one.at.filter(|_| place == 0),
+                ..one.clone()
+            });
+            let letters = letters.iter().map(|letter| ConditionEvent {
+                delivery: letter["delivery_id"].as_str().map(|id| DeliveryId::parse(id).unwrap()),
+                ..one.clone()
+            });
+            let members: Vec<ConditionEvent> = avatars.chain(letters).collect();
+            Ok(if members.is_empty() { vec![one] } else { members })
         });
-        rows.unwrap().map(Result::unwrap).collect()
+        rows.unwrap().flat_map(Result::unwrap).collect()
     }
 
     fn holding(&self) -> BTreeSet<(String, String)> {

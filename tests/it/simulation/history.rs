@@ -121,11 +121,12 @@ pub(super) struct ConditionEvent {
     pub(super) subject: String,
     /// The status that an avatar was last seen in.
     pub(super) status: Option<String>,
-    /// `begun` or `ended`; empty for a dead letter, which is no state.
+    /// `firing`, `reminder` or `resolved`; empty for a dead letter, which is no state.
     pub(super) state: String,
     /// The delivery that it is about, for a dead letter.
     pub(super) delivery: Option<DeliveryId>,
-    pub(super) at: Timestamp,
+    /// When it was detected, if known.
+    pub(super) at: Option<Timestamp>,
 }
 
 /// A row of `deliveries`, with its bytes and its attempts.

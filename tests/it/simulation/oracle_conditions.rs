@@ -17,6 +17,7 @@ pub(super) fn judge(history: &History, violations: &mut Vec<String>) {
         let place = (kind.clone(), subject.clone());
         let in_turn = match state.as_str() {
             "firing" => holding.insert(place),
+            "reminder" => holding.contains(&place),
             _ => holding.remove(&place),
         };
         if !in_turn {
@@ -131,7 +132,7 @@ fn reasons(history: &History, violations: &mut Vec<String>) {
     for poll in &history.polls {
         polls.entry(poll.avatar.as_str()).or_default().push(poll);
     }
-    for event in &history.conditions {
+    for event in history.conditions.iter().filter(|event| event.state != "reminder") {
         let ConditionEvent { kind, subject, state, at, .. } = event;
         if subject.starts_with("channel ") {
             if !channel_reason(history, event) {
@@ -155,8 +156,9 @@ fn reasons(history: &History, violations: &mut Vec<String>) {
             }
             continue;
         };
+        let is_then = |poll: &Poll| at.is_none_or(|at| poll.wall == at);
         let origin =
-            polls.iter().any(|poll| poll.wall == *at && poll.shown.as_ref().is_some_and(fits));
+            polls.iter().any(|poll| is_then(poll) && poll.shown.as_ref().is_some_and(fits));
         if !origin {
             violations.push(format!("I7 {kind} of `{subject}` has {state}, and no poll showed it"));
         }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use avatar_watch::domain::delivery::{DeliveryId, OutcomeClass};
+use avatar_watch::domain::id::EventId;
 
 use crate::simulation::action::{OPERATOR, OPERATOR_SUBJECT};
 use crate::simulation::history::{Call, Delivery, History};
@@ -22,10 +23,11 @@ pub(super) fn judge(history: &History, expected: &[Expected<'_>], violations: &m
 fn rows(history: &History, expected: &[Expected<'_>], violations: &mut Vec<String>) {
     let mut due = BTreeSet::new();
     expected.iter().for_each(|event| due.extend(due_of(event)));
-    // The operator hears of everything but itself.
-    for notified in
-        history.conditions.iter().filter(|notified| notified.subject != *OPERATOR_SUBJECT)
-    {
+    // The operator hears of everything but itself, and what ended before its group was complete.
+    let withdrawn = withdrawn(history);
+    for notified in history.conditions.iter().filter(|notified| {
+        notified.subject != *OPERATOR_SUBJECT && !withdrawn.contains(&notified.id)
+    }) {
         due.insert((notified.id.as_str(), OPERATOR, ""));
     }
     let mut found = BTreeSet::new();
@@ -42,6 +44,25 @@ fn rows(history: &History, expected: &[Expected<'_>], violations: &mut Vec<Strin
             violations.push(format!("I3 `{}` was sent again without a request", row.id));
         }
     }
+}
+
+/// The events of avatars' conditions that are followed by their end, when neither was sent.
+fn withdrawn(history: &History) -> BTreeSet<EventId> {
+    let sent: BTreeSet<_> = history.deliveries.iter().map(|it| it.row.event_id.clone()).collect();
+    let mut begun = BTreeMap::new();
+    let mut withdrawn = BTreeSet::new();
+    for event in history.conditions.iter().filter(|it| it.kind.starts_with("avatar.")) {
+        let place = (&event.kind, &event.subject);
+        if event.state == "firing" {
+            begun.insert(place, &event.id);
+        } else if let Some(begin) = begun.remove(&place)
+            && !sent.contains(begin)
+            && !sent.contains(&event.id)
+        {
+            withdrawn.extend([begin.clone(), event.id.clone()]);
+        }
+    }
+    withdrawn
 }
 
 /// Where an event must go: its id, the channel, the recipient.

@@ -345,7 +345,7 @@ fn a_condition_that_is_lost_doubled_or_invented_is_found_out() {
     });
     check("I7", |history| {
         let about_avatar = |event: &&mut ConditionEvent| event.kind.starts_with("avatar.");
-        history.conditions.iter_mut().find(about_avatar)?.at = Timestamp::from_millis(7);
+        history.conditions.iter_mut().find(about_avatar)?.at = Some(Timestamp::from_millis(7));
         Some(())
     });
     check("I9", |history| {

@@ -190,3 +190,47 @@ async fn a_page_below_a_path_has_links_below_it() {
     let polled = ask(scene.page, "POST", "/argil/avatars/a1/poll", &[login, &origin]);
     assert_eq!((polled.status, polled.header("location")), (303, "/argil/avatars/a1"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_says_that_no_operator_is_notified_and_until_when_a_channel_is_paused() {
+    let (argil, receiver) = (FakeArgil::start(), Receiver::start().await);
+    let config = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url()).page();
+    let bench = Bench::new(config.text());
+    let daemon = bench.start_training(&argil);
+    let warning = "No channel has <code>operator = true</code>";
+    let home = |page| ask(page, "GET", "/", &[]).body;
+    assert!(home(daemon.page()).contains(warning));
+    let reason = ["--reason", "on holiday"];
+    let pause = [&["channels", "pause", "ops", "--until", "2099-12-01T08:00Z"], &reason[..]];
+    bench.prints(&pause.concat(), 0, &["paused"]);
+    let shown = home(daemon.page());
+    assert!(shown.contains("until 2099-12-01T08:00:00.000Z (on holiday)"), "{shown}");
+    assert!(daemon.stop().success());
+    let bench = Bench::new(&config.text().replace("secret =", "operator = true\nsecret ="));
+    let daemon = bench.start_training(&argil);
+    assert!(!home(daemon.page()).contains(warning));
+    assert!(daemon.stop().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_poll_is_never_in_the_past_while_the_rate_is_short() {
+    let argil = FakeArgil::start();
+    let ids: Vec<String> = (1..=12).map(|number| format!("a{number}")).collect();
+    let all: Vec<&str> = ids.iter().map(String::as_str).collect();
+    argil.set_all(&all, "TRAINING");
+    let config = all.iter().fold(Config::new(argil.base_url()), |config, id| config.avatar(id));
+    let slow = config.page().text().replace("second = 10000", "second = 4");
+    let bench = Bench::new(&slow);
+    let daemon = bench.start_training(&argil);
+    argil.wait_until("every avatar is due again", |requests| requests.len() > 14).await;
+    let now = std::time::SystemTime::now();
+    let avatars: Value = ask(daemon.page(), "GET", "/api/v1/avatars", &[]).json();
+    let next = avatars["avatars"].as_array().unwrap().iter();
+    let next: Vec<_> = next.filter_map(|avatar| avatar["next_poll_at"].as_str()).collect();
+    assert!(!next.is_empty(), "{avatars}");
+    for at in next {
+        let at = humantime::parse_rfc3339(at).unwrap();
+        assert!(at + Duration::from_millis(1) >= now, "{at:?} is before {now:?}");
+    }
+    assert!(daemon.stop().success());
+}

@@ -46,7 +46,7 @@ async fn a_blocked_address_is_reported_by_check_and_the_channel() {
     let shown = stderr(&checked);
     assert_eq!(checked.status.code(), Some(2), "{shown}");
     let problem = "`channels.ops.url` leads to `127.0.0.1`, which is this machine\n  help: ";
-    assert!(shown.contains(problem) && shown.contains("avatar-watch.toml:22: "), "{shown}");
+    assert!(shown.contains(problem) && shown.contains("avatar-watch.toml:25: "), "{shown}");
     bench.configure(near.text());
     let settings = file::load(&ConfigFile::named(bench.config()), &Environment::default()).unwrap();
     let mut ops = settings.channels.into_values().next().unwrap();
