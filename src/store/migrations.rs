@@ -32,8 +32,8 @@ pub(super) fn reference_schema(schema: i64) -> rusqlite::Result<Connection> {
 /// `trained_…` are the observed training that ended: its model, the last poll before it, and the
 /// first and the last poll that showed it. `recipients` has one row for each recipient with a
 /// completed attempt. `deliveries.manual_attempt` is the number of the attempt that an operator
-/// requested last, or zero. `conditions` has the firing conditions; `event_id` and
-/// `notified_at` are null until the event of the group is published.
+/// requested last, or zero. `conditions` has the firing conditions; `event_id`
+/// and `notified_at` are null until the event of the group is published.
 const FIRST: &str = "
 CREATE TABLE watches(
   avatar_id        TEXT PRIMARY KEY,

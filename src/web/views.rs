@@ -195,7 +195,6 @@ pub(crate) struct ChannelView {
     pub(crate) suspended_since: Option<String>,
     /// When the pause ends on its own.
     pub(crate) paused_until: Option<String>,
-    /// Why it is paused, in the operator's words.
     pub(crate) pause_reason: Option<String>,
     /// Since when the channel, or one of its recipients, has been failing.
     pub(crate) failing_since: Option<String>,
@@ -285,7 +284,6 @@ impl AvatarView {
             discovered: discovered.is_some() && context.configured != Some(true),
             status: observed.map(|it| it.status.to_string()),
             since: observed.map(|it| it.since.to_string()),
-            // One that is due waits for its turn within the rate of its account.
             next_poll_at: text(context.next_poll_at.map(|at| at.max(now))),
             last_seen_at: text(context.seen_at.max(observed.map(|it| it.last_seen_at))),
             training_seconds: training.map(|since| now.since(since).as_secs()),
@@ -411,15 +409,15 @@ impl From<&AttemptRow> for AttemptView {
 impl ChannelView {
     pub(crate) fn new(row: &ChannelRow, kind: Option<&String>, now: Timestamp) -> Self {
         let health = &row.health;
-        let is_paused = health.state == ChannelState::Paused;
+        let pause = Some(&health.pause).filter(|_| health.state == ChannelState::Paused);
         Self {
             name: row.name.to_string(),
             kind: kind.cloned(),
             configured: row.configured,
             state: health.state.name(),
             suspended_since: text(row.suspended_since),
-            paused_until: text(health.pause.until.filter(|_| is_paused)),
-            pause_reason: health.pause.reason.clone().filter(|_| is_paused),
+            paused_until: text(pause.and_then(|pause| pause.until)),
+            pause_reason: pause.and_then(|pause| pause.reason.clone()),
             failing_since: text(row.failing_since()),
             reason: row.reason(),
             failing_recipients: row.recipients.iter().map(RecipientView::new).collect(),
@@ -433,8 +431,7 @@ impl ChannelView {
 
     /// What follows the word `paused`.
     pub(crate) fn pause(&self) -> Pause {
-        let until = parse(self.paused_until.as_deref());
-        Pause { until, reason: self.pause_reason.clone() }
+        Pause { until: parse(self.paused_until.as_deref()), reason: self.pause_reason.clone() }
     }
 
     pub(crate) fn facts(&self) -> ChannelFacts<'_> {
