@@ -8,7 +8,7 @@ use clap::Parser as _;
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
 use signal_hook::consts::SIGXFSZ;
 
-use crate::cli::args::{Cli, Command};
+use crate::cli::args::{AvatarsAction, Cli, Command};
 use crate::cli::commands::avatars;
 use crate::cli::commands::channels;
 use crate::cli::commands::check;
@@ -16,6 +16,7 @@ use crate::cli::commands::completions;
 use crate::cli::commands::db;
 use crate::cli::commands::deliveries;
 use crate::cli::commands::demo;
+use crate::cli::commands::forget;
 use crate::cli::commands::history;
 use crate::cli::commands::init;
 use crate::cli::commands::man;
@@ -58,7 +59,10 @@ fn command(cli: &Cli) -> Exit {
         Command::Demo(args) => demo::demo(args),
         Command::Run(args) => run::run(config, args),
         Command::Check(args) => check::check(config, args),
-        Command::Avatars(args) => avatars::avatars(config, args),
+        Command::Avatars(args) => match &args.action {
+            None => avatars::avatars(config, args),
+            Some(AvatarsAction::Forget(args)) => forget::forget(config, args),
+        },
         Command::Status(args) => status::status(config, args),
         Command::History(args) => history::history(config, args),
         Command::Deliveries(args) => deliveries::deliveries(config, args),

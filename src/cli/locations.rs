@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::cli::output::print_error;
+use crate::cli::exit::Exit;
+use crate::cli::output::{print_error, print_failure, print_help, print_store_error, store_exit};
 use crate::config::config_file_trust::ConfigFile;
 use crate::config::environment::Environment;
 use crate::config::file::{self, PartialConfig};
 use crate::files::open::open_for_reading;
+use crate::store::error::StoreError;
 use crate::text::sanitize::sanitize;
 
 /// The config that the user named, or the first default path that exists; the first default path
@@ -36,6 +38,27 @@ pub(crate) struct Locations {
     /// The listen address of the daemon of that database, if known.
     pub(crate) listen_address: Option<SocketAddr>,
     pub(crate) partial: PartialConfig,
+}
+
+impl Locations {
+    /// Whether there is no config at the path that would be used.
+    pub(crate) fn is_config_missing(&self) -> bool {
+        self.config.path.symlink_metadata().is_err()
+    }
+}
+
+/// Prints why a database cannot be read; without a config that is the cause.
+pub(crate) fn print_read_error(found: &Locations, error: &StoreError) -> Exit {
+    let is_lost = matches!(error, StoreError::NotFound { .. }) && !found.is_database_known;
+    if is_lost && found.is_config_missing() {
+        print_failure(error);
+        print_help(
+            "no config is here or in /etc/avatar-watch; `avatar-watch init` writes one, and \
+             `--config` or `--database` names another place",
+        );
+        return store_exit(error);
+    }
+    print_store_error(error)
 }
 
 /// Finds the database: the named one, else that of the config, else that in the state directory

@@ -5,11 +5,14 @@
 mod args;
 mod exit;
 mod output;
+mod table;
+mod local_time;
+mod avatar_names;
+mod message_text;
 mod runtime;
 mod status;
 pub mod dispatch;
 mod locations;
-mod local_time;
 mod command_line;
 mod advice;
 mod progress_bar;

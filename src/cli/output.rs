@@ -7,15 +7,16 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::iter::successors;
 
-use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 use crate::cli::exit::Exit;
+use crate::config::schema::keys::nearest;
 use crate::domain::time::humanize::humanize;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::telemetry::output_queue;
 use crate::text::escape::escape_json;
+use crate::text::plural::{counted, grouped};
 use crate::text::sanitize::sanitize;
 
 /// Prints to standard output. A closed pipe (`| head`) is not an error; any other write error ends
@@ -115,7 +116,10 @@ pub(crate) fn store_exit(error: &StoreError) -> Exit {
 
 fn diagnosis(error: &StoreError) -> (Exit, Option<&str>) {
     match error {
-        StoreError::Locked { .. } => (Exit::TempFail, None),
+        StoreError::Locked { .. } => (
+            Exit::TempFail,
+            Some("stop that one first, such as with `systemctl stop avatar-watch`"),
+        ),
         StoreError::Newer { .. } | StoreError::Older { .. } => (Exit::DataErr, None),
         StoreError::Damaged { .. } => (
             Exit::DataErr,
@@ -161,9 +165,22 @@ fn diagnosis(error: &StoreError) -> (Exit, Option<&str>) {
     }
 }
 
-pub(crate) fn print_unknown_avatar(id: &str) -> Exit {
-    print_error(&format!("avatar-watch: no avatar `{}` in config or database", sanitize(id)));
-    Exit::Failed
+/// The known word that a filter names, in any case; prints when there is none.
+pub(crate) fn known_or_print(noun: &str, word: &str, known: &[&str]) -> Result<String, Exit> {
+    if let Some(found) = known.iter().find(|known| known.eq_ignore_ascii_case(word)) {
+        return Ok((*found).to_owned());
+    }
+    print_error(&format!("avatar-watch: no {noun} `{}`", sanitize(word)));
+    match (nearest(word, known), known) {
+        (Some(near), _) => print_help(format!("did you mean `{}`?", sanitize(near))),
+        (None, []) => print_help("there is none yet"),
+        (None, known) => {
+            let known: Vec<String> =
+                known.iter().map(|known| format!("`{}`", sanitize(known))).collect();
+            print_help(format!("there are: {}", known.join(", ")));
+        }
+    }
+    Err(Exit::Problems)
 }
 
 pub(crate) fn json(value: &impl Serialize) {
@@ -173,26 +190,17 @@ pub(crate) fn json(value: &impl Serialize) {
     }
 }
 
-/// Prints a table, or `empty` when it has no rows.
-pub(crate) fn table(header: &[&str], rows: Vec<Vec<String>>, empty: &str) {
-    match rows.is_empty() {
-        true => line(empty),
-        false => line(&table_of(header, rows)),
-    }
+/// How many rows a list shows: `the newest 100 of 1,234 changes; --limit for more`.
+pub(crate) fn print_count(shown: usize, total: u64, which: &str, noun: &str) {
+    let (all, shown) = (counted_rows(total, noun), u64::try_from(shown).unwrap_or(u64::MAX));
+    line(&match shown < total {
+        true => format!("the {which} {} of {all}; --limit for more", grouped(shown)),
+        false => all,
+    });
 }
 
-fn table_of(header: &[&str], rows: Vec<Vec<String>>) -> String {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled)
-        .set_header(header.iter().map(|name| name.to_uppercase()));
-    for row in rows {
-        table.add_row(row.iter().map(|cell| sanitize(cell)));
-    }
-    let lines: Vec<String> =
-        table.lines().map(|line| line.trim_end().trim_start_matches(' ').to_owned()).collect();
-    lines.join("\n")
+fn counted_rows(number: u64, noun: &str) -> String {
+    counted(number, noun).replacen(&number.to_string(), &grouped(number), 1)
 }
 
 /// The time from `at` (RFC 3339) to `now`, for people; empty when `at` cannot be parsed.
@@ -217,17 +225,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn a_table_has_one_line_per_row_for_any_cell(
-            cells in prop::collection::vec(hostile(), 1..6),
-        ) {
-            let rows = cells.iter().map(|cell| vec![cell.clone(), "end".to_owned()]).collect();
-            let printed = lines_of(&table_of(&["name", "end"], rows));
-            prop_assert!(!printed.contains(|it: char| it != '\n' && is_unsafe(it)), "{printed:?}");
-            prop_assert_eq!(printed.lines().count(), cells.len() + 1);
-            prop_assert!(printed.lines().skip(1).all(|line| line.ends_with("end")), "{printed:?}");
-        }
-
         #[test]
         fn printed_text_has_no_control_characters(text in hostile()) {
             let printed = lines_of(&text);

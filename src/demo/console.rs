@@ -74,7 +74,7 @@ impl Console {
                         let code = outcome.code.unwrap_or_default();
                         format!("rejected with {code} on attempt {attempt}; will be retried")
                     }
-                    DeliveryState::Failed { reason } => format!("failed: {reason}"),
+                    DeliveryState::Dead { reason } => format!("failed: {reason}"),
                     DeliveryState::Sending => state.name().to_owned(),
                 };
                 self.line(&format!("{at}  {name:<10}   ↳ {text}  {id}"));

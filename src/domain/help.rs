@@ -126,8 +126,8 @@ impl<'a> HelpTopic<'a> {
                  sent again with the same event id."
             ),
             Self::DeadLetters(name) => format!(
-                "`avatar-watch deliveries --state failed --channel {name}` shows the reasons. Fix \
-                 them, then send all again with `avatar-watch deliveries retry --failed --channel \
+                "`avatar-watch deliveries --state dead --channel {name}` shows the reasons. Fix \
+                 them, then send all again with `avatar-watch deliveries retry --dead --channel \
                  {name}`, or discard one with `avatar-watch deliveries cancel` and its id."
             ),
         }

@@ -91,7 +91,7 @@ pub(crate) struct ChannelFacts<'a> {
     /// Deliveries that are pending or being sent.
     pub undelivered: u64,
     pub oldest_at: Option<Timestamp>,
-    /// Dead letters that were not sent again.
+    /// Dead letters.
     pub dead_letters: u64,
 }
 

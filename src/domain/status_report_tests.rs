@@ -208,7 +208,7 @@ fn every_finding_says_what_to_do() {
     let help: Vec<&str> = findings.iter().map(|finding| finding.help.as_str()).collect();
     assert!(help[0].contains("`systemctl start avatar-watch`"), "{help:?}");
     assert!(help[1].contains("`avatar-watch channels enable ops`"), "{help:?}");
-    assert!(help[2].contains("`avatar-watch deliveries retry --failed --channel ops`"), "{help:?}");
+    assert!(help[2].contains("`avatar-watch deliveries retry --dead --channel ops`"), "{help:?}");
     assert!(help[3].contains("`[[avatars]]`"), "{help:?}");
 }
 

@@ -14,7 +14,7 @@ pub mod channel;
 mod transport_error;
 mod secret_patterns;
 mod excerpt;
-mod content;
+pub(crate) mod content;
 pub mod webhook;
 mod root_certificates;
 pub mod subprocess;

@@ -88,7 +88,7 @@ pub struct ChannelSnapshot {
     pub state: ChannelState,
     /// Deliveries that are pending or being sent.
     pub undelivered: u64,
-    /// Dead letters that were not retried since.
+    /// Dead letters.
     pub dead_letters: u64,
     /// The age of the oldest delivery that is pending or being sent.
     pub oldest_age: Option<Duration>,
@@ -134,7 +134,7 @@ impl Metrics {
             deliveries: counters(
                 all,
                 "deliveries",
-                "Finished deliveries, by outcome: delivered or failed",
+                "Finished deliveries, by outcome: delivered or dead",
             ),
             delivery_latency: histograms(
                 all,
@@ -206,7 +206,7 @@ impl Metrics {
     ) {
         let outcome = match state {
             DeliveryState::Delivered => "delivered",
-            DeliveryState::Failed { .. } => "failed",
+            DeliveryState::Dead { .. } => "dead",
             DeliveryState::Pending { .. } | DeliveryState::Sending => {
                 return;
             }
@@ -269,7 +269,7 @@ impl MetricsSnapshot {
         all.register("conditions", "Firing conditions, by kind", counts(conditions));
         let help = "Deliveries that are pending or being sent";
         all.register("deliveries_pending", help, channels(|it| it.undelivered));
-        let help = "Dead letters that were not retried since";
+        let help = "Dead letters";
         all.register("dead_letters", help, channels(|it| it.dead_letters));
         let help = "Age of the oldest undelivered message; 0 without one";
         let oldest = FloatGauge::default();

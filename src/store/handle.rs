@@ -65,6 +65,8 @@ pub struct ObservationCommit {
 pub struct NewEvent {
     /// The event.
     pub event: Event,
+    /// What it says, in one line for people, such as `Jane is ready`.
+    pub title: String,
     /// The body that is stored with the event.
     pub body: Vec<u8>,
     /// Its deliveries; may be empty.
@@ -378,8 +380,8 @@ fn insert_events(
     events: &[NewEvent],
     now: Timestamp,
 ) -> rusqlite::Result<()> {
-    for NewEvent { event, body, deliveries } in events {
-        events::insert(connection, event, body)?;
+    for NewEvent { event, title, body, deliveries } in events {
+        events::insert(connection, event, title, body)?;
         let key = event.ordering_key();
         for delivery in deliveries {
             outbox::insert(connection, &event.id, &key, delivery, now)?;

@@ -12,7 +12,7 @@ use crate::domain::event::{EventKind, Subject};
 use crate::domain::id::EventId;
 use crate::domain::polling::watch::LastObserved;
 use crate::domain::random::RandomBits;
-use crate::store::admin::deliveries::{AdminResult, DeliveryAdmin, FailedFilter, RetryAs};
+use crate::store::admin::deliveries::{AdminResult, DeadLetterFilter, DeliveryAdmin, RetryAs};
 use crate::store::reader::{AttemptRow, DeliveryFilter, DeliveryRow, Reader};
 use crate::store::tables::outbox::ClaimedDelivery;
 
@@ -111,7 +111,12 @@ impl Bench {
         ObservationCommit {
             watch: Watch { observed: Some(observed), sequence, ..Watch::new(id) },
             transition: Some(transition),
-            events: vec![NewEvent { event, body: b"{}".to_vec(), deliveries }],
+            events: vec![NewEvent {
+                event,
+                title: "Jane is ready".to_owned(),
+                body: b"{}".to_vec(),
+                deliveries,
+            }],
             conditions: Vec::new(),
             discovered: None,
             now: NOW,
@@ -261,44 +266,6 @@ async fn a_result_counts_only_for_its_own_attempt_and_only_once() {
 }
 
 #[tokio::test]
-async fn a_dead_letter_sent_again_as_new_counts_as_sent_again() {
-    let mut bench = Bench::new().await;
-    for channel in ["ops", "mail"] {
-        bench.commit(channel, 1, &[channel]).await;
-        let dead = bench.one(channel, NOW).await;
-        bench.settle(&dead, OutcomeClass::Rejected, NOW).await;
-    }
-    let (admin, all) = (bench.admin(), FailedFilter::default());
-    let failed = admin.failed(&all).unwrap();
-    assert_eq!(failed.len(), 2);
-    assert!(matches!(bench.retry(&failed[0], RetryAs::NewId), AdminResult::Done(_)));
-    assert_eq!(admin.failed(&all).unwrap(), failed[1..], "that one is on its way");
-    let counted = |bench: &Bench| {
-        let channels = bench.reader().channels().unwrap().into_iter();
-        let by_channel: Vec<_> = channels
-            .map(|it| (it.name.to_string(), it.dead_letters))
-            .filter(|it| it.1 > 0)
-            .collect();
-        let by_avatar: u64 =
-            bench.reader().delivery_counts().unwrap().values().map(|it| it.dead_letters).sum();
-        (by_channel, by_avatar)
-    };
-    assert_eq!(counted(&bench), (vec![("mail".to_owned(), 1)], 1));
-
-    // Its delivery under the new id counts separately.
-    let again = bench.one("ops", NOW).await;
-    bench.settle(&again, OutcomeClass::Rejected, NOW).await;
-    assert_eq!(admin.failed(&all).unwrap(), [failed[1].clone(), again.id.clone()]);
-    assert_eq!(bench.attempts(&again.id)[0].trigger, "manual");
-    // A later failure under the first id was not sent again.
-    assert!(matches!(bench.retry(&failed[0], RetryAs::SameId), AdminResult::Done(_)));
-    assert!(matches!(bench.retry(&failed[0], RetryAs::SameId), AdminResult::InvalidState(_)));
-    let third = bench.one("ops", NOW).await;
-    bench.settle(&third, OutcomeClass::Rejected, NOW).await;
-    assert_eq!(admin.failed(&all).unwrap(), [failed[1].clone(), again.id, third.id]);
-}
-
-#[tokio::test]
 async fn only_the_requested_attempt_is_manual() {
     let (mut bench, first) = Bench::claimed().await;
     bench.settle(&first, OutcomeClass::Retryable, NOW).await;
@@ -337,7 +304,7 @@ async fn an_attempt_at_the_old_target_does_not_affect_the_health_of_the_new_one(
 async fn an_open_attempt_of_an_unconfigured_channel_stays_open() {
     let hold = DeliveryPolicy { on_unknown: OnUnknown::Hold, ..DeliveryPolicy::webhook() };
     let late = NOW.plus(Duration::from_hours(10 * 24));
-    for (terms, expected) in [(hold, "failed"), (DeliveryPolicy::webhook(), "pending")] {
+    for (terms, expected) in [(hold, "dead"), (DeliveryPolicy::webhook(), "pending")] {
         let (mut bench, lost) = Bench::claimed().await;
         bench.start("boot2");
         let registration = bench.register(&[("mail", "f2")], NOW).await;
@@ -403,12 +370,12 @@ async fn pending_deliveries_and_dead_letters_can_be_cancelled_and_no_others() {
     let pending = bench.commit("b", 1, &["ops"]).await.events.remove(0).deliveries.remove(0);
     let mut admin = bench.admin();
     for id in [dead.id, pending.id] {
-        assert_eq!(admin.cancel(&id, NOW).unwrap(), AdminResult::Done(id.clone()));
+        assert_eq!(admin.cancel(&id, NOW).unwrap(), AdminResult::Cancelled(id.clone()));
         let again = admin.cancel(&id, NOW).unwrap();
         assert_eq!(again, AdminResult::InvalidState("cancelled".to_owned()));
         assert_eq!(bench.row(&id).final_reason.as_deref(), Some("cancelled manually"));
     }
-    assert!(admin.failed(&FailedFilter::default()).unwrap().is_empty());
+    assert!(admin.dead_letters(&DeadLetterFilter::default()).unwrap().is_empty());
     let unknown = DeliveryId::mint(NOW, RandomBits::new(99));
     assert_eq!(admin.cancel(&unknown, NOW).unwrap(), AdminResult::NotFound);
     assert!(bench.claim("ops", 1, NOW).await.claimed.is_empty());
@@ -479,3 +446,6 @@ async fn the_states_of_a_completed_delivery_are_stored() {
         now = next_attempt_at;
     }
 }
+
+#[path = "resend_tests.rs"]
+mod resend;

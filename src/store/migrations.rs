@@ -27,13 +27,15 @@ pub(super) fn reference_schema(schema: i64) -> rusqlite::Result<Connection> {
 /// detect that its sequence numbers belong to another history. `pruned_count` and `pruned_up_to`
 /// are the number and the last sequence number of the transitions that the retention removed.
 ///
+/// A watch with `forgotten_at` is hidden until the avatar is watched again; its history stays.
 /// `watches.training` is the training that is open while the status is unrecognized;
 /// `transitions.training` is what is known of a training before the previous status. The columns
 /// `trained_…` are the observed training that ended: its model, the last poll before it, and the
 /// first and the last poll that showed it. `recipients` has one row for each recipient with a
-/// completed attempt. `deliveries.manual_attempt` is the number of the attempt that an operator
-/// requested last, or zero. `conditions` has the firing conditions; `event_id`
-/// and `notified_at` are null until the event of the group is published.
+/// completed attempt. `events.title` is what a person reads in a list. `deliveries.manual_attempt`
+/// is the number of the attempt that an operator requested last, or zero; `resent_as` is the
+/// delivery that sends a dead letter again. `conditions` has the firing conditions; `event_id` and
+/// `notified_at` are null until the event of the group is published.
 const FIRST: &str = "
 CREATE TABLE watches(
   avatar_id        TEXT PRIMARY KEY,
@@ -48,6 +50,7 @@ CREATE TABLE watches(
   failure_since    INTEGER,
   failure_reason   TEXT,
   next_poll_at     INTEGER,
+  forgotten_at     INTEGER,
   training         TEXT CHECK(training IN ('seen','supposed')),
   training_after   INTEGER CHECK(training_after IS NULL OR training IS 'seen'),
   training_since   INTEGER CHECK((training_since IS NOT NULL) = (training IS 'seen')),
@@ -95,6 +98,7 @@ CREATE TABLE events(
   avatar_id   TEXT,
   avatar_seq  INTEGER,
   occurred_at INTEGER NOT NULL,
+  title       TEXT NOT NULL DEFAULT '',
   body        BLOB NOT NULL,
   replay_of   TEXT,
   FOREIGN KEY(avatar_id, avatar_seq) REFERENCES transitions(avatar_id, avatar_seq)
@@ -147,7 +151,9 @@ CREATE TABLE deliveries(
   body                BLOB NOT NULL,
   fallback            TEXT,
   state               TEXT NOT NULL
-                      CHECK(state IN ('pending','sending','delivered','failed','cancelled')),
+                      CHECK(state IN ('pending','sending','delivered','dead','resent',
+                                      'cancelled')),
+  resent_as           TEXT REFERENCES deliveries(id),
   attempts            INTEGER NOT NULL DEFAULT 0,
   charged_attempts    INTEGER NOT NULL DEFAULT 0,
   free_attempts       INTEGER NOT NULL DEFAULT 0,
@@ -166,14 +172,16 @@ CREATE TABLE deliveries(
   updated_at          INTEGER NOT NULL,
   UNIQUE(event_id, channel_id, recipient, replay),
   CHECK((state = 'pending') = (next_attempt_at IS NOT NULL)),
-  CHECK((state = 'sending') = (lease_owner IS NOT NULL))
+  CHECK((state = 'sending') = (lease_owner IS NOT NULL)),
+  CHECK((state = 'resent') = (resent_as IS NOT NULL))
 ) STRICT;
 CREATE INDEX deliveries_due ON deliveries(channel_id, next_attempt_at, seq)
   WHERE state = 'pending';
 CREATE INDEX deliveries_order ON deliveries(channel_id, recipient, ordering_key, seq)
   WHERE state IN ('pending','sending');
 CREATE INDEX deliveries_event ON deliveries(event_id);
-CREATE INDEX deliveries_unreported ON deliveries(seq) WHERE state = 'failed' AND reported = 0;
+CREATE INDEX deliveries_unreported ON deliveries(seq) WHERE state = 'dead' AND reported = 0;
+CREATE INDEX deliveries_resent ON deliveries(resent_as) WHERE resent_as IS NOT NULL;
 
 CREATE TABLE attempts(
   delivery_id      TEXT NOT NULL REFERENCES deliveries(id),

@@ -5,7 +5,9 @@ use rusqlite::{Row, named_params};
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::transition::Transition;
 use crate::store::error::{ErrorContext as _, StoreError};
-use crate::store::reader::{DELIVERY_COLUMNS, DeliveryFilter, DeliveryRow, Reader, read_delivery};
+use crate::store::reader::{
+    DELIVERY_COLUMNS, DeliveryFilter, DeliveryRow, Reader, TransitionFilter, read_delivery,
+};
 use crate::store::tables::transitions;
 
 /// A transition with its `seq`, which counts from one over all avatars.
@@ -37,6 +39,41 @@ impl Reader {
         );
         let parameters = named_params! {":avatar": avatar, ":before": before, ":limit": limit};
         self.rows("reading transitions", &sql, parameters, read_numbered)
+    }
+
+    /// At most `limit` transitions, the newest first, and how many there are.
+    pub fn transitions_matching(
+        &self,
+        filter: &TransitionFilter,
+        limit: u32,
+    ) -> Result<(Vec<NumberedTransition>, u64), StoreError> {
+        const WHERE: &str = "
+             WHERE (:avatars IS NULL OR avatar_id IN (SELECT value FROM json_each(:avatars)))
+               AND (:status IS NULL OR to_status = :status)
+               AND (:since IS NULL OR detected_at >= :since)";
+        let ids = filter.avatars.as_ref().map(|ids| {
+            let quoted: Vec<String> = ids.iter().map(|id| format!("{:?}", id.as_str())).collect();
+            format!("[{}]", quoted.join(","))
+        });
+        let columns = transitions::COLUMNS;
+        let sql = format!(
+            "SELECT {columns}, seq FROM transitions {WHERE} ORDER BY seq DESC LIMIT :limit"
+        );
+        let parameters = named_params! {
+            ":avatars": ids, ":status": filter.status, ":since": filter.since, ":limit": limit
+        };
+        let rows = self.rows("reading transitions", &sql, parameters, read_numbered)?;
+        let sql = format!("SELECT count(*) FROM transitions {WHERE}");
+        let parameters =
+            named_params! {":avatars": ids, ":status": filter.status, ":since": filter.since};
+        let total = self.rows("counting transitions", &sql, parameters, |row| row.get(0))?.pop();
+        Ok((rows, total.unwrap_or_default()))
+    }
+
+    /// The statuses that were ever observed.
+    pub fn statuses(&self) -> Result<Vec<String>, StoreError> {
+        let sql = "SELECT DISTINCT to_status FROM transitions";
+        self.rows("reading the statuses", sql, (), |row| row.get(0))
     }
 
     /// At most `limit` transitions of all avatars, oldest first, with a `seq` above `after`.
@@ -78,10 +115,7 @@ impl Reader {
         before: Option<&str>,
     ) -> Result<Vec<DeliveryRow>, StoreError> {
         let sql = format!(
-            "SELECT {DELIVERY_COLUMNS} FROM deliveries d JOIN events e ON e.id = d.event_id
-             WHERE (:state IS NULL OR d.state = :state)
-               AND (:channel IS NULL OR d.channel_id = :channel)
-               AND (:avatar IS NULL OR d.ordering_key = :avatar)
+            "SELECT {DELIVERY_COLUMNS} {FROM_DELIVERIES}
                AND (:before IS NULL OR d.seq < (SELECT seq FROM deliveries WHERE id = :before))
              ORDER BY d.seq DESC LIMIT ifnull(:limit, -1)"
         );
@@ -89,12 +123,33 @@ impl Reader {
             ":state": filter.state,
             ":channel": filter.channel,
             ":avatar": filter.avatar,
+            ":type": filter.event_type,
             ":before": before,
             ":limit": filter.limit,
         };
         self.rows("reading the deliveries", &sql, parameters, read_delivery)
     }
+
+    /// How many deliveries there are.
+    pub fn delivery_count(&self, filter: &DeliveryFilter) -> Result<u64, StoreError> {
+        let sql = format!("SELECT count(*) {FROM_DELIVERIES}");
+        let parameters = named_params! {
+            ":state": filter.state,
+            ":channel": filter.channel,
+            ":avatar": filter.avatar,
+            ":type": filter.event_type,
+        };
+        let found = self.rows("counting the deliveries", &sql, parameters, |row| row.get(0))?.pop();
+        Ok(found.unwrap_or_default())
+    }
 }
+
+/// The deliveries that a [`DeliveryFilter`] selects.
+const FROM_DELIVERIES: &str = "FROM deliveries d JOIN events e ON e.id = d.event_id
+             WHERE (:state IS NULL OR d.state = :state)
+               AND (:channel IS NULL OR d.channel_id = :channel)
+               AND (:avatar IS NULL OR d.ordering_key = :avatar)
+               AND (:type IS NULL OR e.type = :type)";
 
 fn read_numbered(row: &Row<'_>) -> rusqlite::Result<NumberedTransition> {
     Ok((row.get("seq")?, transitions::read(row)?))

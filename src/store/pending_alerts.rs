@@ -144,7 +144,7 @@ pub(super) fn is_current(connection: &Connection, covers: &Covers) -> rusqlite::
 /// Marks a dead letter that is not reported: its event is about a channel, and two failing channels
 /// would report each other forever.
 pub(super) fn suppress(connection: &Connection, delivery: &DeliveryId) -> rusqlite::Result<()> {
-    let sql = "UPDATE deliveries SET reported = 1 WHERE id = :id AND state = 'failed'
+    let sql = "UPDATE deliveries SET reported = 1 WHERE id = :id AND state = 'dead'
                  AND (SELECT type FROM events WHERE id = event_id)
                      IN (:failing, :disabled, :exhausted)";
     connection
@@ -203,7 +203,7 @@ fn dead_letter_channels(
     let sql = "SELECT d.channel_id, min(d.updated_at),
                       (SELECT published_at FROM alert_groups g
                        WHERE g.kind = ?1 AND g.subject = d.channel_id)
-               FROM deliveries d WHERE d.state = 'failed' AND d.reported = 0 GROUP BY 1";
+               FROM deliveries d WHERE d.state = 'dead' AND d.reported = 0 GROUP BY 1";
     let found = rows(connection, sql, [EventKind::DeliveryExhausted.name()], |row| {
         let since = row.get(1)?;
         let is_due = timing.is_group_due(since, row.get(2)?, now);
@@ -218,13 +218,13 @@ fn dead_letters(
     since: Timestamp,
 ) -> rusqlite::Result<Option<NewDeadLetters>> {
     let sql = "SELECT id FROM deliveries
-               WHERE state = 'failed' AND reported = 0 AND channel_id = ?1 ORDER BY seq LIMIT ?2";
+               WHERE state = 'dead' AND reported = 0 AND channel_id = ?1 ORDER BY seq LIMIT ?2";
     let ids: Vec<DeliveryId> = column(connection, sql, (channel, DEAD_LETTERS_AT_ONCE))?;
     let sql = "SELECT d.channel_id, d.id, d.event_id, e.type, e.avatar_id, d.attempts,
                       ifnull(d.final_reason, ''), w.name
                FROM deliveries d JOIN events e ON e.id = d.event_id
                LEFT JOIN watches w ON w.avatar_id = e.avatar_id
-               WHERE d.state = 'failed' AND d.reported = 0 AND d.channel_id = ?1
+               WHERE d.state = 'dead' AND d.reported = 0 AND d.channel_id = ?1
                ORDER BY d.seq LIMIT ?2";
     let mut listed = rows(connection, sql, (channel, LISTED_MAX), |row| {
         Ok(DeadLetter {

@@ -18,7 +18,6 @@ use crate::domain::id::EventId;
 use crate::domain::ordering_key::OrderingKey;
 use crate::domain::polling::watch::Watch;
 use crate::domain::time::timestamp::Timestamp;
-use crate::store::admin::deliveries::NOT_SENT_AGAIN;
 use crate::store::error::{ErrorContext as _, StoreError};
 use crate::store::sqlite::copy::snapshot;
 use crate::store::sqlite::database::Database;
@@ -46,6 +45,8 @@ pub struct DeliveryRow {
     pub event_id: EventId,
     /// The type of the event.
     pub event_type: String,
+    /// The title of the event.
+    pub title: String,
     /// The ordering key of the event.
     pub ordering_key: OrderingKey,
     /// Its channel.
@@ -60,8 +61,12 @@ pub struct DeliveryRow {
     pub attempts: u32,
     /// When the next attempt is due.
     pub next_attempt_at: Option<Timestamp>,
-    /// Why it failed or was cancelled.
+    /// Why it is dead or was cancelled.
     pub final_reason: Option<String>,
+    /// The delivery that sends it again, and the state of that one.
+    pub resent_as: Option<(DeliveryId, String)>,
+    /// The error of its last attempt.
+    pub last_error: Option<String>,
     /// Why the body is the standard one instead of the channel's template.
     pub fallback: Option<String>,
     pub(crate) created_at: Timestamp,
@@ -103,7 +108,7 @@ pub struct ChannelRow {
     pub undelivered: u64,
     /// When the oldest of them was created.
     pub oldest_at: Option<Timestamp>,
-    /// The number of dead letters that were not sent again.
+    /// The number of dead letters.
     pub dead_letters: u64,
     /// When it last accepted a message.
     pub delivered_at: Option<Timestamp>,
@@ -156,15 +161,28 @@ pub struct DeliveryFilter {
     pub channel: Option<String>,
     /// Only those about this avatar.
     pub avatar: Option<String>,
+    /// Only those of events of this type.
+    pub event_type: Option<String>,
     /// At most this number, the newest.
     pub limit: Option<u32>,
+}
+
+/// Selects transitions, by default all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TransitionFilter {
+    /// Only those of these avatars.
+    pub avatars: Option<Vec<AvatarId>>,
+    /// Only those to this status.
+    pub status: Option<String>,
+    /// Only those detected at this time or later.
+    pub since: Option<Timestamp>,
 }
 
 /// The deliveries of an avatar.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryCounts {
     pub(crate) undelivered: u64,
-    /// The number of dead letters that were not sent again.
+    /// The number of dead letters.
     pub(crate) dead_letters: u64,
 }
 
@@ -202,10 +220,19 @@ impl Reader {
         self.database.data_version().doing("reading the data version")
     }
 
-    /// All watches, by id.
+    /// All watches but the forgotten ones, by id.
     pub fn watches(&self) -> Result<Vec<Watch>, StoreError> {
-        let sql = format!("SELECT {} FROM watches ORDER BY avatar_id", watches::COLUMNS);
+        let sql = format!(
+            "SELECT {} FROM watches WHERE forgotten_at IS NULL ORDER BY avatar_id",
+            watches::COLUMNS
+        );
         self.rows("reading the watches", &sql, (), watches::read)
+    }
+
+    /// The names in the API of all avatars with a history, also of forgotten ones.
+    pub fn avatar_names(&self) -> Result<Vec<(AvatarId, Option<String>)>, StoreError> {
+        let sql = "SELECT avatar_id, name FROM watches ORDER BY avatar_id";
+        self.rows("reading the names", sql, (), |row| row.try_into())
     }
 
     /// The transitions of one avatar, or of all, oldest first; at most `limit`, the newest.
@@ -234,6 +261,15 @@ impl Reader {
         Ok(self.rows("reading a delivery", &sql, [id], read_delivery)?.pop())
     }
 
+    /// The delivery with that id, or all deliveries of the event with that id, oldest first.
+    pub fn deliveries_of(&self, id: &str) -> Result<Vec<DeliveryRow>, StoreError> {
+        let sql = format!(
+            "SELECT {DELIVERY_COLUMNS} FROM deliveries d JOIN events e ON e.id = d.event_id
+             WHERE d.id = ?1 OR d.event_id = ?1 ORDER BY d.seq"
+        );
+        self.rows("reading the deliveries of an event", &sql, [id], read_delivery)
+    }
+
     /// The attempts of a delivery, in order.
     pub fn attempts(&self, id: &DeliveryId) -> Result<Vec<AttemptRow>, StoreError> {
         let sql = "SELECT no, trigger, started_at, finished_at, outcome, phase, code, latency_ms,
@@ -255,23 +291,21 @@ impl Reader {
         })
     }
 
-    /// The body of a delivery.
-    pub fn body(&self, id: &DeliveryId) -> Result<Option<Vec<u8>>, StoreError> {
-        let sql = "SELECT body FROM deliveries WHERE id = ?1";
-        Ok(self.rows("reading a message", sql, [id], |row| row.get(0))?.pop())
+    /// The message of a delivery: its media type and its body.
+    pub fn message(&self, id: &DeliveryId) -> Result<Option<(String, Vec<u8>)>, StoreError> {
+        let sql = "SELECT content_type, body FROM deliveries WHERE id = ?1";
+        Ok(self.rows("reading a message", sql, [id], |row| row.try_into())?.pop())
     }
 
     /// The numbers of deliveries by avatar, for avatars with deliveries.
     pub fn delivery_counts(&self) -> Result<BTreeMap<AvatarId, DeliveryCounts>, StoreError> {
-        let sql = format!(
-            "SELECT ordering_key,
+        let sql = "SELECT ordering_key,
                      count(*) FILTER (WHERE state IN ('pending','sending')),
-                     count(*) FILTER (WHERE state = 'failed' AND {NOT_SENT_AGAIN})
-                   FROM deliveries d
-                   WHERE state NOT IN ('delivered','cancelled')
-                   GROUP BY ordering_key"
-        );
-        let counts = self.rows("counting deliveries", &sql, (), |row| {
+                     count(*) FILTER (WHERE state = 'dead')
+                   FROM deliveries
+                   WHERE state IN ('pending','sending','dead')
+                   GROUP BY ordering_key";
+        let counts = self.rows("counting deliveries", sql, (), |row| {
             let counts = DeliveryCounts { undelivered: row.get(1)?, dead_letters: row.get(2)? };
             Ok((row.get::<_, OrderingKey>(0)?, counts))
         })?;
@@ -281,19 +315,16 @@ impl Reader {
 
     /// All channels that were ever registered, by name.
     pub fn channels(&self) -> Result<Vec<ChannelRow>, StoreError> {
-        let sql = format!(
-            "SELECT c.id, c.unconfigured,
+        let sql = "SELECT c.id, c.unconfigured,
                (SELECT count(*) FROM deliveries WHERE channel_id = c.id
                   AND state IN ('pending','sending')),
                (SELECT min(created_at) FROM deliveries WHERE channel_id = c.id
                   AND state IN ('pending','sending')),
-               (SELECT count(*) FROM deliveries d WHERE d.channel_id = c.id
-                  AND d.state = 'failed' AND {NOT_SENT_AGAIN}),
+               (SELECT count(*) FROM deliveries WHERE channel_id = c.id AND state = 'dead'),
                (SELECT max(updated_at) FROM deliveries WHERE channel_id = c.id
                   AND state = 'delivered'),
                c.suspended_since
-             FROM channels c ORDER BY c.id"
-        );
+             FROM channels c ORDER BY c.id";
         let read = |connection: &Connection, row: &Row<'_>| {
             let name: ChannelName = row.get(0)?;
             Ok(ChannelRow {
@@ -309,7 +340,7 @@ impl Reader {
             })
         };
         self.read("reading the channels", |connection| {
-            rows(connection, &sql, [], |row| read(connection, row))
+            rows(connection, sql, [], |row| read(connection, row))
         })
     }
 
@@ -388,10 +419,19 @@ pub(super) fn read_delivery(row: &Row<'_>) -> rusqlite::Result<DeliveryRow> {
         created_at: row.get(11)?,
         updated_at: row.get(12)?,
         fallback: row.get(13)?,
+        resent_as: row.get::<_, Option<DeliveryId>>(14)?.zip(row.get(15)?),
+        last_error: row.get(16)?,
+        title: row.get(17)?,
     })
 }
 
 pub(super) const DELIVERY_COLUMNS: &str = "d.id, d.event_id, e.type, d.ordering_key, d.channel_id, \
                                            d.recipient, d.replay, d.state, d.attempts, \
                                            d.next_attempt_at, d.final_reason, d.created_at, \
-                                           d.updated_at, d.fallback";
+                                           d.updated_at, d.fallback, d.resent_as, \
+                                           (SELECT s.state FROM deliveries s \
+                                            WHERE s.id = d.resent_as), \
+                                           (SELECT a.error FROM attempts a \
+                                            WHERE a.delivery_id = d.id AND a.error IS NOT NULL \
+                                            ORDER BY a.no DESC LIMIT 1), \
+                                           e.title";

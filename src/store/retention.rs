@@ -3,8 +3,8 @@
 //! Invariants: an event is removed with all its deliveries and their attempts, oldest delivery
 //! first, after all of them have ended; a dead letter keeps its event until it is sent again or
 //! discarded; the event of a condition that is firing is kept; a transition is kept with its event,
-//! and the newest of an avatar always. Watches are never removed, so no event is repeated under
-//! another id. The rows that a step removes are limited.
+//! and the newest of an avatar always. Watches are never removed here, so no event is repeated
+//! under another id. The rows that a step removes are limited.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,6 @@ use rusqlite::{Connection, named_params};
 
 use crate::domain::retention::Cutoffs;
 use crate::domain::time::timestamp::Timestamp;
-use crate::store::admin::deliveries::NOT_SENT_AGAIN;
 use crate::store::sqlite::statement::{column, rows};
 
 /// The position of a run of the retention; by default its start.
@@ -119,17 +118,17 @@ fn prune_events(
 }
 
 /// Whether all deliveries of an event ended before `before`, and it has no open dead letters. A
-/// replay under a new id is kept as long as the first event, since it shows that the dead letters
-/// of that one were sent again.
+/// replay under a new id is kept as long as the first event, since the dead letters of that one
+/// name it.
 fn has_ended(connection: &Connection, event: &str, before: Timestamp) -> rusqlite::Result<bool> {
     connection
-        .prepare_cached(&format!(
+        .prepare_cached(
             "SELECT NOT EXISTS(SELECT 1 FROM deliveries d WHERE event_id = ?1
                AND (state IN ('pending','sending') OR updated_at >= ?2
-                 OR (state = 'failed' AND (reported = 0 OR {NOT_SENT_AGAIN}))))
+                 OR state = 'dead'))
              AND NOT EXISTS(SELECT 1 FROM events n JOIN events f ON f.id = n.replay_of
-                            WHERE n.id = ?1)"
-        ))?
+                            WHERE n.id = ?1)",
+        )?
         .query_row((event, before), |row| row.get(0))
 }
 

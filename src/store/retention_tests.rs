@@ -104,8 +104,7 @@ fn world(dice: &mut Dice) -> Connection {
         }
         for channel in ["x", "y"] {
             for replay in 0..dice.below(3) {
-                let states =
-                    ["pending", "sending", "delivered", "delivered", "failed", "cancelled"];
+                let states = ["pending", "sending", "delivered", "delivered", "dead", "cancelled"];
                 let state = states[usize::try_from(dice.below(6)).unwrap()];
                 let id = format!("dlv_{n}{channel}{replay}");
                 let reported = dice.below(3) > 0;
@@ -114,6 +113,11 @@ fn world(dice: &mut Dice) -> Connection {
                 let row = (id.as_str(), event.as_str(), channel, replay);
                 insert_delivery(&db, row, (state, reported), dice.day(), attempts);
             }
+            let resend = "UPDATE deliveries AS d SET state = 'resent', resent_as = n.id
+                          FROM deliveries n
+                          WHERE d.event_id = ?1 AND d.state = 'dead' AND n.event_id = d.event_id
+                            AND n.channel_id = d.channel_id AND n.replay = d.replay + 1";
+            db.execute(resend, [&event]).unwrap();
         }
     }
     db
@@ -139,13 +143,9 @@ fn events_to_keep(db: &Connection, before: i64) -> BTreeSet<String> {
     let rows = deliveries(db);
     let held = texts(db, "SELECT event_id FROM conditions");
     let young = texts(db, &format!("SELECT id FROM events WHERE occurred_at >= {before}"));
-    let needs = |(_, event, channel, replay, state, reported, updated): &Row| {
-        let sent_again = rows.iter().any(|it| (&it.1, &it.2) == (event, channel) && it.3 > *replay);
-        match state.as_str() {
-            "pending" | "sending" => true,
-            "failed" => !reported || !sent_again || *updated >= before,
-            _ => *updated >= before,
-        }
+    let needs = |(_, _, _, _, state, _, updated): &Row| match state.as_str() {
+        "pending" | "sending" | "dead" => true,
+        _ => *updated >= before,
     };
     let needed = rows.iter().filter(|row| needs(row)).map(|row| row.1.clone());
     needed.chain(held).chain(young).collect()
@@ -298,8 +298,8 @@ fn a_dead_letter_replayed_under_a_new_id_is_removed_with_the_replay() {
         db.execute(sql, (id, event, channel, state, old)).unwrap();
     };
     event("evt_1", None);
-    delivery("dlv_x", "evt_1", "x", "failed");
-    delivery("dlv_y", "evt_1", "y", "failed");
+    delivery("dlv_x", "evt_1", "x", "dead");
+    delivery("dlv_y", "evt_1", "y", "dead");
     event("evt_2", Some("evt_1"));
     delivery("dlv_x2", "evt_2", "x", "delivered");
     let cutoffs =
@@ -308,8 +308,12 @@ fn a_dead_letter_replayed_under_a_new_id_is_removed_with_the_replay() {
         step(&db, cutoffs, PruneCursor::default(), 100).unwrap();
         texts(&db, EVENTS)
     };
-    // The dead letter to `y` keeps the first event. Without the second event, that to `x` would
-    // count as a dead letter again.
+    db.execute(
+        "UPDATE deliveries SET state = 'resent', resent_as = 'dlv_x2' WHERE id = 'dlv_x'",
+        [],
+    )
+    .unwrap();
+    // The dead letter to `y` keeps the first event, and the link from that to `x` the second one.
     assert_eq!(events(), ["evt_1", "evt_2"].map(str::to_owned).into());
     db.execute("UPDATE deliveries SET state = 'cancelled' WHERE id = 'dlv_y'", []).unwrap();
     assert_eq!(events(), [].into());

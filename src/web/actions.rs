@@ -29,11 +29,15 @@ pub(super) async fn retry(state: &AppState, id: &str) -> Result<String, ProblemD
     })
     .await?;
     match result {
-        AdminResult::Done(id) => {
+        AdminResult::Done(id) | AdminResult::Cancelled(id) => {
             (state.wake_dispatcher)();
             Ok(id.to_string())
         }
         AdminResult::NotFound => Err(ProblemDetails::missing(unknown)),
+        AdminResult::Resent(successor, current) => Err(ProblemDetails::new(
+            StatusCode::CONFLICT,
+            format!("the delivery was sent again as {successor} ({current})"),
+        )),
         AdminResult::InvalidState(current) => Err(ProblemDetails::new(
             StatusCode::CONFLICT,
             format!("the delivery is {current}, so it cannot be retried now"),

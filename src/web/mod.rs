@@ -13,5 +13,6 @@ mod read_model;
 pub mod state;
 pub mod reader_cache;
 pub(crate) mod views;
+pub(crate) mod delivery_views;
 pub mod endpoints;
 pub mod http;

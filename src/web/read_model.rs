@@ -9,14 +9,13 @@ use crate::store::error::StoreError;
 use crate::store::files::location;
 use crate::store::pagination::{History, NumberedTransition};
 use crate::store::reader::{DeliveryFilter, DeliveryRow};
+use crate::text::sanitize::is_blank;
 use crate::web::cursor::Cursor;
+use crate::web::delivery_views::{AttemptView, DeliveryView, DeliveryWithAttempts};
 use crate::web::reader_cache::CachedReader;
 use crate::web::state::{AppState, ConfigView, Now};
 use crate::web::status::{self, DaemonView, Parts, StatusView};
-use crate::web::views::{
-    AttemptView, AvatarContext, AvatarView, ChannelView, ConditionView, DeliveryView,
-    DeliveryWithAttempts, TransitionView,
-};
+use crate::web::views::{AvatarContext, AvatarView, ChannelView, ConditionView, TransitionView};
 
 /// The read model of one request. Its methods block.
 #[derive(Debug)]
@@ -127,7 +126,7 @@ impl<'d> ReadModel<'d> {
         before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<TransitionView>, StoreError> {
-        Ok(views(&self.reader.uncached.transitions_before(avatar, before, limit)?))
+        self.views(&self.reader.uncached.transitions_before(avatar, before, limit)?)
     }
 
     /// The transitions after a seq, oldest first.
@@ -136,7 +135,7 @@ impl<'d> ReadModel<'d> {
         seq: i64,
         limit: u32,
     ) -> Result<Vec<TransitionView>, StoreError> {
-        Ok(views(&self.reader.uncached.transitions_after(seq, limit)?))
+        self.views(&self.reader.uncached.transitions_after(seq, limit)?)
     }
 
     /// The cursor from which a stream resumes; `None` when it cannot resume at `cursor`, because
@@ -167,7 +166,7 @@ impl<'d> ReadModel<'d> {
         before: Option<&str>,
     ) -> Result<Vec<DeliveryView>, StoreError> {
         let rows = self.reader.uncached.deliveries_before(filter, before)?;
-        Ok(rows.iter().map(DeliveryView::from).collect())
+        rows.iter().map(|row| self.delivery_view(row)).collect()
     }
 
     pub(super) fn delivery(&self, id: &str) -> Result<Option<DeliveryWithAttempts>, StoreError> {
@@ -178,7 +177,30 @@ impl<'d> ReadModel<'d> {
     fn with_attempts(&self, row: &DeliveryRow) -> Result<DeliveryWithAttempts, StoreError> {
         let attempts = self.reader.uncached.attempts(&row.id)?;
         let attempt_log = attempts.iter().map(AttemptView::from).collect();
-        Ok(DeliveryWithAttempts { delivery: DeliveryView::from(row), attempt_log, message: None })
+        let delivery = self.delivery_view(row)?;
+        Ok(DeliveryWithAttempts { delivery, attempt_log, message: None })
+    }
+
+    fn views(&self, rows: &[NumberedTransition]) -> Result<Vec<TransitionView>, StoreError> {
+        let view = |(seq, transition): &NumberedTransition| {
+            let name = self.name(&transition.avatar_id)?;
+            Ok(TransitionView::new(*seq, transition, name))
+        };
+        rows.iter().map(view).collect()
+    }
+
+    fn delivery_view(&self, row: &DeliveryRow) -> Result<DeliveryView, StoreError> {
+        let avatar = row.ordering_key.avatar_id();
+        let name = avatar.map(|id| self.name(id)).transpose()?.flatten();
+        Ok(DeliveryView::new(row, name))
+    }
+
+    /// The name of an avatar: that in the config, else that in the API.
+    fn name(&self, id: &AvatarId) -> Result<Option<&str>, StoreError> {
+        let configured = self.config.avatars.get(id).and_then(|it| it.label.as_deref());
+        let watch = self.reader.rows()?.watches.get(id);
+        let names = [configured, watch.and_then(|watch| watch.name.as_deref())];
+        Ok(names.into_iter().flatten().find(|name| !is_blank(name)))
     }
 
     /// The newest deliveries about an avatar, each with its attempts.
@@ -228,8 +250,4 @@ impl<'d> ReadModel<'d> {
             dropped: (self.state.dropped)(),
         })
     }
-}
-
-fn views(rows: &[NumberedTransition]) -> Vec<TransitionView> {
-    rows.iter().map(|(seq, transition)| TransitionView::new(*seq, transition)).collect()
 }

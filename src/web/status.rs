@@ -31,8 +31,8 @@ pub(crate) struct StatusView {
     pub(crate) avatars_training: u64,
     /// Deliveries that are pending or being sent.
     pub(crate) deliveries_in_flight: u64,
-    /// Dead letters that were not retried since.
-    pub(crate) deliveries_failed: u64,
+    /// Dead letters.
+    pub(crate) dead_letters: u64,
     pub(crate) oldest_in_flight_at: Option<String>,
     pub(crate) accounts: Vec<AccountView>,
     /// The avatars of the config and of the database; only in the output of the command line.
@@ -111,11 +111,11 @@ impl StatusView {
                 unavailable,
             }
         });
-        let (in_flight, failed) = match channels {
-            Some(all) => all.iter().map(|it| (it.in_flight, it.failed)).fold((0, 0), sum),
+        let (in_flight, dead_letters) = match channels {
+            Some(all) => all.iter().map(|it| (it.in_flight, it.dead_letters)).fold((0, 0), sum),
             None => {
                 let counts = avatars.iter();
-                counts.map(|it| (it.deliveries_in_flight, it.deliveries_failed)).fold((0, 0), sum)
+                counts.map(|it| (it.deliveries_in_flight, it.dead_letters)).fold((0, 0), sum)
             }
         };
         let is_training = |it: &&&AvatarView| it.status.as_deref() == Some("TRAINING");
@@ -132,7 +132,7 @@ impl StatusView {
             avatars_watched: watched.len() as u64,
             avatars_training: watched.iter().filter(is_training).count() as u64,
             deliveries_in_flight: in_flight,
-            deliveries_failed: failed,
+            dead_letters,
             oldest_in_flight_at: channels
                 .iter()
                 .flatten()

@@ -6,7 +6,6 @@
 use serde::{Serialize, Serializer};
 
 use crate::domain::account::AccountName;
-use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::training::{Training, UsualDuration};
 use crate::domain::avatar::transition::{Previous, Transition};
@@ -17,7 +16,7 @@ use crate::domain::status_report::{
     ChannelFacts, ConditionFacts, FailingAvatar, Finding, UnrecognizedAvatar,
 };
 use crate::domain::time::timestamp::Timestamp;
-use crate::store::reader::{AttemptRow, ChannelRow, ConditionRow, DeliveryRow};
+use crate::store::reader::{ChannelRow, ConditionRow};
 use crate::store::tables::recipients::FailingRecipient;
 use crate::text::sanitize::is_blank;
 use crate::web::reader_cache::CachedRows;
@@ -49,8 +48,8 @@ pub(crate) struct AvatarView {
     pub(crate) failure: Option<FailureView>,
     /// Deliveries about it that are pending or being sent.
     pub(crate) deliveries_in_flight: u64,
-    /// Dead letters about it that were not retried since.
-    pub(crate) deliveries_failed: u64,
+    /// Dead letters about it.
+    pub(crate) dead_letters: u64,
 }
 
 /// The input of an [`AvatarView`], besides the rows.
@@ -108,6 +107,8 @@ pub(crate) struct TransitionView {
     /// The number among the transitions of all avatars.
     pub(crate) seq: i64,
     pub(crate) avatar_id: String,
+    /// Its name: that in the config, else that in the API.
+    pub(crate) avatar_name: Option<String>,
     /// The number among the transitions of the avatar, from 1, without gaps.
     pub(crate) sequence: u64,
     /// The previous status; `None` in the first transition.
@@ -123,63 +124,6 @@ pub(crate) struct TransitionView {
     pub(crate) detected_at: String,
     /// `updatedAt` of the API response, unchanged.
     pub(crate) upstream_updated_at: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct DeliveryView {
-    pub(crate) id: String,
-    /// The id of the event, the same in every attempt and retry.
-    pub(crate) event_id: String,
-    pub(crate) event_type: String,
-    /// The subject: the id of an avatar, or a text such as `account argil`.
-    pub(crate) subject: String,
-    pub(crate) avatar_id: Option<String>,
-    pub(crate) channel: String,
-    /// The recipient, for a channel with more than one.
-    pub(crate) recipient: Option<String>,
-    /// The number of manual retries before this delivery.
-    pub(crate) replay: u32,
-    /// `pending`, `sending`, `delivered`, `failed` or `cancelled`.
-    pub(crate) state: String,
-    /// The number of started attempts.
-    pub(crate) attempts: u32,
-    pub(crate) next_attempt_at: Option<String>,
-    /// The reason, if it failed or was cancelled.
-    pub(crate) final_reason: Option<String>,
-    /// Why the message has the standard format instead of the template of the channel.
-    pub(crate) fallback: Option<String>,
-    pub(crate) created_at: String,
-    pub(crate) updated_at: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct DeliveryWithAttempts {
-    #[serde(flatten)]
-    pub(crate) delivery: DeliveryView,
-    /// The attempts, oldest first.
-    pub(crate) attempt_log: Vec<AttemptView>,
-    /// The message; only in the output of the command line.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) message: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub(crate) struct AttemptView {
-    /// The number, from 1.
-    pub(crate) number: u32,
-    /// `scheduled` or `manual`.
-    pub(crate) trigger: String,
-    pub(crate) started_at: String,
-    /// When it finished; `None` while it is in progress.
-    pub(crate) finished_at: Option<String>,
-    pub(crate) outcome: Option<String>,
-    /// The last phase that was reached.
-    pub(crate) phase: Option<String>,
-    pub(crate) code: Option<u16>,
-    pub(crate) latency_ms: Option<i64>,
-    pub(crate) error: Option<String>,
-    /// The beginning of the response.
-    pub(crate) response: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -205,8 +149,8 @@ pub(crate) struct ChannelView {
     /// Deliveries that are pending or being sent.
     pub(crate) in_flight: u64,
     pub(crate) oldest_in_flight_at: Option<String>,
-    /// Dead letters that were not retried since.
-    pub(crate) failed: u64,
+    /// Dead letters to it.
+    pub(crate) dead_letters: u64,
     /// When the last delivery succeeded.
     pub(crate) delivered_at: Option<String>,
 }
@@ -294,7 +238,7 @@ impl AvatarView {
                 reason: failure.reason.clone(),
             }),
             deliveries_in_flight: counts.undelivered,
-            deliveries_failed: counts.dead_letters,
+            dead_letters: counts.dead_letters,
         }
     }
 
@@ -349,10 +293,11 @@ impl From<&Training> for TrainingView {
 }
 
 impl TransitionView {
-    pub(crate) fn new(seq: i64, transition: &Transition) -> Self {
+    pub(crate) fn new(seq: i64, transition: &Transition, name: Option<&str>) -> Self {
         Self {
             seq,
             avatar_id: transition.avatar_id.to_string(),
+            avatar_name: name.map(str::to_owned),
             sequence: transition.sequence,
             previous_status: transition.previous.status().map(ToString::to_string),
             previous_assumed: matches!(transition.previous, Previous::Assumed(_)),
@@ -362,46 +307,6 @@ impl TransitionView {
             status: transition.status.to_string(),
             detected_at: transition.detected_at.to_string(),
             upstream_updated_at: transition.upstream_updated_at.clone(),
-        }
-    }
-}
-
-impl From<&DeliveryRow> for DeliveryView {
-    fn from(row: &DeliveryRow) -> Self {
-        let non_empty = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        Self {
-            id: row.id.to_string(),
-            event_id: row.event_id.to_string(),
-            event_type: row.event_type.clone(),
-            subject: row.ordering_key.to_string(),
-            avatar_id: row.ordering_key.avatar_id().map(AvatarId::to_string),
-            channel: row.channel.to_string(),
-            recipient: non_empty(&row.recipient),
-            replay: row.replay,
-            state: row.state.clone(),
-            attempts: row.attempts,
-            next_attempt_at: text(row.next_attempt_at),
-            final_reason: row.final_reason.clone(),
-            fallback: row.fallback.clone(),
-            created_at: row.created_at.to_string(),
-            updated_at: row.updated_at.to_string(),
-        }
-    }
-}
-
-impl From<&AttemptRow> for AttemptView {
-    fn from(row: &AttemptRow) -> Self {
-        Self {
-            number: row.number,
-            trigger: row.trigger.clone(),
-            started_at: row.started_at.to_string(),
-            finished_at: text(row.finished_at),
-            outcome: row.outcome.clone(),
-            phase: row.phase.clone(),
-            code: row.code,
-            latency_ms: row.latency_ms,
-            error: row.error.clone(),
-            response: row.snippet.clone(),
         }
     }
 }
@@ -424,7 +329,7 @@ impl ChannelView {
             not_before: text(health.ready_at().filter(|at| *at > now)),
             in_flight: row.undelivered,
             oldest_in_flight_at: text(row.oldest_at),
-            failed: row.dead_letters,
+            dead_letters: row.dead_letters,
             delivered_at: text(row.delivered_at),
         }
     }
@@ -445,7 +350,7 @@ impl ChannelView {
             pause_reason: self.pause_reason.as_deref(),
             undelivered: self.in_flight,
             oldest_at: parse(self.oldest_in_flight_at.as_deref()),
-            dead_letters: self.failed,
+            dead_letters: self.dead_letters,
         }
     }
 }

@@ -121,7 +121,12 @@ async fn fill(folder: &Path) -> HashMap<String, (usize, usize)> {
             fallback: None,
             retry_state: RetryState::new(now, &DeliveryPolicy::webhook()),
         };
-        announcements.push(NewEvent { event, body, deliveries: vec![delivery] });
+        announcements.push(NewEvent {
+            event,
+            title: "Jane is ready".to_owned(),
+            body,
+            deliveries: vec![delivery],
+        });
     }
     store.publish(announcements, now).await.unwrap();
     drop(store);

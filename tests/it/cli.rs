@@ -14,6 +14,8 @@ use crate::harness::daemon::{Bench, PROGRAM, Running, stderr, stdout, wait_until
 use crate::harness::webhook::{Answer, Receiver};
 
 mod avatars;
+mod forget;
+mod lists;
 mod channels;
 mod hostile;
 mod monitoring;
@@ -123,8 +125,11 @@ async fn unknown_ids_are_reported() {
     let (_argil, _receiver, bench, _daemon) = settled().await;
     for command in ["status", "history"] {
         let output = bench.run(&[command, "a2"]);
-        assert_eq!((stdout(&output).as_str(), output.status.code()), ("", Some(1)), "{command}");
-        assert_eq!(stderr(&output), "avatar-watch: no avatar `a2` in config or database\n");
+        assert_eq!((stdout(&output).as_str(), output.status.code()), ("", Some(2)), "{command}");
+        let expected =
+            "avatar-watch: no avatar `a2` in config or database\n  help: did you mean `a1`?\n";
+        assert_eq!(stderr(&output), expected);
+        assert_eq!(bench.run(&[command, "AVATAR A1"]).status.code(), Some(0), "a name does, too");
         assert_eq!(bench.run(&[command, "a1"]).status.code(), Some(0));
     }
     // An avatar in the config is known before its first poll.
@@ -133,7 +138,7 @@ async fn unknown_ids_are_reported() {
     let output = bench.run(&["history", "a2"]);
     assert_eq!(
         (stdout(&output).as_str(), output.status.code()),
-        ("No status was observed yet.\n", Some(0))
+        ("No status was observed yet, or none that these options select.\n", Some(0))
     );
 
     assert_eq!(bench.run(&["test", "nope"]).status.code(), Some(2));
@@ -162,23 +167,32 @@ async fn a_dead_letter_is_shown_and_retried_with_the_same_id() {
     let daemon = bench.start_training(&argil);
     argil.set_status("a1", "REFUSED");
     let rows = bench.wait_for_deliveries("the dead letter", |rows| {
-        rows.len() == 1 && rows[0]["state"] == "failed"
+        rows.len() == 1 && rows[0]["state"] == "dead"
     });
-    assert_eq!(bench.json(&["status", "--json"])["avatars"][0]["deliveries_failed"], 1);
+    assert_eq!(bench.json(&["status", "--json"])["avatars"][0]["dead_letters"], 1);
     let id = rows[0]["id"].as_str().unwrap();
     bench.prints(&["deliveries", "show", id], 0, &["no attempts left", "404"]);
-    bench.prints(&["deliveries", "retry", "--failed", "--since", "1h"], 0, &["1 of 1 failed"]);
+    bench.prints(
+        &["deliveries", "retry", "--dead", "--since", "1h"],
+        0,
+        &["1 of 1 dead letter is"],
+    );
     let rows = bench.wait_for_deliveries("the second life", |rows| {
         rows.len() == 2 && rows[1]["state"] == "delivered"
     });
     assert_eq!(rows[1]["event_id"], rows[0]["event_id"]);
     let delivered = rows[1]["id"].as_str().unwrap();
     assert_eq!(bench.run(&["deliveries", "cancel", delivered]).status.code(), Some(1));
-    assert_eq!(bench.run(&["deliveries", "cancel", id]).status.code(), Some(0));
+    assert_eq!((&rows[0]["state"], &rows[0]["resent_as"]), (&"resent".into(), &rows[1]["id"]));
+    assert_eq!(rows[0]["resent_state"], "delivered");
+    let refused = format!("{id} was sent again as {delivered} (delivered)");
+    bench.complains(&["deliveries", "retry", id], 1, &[&refused]);
+    bench.complains(&["deliveries", "cancel", id], 1, &[&refused]);
+    assert_eq!(bench.json(&["deliveries", "--state", "dead", "--json"]), serde_json::json!([]));
     let received = receiver.received();
     assert_eq!(received.len(), 7);
     assert!(received.iter().all(|request| request.body == received[0].body));
-    bench.prints(&["deliveries", "retry", "--failed"], 0, &["0 of 0 failed"]);
+    bench.prints(&["deliveries", "retry", "--dead"], 0, &["nothing is sent again"]);
     assert!(daemon.stop().success());
 }
 

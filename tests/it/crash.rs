@@ -173,7 +173,7 @@ fn check_every_transition_was_delivered(bench: &Bench, rows: &[Value], received:
         let is_new = notified.insert(key(&data["avatar"]["id"], &data["sequence"]));
         assert!(is_new, "delivered with two ids");
     }
-    let dead: Vec<&Value> = rows.iter().filter(|row| row["state"] == "failed").collect();
+    let dead: Vec<&Value> = rows.iter().filter(|row| row["state"] == "dead").collect();
     assert!(dead.is_empty(), "dead letters: {dead:?}");
     assert_eq!(notified, news);
     assert!(news.len() > 20, "only {} pieces of news: the test tests little", news.len());

@@ -141,7 +141,7 @@ impl Bench {
             let own: Vec<&Call> = calls.iter().filter(|call| call.delivery_id == row.id).collect();
             let rows = self.world.reader().attempts(&row.id).unwrap();
             assert_eq!(rows.len(), own.len(), "{row:?}");
-            let body = self.world.reader().body(&row.id).unwrap().unwrap();
+            let body = self.world.reader().message(&row.id).unwrap().unwrap().1;
             assert!(own.iter().all(|call| call.event_id == row.event_id && call.body == body));
             attempts += rows.len();
         }
@@ -227,7 +227,7 @@ async fn a_dead_receiver_gets_ten_attempts_in_three_days_then_a_dead_letter() {
     }
     let hours = calls[9].at.since(calls[0].at).as_secs() / 3600;
     assert!((60..=92).contains(&hours), "{hours} h");
-    assert_eq!(bench.states(), ["failed"]);
+    assert_eq!(bench.states(), ["dead"]);
     bench.check_attempts(&[&post]);
     bench.world.pass(seconds(7 * 24 * 3600)).await;
     assert_eq!(post.calls().len(), 10, "a dead letter rests");
@@ -280,7 +280,7 @@ async fn events_of_one_avatar_keep_their_order_and_others_go_on() {
 async fn a_dead_letter_unblocks_its_queue() {
     let (bench, _) = Bench::serving(first(1, OutcomeClass::Rejected)).await;
     bench.settle("a", 2).await;
-    assert_eq!(bench.states(), ["failed", "delivered"]);
+    assert_eq!(bench.states(), ["dead", "delivered"]);
 }
 
 #[tokio::test]

@@ -118,7 +118,7 @@ async fn a_broken_drop_in_keeps_the_whole_old_config_and_is_notified_once_to_ope
     std::fs::write(drop_ins.join("good.toml"), "[[avatars]]\nid = \"a2\"\n").unwrap();
     ["a1", "a2", "a3"].iter().for_each(|id| argil.set_status(id, "TRAINING"));
     let daemon = bench.start();
-    daemon.wait_for_log("avatar `a2`: baseline TRAINING");
+    daemon.wait_for_log("avatar \"avatar a2\": baseline TRAINING");
 
     std::fs::write(drop_ins.join("bad.toml"), "[[avatars]]\nid = \"a3\"\nnmae = \"x\"\n").unwrap();
     std::fs::remove_file(drop_ins.join("good.toml")).unwrap();
@@ -133,7 +133,7 @@ async fn a_broken_drop_in_keeps_the_whole_old_config_and_is_notified_once_to_ope
 
     std::fs::write(drop_ins.join("bad.toml"), "[[avatars]]\nid = \"a3\"\nname = \"x\"\n").unwrap();
     daemon.signal(Signal::HUP);
-    daemon.wait_for_log("avatar `a3`: baseline TRAINING");
+    daemon.wait_for_log("avatar \"x\": baseline TRAINING");
     config_event(&receiver, 2, "resolved").await;
     bench.prints(&["check", "--diff"], 0, &["nothing would change"]);
     assert!(daemon.stop().success());
@@ -187,7 +187,7 @@ fn a_hint_over_http_makes_the_real_daemon_poll_and_survives_a_reload() {
     let bench = Bench::new(&config.replace(NO_PAGE, web));
     argil.set_status("a1", "IDLE");
     let daemon = bench.start();
-    daemon.wait_for_log("avatar `a1`: baseline IDLE");
+    daemon.wait_for_log("avatar \"avatar a1\": baseline IDLE");
     assert_eq!(argil.count("a1"), 1);
     assert!(daemon.hint("wrong-token-0123456789").starts_with("HTTP/1.1 202 "));
     assert!(daemon.hint("canary-token-0123456789").starts_with("HTTP/1.1 202 "));
@@ -237,7 +237,7 @@ async fn a_good_config_that_met_a_busy_database_is_taken_when_it_can_be() {
     let said = "is applied as soon as the store can write";
     let good = |config: Config| config.avatar("a2");
     let (_argil, receiver, _bench, daemon) = meet_a_busy_database(good, said).await;
-    daemon.wait_for_log("avatar `a2`: baseline IDLE");
+    daemon.wait_for_log("avatar \"avatar a2\": baseline IDLE");
     assert_eq!(receiver.received().len(), 0, "nothing is wrong with the config");
     assert!(daemon.stop().success());
 }

@@ -51,7 +51,7 @@ impl Scene {
         let daemon = bench.start();
         let page = daemon.page();
         for id in ["a1", "a2"] {
-            daemon.wait_for_log(&format!("avatar `{id}`: baseline"));
+            daemon.wait_for_log(&format!("avatar \"avatar {id}\": baseline"));
         }
         Self { argil, receiver, bench, daemon, page }
     }
@@ -187,7 +187,7 @@ async fn every_response_matches_the_openapi_document() {
     let path = "/api/v1/deliveries";
     let found = check("/api/v1/deliveries?state=delivered&channel=ops&avatar=a1", path, 200);
     assert_eq!(found["deliveries"][0]["id"], json!(id));
-    let none = check("/api/v1/deliveries?state=failed", path, 200);
+    let none = check("/api/v1/deliveries?state=dead", path, 200);
     assert_eq!(none["deliveries"], json!([]));
     check(&format!("/api/v1/deliveries?before={id}"), path, 200);
     check("/api/v1/deliveries?state=lost", path, 400);
@@ -233,7 +233,7 @@ async fn unknown_parameters_are_rejected_by_the_api_and_ignored_by_the_page() {
 async fn a_dead_letter_is_retried_with_its_id_and_only_with_the_token() {
     let scene = Scene::new().await;
     scene.receiver.script((0..6).map(|_| webhook::Answer::status(500)));
-    let id = scene.end("failed");
+    let id = scene.end("dead");
     let path = format!("/api/v1/deliveries/{id}/retry");
     let described = "/api/v1/deliveries/{id}/retry";
     let check = |headers: &[&str], status: u16| {
@@ -257,6 +257,16 @@ async fn a_dead_letter_is_retried_with_its_id_and_only_with_the_token() {
     let (first, last) = (&received[0], &received[6]);
     assert_eq!(first.header("webhook-id"), last.header("webhook-id"));
     assert_eq!(first.body, last.body);
+    scene.bench.wait_for_deliveries("the successor", |rows| {
+        rows.len() == 2 && rows[1]["state"] == "delivered"
+    });
+    let refused = check(&[BEARER, &format!("origin: http://{}", scene.page)], 409);
+    assert!(refused.body.contains("the delivery was sent again as dlv_"), "{}", refused.body);
+    let page = scene.get(&format!("/deliveries/{id}")).body;
+    assert!(page.contains("sent again as <a href=\"/deliveries/dlv_"), "{page}");
+    assert!(!page.contains("Send again<"), "{page}");
+    assert!(!scene.get("/deliveries?state=resent").body.contains("Send again<"));
+    assert_eq!(scene.receiver.received().len(), 7);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -414,7 +424,7 @@ fn only_a_configured_listen_address_must_be_available() {
     let bench = Bench::new(&config.text().replace(NO_PAGE, ""));
     let daemon = bench.start();
     daemon.wait_for_log("status page disabled: address `127.0.0.1:8787` is already in use");
-    daemon.wait_for_log("avatar `a1`: baseline IDLE");
+    daemon.wait_for_log("avatar \"avatar a1\": baseline IDLE");
     // A reload opens the address if it is free again, or the new one.
     match held {
         Some(held) => drop(held),

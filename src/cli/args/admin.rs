@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use crate::cli::local_time::time;
+use crate::cli::local_time::{Since, time};
 use crate::domain::time::timestamp::Timestamp;
 
 #[derive(Clone, Debug, Args)]
@@ -13,9 +13,12 @@ pub(crate) struct DatabaseArgs {
     /// The database [default: `store.path` of the config]
     #[arg(long, value_name = "PATH")]
     pub(crate) database: Option<PathBuf>,
-    /// Print JSON for programs
+    /// Print JSON for programs; its times are in UTC
     #[arg(long)]
     pub(crate) json: bool,
+    /// Show times in UTC instead of the local time zone
+    #[arg(long)]
+    pub(crate) utc: bool,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -31,26 +34,29 @@ pub(crate) struct DeliveriesArgs {
 pub(crate) enum DeliveriesAction {
     /// List deliveries (the default)
     List(ListArgs),
-    /// Show one delivery with its attempts and its message
+    /// Show a delivery, or all deliveries of an event, with attempts and message
     Show {
-        /// The id of a delivery (`dlv_…`) or of an event (`evt_…`)
+        /// The id of a delivery (`dlv_…`) or of an event (`evt_…`, the `webhook-id` of a request)
         id: String,
+        /// Show the messages as they are sent, such as the source of a mail
+        #[arg(long)]
+        raw: bool,
         #[command(flatten)]
         database: DatabaseArgs,
     },
     /// Send again with the same event id and the same bytes
     Retry {
-        /// The id of a delivery (`dlv_…`)
-        #[arg(required_unless_present = "failed", conflicts_with = "failed")]
+        /// The id of a delivery (`dlv_…`); without it, `--dead`
+        #[arg(required_unless_present = "dead", conflicts_with = "dead")]
         id: Option<String>,
-        /// Retry all failed deliveries that were not sent again since
+        /// Send all dead letters again
         #[arg(long)]
-        failed: bool,
-        /// Only deliveries that failed within this time, like `2h`
-        #[arg(long, value_name = "DURATION", requires = "failed", value_parser = duration)]
-        since: Option<Duration>,
+        dead: bool,
+        /// Only dead letters since then: `2h`, `2026-11-23`, or `2026-11-23 11:15`
+        #[arg(long, value_name = "TIME", requires = "dead", value_parser = Since::parse)]
+        since: Option<Since>,
         /// Only deliveries to this channel
-        #[arg(long, value_name = "CHANNEL", requires = "failed")]
+        #[arg(long, value_name = "CHANNEL", requires = "dead")]
         channel: Option<String>,
         /// Use a new event id, so that receivers that accepted the event before process it again;
         /// the text for people is unchanged and names the original event
@@ -89,7 +95,7 @@ pub(crate) enum ChannelsAction {
     Pause(PauseArgs),
     /// Resume a paused channel
     Resume(SwitchArgs),
-    /// Enable a disabled or failing channel: sends one message at once, then the others
+    /// Use a disabled or failing channel again: sends one message at once, then the others
     Enable(SwitchArgs),
 }
 
@@ -124,9 +130,12 @@ pub(crate) struct ListArgs {
     /// Only deliveries to this channel
     #[arg(long, value_name = "CHANNEL")]
     pub(crate) channel: Option<String>,
-    /// Only deliveries about this avatar
-    #[arg(long, value_name = "ID")]
+    /// Only deliveries about this avatar, by name or id
+    #[arg(long, value_name = "AVATAR")]
     pub(crate) avatar: Option<String>,
+    /// Only deliveries of events of this type, such as `avatar.ready`
+    #[arg(long, value_name = "TYPE")]
+    pub(crate) event: Option<String>,
     /// Show at most the newest N deliveries
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: u32,
@@ -143,7 +152,9 @@ pub(crate) enum StateFilter {
     /// Accepted by the receiver
     Delivered,
     /// Failed for good: a dead letter
-    Failed,
+    Dead,
+    /// Sent again as another delivery
+    Resent,
     /// Cancelled by an operator
     Cancelled,
 }
@@ -156,7 +167,7 @@ pub(crate) struct DbArgs {
 
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum DbAction {
-    /// Write a consistent copy, whether the daemon runs or not
+    /// Back up the database, whether the daemon runs or not
     #[command(after_help = "Exit status: 0 a sound copy; 1 the file exists already; \
         65 damaged, or not a database of avatar-watch; 74 disk.")]
     Backup {

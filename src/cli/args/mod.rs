@@ -9,6 +9,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, value_parse
 use clap_complete::Shell;
 
 use crate::cli::args::admin::{ChannelsArgs, DatabaseArgs, DbArgs, DeliveriesArgs, duration};
+use crate::cli::local_time::Since;
 
 /// Notifies you when an Argil avatar is ready, failed, or refused.
 ///
@@ -31,19 +32,19 @@ pub(crate) enum Command {
     /// Run the daemon in the foreground
     #[command(after_help = RUN_CODES)]
     Run(RunArgs),
-    /// Validate the config and print every problem with a suggested fix
+    /// Check the config, and print every problem and how to fix it
     #[command(after_help = "Exit status: 0 valid, 2 problems.")]
     Check(CheckArgs),
-    /// List the avatars of each account, and which of them are watched; asks the API
+    /// List the avatars of each account (asks the API); forget one
     #[command(after_help = "Exit status: 0 listed, 1 an account cannot be listed, 2 problems in \
         the config.")]
     Avatars(AvatarsArgs),
-    /// Show the last observed status of each avatar, and current problems
+    /// Show avatars, channels and problems: the last observed status of each avatar
     #[command(after_help = CHECK_CODES)]
     Status(StatusArgs),
     /// Show the observed changes of status
     History(HistoryArgs),
-    /// List deliveries; show, retry or cancel one
+    /// List deliveries; show, send again or cancel them
     Deliveries(DeliveriesArgs),
     /// List channels and their state; pause, resume or enable one
     Channels(ChannelsArgs),
@@ -98,10 +99,37 @@ pub(crate) struct RunArgs {
 }
 
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct AvatarsArgs {
+    #[command(subcommand)]
+    pub(crate) action: Option<AvatarsAction>,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum AvatarsAction {
+    /// Forget an avatar that is no longer watched, whether the daemon runs or not
+    #[command(
+        after_help = "Exit status: 0 forgotten; 1 still watched, or not confirmed; 2 no such \
+        avatar; 75 one of its messages is being sent."
+    )]
+    Forget(ForgetArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ForgetArgs {
+    /// The avatar, by name or id
+    pub(crate) avatar: String,
+    /// Remove its changes of status and its deliveries as well
+    #[arg(long)]
+    pub(crate) history: bool,
+    /// Do not ask before the history is removed
+    #[arg(long, requires = "history")]
+    pub(crate) yes: bool,
+    #[command(flatten)]
+    pub(crate) database: DatabaseArgs,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -117,10 +145,20 @@ pub(crate) struct CheckArgs {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// Only this avatar
-    pub(crate) id: Option<String>,
+    /// Only this avatar, by name or id
+    pub(crate) avatar: Option<String>,
+    /// Only avatars with this status, such as `TRAINING`
+    #[arg(long, value_name = "STATUS")]
+    pub(crate) status: Option<String>,
+    /// Only avatars with a name like this: `jane`, or `jane*` with `*` and `?` as wildcards
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) name: Option<String>,
+    /// Show at most N avatars: those with a failure first, then those in training
+    /// [default: 50; with --json, all]
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u32>,
     /// Print one line and exit like a Nagios plugin; also for cron
-    #[arg(long, conflicts_with_all = ["id", "json"])]
+    #[arg(long, conflicts_with_all = ["avatar", "status", "name", "limit", "json"])]
     pub(crate) check: bool,
     /// With --check, warn of undelivered messages older than this [default: 10m]
     #[arg(long, value_name = "DURATION", requires = "check", value_parser = duration)]
@@ -131,8 +169,17 @@ pub(crate) struct StatusArgs {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct HistoryArgs {
-    /// Only this avatar
-    pub(crate) id: Option<String>,
+    /// Only this avatar, by name or id
+    pub(crate) avatar: Option<String>,
+    /// Only changes since then: `7d`, `2026-11-23`, or `2026-11-23 11:15`
+    #[arg(long, value_name = "TIME", value_parser = Since::parse)]
+    pub(crate) since: Option<Since>,
+    /// Only changes to this status, such as `TRAINING_FAILED`
+    #[arg(long, value_name = "STATUS")]
+    pub(crate) status: Option<String>,
+    /// Only avatars with a name like this: `jane`, or `jane*` with `*` and `?` as wildcards
+    #[arg(long, value_name = "PATTERN", conflicts_with = "avatar")]
+    pub(crate) name: Option<String>,
     /// Show at most the newest N changes
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: u32,

@@ -10,8 +10,9 @@ use crate::cli::args::AvatarsArgs;
 use crate::cli::commands::check::load_or_print;
 use crate::cli::exit::Exit;
 use crate::cli::locations::config_path;
-use crate::cli::output::{failed, json, line, print_error, print_help, table};
+use crate::cli::output::{failed, json, line, print_error, print_help};
 use crate::cli::runtime::block_on;
+use crate::cli::table::{Column, table};
 use crate::config::settings::{AvatarSettings, Settings};
 use crate::daemon::clock::SystemClock;
 use crate::daemon::config::wiring;
@@ -67,9 +68,8 @@ pub(crate) fn avatars(config: Option<&Path>, args: &AvatarsArgs) -> Exit {
     } else {
         let watched = avatars.iter().filter(|avatar| avatar.watched.is_some()).count();
         let count = counted(avatars.len(), "avatar");
-        let rows = avatars.iter().map(row).collect();
-        let header = ["name", "id", "account", "model", "status", "watched"];
-        table(&header, rows, "The account has no avatars.");
+        let rows: Vec<_> = avatars.iter().map(row).collect();
+        table(&COLUMNS, &rows, "The account has no avatars.");
         line(&format!("{count}, {watched} watched"));
     }
     if complete { Exit::Ok } else { Exit::Failed }
@@ -131,3 +131,12 @@ fn row(avatar: &AccountAvatar) -> Vec<String> {
         avatar.watched.unwrap_or("no").to_owned(),
     ]
 }
+
+const COLUMNS: [Column; 6] = [
+    Column::cut("name", 16),
+    Column::text("id"),
+    Column::cut("account", 8).rank(2),
+    Column::text("model").rank(1),
+    Column::cut("status", 12),
+    Column::text("watched").rank(3),
+];

@@ -4,8 +4,12 @@ use std::path::Path;
 
 use crate::cli::args::admin::{ChannelsAction, ChannelsArgs, DatabaseArgs, PauseArgs, SwitchArgs};
 use crate::cli::exit::Exit;
+use crate::cli::local_time::LocalTime;
 use crate::cli::locations::database_path;
-use crate::cli::output::{age, json, line, print_error, print_failure, print_store_error, table};
+use crate::cli::output::{
+    age, json, known_or_print, line, print_error, print_failure, print_store_error,
+};
+use crate::cli::table::{Column, table};
 use crate::config::change::snapshot::ConfigSnapshot;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
@@ -37,10 +41,9 @@ fn list(config: Option<&Path>, database: &DatabaseArgs) -> Result<Exit, StoreErr
     if database.json {
         json(&channels);
     } else {
-        let header =
-            ["channel", "state", "in flight", "oldest", "dead letters", "last delivery", "details"];
-        let rows = channels.iter().map(|channel| row(channel, now)).collect();
-        table(&header, rows, "No channels yet: the daemon registers them when it starts.");
+        let time = LocalTime::new(database.utc);
+        let rows: Vec<_> = channels.iter().map(|channel| row(channel, now, &time)).collect();
+        table(&COLUMNS, &rows, "No channels yet: the daemon registers them when it starts.");
     }
     Ok(Exit::Ok)
 }
@@ -73,7 +76,9 @@ fn switch(
     let (done, already) = match switch {
         ChannelSwitch::Pause(pause) => (format!("paused{pause}"), "already paused"),
         ChannelSwitch::Resume => ("resumed".to_owned(), "not paused"),
-        ChannelSwitch::Enable => ("enabled".to_owned(), "already enabled, not failing"),
+        ChannelSwitch::Enable => {
+            ("is used again: one message first, then the others".to_owned(), "works already")
+        }
     };
     drop(admin);
     match result {
@@ -96,13 +101,9 @@ fn switch(
         }
         ChannelAdminResult::NotFound => {
             let channels = Reader::snapshot(&path, Reader::channels)?;
-            let known: Vec<String> =
-                channels.iter().map(|channel| format!("`{}`", channel.name)).collect();
-            print_error(&format!(
-                "avatar-watch: no channel `{name}`\n  help: known channels: {}",
-                if known.is_empty() { "none yet".to_owned() } else { known.join(", ") }
-            ));
-            return Ok(Exit::Failed);
+            let known: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
+            return Ok(known_or_print("channel", name.as_str(), &known)
+                .map_or_else(|exit| exit, |_| Exit::Failed));
         }
     }
     Ok(Exit::Ok)
@@ -117,7 +118,7 @@ fn read(path: &Path, now: Timestamp) -> Result<Vec<ChannelView>, StoreError> {
     })
 }
 
-fn row(channel: &ChannelView, now: Timestamp) -> Vec<String> {
+fn row(channel: &ChannelView, now: Timestamp, time: &LocalTime) -> Vec<String> {
     let state = match (channel.configured, channel.state) {
         (false, _) => "not in the config",
         (true, "active") if channel.failing_since.is_some() => "FAILING",
@@ -125,7 +126,8 @@ fn row(channel: &ChannelView, now: Timestamp) -> Vec<String> {
         (true, state) => state,
     };
     let not_before = channel.not_before.as_ref();
-    let not_before = not_before.map(|at| format!("; not before {at}")).unwrap_or_default();
+    let not_before =
+        not_before.map(|at| format!("; not before {}", time.show(at))).unwrap_or_default();
     let delivered = channel.delivered_at.as_deref().map(|at| format!("{} ago", age(at, now)));
     let pause = channel.pause().to_string();
     let pause = pause.trim_start();
@@ -138,10 +140,19 @@ fn row(channel: &ChannelView, now: Timestamp) -> Vec<String> {
         state.to_owned(),
         channel.in_flight.to_string(),
         channel.oldest_in_flight_at.as_deref().map(|at| age(at, now)).unwrap_or_default(),
-        channel.failed.to_string(),
+        channel.dead_letters.to_string(),
         delivered.unwrap_or_else(|| "never".to_owned()),
         format!("{pause}{}{not_before}", channel.reason.as_deref().unwrap_or_default()),
     ]
 }
 
+const COLUMNS: [Column; 7] = [
+    Column::text("channel"),
+    Column::text("state"),
+    Column::number("in flight"),
+    Column::text("oldest").rank(2),
+    Column::number("dead letters"),
+    Column::text("last delivery").rank(1),
+    Column::cut("details", 20),
+];
 const REASON_CHARS_MAX: usize = 200;

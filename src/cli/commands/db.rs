@@ -1,5 +1,6 @@
 //! `avatar-watch db`: backup, verify, restore.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use serde::Serialize;
@@ -10,6 +11,7 @@ use crate::cli::locations::database_path;
 use crate::cli::output::{failed, json, line, print_error, print_help, print_store_error};
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
+use crate::files::open::open_for_reading;
 use crate::store::error::StoreError;
 use crate::store::sqlite::copy::backup;
 use crate::store::sqlite::copy::restore::{self, Lost, Restore, Restored};
@@ -123,6 +125,18 @@ fn no_database_yet(database: &Path, args: &DatabaseArgs) -> Exit {
     Exit::Ok
 }
 
+/// Whether the file begins like a database, so that it can be a damaged one.
+fn opens_as_database(file: &Path) -> bool {
+    let mut head = [0; HEAD.len()];
+    let read = open_for_reading(file).and_then(|mut file| file.read_exact(&mut head));
+    read.is_ok() && head == *HEAD
+}
+
+/// The finding about a file that SQLite does not take for a database.
+const NO_DATABASE: &str = "file is not a database";
+/// The first bytes of a database (<https://www.sqlite.org/fileformat2.html>, section 1.3).
+const HEAD: &[u8; 16] = b"SQLite format 3\0";
+
 fn verify(config: Option<&Path>, file: Option<&Path>, as_json: bool) -> Result<Exit, StoreError> {
     let file = file.map_or_else(|| database_path(config, None), Path::to_owned);
     let report = match verify::verify(&file) {
@@ -140,8 +154,17 @@ fn verify(config: Option<&Path>, file: Option<&Path>, as_json: bool) -> Result<E
     } else if sound {
         line(&sanitize(&format!("{shown}: sound, {}", content(&report))));
     } else {
-        print_findings(&shown, &report);
-        print_help("`avatar-watch db restore FILE` replaces it with a backup");
+        let is_no_database = report.findings.iter().any(|finding| finding.what == NO_DATABASE);
+        if is_no_database && !opens_as_database(&file) {
+            print_error(&format!(
+                "avatar-watch: `{}` is not of avatar-watch: {NO_DATABASE}",
+                sanitize(&shown)
+            ));
+            print_help("name the database of avatar-watch, or a backup of it");
+        } else {
+            print_findings(&shown, &report);
+            print_help("`avatar-watch db restore FILE` replaces it with a backup");
+        }
     }
     Ok(if sound { Exit::Ok } else { Exit::DataErr })
 }

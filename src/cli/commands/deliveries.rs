@@ -1,39 +1,47 @@
-//! `avatar-watch deliveries`: lists and shows deliveries; retries or cancels them.
+//! `avatar-watch deliveries`: lists and shows deliveries; sends them again or cancels them.
 
 use std::path::Path;
-use std::time::Duration;
 
 use crate::cli::args::admin::{DatabaseArgs, DeliveriesAction, DeliveriesArgs, ListArgs};
 use crate::cli::args::name;
+use crate::cli::avatar_names::AvatarNames;
 use crate::cli::exit::Exit;
-use crate::cli::locations::{database_path, find_and_warn};
+use crate::cli::local_time::{LocalTime, Since};
+use crate::cli::locations::{Locations, database_path, find_and_warn, print_read_error};
+use crate::cli::message_text::{raw, readable};
 use crate::cli::output::{
-    failed, json, line, print_error, print_failure, print_store_error, table,
+    json, known_or_print, line, print_count, print_error, print_failure, print_store_error,
 };
+use crate::cli::table::{Column, table};
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
 use crate::daemon::rng::Rng;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::delivery::channel_name::ChannelName;
+use crate::domain::event::EventKind;
 use crate::domain::time::timestamp::Timestamp;
-use crate::store::admin::deliveries::{AdminResult, DeliveryAdmin, FailedFilter, RetryAs};
+use crate::store::admin::deliveries::{AdminResult, DeadLetterFilter, DeliveryAdmin, RetryAs};
 use crate::store::error::StoreError;
-use crate::store::reader::{DeliveryFilter, Reader};
+use crate::store::reader::{DeliveryFilter, DeliveryRow, Reader};
+use crate::text::plural::counted;
 use crate::text::sanitize::sanitize;
-use crate::web::views::{AttemptView, DeliveryView, DeliveryWithAttempts};
+use crate::web::delivery_views::{AttemptView, DeliveryView, DeliveryWithAttempts};
 
 pub(crate) fn deliveries(config: Option<&Path>, args: &DeliveriesArgs) -> Exit {
     let done = match &args.action {
-        None => list(config, &args.list),
-        Some(DeliveriesAction::List(args)) => list(config, args),
-        Some(DeliveriesAction::Show { id, database }) => show(config, id, database),
+        None => return list(config, &args.list),
+        Some(DeliveriesAction::List(args)) => return list(config, args),
+        Some(DeliveriesAction::Show { id, raw, database }) => {
+            let form = if *raw { MessageForm::Raw } else { MessageForm::Readable };
+            return show(config, id, form, database);
+        }
         Some(DeliveriesAction::Retry { id: Some(id), database, as_new, .. }) => {
             change(config, database, id, |admin, id, now, rng| {
                 admin.retry(id, retry_as(*as_new), now, rng.next_bits())
             })
         }
         Some(DeliveriesAction::Retry { id: None, since, channel, database, as_new, .. }) => {
-            retry_failed(config, *since, channel.as_deref(), retry_as(*as_new), database)
+            retry_dead(config, *since, channel.as_deref(), retry_as(*as_new), database)
         }
         Some(DeliveriesAction::Cancel { id, database }) => {
             change(config, database, id, |admin, id, now, _| admin.cancel(id, now))
@@ -42,65 +50,165 @@ pub(crate) fn deliveries(config: Option<&Path>, args: &DeliveriesArgs) -> Exit {
     done.unwrap_or_else(|error| print_store_error(&error))
 }
 
-fn list(config: Option<&Path>, args: &ListArgs) -> Result<Exit, StoreError> {
+fn list(config: Option<&Path>, args: &ListArgs) -> Exit {
     let found = find_and_warn(config, args.database.database.as_deref());
-    let filter = DeliveryFilter {
-        state: args.state.as_ref().map(name),
-        channel: args.channel.clone(),
-        avatar: args.avatar.clone(),
-        limit: Some(args.limit),
+    let read = Reader::snapshot(&found.database, |reader| {
+        let names = AvatarNames::read(&found, reader)?;
+        let filter = match filter(args, &names, &known_channels(&found, reader)?) {
+            Ok(filter) => filter,
+            Err(exit) => return Ok(Err(exit)),
+        };
+        let views = reader.deliveries(&filter)?.iter().map(|row| view(row, &names)).collect();
+        Ok(Ok((views, reader.delivery_count(&filter)?)))
+    });
+    let (views, total): (Vec<DeliveryView>, u64) = match read {
+        Ok(Ok(listed)) => listed,
+        Ok(Err(exit)) => return exit,
+        Err(error) => return print_read_error(&found, &error),
     };
-    let rows = Reader::snapshot(&found.database, |reader| reader.deliveries(&filter))?;
-    let views: Vec<DeliveryView> = rows.iter().map(DeliveryView::from).collect();
     if args.database.json {
         json(&views);
-    } else {
-        let header = ["delivery", "event", "avatar", "channel", "state", "attempts", "updated at"];
-        table(&header, views.iter().map(row).collect(), "No deliveries.");
+        return Exit::Ok;
     }
-    Ok(Exit::Ok)
+    let time = LocalTime::new(args.database.utc);
+    let rows: Vec<_> = views.iter().map(|view| row(view, &time)).collect();
+    table(&COLUMNS, &rows, "No deliveries, or none that these options select.");
+    if !rows.is_empty() {
+        print_count(rows.len(), total, "newest", "delivery");
+    }
+    Exit::Ok
 }
 
-fn show(config: Option<&Path>, id: &str, database: &DatabaseArgs) -> Result<Exit, StoreError> {
-    let path = database_path(config, database.database.as_deref());
-    let found = Reader::snapshot(&path, |reader| {
-        let Some(delivery) = reader.delivery(id)? else { return Ok(None) };
-        let attempts = reader.attempts(&delivery.id)?;
-        let body = reader.body(&delivery.id)?.unwrap_or_default();
-        Ok(Some(DeliveryWithAttempts {
-            delivery: DeliveryView::from(&delivery),
-            attempt_log: attempts.iter().map(AttemptView::from).collect(),
-            message: Some(String::from_utf8_lossy(&body).into_owned()),
-        }))
-    })?;
-    let Some(full) = found else { return Ok(print_not_found(id)) };
-    if database.json {
-        json(&full);
-        return Ok(Exit::Ok);
+fn filter(
+    args: &ListArgs,
+    names: &AvatarNames,
+    channels: &[String],
+) -> Result<DeliveryFilter, Exit> {
+    let known: Vec<&str> = channels.iter().map(String::as_str).collect();
+    let types = [&EventKind::SELECTABLE[..], &EventKind::OPERATIONAL[..]].concat();
+    let types: Vec<&str> = types.into_iter().map(EventKind::name).collect();
+    let channel = args.channel.as_deref().map(|word| known_or_print("channel", word, &known));
+    let event = args.event.as_deref().map(|word| known_or_print("type of event", word, &types));
+    let avatar = args.avatar.as_deref().map(|text| names.find_or_print(text));
+    Ok(DeliveryFilter {
+        state: args.state.as_ref().map(name),
+        channel: channel.transpose()?,
+        avatar: avatar.transpose()?.map(|id| id.to_string()),
+        event_type: event.transpose()?,
+        limit: Some(args.limit),
+    })
+}
+
+/// The channels of the config and of the database.
+fn known_channels(found: &Locations, reader: &Reader) -> Result<Vec<String>, StoreError> {
+    let stored = reader.channels()?.into_iter().map(|channel| channel.name.to_string());
+    let mut all: Vec<String> =
+        found.partial.channels.iter().flatten().cloned().chain(stored).collect();
+    all.sort();
+    all.dedup();
+    Ok(all)
+}
+
+fn view(row: &DeliveryRow, names: &AvatarNames) -> DeliveryView {
+    DeliveryView::new(row, row.ordering_key.avatar_id().and_then(|id| names.name(id)))
+}
+
+/// How messages are shown.
+#[derive(Clone, Copy, Debug)]
+enum MessageForm {
+    /// As a person reads them.
+    Readable,
+    /// As they are sent.
+    Raw,
+}
+
+/// A delivery, and its message as it is shown.
+struct Shown {
+    full: DeliveryWithAttempts,
+    message: String,
+}
+
+fn show(config: Option<&Path>, id: &str, form: MessageForm, database: &DatabaseArgs) -> Exit {
+    let found = find_and_warn(config, database.database.as_deref());
+    let read = Reader::snapshot(&found.database, |reader| {
+        let names = AvatarNames::read(&found, reader)?;
+        let rows = reader.deliveries_of(id)?;
+        rows.iter().map(|row| read_shown(reader, row, &names, form)).collect::<Result<Vec<_>, _>>()
+    });
+    let all = match read {
+        Ok(all) => all,
+        Err(error) => return print_read_error(&found, &error),
+    };
+    let Some(first) = all.first() else { return print_not_found(id) };
+    match (database.json, first.full.delivery.id == id) {
+        (true, true) => json(&first.full),
+        (true, false) => json(&all.iter().map(|it| &it.full).collect::<Vec<_>>()),
+        (false, _) => print_event(&all, &LocalTime::new(database.utc)),
     }
-    let DeliveryView { id, event_id, event_type, subject, channel, recipient, state, .. } =
-        &full.delivery;
-    let to = recipient.as_ref().map(|recipient| format!(" to {recipient}")).unwrap_or_default();
-    line(&sanitize(&format!("{id}: {state}")));
-    let of = if full.delivery.avatar_id.is_none() { "of" } else { "of avatar" };
-    line(&sanitize(&format!("  {event_type} ({event_id}) {of} {subject}")));
-    line(&sanitize(&format!("  channel {channel}{to}, created at {}", full.delivery.created_at)));
-    if let Some(reason) = &full.delivery.final_reason {
-        line(&sanitize(&format!("  ended: {reason}")));
+    Exit::Ok
+}
+
+fn read_shown(
+    reader: &Reader,
+    row: &DeliveryRow,
+    names: &AvatarNames,
+    form: MessageForm,
+) -> Result<Shown, StoreError> {
+    let attempts = reader.attempts(&row.id)?;
+    let (content_type, body) = reader.message(&row.id)?.unwrap_or_default();
+    let message = match form {
+        MessageForm::Readable => readable(&content_type, &body),
+        MessageForm::Raw => raw(&body),
+    };
+    let full = DeliveryWithAttempts {
+        delivery: view(row, names),
+        attempt_log: attempts.iter().map(AttemptView::from).collect(),
+        message: Some(raw(&body)),
+    };
+    Ok(Shown { full, message })
+}
+
+/// Prints the event, and each of its deliveries.
+fn print_event(all: &[Shown], time: &LocalTime) {
+    let Some(Shown { full, .. }) = all.first() else { return };
+    let DeliveryView { event_id, event_type, title, subject, avatar_name, .. } = &full.delivery;
+    let about = match avatar_name {
+        Some(name) => format!("{name} ({subject})"),
+        None => subject.clone(),
+    };
+    line(&format!("{}\n{event_type} about {}, {event_id}", sanitize(title), sanitize(&about)));
+    for Shown { full, message } in all {
+        line(&format!("\n{}", sanitize(&sentence(&full.delivery, time))));
+        line(&format!("created at {}", time.show(&full.delivery.created_at)));
+        if let Some(fallback) = &full.delivery.fallback {
+            line(&sanitize(&format!("sent in the standard format: {fallback}")));
+        }
+        let rows: Vec<_> = full.attempt_log.iter().map(|it| attempt_row(it, time)).collect();
+        table(&ATTEMPT_COLUMNS, &rows, "No attempts yet.");
+        line("\nMessage:\n");
+        line(message);
     }
-    if let Some(fallback) = &full.delivery.fallback {
-        line(&sanitize(&format!("  sent in the standard format: {fallback}")));
+}
+
+/// What became of a delivery: `dlv_… to ops: dead, no attempts left: …`.
+fn sentence(delivery: &DeliveryView, time: &LocalTime) -> String {
+    let recipient = delivery.recipient.as_ref().map(|to| format!(" ({to})")).unwrap_or_default();
+    let next = delivery.next_attempt_at.as_deref();
+    let next = next.map(|at| format!(", next attempt at {}", time.show(at))).unwrap_or_default();
+    let details = details(delivery);
+    let details = if details.is_empty() { details } else { format!(", {details}") };
+    let DeliveryView { id, channel, state, .. } = delivery;
+    format!("{id} to {channel}{recipient}: {state}{next}{details}")
+}
+
+/// What is to be known about its state: its successor, or why it is not delivered.
+fn details(delivery: &DeliveryView) -> String {
+    let DeliveryView { resent_as, resent_state, final_reason, last_error, .. } = delivery;
+    match (resent_as, resent_state, delivery.state.as_str()) {
+        (Some(id), Some(state), _) => format!("sent again as {id} ({state})"),
+        (_, _, "delivered") => String::new(),
+        (..) => final_reason.clone().or_else(|| last_error.clone()).unwrap_or_default(),
     }
-    if let Some(next) = &full.delivery.next_attempt_at {
-        line(&format!("  next attempt at {next}"));
-    }
-    line("");
-    let header = ["attempt", "started at", "outcome", "phase", "code", "latency", "response"];
-    let rows = full.attempt_log.iter().map(attempt_row).collect();
-    table(&header, rows, "No attempts yet.");
-    line("\nMessage:\n");
-    full.message.iter().flat_map(|text| text.lines()).for_each(|text| line(&sanitize(text)));
-    Ok(Exit::Ok)
 }
 
 fn change(
@@ -120,7 +228,8 @@ fn change(
     let Ok(rng) = Rng::from_entropy().map_err(|error| print_failure(&error)) else {
         return Ok(Exit::Disk);
     };
-    let mut admin = DeliveryAdmin::open(&database_path(config, database.database.as_deref()))?;
+    let path = database_path(config, database.database.as_deref());
+    let mut admin = DeliveryAdmin::open(&path)?;
     let result = act(&mut admin, &id, SystemClock.now(), &rng)?;
     Ok(report(&id, result, database.json))
 }
@@ -129,27 +238,27 @@ const fn retry_as(as_new: bool) -> RetryAs {
     if as_new { RetryAs::NewId } else { RetryAs::SameId }
 }
 
-fn retry_failed(
+fn retry_dead(
     config: Option<&Path>,
-    since: Option<Duration>,
+    since: Option<Since>,
     channel: Option<&str>,
     retry_as: RetryAs,
     database: &DatabaseArgs,
 ) -> Result<Exit, StoreError> {
-    let channel = match channel.map(ChannelName::parse).transpose() {
-        Ok(channel) => channel,
-        Err(error) => return Ok(failed(&error, Exit::Failed)),
+    let found = find_and_warn(config, database.database.as_deref());
+    let channels = Reader::snapshot(&found.database, |reader| known_channels(&found, reader))?;
+    let channels: Vec<&str> = channels.iter().map(String::as_str).collect();
+    let channel = match channel.map(|word| known_or_print("channel", word, &channels)).transpose() {
+        Ok(channel) => channel.and_then(|name| ChannelName::parse(&name).ok()),
+        Err(exit) => return Ok(exit),
     };
     let Ok(rng) = Rng::from_entropy().map_err(|error| print_failure(&error)) else {
         return Ok(Exit::Disk);
     };
     let now = SystemClock.now();
-    let since = since.map(|ago| {
-        let millis = i64::try_from(ago.as_millis()).unwrap_or(i64::MAX);
-        Timestamp::from_millis(now.as_millis().saturating_sub(millis))
-    });
-    let mut admin = DeliveryAdmin::open(&database_path(config, database.database.as_deref()))?;
-    let ids = admin.failed(&FailedFilter { since, channel })?;
+    let since = since.map(|since| since.at(now));
+    let mut admin = DeliveryAdmin::open(&found.database)?;
+    let ids = admin.dead_letters(&DeadLetterFilter { since, channel })?;
     let mut fresh = Vec::new();
     for id in &ids {
         if let AdminResult::Done(new) = admin.retry(id, retry_as, now, rng.next_bits())? {
@@ -159,17 +268,36 @@ fn retry_failed(
     if database.json {
         json(&fresh);
     } else {
-        line(&format!("retrying {} of {} failed deliveries", fresh.len(), ids.len()));
+        line(&resent_line(fresh.len(), ids.len()));
     }
     Ok(Exit::Ok)
+}
+
+fn resent_line(resent: usize, all: usize) -> String {
+    match (resent, all) {
+        (_, 0) => "there are no dead letters, so nothing is sent again".to_owned(),
+        (resent, all) => format!(
+            "{resent} of {} {} sent again; `avatar-watch deliveries` shows the result",
+            counted(all, "dead letter"),
+            if all == 1 { "is" } else { "are" }
+        ),
+    }
 }
 
 fn report(id: &DeliveryId, result: AdminResult, as_json: bool) -> Exit {
     match result {
         AdminResult::Done(done) if as_json => json(&[done.to_string()]),
-        AdminResult::Done(done) if done == *id => line(&format!("{id}: done")),
-        AdminResult::Done(done) => line(&format!("{id}: retried as {done}")),
+        AdminResult::Cancelled(done) if as_json => json(&[done.to_string()]),
+        AdminResult::Cancelled(done) => line(&format!("{done}: cancelled, it is not sent")),
+        AdminResult::Done(done) if done == *id => {
+            line(&format!("{id}: pending already, its next attempt is made now"));
+        }
+        AdminResult::Done(done) => line(&format!("{id}: sent again as {done}")),
         AdminResult::NotFound => return print_not_found(id.as_str()),
+        AdminResult::Resent(successor, state) => {
+            print_error(&format!("avatar-watch: {id} was sent again as {successor} ({state})"));
+            return Exit::Failed;
+        }
         AdminResult::InvalidState(state) => {
             print_error(&format!("avatar-watch: {id} cannot be changed: it is {state}"));
             return Exit::Failed;
@@ -179,23 +307,25 @@ fn report(id: &DeliveryId, result: AdminResult, as_json: bool) -> Exit {
 }
 
 fn print_not_found(id: &str) -> Exit {
-    print_error(&format!("avatar-watch: no delivery `{}`", sanitize(id)));
+    print_error(&format!("avatar-watch: no delivery and no event `{}`", sanitize(id)));
     Exit::Failed
 }
 
-fn row(view: &DeliveryView) -> Vec<String> {
+fn row(view: &DeliveryView, time: &LocalTime) -> Vec<String> {
     vec![
-        view.id.clone(),
-        view.event_type.clone(),
-        view.subject.clone(),
+        view.title.clone(),
         view.channel.clone(),
+        view.recipient.clone().unwrap_or_default(),
         view.state.clone(),
         view.attempts.to_string(),
-        view.updated_at.clone(),
+        view.next_attempt_at.as_deref().map(|at| time.show(at)).unwrap_or_default(),
+        details(view),
+        time.show(&view.updated_at),
+        view.id.clone(),
     ]
 }
 
-fn attempt_row(view: &AttemptView) -> Vec<String> {
+fn attempt_row(view: &AttemptView, time: &LocalTime) -> Vec<String> {
     let (error, snippet) = (view.error.as_deref(), view.response.as_deref());
     let response = match (error, snippet) {
         (Some(error), Some(snippet)) if !error.contains(snippet) => {
@@ -205,7 +335,7 @@ fn attempt_row(view: &AttemptView) -> Vec<String> {
     };
     vec![
         view.number.to_string(),
-        view.started_at.clone(),
+        time.show(&view.started_at),
         view.outcome.clone().unwrap_or_else(|| "in flight".to_owned()),
         view.phase.clone().unwrap_or_default(),
         view.code.map(|code| code.to_string()).unwrap_or_default(),
@@ -213,3 +343,24 @@ fn attempt_row(view: &AttemptView) -> Vec<String> {
         response.unwrap_or_default(),
     ]
 }
+
+const COLUMNS: [Column; 9] = [
+    Column::cut("message", 16),
+    Column::cut("channel", 8),
+    Column::cut("recipient", 16).rank(3),
+    Column::text("state"),
+    Column::number("attempts").rank(5),
+    Column::text("next attempt").rank(2),
+    Column::cut("details", 16).rank(1),
+    Column::text("updated at").rank(4),
+    Column::text("delivery"),
+];
+const ATTEMPT_COLUMNS: [Column; 7] = [
+    Column::number("attempt"),
+    Column::text("started at"),
+    Column::text("outcome"),
+    Column::text("phase").rank(2),
+    Column::number("code"),
+    Column::number("latency").rank(1),
+    Column::cut("response", 16),
+];

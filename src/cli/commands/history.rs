@@ -3,70 +3,112 @@
 use std::path::Path;
 
 use crate::cli::args::HistoryArgs;
+use crate::cli::avatar_names::AvatarNames;
 use crate::cli::exit::Exit;
-use crate::cli::locations::find_and_warn;
-use crate::cli::output::{failed, json, print_store_error, print_unknown_avatar, table};
+use crate::cli::local_time::LocalTime;
+use crate::cli::locations::{Locations, find_and_warn, print_read_error};
+use crate::cli::output::{json, known_or_print, print_count};
+use crate::cli::table::{Column, table};
+use crate::daemon::clock::SystemClock;
+use crate::daemon::ports::Clock as _;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::store::error::StoreError;
-use crate::store::pagination::NumberedTransition;
-use crate::store::reader::Reader;
+use crate::store::reader::{Reader, TransitionFilter};
 use crate::web::views::TransitionView;
 
+/// The rows to print, the oldest first, and how many there are in all.
+struct HistoryPage {
+    names: AvatarNames,
+    views: Vec<TransitionView>,
+    total: u64,
+}
+
 pub(crate) fn history(config: Option<&Path>, args: &HistoryArgs) -> Exit {
-    let avatar = match args.id.as_deref().map(AvatarId::parse).transpose() {
-        Ok(avatar) => avatar,
-        Err(error) => return failed(&error, Exit::Problems),
-    };
     let found = find_and_warn(config, args.database.database.as_deref());
-    let registered = |id| found.partial.avatars.as_ref().is_some_and(|all| all.contains_key(id));
-    let read = |reader: &Reader| -> Result<Option<Vec<NumberedTransition>>, StoreError> {
-        if let Some(id) = avatar.as_ref().filter(|id| !registered(id))
-            && !reader.watches()?.iter().any(|watch| watch.id == *id)
-        {
-            return Ok(None);
-        }
-        reader.transitions_before(avatar.as_ref(), None, args.limit).map(Some)
-    };
-    let views: Vec<TransitionView> = match Reader::snapshot(&found.database, read) {
-        // The oldest first.
-        Ok(Some(rows)) => {
-            rows.iter().rev().map(|(seq, row)| TransitionView::new(*seq, row)).collect()
-        }
-        Ok(None) => return print_unknown_avatar(args.id.as_deref().unwrap_or_default()),
-        Err(error) => return print_store_error(&error),
+    let read = Reader::snapshot(&found.database, |reader| read(reader, &found, args));
+    let HistoryPage { names, views, total } = match read {
+        Ok(Ok(listed)) => listed,
+        Ok(Err(exit)) => return exit,
+        Err(error) => return print_read_error(&found, &error),
     };
     if args.database.json {
         json(&views);
-    } else {
-        let header = [
-            "detected at",
-            "avatar",
-            "sequence",
-            "from",
-            "to",
-            "training took",
-            "previous last seen at",
-        ];
-        table(&header, views.iter().map(row).collect(), "No status was observed yet.");
+        return Exit::Ok;
+    }
+    let time = LocalTime::new(args.database.utc);
+    let rows: Vec<_> = views.iter().map(|view| row(view, &names, &time)).collect();
+    table(&COLUMNS, &rows, "No status was observed yet, or none that these options select.");
+    if !rows.is_empty() {
+        print_count(rows.len(), total, "newest", "change");
     }
     Exit::Ok
 }
 
-fn row(view: &TransitionView) -> Vec<String> {
+fn read(
+    reader: &Reader,
+    found: &Locations,
+    args: &HistoryArgs,
+) -> Result<Result<HistoryPage, Exit>, StoreError> {
+    let names = AvatarNames::read(found, reader)?;
+    let filter = match filter(args, &names, &reader.statuses()?) {
+        Ok(filter) => filter,
+        Err(exit) => return Ok(Err(exit)),
+    };
+    let (rows, total) = reader.transitions_matching(&filter, args.limit)?;
+    let view = |(seq, row): &(i64, _)| TransitionView::new(*seq, row, names.name(&row.avatar_id));
+    let views = rows.iter().rev().map(view).collect();
+    Ok(Ok(HistoryPage { names, views, total }))
+}
+
+fn filter(
+    args: &HistoryArgs,
+    names: &AvatarNames,
+    observed: &[String],
+) -> Result<TransitionFilter, Exit> {
+    let avatars = match (&args.avatar, &args.name) {
+        (Some(text), _) => Some(vec![names.find_or_print(text)?]),
+        (None, Some(pattern)) => Some(names.matching_or_print(pattern)?),
+        (None, None) => None,
+    };
+    let status = args.status.as_deref().map(|word| status_or_print(word, observed)).transpose()?;
+    let since = args.since.map(|since| since.at(SystemClock.now()));
+    Ok(TransitionFilter { avatars, status, since })
+}
+
+/// The status that a filter names: a documented or an observed one.
+pub(in crate::cli) fn status_or_print(word: &str, observed: &[String]) -> Result<String, Exit> {
+    let documented = Status::DOCUMENTED.into_iter();
+    let others = observed.iter().map(String::as_str);
+    let others = others.filter(|name| !Status::DOCUMENTED.contains(name));
+    known_or_print("status", word, &documented.chain(others).collect::<Vec<_>>())
+}
+
+fn row(view: &TransitionView, names: &AvatarNames, time: &LocalTime) -> Vec<String> {
     let shown = |status: &str| Status::from_name(status).display().into_owned();
     let from = match (view.previous_status.as_deref().map(shown), view.previous_assumed) {
         (None, _) => "(first poll)".to_owned(),
         (Some(status), true) => format!("{status} (assumed)"),
         (Some(status), false) => status,
     };
+    let id = AvatarId::parse(&view.avatar_id);
     vec![
-        view.detected_at.clone(),
-        view.avatar_id.clone(),
+        time.show(&view.detected_at),
+        id.map_or_else(|_| view.avatar_id.clone(), |id| names.label(&id)),
         view.sequence.to_string(),
         from,
         shown(&view.status),
         view.training.as_ref().map(|it| it.text.clone()).unwrap_or_default(),
-        view.last_seen_previous_at.clone().unwrap_or_default(),
+        view.last_seen_previous_at.as_deref().map(|at| time.show(at)).unwrap_or_default(),
     ]
 }
+
+const COLUMNS: [Column; 7] = [
+    Column::text("seen at"),
+    Column::cut("avatar", 16),
+    Column::number("#").rank(3),
+    Column::cut("from", 12),
+    Column::cut("to", 12),
+    Column::cut("training took", 13).rank(1),
+    Column::text("before that seen at").rank(2),
+];

@@ -1,6 +1,7 @@
 //! The commands, one file each: they get arguments, print output and return an exit code.
 
 pub(super) mod avatars;
+pub(super) mod forget;
 pub(super) mod channels;
 pub(super) mod check;
 pub(super) mod completions;

@@ -27,10 +27,11 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::training::{TrainingSample, UsualDuration};
 use crate::domain::polling::wait::WaitOutcome;
+use crate::domain::status_report::NAME_CHARS_MAX;
 use crate::domain::time::humanize::humanize;
 use crate::domain::time::monotonic::Monotonic;
 use crate::telemetry::init::{Outputs, queue_output};
-use crate::text::sanitize::sanitize;
+use crate::text::sanitize::{is_blank, is_same_name, sanitize, sanitize_line};
 use crate::web::http::problem::json_line;
 
 pub(crate) fn wait(config: Option<&Path>, args: &WaitArgs) -> Exit {
@@ -203,7 +204,7 @@ impl WaitBoard<'_> {
             format!("avatar-watch: {} is {word}: {}", self.label(id), sanitize(reason))
         });
         let text = if self.args.json { self.json(id, exit, outcome, reason) } else { None };
-        let text = text.unwrap_or_else(|| format!("{id} {word}"));
+        let text = text.unwrap_or_else(|| format!("{}: {word}", self.name(id)));
         let print = || {
             why.iter().for_each(|why| print_error(why));
             line(&text);
@@ -251,10 +252,26 @@ impl WaitBoard<'_> {
         }
     }
 
+    /// The name, else the id; with the id if another of these avatars has the same name.
+    fn name(&self, id: &AvatarId) -> String {
+        let Some(name) = self.shown_name(id) else { return id.to_string() };
+        let is_same = |other: &AvatarId| {
+            other != id && self.shown_name(other).is_some_and(|other| is_same_name(other, name))
+        };
+        let is_shared = self.ids.iter().any(is_same);
+        let name = sanitize_line(name, NAME_CHARS_MAX);
+        if is_shared { format!("{name} ({id})") } else { name }
+    }
+
+    fn shown_name(&self, id: &AvatarId) -> Option<&str> {
+        let seen = || self.known.get(id).and_then(|known| known.name.as_deref());
+        let name = self.labels.get(id).map(String::as_str).or_else(seen);
+        name.filter(|name| !is_blank(name))
+    }
+
     fn label(&self, id: &AvatarId) -> String {
-        let seen = self.known.get(id).and_then(|known| known.name.clone());
-        let name = self.labels.get(id).cloned().or(seen);
-        name.map_or_else(|| format!("avatar `{id}`"), |name| format!("`{}`", sanitize(&name)))
+        self.shown_name(id)
+            .map_or_else(|| format!("avatar `{id}`"), |name| format!("`{}`", sanitize(name)))
     }
 
     fn state(&self, id: &AvatarId) -> String {

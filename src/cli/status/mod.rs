@@ -4,26 +4,36 @@ pub(super) mod report;
 pub(super) mod nagios;
 pub(super) mod readiness_probe;
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::cli::args::StatusArgs;
+use crate::cli::avatar_names::AvatarNames;
+use crate::cli::commands::history::status_or_print;
 use crate::cli::exit::Exit;
-use crate::cli::locations::find_and_warn;
-use crate::cli::output::{age, json, line, print_store_error, print_unknown_avatar, table};
+use crate::cli::locations::{Locations, find_and_warn, print_read_error};
+use crate::cli::output::{age, json, line, print_count};
 use crate::cli::status::report::StatusReport;
+use crate::cli::table::{Column, table};
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
+use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::status_report::LATE_AFTER;
 use crate::domain::time::timestamp::Timestamp;
+use crate::store::reader::Reader;
 use crate::text::sanitize::sanitize;
 use crate::web::views::{AvatarView, FindingView};
 
 pub(crate) fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
     let found = find_and_warn(config, args.database.database.as_deref());
     let (now, late_after) = (SystemClock.now(), args.late_after.unwrap_or(LATE_AFTER));
-    let read = StatusReport::read(&found, args.id.as_deref(), late_after, now);
+    let wanted = match args.avatar.as_deref().map(|text| find(&found, text)).transpose() {
+        Ok(wanted) => wanted,
+        Err(exit) => return exit,
+    };
+    let read = StatusReport::read(&found, wanted.as_ref(), late_after, now);
     if args.check {
         let (text, exit) = match &read {
             Ok(view) => nagios::check(view, late_after, now),
@@ -32,38 +42,82 @@ pub(crate) fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
         line(&text);
         return exit;
     }
-    let view = match read {
+    let mut view = match read {
         Ok(view) => view,
-        Err(error) => return print_store_error(&error),
+        Err(error) => return print_read_error(&found, &error),
     };
-    if let (Some(id), true) = (&args.id, view.avatars().is_empty()) {
-        return print_unknown_avatar(id);
-    }
+    let selected = match select(&view, args) {
+        Ok(selected) => selected,
+        Err(exit) => return exit,
+    };
     if args.database.json {
+        let limit = args.limit.map_or(usize::MAX, |limit| limit as usize);
+        view.status.avatars = Some(selected.into_iter().take(limit).collect());
         json(&view.status);
     } else {
-        show(&view, now);
+        show(&view, selected, args.limit.unwrap_or(AVATARS_MAX), now);
     }
     Exit::Ok
 }
 
-fn show(view: &StatusReport, now: Timestamp) {
+fn find(found: &Locations, text: &str) -> Result<AvatarId, Exit> {
+    let names = Reader::snapshot(&found.database, |reader| AvatarNames::read(found, reader));
+    names.map_err(|error| print_read_error(found, &error))?.find_or_print(text)
+}
+
+/// The avatars with the wanted status and name, by id.
+fn select(view: &StatusReport, args: &StatusArgs) -> Result<Vec<AvatarView>, Exit> {
+    let observed: Vec<String> =
+        view.avatars().iter().filter_map(|avatar| avatar.status.clone()).collect();
+    let status = args.status.as_deref().map(|word| status_or_print(word, &observed)).transpose()?;
+    let named = args.name.as_deref().map(|text| view.names.matching_or_print(text)).transpose()?;
+    let is_wanted = |avatar: &&AvatarView| {
+        status.as_ref().is_none_or(|status| avatar.status.as_ref() == Some(status))
+            && named.as_ref().is_none_or(|all| all.iter().any(|id| id.matches(&avatar.id)))
+    };
+    Ok(view.avatars().iter().filter(is_wanted).cloned().collect())
+}
+
+/// What needs a person first, then what is in training, then the latest change.
+fn by_urgency(avatars: &mut [AvatarView]) {
+    avatars.sort_by_cached_key(|avatar| {
+        let has_problem = avatar.failure.is_some() || avatar.dead_letters > 0;
+        let is_training = avatar.training_seconds.is_some();
+        let is_watched = avatar.is_watched();
+        let since = avatar.since.as_deref().and_then(Timestamp::parse_rfc3339);
+        (!has_problem, !is_training, !is_watched, Reverse(since), avatar.name.clone())
+    });
+}
+
+fn show(view: &StatusReport, mut selected: Vec<AvatarView>, limit: u32, now: Timestamp) {
     let status = &view.status;
+    by_urgency(&mut selected);
+    let total = selected.len() as u64;
+    selected.truncate(limit as usize);
     let several = view.avatars().iter().filter_map(|avatar| avatar.account.as_ref());
     let several = several.collect::<BTreeSet<_>>().len() > 1;
-    let mut header = vec!["avatar", "name", "status", "for", "deliveries", "failure"];
+    let mut columns = COLUMNS.to_vec();
     if several {
-        header.insert(1, "account");
+        columns.insert(1, Column::cut("account", 8).rank(3));
     }
-    let rows = view.avatars().iter().map(|avatar| {
-        let mut row = row(avatar, view.awaiting_reload.contains(&avatar.id), now);
-        if several {
-            row.insert(1, avatar.account.clone().unwrap_or_default());
-        }
-        row
-    });
-    let empty = "No avatars yet: add one under `[[avatars]]` in the config.";
-    table(&header, rows.collect(), empty);
+    let rows: Vec<_> = selected
+        .iter()
+        .map(|avatar| {
+            let mut row = row(avatar, view, now);
+            if several {
+                row.insert(1, avatar.account.clone().unwrap_or_default());
+            }
+            row
+        })
+        .collect();
+    let empty = match view.avatars().is_empty() {
+        true => "No avatars yet: add one under `[[avatars]]` in the config.",
+        false => "No avatar has this status and name.",
+    };
+    table(&columns, &rows, empty);
+    if (rows.len() as u64) < total {
+        print_count(rows.len(), total, "first", "avatar");
+    }
     if !status.findings.is_empty() {
         line("");
     }
@@ -113,36 +167,49 @@ fn file_lines(view: &StatusReport) -> Vec<String> {
     lines
 }
 
-fn row(avatar: &AvatarView, awaits_reload: bool, now: Timestamp) -> Vec<String> {
+fn row(avatar: &AvatarView, view: &StatusReport, now: Timestamp) -> Vec<String> {
     let failure = avatar.failure.as_ref().map(|failure| {
         let since = age(&failure.since, now);
         format!("{} for {since}: {}", failure.kind.name(), failure.reason)
     });
-    let deliveries = match (avatar.deliveries_in_flight, avatar.deliveries_failed) {
+    let deliveries = match (avatar.deliveries_in_flight, avatar.dead_letters) {
         (0, 0) => String::new(),
         (in_flight, 0) => format!("{in_flight} in flight"),
-        (0, failed) => format!("{failed} FAILED"),
-        (in_flight, failed) => format!("{in_flight} in flight, {failed} FAILED"),
+        (0, dead) => format!("{dead} DEAD"),
+        (in_flight, dead) => format!("{in_flight} in flight, {dead} DEAD"),
     };
-    let name = avatar.name.clone().unwrap_or_default();
+    let id = AvatarId::parse(&avatar.id);
+    let name = id.map_or_else(|_| avatar.id.clone(), |id| view.names.label(&id));
     let name = match avatar.configured {
-        Some(false) if awaits_reload => format!("{name} (not active until a reload)"),
+        Some(false) if view.awaiting_reload.contains(&avatar.id) => {
+            format!("{name} (not active until a reload)")
+        }
         Some(false) if avatar.discovered => format!("{name} (discovered)"),
         Some(false) => format!("{name} (not in the config)"),
         Some(true) | None => name,
     };
     vec![
-        avatar.id.clone(),
-        name.trim().to_owned(),
+        name,
         avatar.status.as_deref().map_or_else(
             || "not polled yet".to_owned(),
             |status| Status::from_name(status).display().into_owned(),
         ),
         avatar.since.as_deref().map(|since| age(since, now)).unwrap_or_default(),
+        view.poll_intervals.get(&avatar.id).cloned().unwrap_or_default(),
         deliveries,
         failure.unwrap_or_default(),
     ]
 }
 
+const COLUMNS: [Column; 6] = [
+    Column::cut("avatar", 16),
+    Column::cut("status", 15),
+    Column::text("for"),
+    Column::text("polled").rank(2),
+    Column::text("deliveries").rank(1),
+    Column::cut("failure", 20).rank(0),
+];
+/// The avatars that are shown without `--limit`.
+const AVATARS_MAX: u32 = 50;
 /// The maximum of lines about the config file; `check` prints all of them.
 const FILE_LINES_MAX: usize = 5;

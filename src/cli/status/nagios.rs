@@ -77,7 +77,7 @@ fn perf_data(view: &StatusReport, late_after: Duration, now: Timestamp) -> Strin
     });
     let oldest = status.oldest_in_flight_at.as_deref().and_then(Timestamp::parse_rfc3339);
     let (oldest, late) = (oldest.map_or(0, |at| now.since(at).as_secs()), late_after.as_secs());
-    let (waiting, dead_letters) = (status.deliveries_in_flight, status.deliveries_failed);
+    let (waiting, dead_letters) = (status.deliveries_in_flight, status.dead_letters);
     format!(
         " | avatars={avatars};;;0 training={training};;;0 failing={failing};;;0 \
          waiting={waiting};;;0 oldest={oldest}s;{late};;0 dead_letters={dead_letters};;0;0"
@@ -93,9 +93,10 @@ const UNKNOWN_DATABASE: &str = "but the config cannot be read and may name anoth
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::*;
+    use crate::cli::avatar_names::AvatarNames;
     use crate::domain::polling::poll_failure::FailureKind;
     use crate::domain::status_report::LATE_AFTER;
     use crate::web::status::{DaemonView, Parts};
@@ -124,6 +125,8 @@ mod tests {
                 has_active_config: true,
                 knows_avatars,
                 awaiting_reload: BTreeSet::new(),
+                names: AvatarNames::default(),
+                poll_intervals: BTreeMap::new(),
                 covers_all: true,
             };
             let (line, exit) = super::check(&view, LATE_AFTER, now);
@@ -151,7 +154,7 @@ mod tests {
                     not_before: None,
                     in_flight: 0,
                     oldest_in_flight_at: None,
-                    failed: 0,
+                    dead_letters: 0,
                     delivered_at: None,
                 }]),
                 ..Parts::default()
@@ -171,7 +174,7 @@ mod tests {
                 usual_training: None,
                 failure: None,
                 deliveries_in_flight: 0,
-                deliveries_failed: 0,
+                dead_letters: 0,
             }],
         }
     }
@@ -278,7 +281,7 @@ mod tests {
             view.channel().reason = Some("it answered 410".to_owned());
             view.parts.conditions = vec![condition("channel.disabled", "channel ops", None)];
         });
-        check("CRITICAL: Channel ops has 3 dead letters", |view| view.channel().failed = 3);
+        check("CRITICAL: Channel ops has 3 dead letters", |view| view.channel().dead_letters = 3);
     }
 
     #[test]
@@ -289,14 +292,14 @@ mod tests {
             view.parts.conditions =
                 (0..9).map(|n| condition("avatar.missing", &format!("b{n}"), None)).collect();
             view.parts.conditions.iter_mut().for_each(|it| it.reason = None);
-            view.channel().failed = 1;
+            view.channel().dead_letters = 1;
         });
     }
 
     #[test]
     fn perf_data_has_the_format_of_plugins() {
         let mut view = healthy();
-        view.channel().failed = 1;
+        view.channel().dead_letters = 1;
         waiting(&mut view, "2026-11-23T11:59:18Z");
         view.avatars[0].failure = failure(FailureKind::Failed, NOW);
         let (line, _) = view.check();

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::cli::avatar_names::AvatarNames;
 use crate::cli::locations::Locations;
 use crate::cli::output::causes;
 use crate::cli::status::readiness_probe;
@@ -17,7 +18,10 @@ use crate::config::error::{ConfigError, Problem};
 use crate::config::file::{PartialConfig, RegisteredAvatar};
 use crate::daemon::config::load_config;
 use crate::domain::avatar::AvatarId;
+use crate::domain::avatar::status::Status;
+use crate::domain::polling::interval::PollIntervals;
 use crate::domain::polling::watch::Watch;
+use crate::domain::time::humanize::humanize;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::reader::Reader;
@@ -35,6 +39,10 @@ pub(crate) struct StatusReport {
     pub(crate) knows_avatars: bool,
     /// Avatars of the config file that are not in the active config.
     pub(crate) awaiting_reload: BTreeSet<String>,
+    /// The names of the avatars.
+    pub(crate) names: AvatarNames,
+    /// How often each avatar is polled now, for people, if the config of the daemon is known.
+    pub(crate) poll_intervals: BTreeMap<String, String>,
     /// Whether the report covers everything, as opposed to one avatar.
     pub(crate) covers_all: bool,
 }
@@ -44,12 +52,15 @@ impl StatusReport {
     /// `late_after`.
     pub(crate) fn read(
         found: &Locations,
-        id: Option<&str>,
+        id: Option<&AvatarId>,
         late_after: Duration,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
-        let read = |reader: &Reader| Ok((reader.active_config()?, CachedRows::read(reader)?));
-        let (snapshot, rows) = Reader::snapshot(&found.database, read)?;
+        let read = |reader: &Reader| {
+            let names = AvatarNames::read(found, reader)?;
+            Ok((names, reader.active_config()?, CachedRows::read(reader)?))
+        };
+        let (names, snapshot, rows) = Reader::snapshot(&found.database, read)?;
         let snapshot = snapshot.as_deref().and_then(ConfigSnapshot::from_text);
         let kinds = snapshot.as_ref().map(ConfigSnapshot::channel_kinds).unwrap_or_default();
         let known = snapshot.as_ref().map(|snapshot| active::partial(&found.partial, snapshot));
@@ -62,7 +73,7 @@ impl StatusReport {
         let mut avatars =
             rows.avatars(named, |watch| avatar_view(watch, known, in_file(&watch.id), &rows, now));
         let (accounts, knows_avatars) = (known.accounts.as_deref(), known.avatars.is_some());
-        let wanted = |subject: &str| id.is_none_or(|id| subject.eq_ignore_ascii_case(id));
+        let wanted = |subject: &str| id.is_none_or(|id| id.matches(subject));
         let mut conditions = status::conditions(
             &rows.conditions,
             &avatars,
@@ -102,6 +113,11 @@ impl StatusReport {
             has_active_config: snapshot.is_some(),
             knows_avatars,
             awaiting_reload: awaiting.map(ToString::to_string).collect(),
+            names,
+            poll_intervals: file
+                .intervals
+                .map(|all| polled(&avatars, &all, now))
+                .unwrap_or_default(),
             covers_all: id.is_none(),
             status: StatusView { avatars: Some(avatars), ..status },
         })
@@ -116,6 +132,8 @@ impl StatusReport {
 struct ConfigFileState {
     problems: Vec<String>,
     changes: Vec<String>,
+    /// Those of the file, if it has the active config.
+    intervals: Option<PollIntervals>,
 }
 
 impl ConfigFileState {
@@ -123,23 +141,46 @@ impl ConfigFileState {
         let changes = |compare: &dyn Fn(&ConfigSnapshot) -> Vec<String>| Self {
             problems: Vec::new(),
             changes: snapshot.map(compare).unwrap_or_default(),
+            intervals: None,
         };
         match load_config::load(&found.config, &Environment::from_process()) {
-            Ok(settings) => changes(&|old| active::unreloaded(old, &settings)),
+            Ok(settings) => {
+                let state = changes(&|old| active::unreloaded(old, &settings));
+                let intervals = state.changes.is_empty().then_some(settings.intervals);
+                Self { intervals, ..state }
+            }
             Err(ConfigError::Problems(problems)) => {
                 let problems = problems.iter().filter(|problem| !problem.unreadable);
                 let problems: Vec<String> = problems.map(Problem::one_line).collect();
                 if problems.is_empty() {
                     return changes(&|old| active::unreloaded_names(old, &found.partial));
                 }
-                Self { problems, changes: Vec::new() }
+                Self { problems, ..Self::default() }
             }
             Err(failure @ ConfigError::Unreadable { .. }) => {
                 let problem = causes(&failure).join(": ");
-                Self { problems: vec![problem], changes: Vec::new() }
+                Self { problems: vec![problem], ..Self::default() }
             }
         }
     }
+}
+
+/// How often each watched avatar is polled at its age, unless a poll failed.
+fn polled(
+    avatars: &[AvatarView],
+    intervals: &PollIntervals,
+    now: Timestamp,
+) -> BTreeMap<String, String> {
+    let watched = avatars.iter().filter(|avatar| avatar.is_watched() && avatar.failure.is_none());
+    let interval = |avatar: &AvatarView| {
+        let status = Status::from_name(avatar.status.as_deref()?);
+        let since = Timestamp::parse_rfc3339(avatar.since.as_deref()?)?;
+        let every = intervals.delay(&status, now.since(since));
+        let every =
+            every.map_or_else(|| "never".to_owned(), |it| format!("every {}", humanize(it)));
+        Some((avatar.id.clone(), every))
+    };
+    watched.filter_map(interval).collect()
 }
 
 fn avatar_view(

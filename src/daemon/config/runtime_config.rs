@@ -21,6 +21,7 @@ use crate::domain::polling::overdue::OverdueAfter;
 use crate::domain::polling::strategy::Strategy;
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
+use crate::notify::content::render;
 use crate::notify::format::standard;
 use crate::store::handle::NewEvent;
 use crate::store::tables::outbox::NewDelivery;
@@ -182,7 +183,7 @@ impl<S, N: Notifier> RuntimeConfig<S, N> {
                 })
             })
             .collect();
-        let body = standard::render(&event);
-        NewEvent { event, body, deliveries }
+        let (title, body) = (render::title(&event), standard::render(&event));
+        NewEvent { event, title, body, deliveries }
     }
 }

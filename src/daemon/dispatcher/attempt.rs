@@ -16,7 +16,6 @@ use crate::daemon::logging::log::{log_write_failed, log_write_recovered};
 use crate::daemon::logging::log_throttle::{Key, Resolution};
 use crate::daemon::ports::{Clock, Notifier};
 use crate::domain::delivery::{DeliveryState, Outcome, OutcomeClass};
-use crate::domain::ordering_key::OrderingKey;
 use crate::domain::time::monotonic::Monotonic;
 use crate::notify::message::OutboundMessage;
 use crate::runtime::event_bus::LiveEvent;
@@ -162,17 +161,13 @@ fn log_attempt<C>(
     recorded: RecordedResult,
     now: Monotonic,
 ) {
-    let ClaimedDelivery { id, channel, ordering_key, attempt, .. } = claimed;
+    let ClaimedDelivery { id, channel, title, attempt, .. } = claimed;
     let reason = attempt_result.outcome.summary();
     let key = Key::Channel(channel.clone());
     match &attempt_result.retry_state.state {
         DeliveryState::Delivered => {
             let latency_ms = attempt_result.latency_ms;
-            let subject = match ordering_key {
-                OrderingKey::Avatar(id) => format!("avatar `{id}`"),
-                OrderingKey::Other(words) => format!("`{words}`"),
-            };
-            info!(latency_ms, "delivered event for {subject} to channel `{channel}`");
+            info!(latency_ms, "delivered \"{title}\" to channel `{channel}`");
             if let Resolution::Logged(emission) = context.throttle.resolve(&key, now) {
                 info!(
                     suppressed = emission.suppressed(),
@@ -193,7 +188,7 @@ fn log_attempt<C>(
         DeliveryState::Pending { next_attempt_at } => {
             let phase = attempt_result.outcome.phase;
             let text = format!(
-                "delivery to channel `{channel}` failed: {reason}; next attempt at \
+                "delivery to channel `{channel}` failed: {reason}; next attempt of \"{title}\" at \
                  {next_attempt_at}"
             );
             match context.throttle.record(key, phase, now) {
@@ -201,9 +196,9 @@ fn log_attempt<C>(
                 None => debug!(phase, "{text}"),
             }
         }
-        DeliveryState::Failed { reason } => error!(
-            "delivery to channel `{channel}` moved to dead letters after {}: {reason}; retry with \
-             `avatar-watch deliveries retry {id}`",
+        DeliveryState::Dead { reason } => error!(
+            "delivery to channel `{channel}` moved to dead letters after {}: {reason}; send \
+             \"{title}\" again with `avatar-watch deliveries retry {id}`",
             counted(u64::from(*attempt), "attempt")
         ),
         DeliveryState::Sending => error!("an ended attempt is still being sent: this is a bug"),

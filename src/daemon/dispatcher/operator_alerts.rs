@@ -21,6 +21,7 @@ use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::id::EventId;
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
+use crate::notify::content::render;
 use crate::notify::format::standard;
 use crate::store::error::StoreError;
 use crate::store::handle::NewEvent;
@@ -96,8 +97,8 @@ impl<S, N: Notifier> Alerts<'_, S, N> {
             let new_event = if is_notified {
                 self.config.new_event(event, None, self.now, random)
             } else {
-                let body = standard::render(&event);
-                NewEvent { event, body, deliveries: Vec::new() }
+                let (title, body) = (render::title(&event), standard::render(&event));
+                NewEvent { event, title, body, deliveries: Vec::new() }
             };
             self.found.push((Some(new_event), Covers::Changes(rows)));
         }

@@ -67,9 +67,10 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
         }
         self.tasks.shutdown().await;
         for (id, pending) in self.idle.take_pending_writes() {
+            let label = pending.label();
             let polled = retry_write(self.context.clone(), pending).await;
             if let Some((_, failure)) = polled.pending_write {
-                error!(avatar.id = %id, "a change of avatar `{id}` was never written: {failure}");
+                error!(avatar.id = %id, "a change of {label} was never written: {failure}");
                 // Reported to the supervisor, so that the exit status is a failure.
                 result = result.and(Err(failure));
             }

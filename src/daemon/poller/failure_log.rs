@@ -1,9 +1,11 @@
-//! Logs that polling avatars fails and recovers: an avatar that fails alone by its id, several of
+//! Logs that polling avatars fails and recovers: an avatar that fails alone by its name, several of
 //! an account together, so that an outage is not one line for each avatar.
 
 use tracing::{info, warn};
 
+use crate::daemon::config::runtime_config::WatchedAvatar;
 use crate::daemon::context::DaemonContext;
+use crate::daemon::logging::avatar_label::avatar_label;
 use crate::daemon::logging::failing_avatars::NoLongerFailing;
 use crate::daemon::logging::log_throttle::{Key, Resolution};
 use crate::daemon::ports::Clock;
@@ -15,7 +17,7 @@ use crate::domain::polling::watch::Watch;
 /// Logs that polling an avatar fails or has recovered.
 pub(super) fn log_reachability<C: Clock>(
     context: &DaemonContext<C>,
-    account: &AccountName,
+    watched: &WatchedAvatar,
     before: &Watch,
     after: &Watch,
     reason: Option<&str>,
@@ -23,9 +25,11 @@ pub(super) fn log_reachability<C: Clock>(
     match &after.failure {
         Some(failure) => {
             let reason = reason.unwrap_or(&failure.reason);
-            log_failure(context, account, &after.id, failure.kind, reason);
+            log_failure(context, watched, after, failure.kind, reason);
         }
-        None if before.failure.is_some() => log_recovery(context, &after.id),
+        None if before.failure.is_some() => {
+            log_recovery(context, &after.id, &avatar_label(watched, after));
+        }
         None => {}
     }
 }
@@ -39,11 +43,12 @@ pub(super) fn forget<C: Clock>(context: &DaemonContext<C>, id: &AvatarId) {
 
 fn log_failure<C: Clock>(
     context: &DaemonContext<C>,
-    account: &AccountName,
-    id: &AvatarId,
+    watched: &WatchedAvatar,
+    watch: &Watch,
     kind: FailureKind,
     reason: &str,
 ) {
+    let (account, id, label) = (&watched.account, &watch.id, avatar_label(watched, watch));
     let now = context.clock.monotonic();
     // Only the avatar itself can be missing.
     let failing = if kind == FailureKind::Missing { 1 } else { context.failing.add(account, id) };
@@ -59,20 +64,20 @@ fn log_failure<C: Clock>(
     } else if let Some(emission) = context.throttle.record(Key::Avatar(id.clone()), kind, now) {
         warn!(
             avatar.id = %id, failure = kind, suppressed = emission.suppressed(),
-            "polling avatar `{id}` failed: {reason}"
+            "polling {label} failed: {reason}"
         );
     }
 }
 
-fn log_recovery<C: Clock>(context: &DaemonContext<C>, id: &AvatarId) {
+fn log_recovery<C: Clock>(context: &DaemonContext<C>, id: &AvatarId, label: &str) {
     let now = context.clock.monotonic();
     let was_failing = context.failing.remove(id);
     match (context.throttle.resolve(&Key::Avatar(id.clone()), now), &was_failing) {
         (Resolution::Logged(emission), _) => info!(
             avatar.id = %id, suppressed = emission.suppressed(),
-            "polling avatar `{id}` recovered {emission}"),
+            "polling {label} recovered {emission}"),
         // It failed before the start of this process.
-        (Resolution::Unknown, None) => info!(avatar.id = %id, "polling avatar `{id}` recovered"),
+        (Resolution::Unknown, None) => info!(avatar.id = %id, "polling {label} recovered"),
         (Resolution::Unknown, Some(_)) | (Resolution::Suppressed, _) => {}
     }
     if let Some(NoLongerFailing { account, is_last: true }) = was_failing {

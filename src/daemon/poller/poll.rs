@@ -13,6 +13,7 @@ use tracing::{Span, debug, info};
 
 use crate::daemon::config::runtime_config::{RuntimeConfig, WatchedAvatar};
 use crate::daemon::context::{DaemonContext, STORE_RETRY_DELAY};
+use crate::daemon::logging::avatar_label::avatar_label;
 use crate::daemon::logging::log::{log_condition, log_write_recovered};
 use crate::daemon::poller::failure_log::log_reachability;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
@@ -72,7 +73,7 @@ pub struct PollResult {
 /// An observation that is not stored yet. It must be written before the avatar is polled again.
 #[derive(Debug)]
 pub struct PendingWrite {
-    account: AccountName,
+    watched_avatar: Arc<WatchedAvatar>,
     before: Watch,
     decision: Decision,
     change: ObservationCommit,
@@ -141,7 +142,7 @@ pub fn evaluate<S, N: Notifier, C: Clock>(
     // Uses the monotonic clock, because the wall clock may have been set.
     let asked_at = now.minus(context.clock.monotonic().since(asked_at));
     let random = context.rng.next_bits();
-    log_observation(&watch, &observation);
+    log_observation(&input.watched_avatar, &watch, &observation);
     if let Observation::Seen(avatar) = &observation {
         let thumbnail = avatar.thumbnail_url.clone();
         context.last_seen.record(&watch.id, LastPoll { seen_at: asked_at, thumbnail });
@@ -151,14 +152,12 @@ pub fn evaluate<S, N: Notifier, C: Clock>(
     let decision = watch.observe(observation, now, &policy(config, input, asked_at), random);
     if !decision.changed && !input.discovered {
         let Decision { watch, next_poll_in, .. } = decision;
-        let account = &input.watched_avatar.account;
-        log_reachability(context, account, &before, &watch, reason.as_deref());
+        log_reachability(context, &input.watched_avatar, &before, &watch, reason.as_deref());
         return Evaluation::Unchanged(Box::new(watch), next_poll_in);
     }
-    let account = input.watched_avatar.account.clone();
     let change = change(config, input, &decision, now, random);
     Evaluation::Changed(Box::new(PendingWrite {
-        account,
+        watched_avatar: Arc::clone(&input.watched_avatar),
         before,
         decision,
         change,
@@ -186,8 +185,8 @@ pub async fn write<C: Clock>(
 ) -> PollResult {
     match context.store.commit(pending.change.clone()).await {
         Ok(()) => {
-            let PendingWrite { account, before, decision, change, .. } = *pending;
-            log_change(context, &account, &before, &decision);
+            let PendingWrite { watched_avatar, before, decision, change, .. } = *pending;
+            log_change(context, &watched_avatar, &before, &decision);
             log_write_recovered(context, CHANGES);
             publish(context, &decision, &change);
             let Decision { watch, transition, next_poll_in, .. } = decision;
@@ -217,11 +216,18 @@ pub async fn write_baseline<C: Clock>(
     // A baseline is no transition, but its status may fire a condition.
     found.iter().for_each(|pending| wake_dispatcher(context, &pending.change));
     let polled = |pending: Box<PendingWrite>| {
-        log_change(context, &pending.account, &pending.before, &pending.decision);
+        log_change(context, &pending.watched_avatar, &pending.before, &pending.decision);
         let Decision { watch, next_poll_in, .. } = pending.decision;
         PollResult::unchanged(watch, asked_at, next_poll_in)
     };
     Ok(found.into_iter().map(polled).collect())
+}
+
+impl PendingWrite {
+    /// The avatar, as log lines name it.
+    pub(in crate::daemon) fn label(&self) -> String {
+        avatar_label(&self.watched_avatar, &self.decision.watch)
+    }
 }
 
 impl PollResult {
@@ -253,8 +259,9 @@ pub fn enroll<S, N: Notifier, C: Clock>(
         next_poll_in: Some(Duration::ZERO),
     };
     let change = change(config, input, &decision, context.clock.now(), context.rng.next_bits());
-    let account = input.watched_avatar.account.clone();
-    Box::new(PendingWrite { account, before: watch, decision, change, span: Span::current() })
+    let watched_avatar = Arc::clone(&input.watched_avatar);
+    let span = Span::current();
+    Box::new(PendingWrite { watched_avatar, before: watch, decision, change, span })
 }
 
 fn policy<'a, S, N>(
@@ -327,30 +334,31 @@ fn wake_dispatcher<C>(context: &DaemonContext<C>, change: &ObservationCommit) {
     }
 }
 
-fn log_observation(watch: &Watch, observation: &Observation) {
-    let id = &watch.id;
+fn log_observation(watched: &WatchedAvatar, watch: &Watch, observation: &Observation) {
+    let (id, label) = (&watch.id, avatar_label(watched, watch));
     match observation {
         Observation::Seen(avatar) => {
             let status = escaped(&avatar.status);
-            debug!(avatar.id = %id, avatar.status = %status, "polled avatar `{id}`");
+            debug!(avatar.id = %id, avatar.status = %status, "polled {label}");
         }
         Observation::Missing { reason }
         | Observation::Denied { reason, .. }
         | Observation::Throttled { reason, .. }
         | Observation::Failed { reason, .. } => {
-            debug!(avatar.id = %id, "poll of avatar `{id}` failed: {reason}");
+            debug!(avatar.id = %id, "poll of {label} failed: {reason}");
         }
     }
 }
 
 fn log_change<C: Clock>(
     context: &DaemonContext<C>,
-    account: &AccountName,
+    watched: &WatchedAvatar,
     before: &Watch,
     decision: &Decision,
 ) {
     if let Some(transition) = &decision.transition {
         log_transition(
+            &avatar_label(watched, &decision.watch),
             transition,
             decision.events.iter().find(|it| is_transition(it)).map(|event| event.kind),
         );
@@ -359,22 +367,22 @@ fn log_change<C: Clock>(
         log_condition(event);
     }
     let reason = decision.watch.failure.as_ref().map(|failure| failure.reason.as_str());
-    log_reachability(context, account, before, &decision.watch, reason);
+    log_reachability(context, watched, before, &decision.watch, reason);
 }
 
 const fn is_transition(event: &Event) -> bool {
     matches!(event.subject, Subject::Transition { .. })
 }
 
-fn log_transition(transition: &Transition, kind: Option<EventKind>) {
+fn log_transition(label: &str, transition: &Transition, kind: Option<EventKind>) {
     let id = &transition.avatar_id;
     let (to, shown) = (escaped(&transition.status), transition.status.display());
     let event = kind.map(EventKind::name);
     match transition.previous.status() {
-        None => info!(avatar.id = %id, to_status = %to, "avatar `{id}`: baseline {shown}"),
+        None => info!(avatar.id = %id, to_status = %to, "{label}: baseline {shown}"),
         Some(from) => info!(
             avatar.id = %id, from_status = %escaped(from), to_status = %to, event,
-            "avatar `{id}`: {} -> {shown}", from.display()
+            "{label}: {} -> {shown}", from.display()
         ),
     }
 }

@@ -45,7 +45,7 @@ fn a_refused_delivery_follows_the_schedule_and_ends_as_a_dead_letter() {
     let (waits, end) = run_down(OutcomeClass::Retryable, &DeliveryPolicy::webhook());
     assert_eq!(waits, [5, 300, 1_800, 7_200, 18_000, 36_000, 50_400, 72_000, 86_400]);
     assert_eq!(end.charged_attempts, 10);
-    let DeliveryState::Failed { reason } = end.state else { panic!("{:?}", end.state) };
+    let DeliveryState::Dead { reason } = end.state else { panic!("{:?}", end.state) };
     assert!(reason.starts_with(EXHAUSTED), "{reason}");
 }
 
@@ -58,7 +58,7 @@ fn what_is_not_the_receivers_fault_spends_no_try_but_waits_longer_and_expires() 
         assert_eq!(waits[..3], [first, 2 * first, 4 * first]);
         assert_eq!(waits.iter().max(), Some(&longest));
         assert_eq!(end.charged_attempts, 0);
-        let DeliveryState::Failed { reason } = end.state else { panic!("{:?}", end.state) };
+        let DeliveryState::Dead { reason } = end.state else { panic!("{:?}", end.state) };
         assert!(reason.starts_with(EXPIRED), "{reason}");
     }
 }
@@ -80,7 +80,7 @@ fn what_is_asked_to_stay_away_for_longer_than_it_lives_is_attempted_once_more() 
         assert!(at > waits.expires_at);
         assert_eq!(waits.state, DeliveryState::Pending { next_attempt_at: at }, "for {class:?}");
         let end = waits.apply_regular(&asked, at, &terms, HALF);
-        assert!(matches!(end.state, DeliveryState::Failed { .. }), "for {class:?}");
+        assert!(matches!(end.state, DeliveryState::Dead { .. }), "for {class:?}");
     }
 }
 
@@ -89,7 +89,7 @@ fn a_crash_sends_again_at_once_and_from_the_fifth_in_a_row_on_charges_an_attempt
     let (waits, end) = run_down(OutcomeClass::Unknown, &DeliveryPolicy::webhook());
     assert_eq!(waits[..6], [0, 0, 0, 0, 5, 300]);
     assert_eq!((waits.len(), end.charged_attempts), (13, 10));
-    assert_eq!(end.state, DeliveryState::Failed { reason: POISON.to_owned() });
+    assert_eq!(end.state, DeliveryState::Dead { reason: POISON.to_owned() });
 
     let terms = DeliveryPolicy::webhook();
     let crash = |delivery: RetryState| {
@@ -107,10 +107,7 @@ fn the_ends_are_ends() {
     let terms = DeliveryPolicy::webhook();
     let end = |class| fresh().apply_regular(&outcome(class), NOW, &terms, HALF).state;
     assert_eq!(end(OutcomeClass::Delivered), DeliveryState::Delivered);
-    assert_eq!(
-        end(OutcomeClass::Rejected),
-        DeliveryState::Failed { reason: "rejected".to_owned() }
-    );
+    assert_eq!(end(OutcomeClass::Rejected), DeliveryState::Dead { reason: "rejected".to_owned() });
 }
 
 #[test]
@@ -162,7 +159,7 @@ fn what_may_have_been_taken_is_held_where_that_was_asked_for() {
     let hold = DeliveryPolicy { on_unknown: OnUnknown::Hold, ..DeliveryPolicy::webhook() };
     for class in [OutcomeClass::Ambiguous, OutcomeClass::Unknown] {
         let held = fresh().apply_regular(&outcome(class), NOW, &hold, HALF);
-        let DeliveryState::Failed { reason } = held.state else { panic!("{:?}", held.state) };
+        let DeliveryState::Dead { reason } = held.state else { panic!("{:?}", held.state) };
         assert!(reason.starts_with(HELD), "{reason}");
         assert_eq!(
             fresh()
@@ -200,9 +197,9 @@ fn a_probe_that_fails_leaves_the_delivery_as_it_was_and_one_that_is_taken_ends_i
         );
     }
     assert_eq!(probe(OutcomeClass::Delivered, &hold).state, DeliveryState::Delivered);
-    assert_eq!(probe(OutcomeClass::Rejected, &hold).state.name(), "failed");
+    assert_eq!(probe(OutcomeClass::Rejected, &hold).state.name(), "dead");
     for class in [OutcomeClass::Ambiguous, OutcomeClass::Unknown] {
-        assert_eq!(probe(class, &hold).state.name(), "failed", "{class:?}");
+        assert_eq!(probe(class, &hold).state.name(), "dead", "{class:?}");
     }
     let long = Outcome {
         retry_after: Some(Duration::from_secs(7_200)),
@@ -279,7 +276,7 @@ proptest! {
             attempts += 1;
             prop_assert!(attempts < 5_000, "it goes on and on with {:?}", class);
         }
-        prop_assert!(matches!(delivery.state.name(), "delivered" | "failed"));
+        prop_assert!(matches!(delivery.state.name(), "delivered" | "dead"));
     }
 }
 
@@ -295,23 +292,23 @@ fn what_was_most_likely_taken_is_sent_once_more_and_not_as_often_as_what_was_not
     let once = fresh().apply_regular(&unclear, NOW, &terms, HALF);
     assert_eq!(wait_s(&once, NOW), Some(60), "soon, and not in the same second");
     let twice = once.clone().apply_regular(&unclear, NOW, &terms, HALF);
-    let DeliveryState::Failed { reason } = twice.state else { panic!("{:?}", twice.state) };
+    let DeliveryState::Dead { reason } = twice.state else { panic!("{:?}", twice.state) };
     assert_eq!(reason, format!("{HELD}: `h` answered 200: welcome"));
     // As a probe of a broken channel it counts as well.
     let due_at = NOW.plus(Duration::from_hours(1));
     let probed = once.apply(&unclear, Some(due_at), NOW, &terms, HALF);
-    assert!(matches!(probed.state, DeliveryState::Failed { .. }), "{:?}", probed.state);
+    assert!(matches!(probed.state, DeliveryState::Dead { .. }), "{:?}", probed.state);
     // After a failure that took nothing, one answer of that kind is enough.
     let failed = fresh().apply_regular(&outcome(OutcomeClass::Retryable), NOW, &terms, HALF);
     let ended = failed.apply_regular(&unclear, NOW, &terms, HALF);
-    assert!(matches!(ended.state, DeliveryState::Failed { .. }), "{:?}", ended.state);
+    assert!(matches!(ended.state, DeliveryState::Dead { .. }), "{:?}", ended.state);
     // An unreadable response of a chat service is repeated a few times only.
     let garbled = Outcome { phase: GARBLED, code: None, ..unclear.clone() };
     let again = |it: RetryState| it.apply_regular(&garbled, NOW, &terms, HALF);
     let thrice = again(again(again(fresh())));
     assert!(matches!(thrice.state, DeliveryState::Pending { .. }), "{:?}", thrice.state);
     let ended = again(thrice);
-    assert!(matches!(ended.state, DeliveryState::Failed { .. }), "{:?}", ended.state);
+    assert!(matches!(ended.state, DeliveryState::Dead { .. }), "{:?}", ended.state);
     // Without an answer it is tried as ever.
     let lost = outcome(OutcomeClass::Ambiguous);
     let lost_twice =

@@ -1,7 +1,7 @@
 //! A delivery: one event to one channel and one recipient; decides what the outcome of an attempt
 //! means.
 //!
-//! A delivery ends as delivered, failed or cancelled. A crash, a requested delay and a local
+//! A delivery ends as delivered, dead or cancelled. A crash, a requested delay and a local
 //! network failure charge no attempt. A delay is never shorter than requested. Rows, leases and
 //! clocks are elsewhere.
 
@@ -72,7 +72,7 @@ pub enum DeliveryState {
     /// The receiver accepted it.
     Delivered,
     /// A dead letter.
-    Failed {
+    Dead {
         /// Why, for people.
         reason: String,
     },
@@ -85,7 +85,7 @@ impl DeliveryState {
             Self::Pending { .. } => "pending",
             Self::Sending => "sending",
             Self::Delivered => "delivered",
-            Self::Failed { .. } => "failed",
+            Self::Dead { .. } => "dead",
         }
     }
 }
@@ -353,7 +353,7 @@ impl RetryState {
         // A requested delay is always kept, and never expires a delivery: if it is longer than the
         // remaining time, one attempt follows it.
         if now.plus(delay) > self.expires_at && !suspended {
-            return Err(failed(format!("{EXPIRED}: {}", outcome.summary())));
+            return Err(dead(format!("{EXPIRED}: {}", outcome.summary())));
         }
         let requested = outcome.retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
         Ok(now.plus(delay.max(requested)))
@@ -370,16 +370,16 @@ impl RetryState {
         let is_last_ambiguous =
             outcome.ambiguous_attempts_max().is_some_and(|max| self.charged_attempts + 1 >= max);
         if (may_be_accepted && policy.on_unknown == OnUnknown::Hold) || is_last_ambiguous {
-            return Err(failed(format!("{HELD}: {}", outcome.summary())));
+            return Err(dead(format!("{HELD}: {}", outcome.summary())));
         }
         match outcome.class {
             OutcomeClass::Delivered => Err(DeliveryState::Delivered),
-            OutcomeClass::Rejected => Err(failed(outcome.summary())),
+            OutcomeClass::Rejected => Err(dead(outcome.summary())),
             OutcomeClass::Retryable | OutcomeClass::Ambiguous => {
                 self.free_attempts = 0;
                 let delay = self
                     .charged_delay(policy)
-                    .ok_or_else(|| failed(format!("{EXHAUSTED}: {}", outcome.summary())))?;
+                    .ok_or_else(|| dead(format!("{EXHAUSTED}: {}", outcome.summary())))?;
                 match outcome.is_overload() {
                     true => Ok(delay.max(policy.schedule.overload_delay())),
                     false => Ok(delay),
@@ -398,7 +398,7 @@ impl RetryState {
                 self.unknown_streak = self.unknown_streak.saturating_add(1);
                 match self.unknown_streak < POISON_AFTER {
                     true => Ok(Duration::ZERO),
-                    false => self.charged_delay(policy).ok_or_else(|| failed(POISON.to_owned())),
+                    false => self.charged_delay(policy).ok_or_else(|| dead(POISON.to_owned())),
                 }
             }
         }
@@ -416,8 +416,8 @@ impl RetryState {
     }
 }
 
-const fn failed(reason: String) -> DeliveryState {
-    DeliveryState::Failed { reason }
+const fn dead(reason: String) -> DeliveryState {
+    DeliveryState::Dead { reason }
 }
 
 /// The maximum delay that a receiver can request.

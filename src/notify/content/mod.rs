@@ -5,7 +5,7 @@
 
 pub(in crate::notify) mod transition;
 pub(in crate::notify) mod condition;
-pub(in crate::notify) mod render;
+pub(crate) mod render;
 
 use crate::domain::avatar::AvatarId;
 use crate::text::sanitize::sanitize_line;

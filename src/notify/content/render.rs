@@ -8,6 +8,11 @@ use crate::notify::content::transition::render;
 use crate::notify::content::{Content, ContentLink};
 use crate::notify::message_context::MessageContext;
 
+/// What the event says, in one line, such as `Jane: ready`.
+pub(crate) fn title(event: &Event) -> String {
+    content(event, &MessageContext::PLAIN).subject
+}
+
 pub(in crate::notify) fn content(event: &Event, context: &MessageContext) -> Content {
     let zone = &context.time_zone;
     let content = match &event.subject {

@@ -36,9 +36,9 @@ pub struct DeliveryAdmin {
     file: FileIdentity,
 }
 
-/// Selects failed deliveries.
+/// Selects dead letters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FailedFilter {
+pub struct DeadLetterFilter {
     pub(crate) since: Option<Timestamp>,
     pub(crate) channel: Option<ChannelName>,
 }
@@ -46,12 +46,16 @@ pub struct FailedFilter {
 /// The result of an operation on a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AdminResult {
-    /// The delivery was changed; the id of the new row after a retry, otherwise its own.
+    /// The delivery is sent again: the id of the new row, or its own if it was pending.
     Done(DeliveryId),
+    /// The delivery was cancelled.
+    Cancelled(DeliveryId),
     /// There is no such delivery.
     NotFound,
     /// The operation is not permitted in this state; the name of the state.
     InvalidState(String),
+    /// It was sent again; the delivery that did, and the state of that one.
+    Resent(DeliveryId, String),
 }
 
 impl DeliveryAdmin {
@@ -81,8 +85,9 @@ impl DeliveryAdmin {
         Ok(done)
     }
 
-    /// Sends a failed, cancelled or delivered delivery again: inserts a new row with the same
-    /// bytes, due now. A pending one is made due now, if it keeps its event id.
+    /// Sends a dead, cancelled or delivered delivery again: inserts a new row with the same
+    /// bytes, due now. A dead or cancelled one is `resent` then, and can be sent again only
+    /// once. A pending one is made due now, if it keeps its event id.
     pub fn retry(
         &mut self,
         id: &DeliveryId,
@@ -93,8 +98,10 @@ impl DeliveryAdmin {
         const DOING: &str = "sending a delivery again";
         let (event, fresh) = (EventId::mint(now, random.derive(1)), DeliveryId::mint(now, random));
         self.write(DOING, |transaction| {
-            let is_inserted = match (state(transaction, id)?.as_deref(), retry_as) {
+            let state = state(transaction, id)?;
+            let is_inserted = match (state.as_deref(), retry_as) {
                 (None, _) => return Ok(AdminResult::NotFound),
+                (Some("resent"), _) => return successor(transaction, id),
                 (Some("sending"), RetryAs::SameId) => {
                     return Ok(AdminResult::InvalidState("sending".to_owned()));
                 }
@@ -108,24 +115,25 @@ impl DeliveryAdmin {
                 (Some(_), RetryAs::SameId) => replay(transaction, id, &fresh, None, now)?,
                 (Some(_), RetryAs::NewId) => replay_as_new(transaction, id, &fresh, &event, now)?,
             };
-            Ok(match is_inserted {
-                true => AdminResult::Done(fresh),
-                false => AdminResult::InvalidState("already being sent again".to_owned()),
-            })
+            if !is_inserted {
+                return Ok(AdminResult::InvalidState("already being sent again".to_owned()));
+            }
+            let sql = "UPDATE deliveries SET state = 'resent', resent_as = ?2, updated_at = ?3
+                       WHERE id = ?1 AND state IN ('dead','cancelled')";
+            transaction.execute(sql, (id, &fresh, now))?;
+            Ok(AdminResult::Done(fresh))
         })
     }
 
-    /// The failed deliveries that were not sent again since, oldest first.
-    pub fn failed(&self, filter: &FailedFilter) -> Result<Vec<DeliveryId>, StoreError> {
-        const DOING: &str = "reading failed deliveries";
+    /// The dead letters, oldest first.
+    pub fn dead_letters(&self, filter: &DeadLetterFilter) -> Result<Vec<DeliveryId>, StoreError> {
+        const DOING: &str = "reading dead letters";
         self.database.read(DOING, TimeClass::Normal, |connection| {
-            let sql = format!(
-                "SELECT id FROM deliveries d WHERE state = 'failed' AND updated_at >= ?1
-                   AND (?2 IS NULL OR channel_id = ?2) AND {NOT_SENT_AGAIN}
-                 ORDER BY seq"
-            );
+            let sql = "SELECT id FROM deliveries WHERE state = 'dead' AND updated_at >= ?1
+                         AND (?2 IS NULL OR channel_id = ?2)
+                       ORDER BY seq";
             let since = filter.since.unwrap_or(Timestamp::from_millis(i64::MIN));
-            column(connection, &sql, (since, &filter.channel))
+            column(connection, sql, (since, &filter.channel))
         })
     }
 
@@ -135,18 +143,27 @@ impl DeliveryAdmin {
         self.write(DOING, |transaction| {
             Ok(match state(transaction, id)?.as_deref() {
                 None => AdminResult::NotFound,
-                Some("pending" | "failed") => {
+                Some("pending" | "dead") => {
                     let sql = "UPDATE deliveries
                                SET state = 'cancelled', next_attempt_at = NULL, updated_at = ?2,
                                    final_reason = 'cancelled manually'
-                               WHERE id = ?1 AND state IN ('pending','failed')";
+                               WHERE id = ?1 AND state IN ('pending','dead')";
                     transaction.execute(sql, (id, now))?;
-                    AdminResult::Done(id.clone())
+                    AdminResult::Cancelled(id.clone())
                 }
+                Some("resent") => successor(transaction, id)?,
                 Some(other) => AdminResult::InvalidState(other.to_owned()),
             })
         })
     }
+}
+
+/// That a delivery was sent again, by which one, and its state.
+fn successor(connection: &Connection, id: &DeliveryId) -> rusqlite::Result<AdminResult> {
+    let sql = "SELECT s.id, s.state FROM deliveries d JOIN deliveries s ON s.id = d.resent_as
+               WHERE d.id = ?1";
+    let (id, state) = connection.query_row(sql, [id], |row| row.try_into())?;
+    Ok(AdminResult::Resent(id, state))
 }
 
 fn state(connection: &Connection, id: &DeliveryId) -> rusqlite::Result<Option<String>> {
@@ -201,8 +218,10 @@ fn replay_as_new(
         replace_all(&body, old.as_str(), event.as_str())
     };
     connection.execute(
-        "INSERT INTO events(id, type, avatar_id, avatar_seq, occurred_at, body, replay_of)
-         SELECT ?2, type, avatar_id, avatar_seq, occurred_at, body, id FROM events WHERE id = ?1",
+        "INSERT INTO events(id, type, avatar_id, avatar_seq, occurred_at, title, body,
+                            replay_of)
+         SELECT ?2, type, avatar_id, avatar_seq, occurred_at, title, body, id
+         FROM events WHERE id = ?1",
         (&old, event),
     )?;
     replay(connection, id, fresh, Some((event, &body)), now)
@@ -238,11 +257,3 @@ fn replace_all(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {
 /// The content type of a mail, as it is stored.
 const MAIL: &str = "message/rfc822";
 const HEAD_END: &[u8] = b"\r\n\r\n";
-
-/// The SQL condition that a delivery `d` was not retried, neither under the id of its event nor
-/// under a new one.
-pub(in crate::store) const NOT_SENT_AGAIN: &str = "NOT EXISTS(
-  SELECT 1 FROM deliveries o
-  WHERE o.event_id IN (SELECT d.event_id
-                       UNION ALL SELECT n.id FROM events n WHERE n.replay_of = d.event_id)
-    AND o.channel_id = d.channel_id AND o.recipient = d.recipient AND o.seq > d.seq)";

@@ -1,5 +1,6 @@
 //! What an operator changes: deliveries are retried or cancelled, channels paused, resumed,
-//! enabled.
+//! enabled, avatars forgotten.
 
 pub mod deliveries;
 pub mod channels;
+pub mod avatars;

@@ -166,7 +166,7 @@ async fn an_object_planted_in_a_live_file_stops_writes_and_reads_until_it_is_rem
         check(store.pending_count().await.unwrap_err());
         check(reader.conditions().unwrap_err());
         check(reader.channels().unwrap_err());
-        check(admin.failed(&Default::default()).unwrap_err());
+        check(admin.dead_letters(&Default::default()).unwrap_err());
         let name = crate::domain::delivery::channel_name::ChannelName::parse("x").unwrap();
         check(admin.switch(&ChannelSwitch::Resume, &name, Timestamp::from_millis(0)).unwrap_err());
 

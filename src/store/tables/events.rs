@@ -1,4 +1,4 @@
-//! Rows of `events`: the published events, each with its id and its rendered body.
+//! Rows of `events`: the published events, each with its id, its title and its rendered body.
 
 use rusqlite::{Connection, named_params};
 
@@ -10,6 +10,7 @@ use crate::store::tables::conditions;
 pub(in crate::store) fn insert(
     connection: &Connection,
     event: &Event,
+    title: &str,
     body: &[u8],
 ) -> rusqlite::Result<()> {
     let transition = match &event.subject {
@@ -18,14 +19,15 @@ pub(in crate::store) fn insert(
         Subject::Ping { .. } => return Ok(()),
     };
     let sequence = transition.map(|it| i64::try_from(it.sequence).unwrap_or(i64::MAX));
-    let sql = "INSERT INTO events(id, type, avatar_id, avatar_seq, occurred_at, body)
-               VALUES(:id, :type, :avatar, :seq, :at, :body)";
+    let sql = "INSERT INTO events(id, type, avatar_id, avatar_seq, occurred_at, title, body)
+               VALUES(:id, :type, :avatar, :seq, :at, :title, :body)";
     connection.prepare_cached(sql)?.execute(named_params! {
         ":id": event.id,
         ":type": event.kind.name(),
         ":avatar": event.avatar_id(),
         ":seq": sequence,
         ":at": event.occurred_at,
+        ":title": title,
         ":body": body,
     })?;
     match &event.subject {

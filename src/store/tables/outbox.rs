@@ -42,6 +42,8 @@ pub struct NewDelivery {
 pub struct ClaimedDelivery {
     pub(crate) id: DeliveryId,
     pub(crate) event_id: EventId,
+    /// The title of the event.
+    pub(crate) title: String,
     pub(crate) channel: ChannelName,
     pub(crate) recipient: String,
     pub(crate) ordering_key: OrderingKey,
@@ -200,7 +202,8 @@ fn claim_channel(
            ORDER BY {order} LIMIT :limit)
          RETURNING id, event_id, channel_id, recipient, ordering_key, content_type, body,
                    attempts, charged_attempts, free_attempts, unknown_streak, expires_at, seq,
-                   due_at_before_probe",
+                   due_at_before_probe,
+                   (SELECT title FROM events WHERE id = event_id) AS title",
     ))?;
     let parameters =
         named_params! {":boot": boot_id, ":now": now, ":channel": channel, ":limit": limit};
@@ -276,7 +279,7 @@ pub(in crate::store) fn record_result(
         return Ok(RecordedResult::Stale);
     }
     close_attempt(connection, result)?;
-    if let DeliveryState::Failed { .. } = retry_state.state {
+    if let DeliveryState::Dead { .. } = retry_state.state {
         pending_alerts::suppress(connection, &result.id)?;
     }
     update_channel_health(connection, result)
@@ -377,6 +380,7 @@ fn read_claimed(row: &Row<'_>) -> rusqlite::Result<ClaimedDelivery> {
     Ok(ClaimedDelivery {
         id: row.get("id")?,
         event_id: row.get("event_id")?,
+        title: row.get("title")?,
         channel: row.get("channel_id")?,
         recipient: row.get("recipient")?,
         ordering_key: row.get("ordering_key")?,
@@ -403,13 +407,13 @@ pub(in crate::store) fn read_retry_state(row: &Row<'_>) -> rusqlite::Result<Retr
 fn next_attempt_at(retry_state: &RetryState) -> Option<Timestamp> {
     match retry_state.state {
         DeliveryState::Pending { next_attempt_at } => Some(next_attempt_at),
-        DeliveryState::Sending | DeliveryState::Delivered | DeliveryState::Failed { .. } => None,
+        DeliveryState::Sending | DeliveryState::Delivered | DeliveryState::Dead { .. } => None,
     }
 }
 
 fn final_reason(retry_state: &RetryState) -> Option<&str> {
     match &retry_state.state {
-        DeliveryState::Failed { reason } => Some(reason),
+        DeliveryState::Dead { reason } => Some(reason),
         DeliveryState::Pending { .. } | DeliveryState::Sending | DeliveryState::Delivered => None,
     }
 }

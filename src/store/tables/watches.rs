@@ -43,7 +43,7 @@ pub(in crate::store) fn save(connection: &Connection, watch: &Watch) -> rusqlite
                  failure_reason = excluded.failure_reason, training = excluded.training,
                  training_after = excluded.training_after,
                  training_since = excluded.training_since,
-                 training_seen_at = excluded.training_seen_at";
+                 training_seen_at = excluded.training_seen_at, forgotten_at = NULL";
     connection
         .prepare_cached(sql)?
         .execute(named_params! {

@@ -13,11 +13,12 @@ use crate::domain::delivery::channel_name::ChannelName;
 use crate::store::reader::DeliveryFilter;
 use crate::web::actions;
 use crate::web::blocking::with_read_model;
+use crate::web::delivery_views::DeliveryView;
 use crate::web::endpoints::sse;
 use crate::web::http::problem::{ProblemDetails, json};
 use crate::web::http::query::{NoQuery, PathSegment, Query, cut};
 use crate::web::state::{AppState, TestResult};
-use crate::web::views::{AvatarView, ChannelView, DeliveryView, TransitionView};
+use crate::web::views::{AvatarView, ChannelView, TransitionView};
 
 pub(in crate::web) fn routes(
     guard: impl Fn(MethodRouter<AppState>) -> MethodRouter<AppState>,
@@ -141,6 +142,7 @@ async fn deliveries(State(state): State<AppState>, uri: Uri) -> ApiResult {
         channel: query.parsed("channel", |text| ChannelName::parse(text).is_ok())?,
         avatar: query.parsed("avatar", |text| AvatarId::parse(text).is_ok())?,
         limit: Some(limit + 1),
+        ..DeliveryFilter::default()
     };
     let before = query.parsed("before", |text| DeliveryId::parse(text).is_ok())?;
     let deliveries =
@@ -195,6 +197,6 @@ fn segment(segment: PathSegment) -> Result<String, ProblemDetails> {
 }
 
 /// The states of a delivery.
-pub(in crate::web) const STATES: [&str; 5] =
-    ["pending", "sending", "delivered", "failed", "cancelled"];
+pub(in crate::web) const STATES: [&str; 6] =
+    ["pending", "sending", "delivered", "dead", "resent", "cancelled"];
 const OPENAPI: &str = include_str!("../openapi.json");

@@ -26,6 +26,7 @@ use crate::text::sanitize::sanitize;
 use crate::text::url_segment::encode_segment;
 use crate::web::actions;
 use crate::web::blocking::with_read_model;
+use crate::web::delivery_views::{DeliveryView, DeliveryWithAttempts};
 use crate::web::endpoints::api::STATES;
 use crate::web::http::problem::{ProblemDetails, add_challenge};
 use crate::web::http::query::{PathSegment, Query, cut};
@@ -33,7 +34,7 @@ use crate::web::read_model::ReadModel;
 use crate::web::state::{AppState, TestResult};
 use crate::web::status::StatusView;
 use crate::web::timeline::{StatusChange, Timeline, WIDTH};
-use crate::web::views::{AvatarView, DeliveryView, DeliveryWithAttempts, TransitionView};
+use crate::web::views::{AvatarView, TransitionView};
 
 pub(in crate::web) fn routes(
     guard: impl Fn(MethodRouter<AppState>) -> MethodRouter<AppState>,
@@ -100,7 +101,7 @@ fn tone(word: &str) -> &'static str {
     match word {
         "IDLE" | "delivered" | "active" => "good",
         "TRAINING" | "pending" | "sending" | "paused" => "busy",
-        "TRAINING_FAILED" | "REFUSED" | "failed" | "disabled" | "warning" | "critical" => "bad",
+        "TRAINING_FAILED" | "REFUSED" | "dead" | "disabled" | "warning" | "critical" => "bad",
         "" => "unknown",
         _ => "quiet",
     }
@@ -256,12 +257,12 @@ fn home_page(model: &ReadModel<'_>) -> Result<HomePage, StoreError> {
     let more = others.len().saturating_sub(OTHERS_MAX);
     others.truncate(OTHERS_MAX);
     let filter = DeliveryFilter {
-        state: Some("failed".to_owned()),
+        state: Some("dead".to_owned()),
         limit: Some(DEAD_LETTERS_MAX),
         ..DeliveryFilter::default()
     };
     let dead_letters =
-        if status.deliveries_failed > 0 { model.deliveries(&filter, None)? } else { vec![] };
+        if status.dead_letters > 0 { model.deliveries(&filter, None)? } else { vec![] };
     Ok(HomePage {
         relative: RelativeTime { now: model.now() },
         title: status.title().to_owned(),

@@ -82,7 +82,7 @@ mod tests {
         check("/argil/avatars/a1?x=1", Some("/avatars/a1?x=1"));
         check("/argil/", Some("/"));
         check("/argil", Some("/"));
-        check("/argil?state=failed", Some("/?state=failed"));
+        check("/argil?state=dead", Some("/?state=dead"));
         check("/argilx/avatars", None);
         check("/avatars/argil", None);
     }

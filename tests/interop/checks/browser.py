@@ -20,7 +20,7 @@ claim("a daemon with a page runs", stage.daemon.runs(), stage.daemon.said())
 wait_for(lambda: stage.daemon.said().count(": baseline ") == 3)
 stage.refuses.set()
 stage.turn("a2", "REFUSED")
-claim("a delivery is a dead letter", stage.delivered("failed"), stage.daemon.said())
+claim("a delivery is a dead letter", stage.delivered("dead"), stage.daemon.said())
 stage.refuses.clear()
 
 folder = work_folder()

@@ -28,7 +28,7 @@ stage.turn("a1", "IDLE")
 claim("a message is delivered", stage.delivered("delivered"), stage.daemon.said())
 stage.refuses.set()
 stage.turn("a2", "REFUSED")
-claim("an event that no receiver accepts is a dead letter", stage.delivered("failed"), stage.daemon.said())
+claim("an event that no receiver accepts is a dead letter", stage.delivered("dead"), stage.daemon.said())
 
 numbers = urllib.request.urlopen(f"{stage.url}/metrics", timeout=10).read().decode()
 checked = promtool("check", "metrics", text=numbers)

@@ -318,7 +318,7 @@ reasons_by_subject = lambda: {subject.split()[1]: reason for subject, reason in 
 waiting = {name for name, meaning, _, _ in expected if meaning == WAITS}
 wait_for(lambda: waiting <= set(reasons_by_subject()))
 reasons = reasons_by_subject()
-STATES = {WAITS: "pending", FINAL: "failed", ACCEPTED: "delivered"}
+STATES = {WAITS: "pending", FINAL: "dead", ACCEPTED: "delivered"}
 for name, meaning, said, what in expected:
     state, outcome, words = found.get(name, (None, None, ""))
     right = state == STATES[meaning] and said in words

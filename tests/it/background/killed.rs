@@ -65,7 +65,7 @@ fn change(sequence: u64) -> ObservationCommit {
         watch: Watch { observed: Some(observed), sequence, ..Watch::new(id) },
         transition: Some(transition),
         training: None,
-        events: vec![NewEvent { event, body, deliveries: vec![delivery] }],
+        events: vec![NewEvent { event, title: String::new(), body, deliveries: vec![delivery] }],
         discovered: None,
         now: THEN,
     }

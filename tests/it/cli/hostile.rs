@@ -52,14 +52,13 @@ async fn every_command_escapes_hidden_characters_and_json_keeps_them() {
     let refusal = || webhook::Answer::status(400).header("x-reason", "no").body(name.clone());
     receiver.script((0..50).map(|_| refusal()));
     let daemon = bench.start();
-    daemon.wait_for_log("avatar `a2`: baseline");
+    daemon.wait_for_log(": baseline TRAINING account=argil avatar.id=a2");
     argil.set_avatar("a1", json!({"id": "a1", "name": name, "status": "IDLE"}));
     argil.set_avatar("a2", json!({"id": "a2", "name": name, "status": name}));
     argil.set_avatar("a3", json!({"id": "a3", "name": name, "status": "IDLE"}));
-    let rows = bench.wait_for_deliveries("a dead letter", |rows| {
-        rows.iter().any(|row| row["state"] == "failed")
-    });
-    let delivery = rows.iter().find(|row| row["state"] == "failed").unwrap()["id"].clone();
+    let rows = bench
+        .wait_for_deliveries("a dead letter", |rows| rows.iter().any(|row| row["state"] == "dead"));
+    let delivery = rows.iter().find(|row| row["state"] == "dead").unwrap()["id"].clone();
     let delivery = delivery.as_str().unwrap();
     daemon.wait_for_log("a2");
     argil.answer_next("a1", Answer::status(404, name.clone()));

@@ -74,14 +74,14 @@ fn the_script_of_the_guide_handles_every_result() {
         stdout(&output)
     };
     let check = |id, limit, expected: &str| assert_eq!(run(id, limit), expected);
-    check("a1", "20s", "a1 IDLE\nready: create the video\n");
-    check("a2", "20s", "a2 TRAINING_FAILED\ntraining failed: check the material\n");
-    check("a3", "20s", "a3 REFUSED\nrefused: ask the person again\n");
-    check("a5", "1s", "a5 timed-out\nstill in training after a day: ask Argil\n");
-    check("a6", "20s", "a6 missing\nno such avatar: check the id\n");
+    check("a1", "20s", "avatar a1: IDLE\nready: create the video\n");
+    check("a2", "20s", "avatar a2: TRAINING_FAILED\ntraining failed: check the material\n");
+    check("a3", "20s", "avatar a3: REFUSED\nrefused: ask the person again\n");
+    check("a5", "1s", "avatar a5: timed-out\nstill in training after a day: ask Argil\n");
+    check("a6", "20s", "a6: missing\nno such avatar: check the id\n");
     assert_eq!(argil.count("a6"), 3, "one 404 is not enough");
     argil.require_key("another");
-    let rejected = "a7 key-rejected\nAPI key rejected: check that it is of this workspace\n";
+    let rejected = "a7: key-rejected\nAPI key rejected: check that it is of this workspace\n";
     check("a7", "20s", rejected);
 }
 
@@ -96,7 +96,12 @@ async fn wait_blocks_until_the_training_ends_and_shows_progress() {
     argil.wait_until("polls of the training", |_| argil.count("a1") >= 3).await;
     argil.set_status("a1", "IDLE");
     let output = child.wait_with_output().unwrap();
-    assert_eq!((code(&output), stdout(&output).as_str()), (0, "a1 IDLE\n"), "{}", stderr(&output));
+    assert_eq!(
+        (code(&output), stdout(&output).as_str()),
+        (0, "avatar a1: IDLE\n"),
+        "{}",
+        stderr(&output)
+    );
     let expected = "avatar-watch: avatar `a1` is NOT_TRAINED\n\
         avatar-watch: `avatar a1` is TRAINING\n";
     assert_eq!(stderr(&output), expected);
@@ -121,13 +126,17 @@ fn wait_ends_with_all_avatars_or_any() {
         said.sort_unstable();
         assert_eq!((code(&output), said.as_slice()), (expected, lines), "{arguments:?}");
     };
-    check(&["idle", "idle", "IDLE"], 0, &["idle IDLE"]);
-    let all = ["failed TRAINING_FAILED", "idle IDLE", "refused REFUSED"];
+    check(&["idle", "idle", "IDLE"], 0, &["avatar idle: IDLE"]);
+    let all = ["avatar failed: TRAINING_FAILED", "avatar idle: IDLE", "avatar refused: REFUSED"];
     check(&["--all", "idle", "refused", "failed"], 4, &all);
-    check(&["--any", "busy", "idle"], 0, &["idle IDLE"]);
-    check(&["--any", "busy", "failed"], 3, &["failed TRAINING_FAILED"]);
-    check(&["--timeout", "1s", "busy", "refused"], 5, &["busy timed-out", "refused REFUSED"]);
-    check(&["--timeout", "1s", "--any", "busy"], 5, &["busy timed-out"]);
+    check(&["--any", "busy", "idle"], 0, &["avatar idle: IDLE"]);
+    check(&["--any", "busy", "failed"], 3, &["avatar failed: TRAINING_FAILED"]);
+    check(
+        &["--timeout", "1s", "busy", "refused"],
+        5,
+        &["avatar busy: timed-out", "avatar refused: REFUSED"],
+    );
+    check(&["--timeout", "1s", "--any", "busy"], 5, &["avatar busy: timed-out"]);
 }
 
 #[test]
@@ -137,7 +146,7 @@ fn a_rejected_key_ends_the_wait() {
     let output = wait(&argil, &["a1", "a2"]);
     assert_eq!(code(&output), 7);
     let said = stdout(&output);
-    assert!(said.contains("a1 key-rejected\n") && said.contains("a2 key-rejected\n"), "{said}");
+    assert!(said.contains("a1: key-rejected\n") && said.contains("a2: key-rejected\n"), "{said}");
     assert!(stderr(&output).contains("401"), "{}", stderr(&output));
     let asked = argil.requests().len();
     assert!(asked <= 2, "it does not hammer: {asked} requests");
@@ -158,7 +167,12 @@ fn temporary_failures_do_not_end_the_wait() {
         argil.answer_next("a1", answer);
     }
     let output = wait(&argil, &["a1"]);
-    assert_eq!((code(&output), stdout(&output).as_str()), (0, "a1 IDLE\n"), "{}", stderr(&output));
+    assert_eq!(
+        (code(&output), stdout(&output).as_str()),
+        (0, "avatar a1: IDLE\n"),
+        "{}",
+        stderr(&output)
+    );
     assert_eq!(argil.count("a1"), 4);
 }
 
@@ -346,7 +360,7 @@ async fn a_terminal_shows_progress_and_is_restored() {
     argil.set_status("a1", "IDLE");
     let output = child.wait_with_output().unwrap();
     reading.join().unwrap();
-    assert_eq!((code(&output), stdout(&output).as_str()), (0, "a1 IDLE\n"));
+    assert_eq!((code(&output), stdout(&output).as_str()), (0, "avatar a1: IDLE\n"));
     let shown = shown.lock().unwrap().clone();
     let rest = shown.rsplit("TRAINING").next().unwrap();
     assert!(rest.contains("\u{1b}[2K"), "the line is not removed: {shown:?}");
@@ -391,7 +405,7 @@ async fn stored_statuses_are_not_results_and_ids_are_normalized() {
     daemon.wait_for_log("baseline IDLE");
     assert!(daemon.stop().success());
     let shouted = bench.run(&["wait", &id.to_uppercase()]);
-    assert_eq!((code(&shouted), stdout(&shouted)), (0, format!("{id} IDLE\n")));
+    assert_eq!((code(&shouted), stdout(&shouted)), (0, format!("avatar {id}: IDLE\n")));
     argil.answer_with(|_| Some(Answer::status(500, "oops")));
     let output = bench.run(&["wait", id, "--json", "--timeout", "1s"]);
     let line: Value = serde_json::from_str(&stdout(&output)).unwrap();
@@ -415,10 +429,10 @@ fn an_avatar_can_be_named() {
     let named = |id: &str| format!("[[avatars]]\nid = \"{id}\"\nname = \"Jane, English\"\n");
     let config = Config::new(argil.base_url());
     let bench = Bench::new(&format!("{}{}", config.text(), named("a1")));
-    bench.prints(&["wait", " jane, ENGLISH"], 0, &["a1 IDLE"]);
+    bench.prints(&["wait", " jane, ENGLISH"], 0, &[": IDLE"]);
     bench.complains(&["wait", "Jane, German"], 2, &["no avatar has this name"]);
     bench.configure(&format!("{}{}{}", config.text(), named("a1"), named("a2")));
     let several = "2 avatars have this name: `a1`, `a2`";
     bench.complains(&["wait", "Jane, English"], 2, &[several]);
-    bench.prints(&["wait", "a1"], 0, &["a1 IDLE"]);
+    bench.prints(&["wait", "a1"], 0, &[": IDLE"]);
 }

@@ -89,7 +89,7 @@ async fn a_channel_is_not_notified_about_itself() {
     bench.hop(30 * DAY).await;
     let rows = bench.rows();
     for row in &rows {
-        let body = bench.world.reader().body(&row.id).unwrap().unwrap();
+        let body = bench.world.reader().message(&row.id).unwrap().unwrap().1;
         let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_ne!(body["data"]["channel"], row.channel.as_str(), "{row:?}");
     }

@@ -24,13 +24,13 @@ async fn each_outcome_is_sent_by_webhook_and_mail() {
     argil.set_status("born", "NOT_TRAINED");
     let daemon = bench.start();
     for id in ["good", "failed", "refused", "born", "odd", "still"] {
-        daemon.wait_for_log(&format!("avatar `{id}`: baseline"));
+        daemon.wait_for_log(&format!("avatar \"avatar {id}\": baseline"));
     }
     daemon.wait_for_log("polling avatar `gone` failed");
     argil.set_status("born", "TRAINING");
     argil.set_status("odd", "CONTENT_MODERATED");
-    daemon.wait_for_log("avatar `born`: NOT_TRAINED -> TRAINING");
-    daemon.wait_for_log("avatar `odd`: TRAINING -> \"CONTENT_MODERATED\"");
+    daemon.wait_for_log("avatar \"avatar born\": NOT_TRAINED -> TRAINING");
+    daemon.wait_for_log("avatar \"avatar odd\": TRAINING -> \"CONTENT_MODERATED\"");
     argil.set_status("good", "IDLE");
     argil.set_status("failed", "TRAINING_FAILED");
     argil.set_status("refused", "REFUSED");

@@ -37,7 +37,7 @@ async fn p04_a_certificate_that_fails_by_the_local_clock_blames_that_clock() {
     let mut command = bench.command(&RUN);
     command.env("SSL_CERT_FILE", bench.path("ca.pem"));
     let daemon = bench.start_by(command);
-    daemon.wait_for_log("avatar `a1`: baseline TRAINING");
+    daemon.wait_for_log(": baseline TRAINING");
     server.become_another(&Identity::self_signed("127.0.0.1", 2001));
 
     let notified = receiver.wait_for(1).await;
@@ -124,7 +124,7 @@ async fn p35_a_transition_without_file_handles_is_written_and_notified_later() {
     // The connection to the API is kept, so that polls go on.
     let before = handles_max(&daemon, 0);
     argil.set_status("a1", "IDLE");
-    daemon.wait_for_log("avatar `a1`: TRAINING -> IDLE");
+    daemon.wait_for_log(": TRAINING -> IDLE");
     daemon.wait_for_log("no free file handles");
     assert_eq!(receiver.connections(), 0);
     handles_max(&daemon, before);
@@ -147,7 +147,7 @@ fn p01_a_changed_address_is_followed() {
     daemon.wait_for_log(&format!("no connection to `{NAME}:{port}`: connection refused"));
     daemon.wait_for_log("polling avatar `a1` failed");
     move_name(&bench, Ipv4Addr::LOCALHOST.into());
-    daemon.wait_for_log("avatar `a1`: baseline TRAINING");
+    daemon.wait_for_log(": baseline TRAINING");
     assert!(daemon.stop().success());
 }
 
@@ -161,7 +161,7 @@ async fn p36_a_server_that_only_ipv4_reaches_is_polled_by_a_name_with_both() {
     let command = lend_hosts(&bench, &both).unwrap_or_else(|| bench.command(&RUN));
     serve_unkept(&argil, "TRAINING");
     let daemon = bench.start_by(command);
-    daemon.wait_for_log("avatar `a1`: baseline TRAINING");
+    daemon.wait_for_log(": baseline TRAINING");
     let address = (Ipv6Addr::LOCALHOST, port);
     // Without IPv6 on this machine there is nothing more to break.
     if TcpListener::bind(address).is_ok() {
@@ -170,7 +170,7 @@ async fn p36_a_server_that_only_ipv4_reaches_is_polled_by_a_name_with_both() {
         let (_, _full) = full(address.into()).await;
         daemon.signal(Signal::CONT);
         serve_unkept(&argil, "IDLE");
-        daemon.wait_for_log("avatar `a1`: TRAINING -> IDLE");
+        daemon.wait_for_log(": TRAINING -> IDLE");
     }
     let log = daemon.log();
     assert!(!log.contains("poll of avatar"), "{log}");

@@ -39,7 +39,7 @@ async fn an_api_that_lacks_certificates_here_is_polled_as_soon_as_they_are_there
         assert!(words && !said.contains("panic"), "{said}");
     }
     fs::write(bench.path("ca.pem"), good.pem()).unwrap();
-    daemon.wait_for_log("avatar `a1`: baseline TRAINING");
+    daemon.wait_for_log(": baseline TRAINING");
     assert!(daemon.stop().success());
 }
 
@@ -56,7 +56,7 @@ async fn a_channel_that_lacks_certificates_here_waits_and_holds_up_no_other() {
     let bench = Bench::new(config.text());
     let daemon = bench.start_by(without_certificates(&bench, &RUN));
     daemon.wait_for_log("channel `secure` cannot be notified yet");
-    daemon.wait_for_log("avatar `a1`: baseline TRAINING");
+    daemon.wait_for_log(": baseline TRAINING");
     argil.set_status("a1", "IDLE");
     assert_eq!(plain.wait_for(1).await.len(), 1);
     daemon.wait_for_log("TLS cannot be set up on this machine");

@@ -101,7 +101,7 @@ impl Bench {
     pub(crate) fn start_training(&self, argil: &FakeArgil) -> Running {
         argil.set_status("a1", "TRAINING");
         let daemon = self.start();
-        daemon.wait_for_log("`a1`: baseline TRAINING");
+        daemon.wait_for_log(": baseline TRAINING");
         daemon
     }
 

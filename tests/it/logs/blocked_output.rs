@@ -87,7 +87,7 @@ async fn a_log_that_is_read_late_is_complete() {
     let mut lines = String::new();
     reader.read_to_string(&mut lines).unwrap();
     let lines = lines.trim_start_matches('\0');
-    let polls = lines.matches("polled avatar `a1`").count();
+    let polls = lines.matches("polled avatar \"avatar a1\"").count();
     assert!(polls >= 100 && !lines.contains("dropped"), "{polls} of {lines}");
     assert!(lines.trim_end().ends_with("stopped"), "{lines}");
     assert!(lines.lines().all(|line| line.starts_with("20")), "{lines}");

@@ -74,7 +74,7 @@ async fn a_revoked_key_is_reported_once_and_delays_no_other_account() {
     let calls = receiver.wait_for(3).await;
     let (kind, data) = &notified(&calls)[2];
     assert_eq!((kind.as_str(), &data["state"]), ("account.unavailable", &"resolved".into()));
-    daemon.wait_for_log("avatar `s6`: baseline TRAINING");
+    daemon.wait_for_log("avatar \"S6\": baseline TRAINING");
     assert_eq!(bench.json(&["status", "--json"])["conditions"], Value::Array(Vec::new()));
     assert!(daemon.stop().success());
 }

@@ -288,7 +288,7 @@ fn links_in_place_of_files_of_a_database_are_never_followed() {
                 &["db", "backup", "two.db"],
                 &["db", "restore", "one.db"],
                 &["channels", "pause", "drafts"],
-                &["deliveries", "retry", "--failed"],
+                &["deliveries", "retry", "--dead"],
             ] {
                 let done = bench.run(command);
                 precious.is_as_it_was(&done);

@@ -284,7 +284,7 @@ fn checked(what: &str, text: &str) {
 }
 
 fn ended(rows: &[Value]) -> bool {
-    let done = |row: &Value| row["state"] == "delivered" || row["state"] == "failed";
+    let done = |row: &Value| row["state"] == "delivered" || row["state"] == "dead";
     let disabled = ["wrong-password", "broken-token", "no-starttls", "unproxied", "unproxied-http"];
     let left = |row: &Value| disabled.iter().any(|name| row["channel"] == *name);
     rows.len() == FORMATS.len() + 5 + 7 && rows.iter().all(|row| done(row) || left(row))
@@ -300,7 +300,7 @@ async fn no_secret_is_in_the_log_in_the_database_or_in_what_is_printed() {
     let daemon = bench.start_by(bench.command(&["run", "--log-level", "trace"]));
     assert!(daemon.hint(HINT).starts_with("HTTP/1.1 2"));
     daemon.hint("C4N4RY-another-token_T41L");
-    daemon.wait_for_log("avatar `a1`: baseline");
+    daemon.wait_for_log("avatar \"avatar a1\": baseline");
     argil.set_status("a1", "IDLE");
     let deliveries = bench.wait_for_deliveries("the end of all attempts", ended);
     for (receiver, format) in receivers.iter().zip(FORMATS) {

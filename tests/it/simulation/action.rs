@@ -163,7 +163,7 @@ impl Stage {
             0 => hands.cancel(&row.id, now),
             _ => hands.retry(&row.id, RetryAs::SameId, now, roll),
         };
-        if let AdminResult::Done(id) = handled.unwrap() {
+        if let AdminResult::Done(id) | AdminResult::Cancelled(id) = handled.unwrap() {
             self.manual.insert(id);
         }
         self.quiet().await;
@@ -221,7 +221,7 @@ impl Stage {
     fn any_alert_waits(&self) -> bool {
         let connection = rusqlite::Connection::open(self.world.path()).unwrap();
         let sql = "SELECT EXISTS(SELECT 1 FROM condition_changes)
-                       OR EXISTS(SELECT 1 FROM deliveries WHERE state = 'failed' AND reported = 0)";
+                       OR EXISTS(SELECT 1 FROM deliveries WHERE state = 'dead' AND reported = 0)";
         connection.query_row(sql, [], |row| row.get(0)).unwrap()
     }
 
@@ -325,7 +325,7 @@ impl Stage {
         let reader = self.world.reader();
         let (polls, calls) = self.nature.notes();
         let deliveries = self.rows().into_iter().map(|row| Delivery {
-            body: reader.body(&row.id).unwrap().unwrap(),
+            body: reader.message(&row.id).unwrap().unwrap().1,
             attempts: reader.attempts(&row.id).unwrap(),
             row,
         });

@@ -238,7 +238,7 @@ fn settled(history: &History, violations: &mut Vec<String>) {
     }
     for delivery in &history.deliveries {
         let (id, state) = (&delivery.row.id, delivery.row.state.as_str());
-        if !matches!(state, "delivered" | "failed" | "cancelled") {
+        if !matches!(state, "delivered" | "dead" | "resent" | "cancelled") {
             violations.push(format!("I9 delivery `{id}` is still {state}: {:?}", delivery.row));
         }
     }

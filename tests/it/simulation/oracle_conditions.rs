@@ -91,14 +91,17 @@ fn letters(history: &History, violations: &mut Vec<String>) {
     }
     let about_a_channel = |kind: &str| kind.starts_with("channel.") || kind == EXHAUSTED;
     let rows = history.deliveries.iter().map(|delivery| &delivery.row);
-    // A dead letter that was discarded manually may have been reported before.
+    // A dead letter that was discarded or sent again may have been reported before.
     let at_rest: BTreeSet<_> = rows
         .clone()
-        .filter(|row| row.state == "cancelled" && history.manual.contains(&row.id))
+        .filter(|row| match row.state.as_str() {
+            "resent" => true,
+            state => state == "cancelled" && history.manual.contains(&row.id),
+        })
         .map(|row| &row.id)
         .collect();
     let dead: BTreeSet<_> = rows
-        .filter(|row| row.state == "failed" && !about_a_channel(&row.event_type))
+        .filter(|row| row.state == "dead" && !about_a_channel(&row.event_type))
         .map(|row| &row.id)
         .collect();
     violations

@@ -96,7 +96,7 @@ fn ends(history: &History, delivery: &Delivery, violations: &mut Vec<String>) {
     let answered = |class| calls().filter(|call| call.answered == Some(class)).count();
     let right = match row.state.as_str() {
         "delivered" => answered(OutcomeClass::Delivered) > 0,
-        "failed" => row.final_reason.is_some() && !calls().any(taken_for_good),
+        "dead" | "resent" => row.final_reason.is_some() && !calls().any(taken_for_good),
         "cancelled" => history.manual.contains(&row.id) && !calls().any(taken_for_good),
         // The promise of an end is judged with the others of that kind.
         _ => true,

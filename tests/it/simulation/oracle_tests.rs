@@ -232,14 +232,14 @@ fn a_delivery_that_ended_without_being_notified_is_found_out() {
         Some(())
     });
     check("I4", |history| {
-        find(history, |delivery| delivery.row.state == "failed")?.row.final_reason = None;
+        find(history, |delivery| delivery.row.state == "dead")?.row.final_reason = None;
         Some(())
     });
     check("I4", |history| {
         let call = taken(history)?;
         let id = history.calls[call].delivery_id.clone();
         let notified = find(history, |delivery| delivery.row.id == id)?;
-        notified.row.state = "failed".to_owned();
+        notified.row.state = "dead".to_owned();
         notified.row.final_reason = Some("invented".to_owned());
         Some(())
     });

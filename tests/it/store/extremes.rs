@@ -73,7 +73,7 @@ fn no_number_in_a_row_makes_a_command_or_the_daemon_panic() {
             let mut daemon = bench.start();
             wait_until("the daemon to watch, or to end", || {
                 let log = daemon.log();
-                log.contains("polled avatar `a1`") || log.contains("avatar-watch: ")
+                log.contains("polled avatar \"avatar a1\"") || log.contains("avatar-watch: ")
             });
             daemon.signal(Signal::TERM);
             let code = daemon.wait().code();

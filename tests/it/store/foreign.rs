@@ -51,7 +51,7 @@ fn a_file_of_another_program_is_described_and_not_changed() {
         Connection::open(&file).unwrap().execute_batch(sql).unwrap();
     };
     let write: [&[&str]; 3] =
-        [&["run"], &["db", "restore", FILE], &["deliveries", "retry", "--failed"]];
+        [&["run"], &["db", "restore", FILE], &["deliveries", "retry", "--dead"]];
     let all = [&read[..], &write, &[&["status"], &["deliveries", "--json"]]].concat();
     let with_id = "PRAGMA application_id = 5; CREATE TABLE a(x); DROP TABLE a";
     for (sql, expected) in [

@@ -77,7 +77,7 @@ fn on_a_full_disk_no_operation_is_half_done_and_pending_writes_succeed_later() {
     assert_eq!(names(&disk.0), before);
 
     fs::remove_file(pad).unwrap();
-    daemon.wait_for_log("avatar `a1`: TRAINING -> IDLE");
+    daemon.wait_for_log("avatar \"avatar a1\": TRAINING -> IDLE");
     wait_until("the active config", || {
         let database = Connection::open(disk.0.join("a.db")).unwrap();
         let sql = "SELECT active FROM config";

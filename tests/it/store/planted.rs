@@ -31,7 +31,7 @@ const COMMANDS: [&[&str]; 14] = [
     &["history"],
     &["deliveries"],
     &["deliveries", "show", "dlv_01"],
-    &["deliveries", "retry", "--failed"],
+    &["deliveries", "retry", "--dead"],
     &["channels"],
     &["channels", "pause", "ops"],
     &["db", "backup", "copy.db"],

@@ -13,7 +13,7 @@ async fn the_page_shows_training_finished_and_failed() {
         "{home}"
     );
     scene.receiver.script((0..6).map(|_| webhook::Answer::status(500)));
-    let id = scene.end("failed");
+    let id = scene.end("dead");
     let home = scene.get("/").body;
     assert!(home.contains("<h1 id=\"summary-title\">Channel ops has 1 dead letter</h1>"), "{home}");
     assert!(home.contains("<strong>1 dead letter</strong>"), "{home}");
@@ -27,7 +27,7 @@ async fn the_page_shows_training_finished_and_failed() {
     let avatar = scene.get("/avatars/a1").body;
     assert!(avatar.contains("<rect class=\"busy\"") && avatar.contains("<rect class=\"good\""));
     assert_eq!(avatar.matches("<td data-label=\"Code\">500</td>").count(), 6, "{avatar}");
-    assert_eq!(scene.get("/deliveries?state=failed").status, 200);
+    assert_eq!(scene.get("/deliveries?state=dead").status, 200);
     assert!(scene.get(&format!("/deliveries/{id}")).body.contains("in every attempt"));
     for nothing in ["/avatars/unknown", "/deliveries/dlv_0", "/nothing"] {
         let answer = scene.get(nothing);
@@ -79,7 +79,7 @@ async fn names_and_responses_from_outside_are_escaped() {
     let bench = Bench::new(config.page().text());
     let daemon = bench.start();
     let page = daemon.page();
-    daemon.wait_for_log("avatar `a1`: baseline");
+    daemon.wait_for_log(": baseline ");
     wait_until("a failure on the page", || get(page, "/avatars/a3").body.contains("422"));
     argil.set_avatar("a1", avatar("<b>NEW</b>"));
     daemon.wait_for_log("TRAINING -> ");
@@ -136,7 +136,7 @@ async fn an_avatar_with_an_invisible_name_is_shown_by_its_id() {
     let daemon = bench.start();
     let page = daemon.page();
     for id in ["a1", "a2"] {
-        daemon.wait_for_log(&format!("avatar `{id}`: baseline"));
+        daemon.wait_for_log(&format!(": baseline IDLE account=argil avatar.id={id}"));
     }
     let home = get(page, "/").body;
     assert!(home.contains("<a href=\"/avatars/a1\">a1</a>"), "{home}");
@@ -155,7 +155,7 @@ async fn pictures_are_links_unless_the_config_enables_them() {
     let bench = Bench::new(config.text());
     let daemon = bench.start();
     let page = daemon.page();
-    daemon.wait_for_log("avatar `a1`: baseline");
+    daemon.wait_for_log(": baseline ");
     let answer = get(page, "/avatars/a1");
     let link =
         "<a href=\"https://cdn.example.com/a.png?sig=1&#38;x=2\" rel=\"noreferrer noopener\"";

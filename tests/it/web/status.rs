@@ -82,9 +82,9 @@ async fn a_suspended_channel_affects_the_status() {
 async fn unreachable_avatars_and_dead_letters_affect_the_status() {
     let scene = Scene::new().await;
     scene.receiver.script((0..6).map(|_| webhook::Answer::status(500)));
-    scene.end("failed");
+    scene.end("dead");
     check(&scene, "critical", CRITICAL, "Channel ops has 1 dead letter");
-    scene.bench.run(&["deliveries", "retry", "--failed"]);
+    scene.bench.run(&["deliveries", "retry", "--dead"]);
     check(&scene, "ok", OK, "");
     scene.argil.remove("a2");
     check(&scene, "warning", WARNING, "avatar a2 is missing: ");

@@ -60,8 +60,8 @@ async fn a_restored_history_is_distinguished_by_its_id() {
     // The same `seq` is another transition now, followed by more.
     scene.argil.set_status("a2", "REFUSED");
     let daemon = scene.bench.start();
-    daemon.wait_for_log("avatar `a2`: TRAINING -> REFUSED");
-    daemon.wait_for_log("avatar `a1`: TRAINING -> IDLE");
+    daemon.wait_for_log("avatar \"avatar a2\": TRAINING -> REFUSED");
+    daemon.wait_for_log("avatar \"avatar a1\": TRAINING -> IDLE");
     let page = daemon.page();
     let listen =
         |id: &str, count| events(page, "/api/v1/stream", &[&format!("last-event-id: {id}")], count);

@@ -73,7 +73,7 @@ async fn a_template_that_does_not_fit_is_logged_once_and_shown_with_its_delivery
     let bench = Bench::new(config(argil.base_url().as_ref(), &receiver.url(), keys).text());
     argil.set_status("a1", "TRAINING");
     let daemon = bench.start();
-    daemon.wait_for_log("avatar `a1`: baseline");
+    daemon.wait_for_log("avatar \"avatar a1\": baseline");
     let said = || daemon.log().matches("`template.a` uses an undefined name").count();
     for (number, (status, times)) in
         (1..).zip([("ODD1", 1), ("ODD2", 1), ("IDLE", 1), ("ODD3", 2), ("ODD1", 2)])

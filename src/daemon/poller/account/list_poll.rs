@@ -296,7 +296,8 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             .evaluate_discovered(avatars, Vec::new(), &watched_avatar, is_new, asked_at)
             .await?;
         for (id, pending) in found {
-            info!(avatar.id = %id, "discovered avatar `{id}` in the list of account `{account}`; \
+            let label = pending.label();
+            info!(avatar.id = %id, "discovered {label} in the list of account `{account}`; \
                 watching it");
             self.watched.discover(&id, &watched_avatar);
             self.spawn_write(id, pending, asked_at);
