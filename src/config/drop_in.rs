@@ -93,7 +93,7 @@ impl DropIns {
 
     fn take(&mut self, path: PathBuf, files: &Generation, trust: &Trust) {
         let problems = &mut self.said.problems;
-        let (bytes, facts) = match files.read(&path) {
+        let (bytes, facts) = match files.read_config(&path) {
             Ok(read) => read,
             Err(error) => {
                 let help = "check its permissions; rename files that are no drop-ins";
@@ -162,7 +162,7 @@ fn distrusted(file: &Path, Distrust { what, help }: Distrust) -> Problem {
 
 const FOLDER: &str = "avatars.d";
 const ENDING: &[u8] = b".toml";
-const FILES_MAX: usize = 1_000;
+const FILES_MAX: usize = 10_000;
 const ONLY_AVATARS: &str = "only `[[avatars]]` goes into avatars.d";
 
 #[cfg(test)]

@@ -185,5 +185,5 @@ fn more_files_than_anyone_means_are_a_problem() {
     assert_eq!(folder.good().0.len(), FILES_MAX);
     folder
         .with("more.toml", A1)
-        .check("avatars.d: has more than 1000 files\n  help: put several avatars into a file");
+        .check("avatars.d: has more than 10000 files\n  help: put several avatars into a file");
 }

@@ -19,7 +19,7 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// The file was read; all its problems, in the order of its lines.
-    #[error("{}", paragraph(.0))]
+    #[error("{}", first(.0, Problem::to_string).join("\n"))]
     Problems(Vec<Problem>),
 }
 
@@ -88,13 +88,28 @@ impl Problem {
     }
 }
 
-fn paragraph(problems: &[Problem]) -> String {
-    problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
+/// The first problems or warnings as text, and the number of the others: a mistake in a large
+/// config may repeat in each of its avatars.
+pub(crate) fn first(problems: &[Problem], text: impl Fn(&Problem) -> String) -> Vec<String> {
+    let shown = problems.iter().take(SHOWN_MAX).map(text);
+    let more = problems.len().saturating_sub(SHOWN_MAX);
+    shown.chain((more > 0).then(|| format!("and {more} more"))).collect()
 }
+
+/// The maximum number of problems that are shown.
+const SHOWN_MAX: usize = 50;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn many_problems_are_cut() {
+        let problems = vec![Problem::of_file("a.toml", "is wrong", "fix it"); 100_000];
+        let shown = first(&problems, Problem::one_line);
+        assert_eq!((shown.len(), shown[50].as_str()), (51, "and 99950 more"));
+        assert_eq!(ConfigError::Problems(problems).to_string().lines().count(), 101);
+    }
 
     #[test]
     fn a_problem_says_where_what_and_how_to_fix_it() {

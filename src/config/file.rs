@@ -47,7 +47,7 @@ fn load_once(
 ) -> Result<Settings, ConfigError> {
     let path = config.path.as_path();
     let (bytes, facts) = files
-        .read(path)
+        .read_config(path)
         .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
     let problems = |problem| ConfigError::Problems(vec![problem]);
     let (trust, doubt) = config.admit(&facts, environment).map_err(problems)?;
@@ -134,7 +134,7 @@ pub(crate) struct RegisteredAvatar {
 pub(crate) fn partial(config: &ConfigFile, environment: &Environment) -> PartialConfig {
     file_stamp::settled(|files| {
         let path = config.path.as_path();
-        let read = files.read(path).ok();
+        let read = files.read_config(path).ok();
         let read = read.map(|(bytes, facts)| Ok((bytes, config.admit(&facts, environment)?.0)));
         let (read, refused) = match read.transpose() {
             Ok(read) => (read, None),

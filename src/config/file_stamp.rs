@@ -5,7 +5,7 @@
 //! missing file was still missing. A swap during the load, as by the `..data` link of Kubernetes,
 //! and a file that is being written are detected.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
@@ -24,6 +24,8 @@ pub(super) struct Generation {
     /// A file that is read twice, for two keys, occurs twice.
     files: RefCell<Vec<(PathBuf, Option<FileStamp>)>>,
     folders: RefCell<BTreeMap<PathBuf, Listing>>,
+    /// The size of the config and its drop-ins so far, in bytes.
+    config_bytes: Cell<u64>,
 }
 
 /// A function that lists the names in a folder.
@@ -41,15 +43,36 @@ struct Listing {
 type FileStamp = [i128; 7];
 
 impl Generation {
-    /// The content and the metadata of a regular file.
+    /// The content and the metadata of the config or of a drop-in.
+    pub(super) fn read_config(&self, path: &Path) -> io::Result<(Vec<u8>, Facts)> {
+        let left = CONFIG_BYTES_MAX.saturating_sub(self.config_bytes.get());
+        let (limit, fault) = match left {
+            CONFIG_FILE_BYTES_MAX.. => (CONFIG_FILE_BYTES_MAX, FILE_TOO_LARGE),
+            left => (left, CONFIG_TOO_LARGE),
+        };
+        let read = self.read_up_to(path, limit, fault)?;
+        self.config_bytes.set(self.config_bytes.get() + read.0.len() as u64);
+        Ok(read)
+    }
+
+    /// The content and the metadata of a regular file, such as a secret.
     pub(super) fn read(&self, path: &Path) -> io::Result<(Vec<u8>, Facts)> {
+        self.read_up_to(path, FILE_BYTES_MAX, "it is larger than a mebibyte")
+    }
+
+    fn read_up_to(
+        &self,
+        path: &Path,
+        limit: u64,
+        fault: &'static str,
+    ) -> io::Result<(Vec<u8>, Facts)> {
         let opened = open(path);
         let metadata = opened.as_ref().ok().map(|(_, metadata)| metadata);
         let found = metadata.map(stamp).or_else(|| stamp_at(path));
         self.files.borrow_mut().push((path.to_owned(), found));
         let (file, metadata) = opened?;
         let facts = Facts::of(&file, &metadata);
-        Ok((read_bounded(file)?, facts))
+        Ok((read_bounded(file, limit, fault)?, facts))
     }
 
     /// The names in a folder.
@@ -104,17 +127,22 @@ fn open(path: &Path) -> io::Result<(File, Metadata)> {
     Ok((file, metadata))
 }
 
-fn read_bounded(file: File) -> io::Result<Vec<u8>> {
+fn read_bounded(file: File, limit: u64, fault: &'static str) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length <= FILE_BYTES_MAX) {
-        return Ok(bytes);
-    }
-    Err(io::Error::other("it is larger than a mebibyte"))
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 <= limit { Ok(bytes) } else { Err(io::Error::other(fault)) }
 }
 
-/// The maximum size of a config, secret or certificate file in bytes.
+/// The maximum size of a secret or certificate file in bytes.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;
+/// The maximum size of the config or of a drop-in, in bytes. Reading takes 26 times as much memory.
+const CONFIG_FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+const FILE_TOO_LARGE: &str =
+    "it is larger than 16 MiB; split its avatars into files of `avatars.d`, beside the config";
+/// The maximum size of the config with its drop-ins, in bytes.
+const CONFIG_BYTES_MAX: u64 = 32 * 1024 * 1024;
+const CONFIG_TOO_LARGE: &str = "the config with its drop-ins is larger than 32 MiB; run a daemon \
+    for each part of the avatars, or watch them with `[discover]`";
 /// The delays between reads double; their sum is half a second.
 const WAIT_MIN: Duration = Duration::from_millis(1);
 const WAIT_MAX: Duration = Duration::from_millis(256);

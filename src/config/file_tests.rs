@@ -349,6 +349,25 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
 }
 
 #[test]
+fn a_config_of_many_avatars_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let avatar = |number: usize| {
+        let name = "x".repeat(40);
+        format!("[[avatars]]\nid = 'avatar-{number}'\nname = '{name} {number}'\n")
+    };
+    let avatars: String = (0..MANY).map(avatar).collect();
+    fs::write(&path, format!("argil.api_key = {{ env = 'ARGIL_API_KEY' }}\n{avatars}")).unwrap();
+    let config = ConfigFile::named(&path);
+    let settings = load(&config, &environment(&["ARGIL_API_KEY"])).unwrap();
+    assert_eq!(settings.avatars.len(), MANY);
+    assert_eq!(settings.avatars.last().unwrap().location.line, 3 * MANY - 1);
+    assert_eq!(partial(&config, &environment(&[])).avatars.unwrap().len(), MANY);
+}
+
+const MANY: usize = 20_000;
+
+#[test]
 fn the_example_shows_every_key() {
     let spelled_out: String = EXAMPLE.lines().map(uncomment).collect();
     let example = toml::Value::Table(spelled_out.parse().unwrap());
@@ -435,5 +454,5 @@ fn a_file_that_is_made_to_be_too_much_is_refused_at_once() {
     check("[[a]]\n".repeat(half / 3).as_bytes(), "`a` is an unknown key");
     check("[a]\n".repeat(half / 20).as_bytes(), "`a` is set twice");
     check("a = \"\"\"".repeat(half / 4).as_bytes(), "invalid TOML");
-    check(&b"# a comment\n".repeat(5_000_000), "it is larger than a mebibyte");
+    check(&b"# a comment\n".repeat(5_000_000), "larger than 16 MiB; split its avatars");
 }

@@ -20,7 +20,7 @@ use crate::config::change::diff::diff as compare;
 use crate::config::change::snapshot::ConfigSnapshot;
 use crate::config::config_file_trust::ConfigFile;
 use crate::config::environment::Environment;
-use crate::config::error::ConfigError;
+use crate::config::error::{ConfigError, Problem, first};
 use crate::config::settings::{AvatarSettings, Settings};
 use crate::daemon::clock::SystemClock;
 use crate::daemon::config::load_config;
@@ -58,7 +58,8 @@ pub(crate) fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
         }
         return Exit::Problems;
     }
-    settings.warnings.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
+    let warnings = first(&settings.warnings, Problem::to_string);
+    warnings.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
     let built = wiring::build(&settings, None)
         .and_then(|config| Ok(wiring::obstacles(&config, &wiring::build_background(&settings)?)));
     match built {
@@ -127,7 +128,7 @@ pub(crate) fn load_or_print(config: &ConfigFile) -> Option<Settings> {
 pub(crate) fn print_problems(error: &ConfigError) {
     match error {
         ConfigError::Problems(problems) => {
-            problems.iter().for_each(|problem| print_error(&problem.to_string()));
+            first(problems, Problem::to_string).iter().for_each(|problem| print_error(problem));
             print_error(&format!(
                 "avatar-watch: {} in the config",
                 counted(problems.len(), "problem")

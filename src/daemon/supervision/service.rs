@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 use crate::config::change::diff::{ChangeKind, ConfigChange};
 use crate::config::config_file_trust::ConfigFile;
 use crate::config::environment::Environment;
-use crate::config::error::{ConfigError, Problem};
+use crate::config::error::{ConfigError, Problem, first};
 use crate::config::settings::Settings;
 use crate::daemon::background::systemd;
 use crate::daemon::background::watchdog;
@@ -32,6 +32,7 @@ use crate::daemon::supervision::supervisor::Daemon;
 use crate::domain::time::monotonic::Monotonic;
 use crate::runtime::event_bus::EventBus;
 use crate::store::error::Recovery;
+use crate::text::plural::counted;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ServiceError {
@@ -216,15 +217,7 @@ async fn reload(
             if changes.is_empty() {
                 info!("config reloaded: no changes");
             }
-            for change in changes {
-                // A removal may be a file that was saved incompletely, so it is a warning.
-                match change.kind {
-                    ChangeKind::Removed(_) => warn!("config reloaded: {change}"),
-                    ChangeKind::Added(_) | ChangeKind::Changed(_) => {
-                        info!("config reloaded: {change}");
-                    }
-                }
-            }
+            log_changes(&changes);
         }
         Err(ServiceError::Daemon(DaemonError::Store(failure)))
             if failure.next_step() == Recovery::Retry =>
@@ -235,7 +228,7 @@ async fn reload(
         Err(failure) => {
             let reasons = match &failure {
                 ServiceError::Config(ConfigError::Problems(problems)) => {
-                    problems.iter().map(Problem::one_line).collect()
+                    first(problems, Problem::one_line)
                 }
                 ServiceError::Config(ConfigError::Unreadable { source, .. }) => {
                     vec![format!("{failure}: {source}")]
@@ -261,6 +254,28 @@ async fn reload(
     Ok(())
 }
 
+/// Logs the first changes one by one, and the number of the others.
+fn log_changes(changes: &[ConfigChange]) {
+    let (shown, more) = changes.split_at(changes.len().min(CHANGES_MAX));
+    // A removal may be a file that was saved incompletely, so it is a warning.
+    let is_removal = |change: &&ConfigChange| matches!(change.kind, ChangeKind::Removed(_));
+    for change in shown {
+        match is_removal(&change) {
+            true => warn!("config reloaded: {change}"),
+            false => info!("config reloaded: {change}"),
+        }
+    }
+    let removals = more.iter().filter(is_removal).count();
+    match (more.len(), removals) {
+        (0, _) => {}
+        (more, 0) => info!("config reloaded: {}", counted(more, "more change")),
+        (more, removals) => {
+            let more = counted(more, "more change");
+            warn!("config reloaded: {more}, of which {}", counted(removals, "removal"));
+        }
+    }
+}
+
 async fn try_reload(
     config: &ConfigFile,
     daemon: &mut Daemon<SystemClock>,
@@ -279,12 +294,14 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 fn log_warnings(warnings: &[Problem]) {
-    warnings.iter().for_each(|warning| warn!("{}", warning.one_line()));
+    first(warnings, Problem::one_line).iter().for_each(|warning| warn!("{warning}"));
 }
 
 /// How long a start may continue after a stop was requested.
 const START_GRACE: Duration = Duration::from_secs(2);
 const STOP_REPORT_EVERY: Duration = Duration::from_secs(1);
+/// The maximum number of changes that a reload logs one by one.
+const CHANGES_MAX: usize = 100;
 const STATUS_EVERY: Duration = Duration::from_secs(5);
 const RELOAD_DELAY_MIN: Duration = Duration::from_millis(250);
 const RELOAD_DELAY_MAX: Duration = Duration::from_secs(60);
