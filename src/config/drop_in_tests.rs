@@ -120,7 +120,7 @@ fn every_problem_of_every_file_is_reported_with_its_location() {
         .check(
             r"
 config.toml:6: `channels.ops.colour` is an unknown key
-  help: the keys of this table are `type`, `url`, `secret`, `format`, `accepts`, `template`, `content_type`, `source`, `headers`, `proxy`, `deny_private`, `ca_file`, `timeout`, `events`, `operator`, `retry_schedule`, `expires_after` and `on_unknown`
+  help: the keys of this table are `type`, `url`, `secret`, `format`, `accepts`, `template`, `content_type`, `source`, `headers`, `proxy`, `deny_private`, `ca_file`, `timeout`, `events`, `only`, `operator`, `retry_schedule`, `expires_after` and `on_unknown`
 avatars.d/a.toml:1: `argil` is an unknown table
   help: only `[[avatars]]` goes into avatars.d
 avatars.d/a.toml:3: `avatar` is an unknown key

@@ -23,12 +23,19 @@ use crate::config::sections::channel;
 use crate::config::sections::discover;
 use crate::config::sections::events;
 use crate::config::sections::heartbeat;
+use crate::config::sections::only;
 use crate::config::sections::poll;
 use crate::config::sections::store;
 use crate::config::sections::web;
-use crate::config::settings::{AvatarSettings, Settings};
+use crate::config::settings::{
+    AccountSettings, AvatarSettings, ChannelSettings, DiscoverSettings, Settings,
+};
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
+use crate::domain::delivery::channel_name::ChannelName;
+use crate::domain::routing::facts::AvatarRouting;
+use crate::domain::routing::table::RoutingTable;
+use crate::domain::routing::tag::Tag;
 use crate::files::trust::Trust;
 
 /// Reads the config and its drop-ins, with the values that they take from the environment. Fails
@@ -115,6 +122,8 @@ pub(crate) struct PartialConfig {
     /// The `base_url` of the default account as written, if it is set.
     pub(crate) base_url: Option<String>,
     pub(crate) discovers: bool,
+    /// How events are routed, as far as it can be read.
+    pub(crate) routing: RoutingTable,
     /// The listen address of the web server, if it is known.
     pub(crate) listen_address: Option<SocketAddr>,
     /// Whether the file exists and is valid TOML.
@@ -126,7 +135,8 @@ pub(crate) struct PartialConfig {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RegisteredAvatar {
     pub(crate) name: Option<String>,
-    pub(crate) account: AccountName,
+    /// Its account, with what else routing knows of it.
+    pub(crate) routing: AvatarRouting,
 }
 
 /// Reads the part of the config that can be read; a config that cannot be read, or is not trusted,
@@ -163,8 +173,25 @@ fn partial_of(path: &Path, bytes: &[u8], drop_ins: DropIns, outside: Outside<'_>
     let avatars = avatars.zip(dropped).map(|(avatars, dropped)| [avatars, dropped].concat());
     let accounts = account::names(&root).filter(|_| !bytes.is_empty());
     let channels = root.names("channels").filter(|_| !bytes.is_empty());
+    let account_tags = account::tags(&root);
+    let routing = |account: AccountName, tags: BTreeSet<Tag>, channels| {
+        let of_account = account_tags.get(&account).into_iter().flatten().cloned();
+        AvatarRouting { tags: tags.into_iter().chain(of_account).collect(), account, channels }
+    };
     let named = |avatar: AvatarSettings| {
-        (avatar.id, RegisteredAvatar { name: avatar.name, account: avatar.account })
+        let AvatarSettings { id, name, account, tags, channels, .. } = avatar;
+        (id, RegisteredAvatar { name, routing: routing(account, tags, channels) })
+    };
+    let discovered = discover::read(&root, &References::default()).flatten().map(|discover| {
+        let DiscoverSettings { accounts: listed, tags, channels, .. } = discover;
+        let all = account_tags.keys().cloned();
+        let names = if listed.is_empty() { all.collect() } else { listed };
+        let of = |name: AccountName| (name.clone(), routing(name, tags.clone(), channels.clone()));
+        names.into_iter().map(of).collect()
+    });
+    let table = RoutingTable {
+        channels: channel::routings(&root),
+        discovered: discovered.unwrap_or_default(),
     };
     let store_path = match is_readable {
         true => store::path(&root),
@@ -177,6 +204,7 @@ fn partial_of(path: &Path, bytes: &[u8], drop_ins: DropIns, outside: Outside<'_>
         channels: channels.map(|names| names.into_iter().map(str::to_owned).collect()),
         base_url: account::written_base_url(&root),
         discovers: root.field(DISCOVER.path).is_some(),
+        routing: table,
         listen_address: web::listen_address(&root).filter(|_| is_readable),
         is_readable,
         refused: None,
@@ -215,9 +243,13 @@ fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Diagnostics) -> O
     let store = store::read(root);
     let heartbeat = heartbeat::read(root);
     let web = web::read(root);
-    let channels = channel::read(root);
-    let names =
+    let mut names =
         References::of(root, poll.as_ref().map(|poll| poll.overdue_after).unwrap_or_default());
+    let channels = channel::read(root, &names);
+    let only = |(name, it): (&ChannelName, &ChannelSettings)| (name.clone(), it.only.clone());
+    names.filters = channels.iter().flatten().map(only).collect();
+    let tags = |(name, it): (&AccountName, &AccountSettings)| (name.clone(), it.tags.clone());
+    names.account_tags = accounts.iter().flatten().map(tags).collect();
     let discover = discover::read(root, &names);
     let mut registry = Registry::new(names);
     let avatars = registry.read(root);
@@ -227,7 +259,7 @@ fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Diagnostics) -> O
         warn_of_none(root);
     }
     let (poll, events, (store_path, retention)) = (poll?, events?, store?);
-    Some(Settings {
+    let settings = Settings {
         path: root.reader.path.to_owned(),
         accounts: accounts?,
         strategy: poll.strategy,
@@ -243,7 +275,17 @@ fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Diagnostics) -> O
         web: web?,
         heartbeat: heartbeat?,
         warnings: Vec::new(),
-    })
+    };
+    only::warn_of_unknown_tags(root, &known_tags(&settings));
+    Some(settings)
+}
+
+/// Every tag that an avatar has or, once it is discovered, gets.
+fn known_tags(settings: &Settings) -> BTreeSet<Tag> {
+    let of_avatars = settings.avatars.iter().flat_map(|it| &it.tags);
+    let of_accounts = settings.accounts.values().flat_map(|it| &it.tags);
+    let discovered = settings.discover.iter().flat_map(|it| &it.tags);
+    of_avatars.chain(of_accounts).chain(discovered).cloned().collect()
 }
 
 fn warn_of_none(root: &Table<'_>) {

@@ -260,15 +260,6 @@ config.toml:5: `channels` is a list
 }
 
 #[test]
-fn an_avatar_without_channels_is_a_warning() {
-    check_added(
-        "[[avatars]]\nid = 'a1'\nchannels = []",
-        "config.toml:4: `avatars.channels` is empty, so no notifications are sent\n  \
-         help: remove the key to notify every channel",
-    );
-}
-
-#[test]
 fn the_config_block_of_the_contract_loads() {
     let text = include_str!("testdata/contract.toml");
     let names = ["ARGIL_API_KEY", "OPS_WEBHOOK_SECRET", "SMTP_PASSWORD", "STATE_DIRECTORY"];
@@ -330,6 +321,11 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
     let ChannelKind::Webhook(webhook) = &mut ops.kind else { panic!("a webhook") };
     assert!(webhook.ca_file.take().is_some() && webhook.proxy.take().is_some());
     assert_eq!(std::mem::take(&mut webhook.headers).len(), 1);
+    // Tags change nothing unless a channel asks for them.
+    let of_accounts = spelled_out.accounts.values_mut().map(|it| &mut it.tags);
+    for tags in of_accounts.chain(spelled_out.avatars.iter_mut().map(|it| &mut it.tags)) {
+        assert!(!std::mem::take(tags).is_empty());
+    }
     let second = AccountName::parse("second-studio").unwrap();
     let (first, second) =
         (&spelled_out.accounts[&AccountName::default()], &spelled_out.accounts[&second]);

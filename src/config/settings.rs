@@ -1,7 +1,7 @@
 //! The settings: plain values, which only the readers of sections make, from valid ones. Secrets
 //! are hidden from `Debug`; all values can be compared, so that a reload can list its changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -32,6 +32,10 @@ use crate::domain::polling::strategy::Strategy;
 use crate::domain::public_url::PublicUrl;
 use crate::domain::read_access::ReadAccess;
 use crate::domain::retention::Retention;
+use crate::domain::routing::facts::AvatarRouting;
+use crate::domain::routing::filter::ChannelFilter;
+use crate::domain::routing::subscription::ChannelRouting;
+use crate::domain::routing::tag::Tag;
 use crate::domain::time::time_zone::TimeZone;
 use crate::files::program::Program;
 use crate::secret::{CredentialSource, Secret};
@@ -68,6 +72,34 @@ pub struct Settings {
     pub(crate) warnings: Vec<Problem>,
 }
 
+impl Settings {
+    /// What routing knows of a configured avatar.
+    pub(crate) fn routing(&self, avatar: &AvatarSettings) -> AvatarRouting {
+        self.routing_in(&avatar.account, &avatar.tags, avatar.channels.as_ref())
+    }
+
+    /// What routing knows of the avatars that are discovered in each account.
+    pub(crate) fn discovered_routing(&self) -> BTreeMap<AccountName, AvatarRouting> {
+        let routing = |discover: &DiscoverSettings, account: &AccountName| {
+            self.routing_in(account, &discover.tags, discover.channels.as_ref())
+        };
+        let discover = self.discover.iter();
+        let accounts = discover.flat_map(|it| it.accounts.iter().map(move |name| (it, name)));
+        accounts.map(|(discover, name)| (name.clone(), routing(discover, name))).collect()
+    }
+
+    fn routing_in(
+        &self,
+        account: &AccountName,
+        tags: &BTreeSet<Tag>,
+        channels: Option<&Vec<ChannelName>>,
+    ) -> AvatarRouting {
+        let of_account = self.accounts.get(account).into_iter().flat_map(|it| &it.tags);
+        let tags = tags.iter().chain(of_account).cloned().collect();
+        AvatarRouting { account: account.clone(), tags, channels: channels.cloned() }
+    }
+}
+
 /// An account at Argil: its key and its request limits.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct AccountSettings {
@@ -84,6 +116,9 @@ pub struct AccountSettings {
     /// The time without a successful poll after which `account.unavailable` is raised.
     #[serde(serialize_with = "wait")]
     pub(crate) unavailable_after: Duration,
+    /// The tags of all its avatars.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) tags: BTreeSet<Tag>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -92,6 +127,9 @@ pub(crate) struct AvatarSettings {
     pub(crate) id: AvatarId,
     /// The name in messages, instead of the name at Argil.
     pub(crate) name: Option<String>,
+    /// Its own tags; it has those of its account as well.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) tags: BTreeSet<Tag>,
     /// The channels to notify, which exist; `None` is every channel.
     pub(crate) channels: Option<Vec<ChannelName>>,
     /// The assumed status before the first poll.
@@ -125,6 +163,9 @@ pub(crate) struct DiscoverSettings {
     pub(crate) every: Duration,
     /// The accounts to list, which exist: at least one, none twice.
     pub(crate) accounts: Vec<AccountName>,
+    /// The tags of discovered avatars; they have those of their account as well.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) tags: BTreeSet<Tag>,
     /// The channels to notify, which exist; `None` is every channel.
     pub(crate) channels: Option<Vec<ChannelName>>,
     /// When a training is overdue.
@@ -175,6 +216,8 @@ pub struct ChannelSettings {
     pub(crate) name: ChannelName,
     /// Its events; none twice, and empty only for an operator channel.
     pub(crate) events: Vec<EventKind>,
+    /// The avatars that it is for.
+    pub(crate) only: ChannelFilter,
     /// Whether it also gets conditions.
     pub(crate) operator: bool,
     #[serde(flatten)]
@@ -182,6 +225,14 @@ pub struct ChannelSettings {
     /// Its type.
     #[serde(flatten)]
     pub kind: ChannelKind,
+}
+
+impl ChannelSettings {
+    /// What it asks for.
+    pub(crate) fn routing(&self) -> ChannelRouting {
+        let Self { events, operator, only, .. } = self;
+        ChannelRouting { events: events.clone(), operator: *operator, only: only.clone() }
+    }
 }
 
 /// The types of channels.

@@ -19,6 +19,7 @@ pub(crate) mod retention;
 pub mod time;
 pub mod random;
 pub mod polling;
+pub mod routing;
 pub mod mail;
 pub(crate) mod help;
 pub(crate) mod status_report;

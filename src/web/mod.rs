@@ -14,5 +14,7 @@ pub mod state;
 pub mod reader_cache;
 pub(crate) mod views;
 pub(crate) mod delivery_views;
+pub(crate) mod route_view;
+pub(crate) mod routes;
 pub mod endpoints;
 pub mod http;

@@ -8,11 +8,12 @@ use crate::runtime::metrics::{ChannelSnapshot, MetricsSnapshot};
 use crate::store::error::StoreError;
 use crate::store::files::location;
 use crate::store::pagination::{History, NumberedTransition};
-use crate::store::reader::{DeliveryFilter, DeliveryRow};
+use crate::store::reader::{ChannelRow, DeliveryFilter, DeliveryRow};
 use crate::text::sanitize::is_blank;
 use crate::web::cursor::Cursor;
 use crate::web::delivery_views::{AttemptView, DeliveryView, DeliveryWithAttempts};
 use crate::web::reader_cache::CachedReader;
+use crate::web::routes::{with_only, with_routes};
 use crate::web::state::{AppState, ConfigView, Now};
 use crate::web::status::{self, DaemonView, Parts, StatusView};
 use crate::web::views::{AvatarContext, AvatarView, ChannelView, ConditionView, TransitionView};
@@ -56,12 +57,22 @@ impl<'d> ReadModel<'d> {
             let configured = self.config.avatars.get(&watch.id);
             let context = AvatarContext {
                 names: [configured.and_then(|it| it.label.as_ref()), watch.name.as_ref(), None],
-                account: configured.map(|it| &it.account),
+                account: configured.map(|it| &it.routing.account),
                 configured: Some(configured.is_some()),
                 seen_at: self.state.last_seen.of(&watch.id).map(|it| it.seen_at),
                 next_poll_at: self.state.last_seen.next_poll_at(&watch.id),
             };
             AvatarView::new(watch, rows, &context, self.now.now)
+        }))
+    }
+
+    /// An avatar that is or was watched, with the channels that it reaches.
+    pub(super) fn avatar(&self, id: &AvatarId) -> Result<Option<AvatarView>, StoreError> {
+        let found = self.avatars()?.into_iter().find(|avatar| id.matches(&avatar.id));
+        Ok(found.map(|avatar| {
+            let configured =
+                AvatarId::parse(&avatar.id).ok().and_then(|id| self.config.avatars.get(&id));
+            with_routes(avatar, configured.map(|it| &it.routing), &self.config.routing)
         }))
     }
 
@@ -108,8 +119,14 @@ impl<'d> ReadModel<'d> {
     /// All channels that were ever registered, by name.
     pub(super) fn channels(&self) -> Result<Vec<ChannelView>, StoreError> {
         let rows = &self.reader.rows()?.channels;
-        let kind = |name| self.config.channels.get(name);
-        Ok(rows.iter().map(|row| ChannelView::new(row, kind(&row.name), self.now.now)).collect())
+        let view = |row: &ChannelRow| {
+            let only = self.config.routing.channels.get(&row.name).map(|it| &it.only);
+            with_only(
+                ChannelView::new(row, self.config.channels.get(&row.name), self.now.now),
+                only,
+            )
+        };
+        Ok(rows.iter().map(view).collect())
     }
 
     /// The active conditions of watched subjects.

@@ -16,6 +16,8 @@ use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::random::RandomBits;
+use crate::domain::routing::facts::AvatarRouting;
+use crate::domain::routing::table::RoutingTable;
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
 use crate::runtime::event_bus::EventBus;
@@ -85,6 +87,8 @@ pub struct ConfigView {
     pub channels: BTreeMap<ChannelName, String>,
     /// Whether one of them is notified when polling or a channel fails.
     pub has_operator: bool,
+    /// How events are routed.
+    pub routing: RoutingTable,
     /// Whether pages embed pictures instead of linking to them.
     pub thumbnails: bool,
     /// The path below which a proxy serves the page: empty, or like `/argil`.
@@ -98,8 +102,8 @@ pub struct ConfigView {
 pub struct AvatarConfig {
     /// `name` of the config.
     pub label: Option<String>,
-    /// The account to poll it with.
-    pub account: AccountName,
+    /// The account to poll it with, and what else routing knows of it.
+    pub routing: AvatarRouting,
 }
 
 /// The progress of a loop.

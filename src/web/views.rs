@@ -20,6 +20,7 @@ use crate::store::reader::{ChannelRow, ConditionRow};
 use crate::store::tables::recipients::FailingRecipient;
 use crate::text::sanitize::is_blank;
 use crate::web::reader_cache::CachedRows;
+use crate::web::route_view::RouteView;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct AvatarView {
@@ -50,6 +51,9 @@ pub(crate) struct AvatarView {
     pub(crate) deliveries_in_flight: u64,
     /// Dead letters about it.
     pub(crate) dead_letters: u64,
+    /// Which channels get its next event, and why; only where one avatar is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) routes: Option<Vec<RouteView>>,
 }
 
 /// The input of an [`AvatarView`], besides the rows.
@@ -131,6 +135,8 @@ pub(crate) struct ChannelView {
     pub(crate) name: String,
     /// The kind, such as `webhook, standard`; `None` if the channel is not in the active config.
     pub(crate) kind: Option<String>,
+    /// The avatars that it is for; `None` is every avatar.
+    pub(crate) only: Option<String>,
     pub(crate) configured: bool,
     /// `active`, `paused` or `disabled`.
     pub(crate) state: &'static str,
@@ -239,6 +245,7 @@ impl AvatarView {
             }),
             deliveries_in_flight: counts.undelivered,
             dead_letters: counts.dead_letters,
+            routes: None,
         }
     }
 
@@ -318,6 +325,7 @@ impl ChannelView {
         Self {
             name: row.name.to_string(),
             kind: kind.cloned(),
+            only: None,
             configured: row.configured,
             state: health.state.name(),
             suspended_since: text(row.suspended_since),
@@ -397,7 +405,6 @@ fn kind_name<S: Serializer>(kind: &FailureKind, serializer: S) -> Result<S::Ok, 
     serializer.serialize_str(kind.name())
 }
 
-/// Parses RFC 3339.
 fn parse(at: Option<&str>) -> Option<Timestamp> {
     at.and_then(Timestamp::parse_rfc3339)
 }

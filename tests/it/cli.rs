@@ -5,7 +5,7 @@ use std::process::Command;
 
 use rusqlite::Connection;
 use rustix::process::Signal;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::harness::argil::FakeArgil;
 use crate::harness::config::with_receiver;
@@ -20,6 +20,7 @@ mod channels;
 mod hostile;
 mod monitoring;
 mod init;
+mod routing;
 mod pty;
 mod wait;
 mod schema;
@@ -54,7 +55,11 @@ async fn status_history_and_deliveries_work_with_and_without_the_daemon() {
         let status = bench.json(&["status", "--json"]);
         assert_eq!(status["daemon"]["running"], running);
         assert_eq!(status["avatars"][0]["status"], "IDLE");
-        assert_eq!(bench.json(&["status", "a1", "--json"])["avatars"], status["avatars"]);
+        let mut alone = bench.json(&["status", "a1", "--json"]);
+        let routes = alone["avatars"][0].as_object_mut().unwrap().remove("routes").unwrap();
+        let route = json!({ "channel": "ops", "receives": true, "reason": "every avatar" });
+        assert_eq!(routes, json!([route]));
+        assert_eq!(alone["avatars"], status["avatars"]);
         let history = bench.json(&["history", "--json"]);
         let steps: Vec<&Value> =
             history.as_array().unwrap().iter().map(|row| &row["status"]).collect();

@@ -143,6 +143,28 @@ fn the_guide_to_mail_shows_configs_that_load_and_every_step() {
 }
 
 #[test]
+fn the_examples_of_routing_are_valid() {
+    let guide = guide("docs/routing.md");
+    let names = ["ARGIL_API_KEY", "ACME_API_KEY", "GLOBEX_API_KEY"];
+    let environment = Environment::from_iter(names.map(|name| (name, name)));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    let blocks: Vec<&str> = guide.split("```toml\n").skip(1).collect();
+    assert_eq!(blocks.len(), 3);
+    for block in blocks {
+        let block = block.split("```").next().unwrap();
+        let account = match block.contains("[accounts.") {
+            true => "",
+            false => "argil.api_key = { env = 'ARGIL_API_KEY' }\n",
+        };
+        fs::write(&path, format!("{account}{block}")).unwrap();
+        // A chat has its credential in its URL.
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        file::load(&ConfigFile::named(&path), &environment).unwrap();
+    }
+}
+
+#[test]
 fn the_receivers_use_the_tested_dependencies() {
     let lines = |name: &str| guide(name).lines().map(str::to_owned).collect::<Vec<_>>();
     let checked = lines("tests/interop/packages/requirements.txt");

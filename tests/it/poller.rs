@@ -12,6 +12,7 @@ mod alert_groups;
 mod conditions;
 mod hints;
 mod reload;
+mod routing;
 mod start;
 mod unrecognized;
 mod two_accounts;

@@ -173,6 +173,7 @@ async fn every_response_matches_the_openapi_document() {
     check("/api/v1/avatars?limit=0", "/api/v1/avatars", 400);
     let avatar = check("/api/v1/avatars/A1", "/api/v1/avatars/{id}", 200);
     assert_eq!((&avatar["status"], &avatar["configured"]), (&json!("IDLE"), &json!(true)));
+    assert_eq!(avatar["routes"][0]["reason"], "every avatar");
     check("/api/v1/avatars/unknown", "/api/v1/avatars/{id}", 404);
     check("/api/v1/avatars/%FF", "/api/v1/avatars/{id}", 400);
     let path = "/api/v1/avatars/{id}/transitions";

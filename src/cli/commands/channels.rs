@@ -10,6 +10,7 @@ use crate::cli::output::{
     age, json, known_or_print, line, print_error, print_failure, print_store_error,
 };
 use crate::cli::table::{Column, table};
+use crate::config::change::active_routing;
 use crate::config::change::snapshot::ConfigSnapshot;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
@@ -21,6 +22,7 @@ use crate::store::admin::deliveries::DeliveryAdmin;
 use crate::store::error::StoreError;
 use crate::store::reader::{ChannelRow, Reader};
 use crate::text::sanitize::sanitize_line;
+use crate::web::routes::with_only;
 use crate::web::views::ChannelView;
 
 pub(crate) fn channels(config: Option<&Path>, args: &ChannelsArgs) -> Exit {
@@ -42,8 +44,20 @@ fn list(config: Option<&Path>, database: &DatabaseArgs) -> Result<Exit, StoreErr
         json(&channels);
     } else {
         let time = LocalTime::new(database.utc);
-        let rows: Vec<_> = channels.iter().map(|channel| row(channel, now, &time)).collect();
-        table(&COLUMNS, &rows, "No channels yet: the daemon registers them when it starts.");
+        let mut columns = COLUMNS.to_vec();
+        let has_only = channels.iter().any(|channel| channel.only.is_some());
+        if has_only {
+            columns.insert(1, Column::cut("only", 12).rank(3));
+        }
+        let rows = channels.iter().map(|channel| {
+            let mut row = row(channel, now, &time);
+            if has_only {
+                row.insert(1, channel.only.clone().unwrap_or_else(|| "every avatar".to_owned()));
+            }
+            row
+        });
+        let empty = "No channels yet: the daemon registers them when it starts.";
+        table(&columns, &rows.collect::<Vec<_>>(), empty);
     }
     Ok(Exit::Ok)
 }
@@ -112,8 +126,13 @@ fn switch(
 fn read(path: &Path, now: Timestamp) -> Result<Vec<ChannelView>, StoreError> {
     Reader::snapshot(path, |reader| {
         let active = reader.active_config()?.as_deref().and_then(ConfigSnapshot::from_text);
-        let kinds = active.map(|active| active.channel_kinds()).unwrap_or_default();
-        let view = |row: &ChannelRow| ChannelView::new(row, kinds.get(&row.name), now);
+        let (kinds, table) = active
+            .map(|active| (active.channel_kinds(), active_routing::table(&active)))
+            .unwrap_or_default();
+        let view = |row: &ChannelRow| {
+            let only = table.channels.get(&row.name).map(|it| &it.only);
+            with_only(ChannelView::new(row, kinds.get(&row.name), now), only)
+        };
         Ok(reader.channels()?.iter().map(view).collect())
     })
 }

@@ -24,6 +24,7 @@ use crate::domain::status_report::LATE_AFTER;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::reader::Reader;
 use crate::text::sanitize::sanitize;
+use crate::web::route_view::RouteView;
 use crate::web::views::{AvatarView, FindingView};
 
 pub(crate) fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
@@ -118,6 +119,7 @@ fn show(view: &StatusReport, mut selected: Vec<AvatarView>, limit: u32, now: Tim
     if (rows.len() as u64) < total {
         print_count(rows.len(), total, "first", "avatar");
     }
+    selected.iter().for_each(|avatar| route_lines(avatar).iter().for_each(|it| line(it)));
     if !status.findings.is_empty() {
         line("");
     }
@@ -140,6 +142,27 @@ fn finding_lines(finding: &FindingView, now: Timestamp) -> String {
     let FindingView { severity, since, text, help, .. } = finding;
     let for_long = since.as_deref().map(|since| format!(", for {}", age(since, now)));
     format!("{severity}: {}{}\n  help: {help}", sanitize(text), for_long.unwrap_or_default())
+}
+
+/// Which channels get the events of an avatar, and why.
+fn route_lines(avatar: &AvatarView) -> Vec<String> {
+    let Some(routes) = &avatar.routes else { return Vec::new() };
+    let (yes, no): (Vec<_>, Vec<_>) = routes.iter().partition(|route| route.receives);
+    let mut lines = Vec::new();
+    let mut list = |title: &str, routes: Vec<&RouteView>| {
+        if !routes.is_empty() {
+            lines.push(format!("\n{title}:"));
+        }
+        let text = |it: &RouteView| sanitize(&format!("  {}: {}", it.channel, it.reason));
+        lines.extend(routes.into_iter().map(text));
+    };
+    if yes.is_empty() {
+        list("Its events go to no channel", no);
+    } else {
+        list("Its events go to", yes);
+        list("and not to", no);
+    }
+    lines
 }
 
 /// Which config the report shows, and the details of a config file that differs from it.

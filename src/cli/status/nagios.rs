@@ -141,6 +141,7 @@ mod tests {
                 config_readable: true,
                 knows_avatars: true,
                 channels: Some(vec![ChannelView {
+                    only: None,
                     name: "ops".to_owned(),
                     kind: None,
                     configured: true,
@@ -160,6 +161,7 @@ mod tests {
                 ..Parts::default()
             },
             avatars: vec![AvatarView {
+                routes: None,
                 id: "a1".to_owned(),
                 name: None,
                 account: Some("argil".to_owned()),

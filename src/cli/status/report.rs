@@ -27,6 +27,7 @@ use crate::store::error::StoreError;
 use crate::store::reader::Reader;
 use crate::store::sqlite::lock::DatabaseLock;
 use crate::web::reader_cache::CachedRows;
+use crate::web::routes::{with_only, with_routes};
 use crate::web::status::{self, DaemonView, Parts, StatusView};
 use crate::web::views::{AvatarContext, AvatarView, ChannelView};
 
@@ -83,10 +84,19 @@ impl StatusReport {
         );
         conditions.retain(|condition| wanted(&condition.subject));
         avatars.retain(|avatar| wanted(&avatar.id));
+        if id.is_some() {
+            let routed = |avatar: AvatarView| {
+                let registered = AvatarId::parse(&avatar.id).ok().and_then(|id| configured(&id));
+                with_routes(avatar, registered.map(|it| &it.routing), &known.routing)
+            };
+            avatars = avatars.into_iter().map(routed).collect();
+        }
         let holder = DatabaseLock::holder(&found.database)?;
         let file = ConfigFileState::of(found, snapshot.as_ref().filter(|_| holder.is_some()));
-        let channels =
-            rows.channels.iter().map(|row| ChannelView::new(row, kinds.get(&row.name), now));
+        let channels = rows.channels.iter().map(|row| {
+            let only = known.routing.channels.get(&row.name).map(|it| &it.only);
+            with_only(ChannelView::new(row, kinds.get(&row.name), now), only)
+        });
         let shown = accounts.unwrap_or_default().iter().filter(|_| id.is_none());
         let parts = Parts {
             daemon: DaemonView {
@@ -198,7 +208,7 @@ fn avatar_view(
             configured.and_then(|it| it.name.as_ref()),
             watch.name.as_ref(),
         ],
-        account: configured.map(|it| &it.account),
+        account: configured.map(|it| &it.routing.account),
         configured: avatars.map(|_| configured.is_some()),
         seen_at: None,
         next_poll_at: None,

@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 
+use crate::config::change::active_routing;
 use crate::config::change::diff::{ChangeKind, ConfigChange, KeyChange, diff};
 use crate::config::change::snapshot::{ConfigSnapshot, Keys};
 use crate::config::file::{PartialConfig, RegisteredAvatar};
@@ -27,8 +28,8 @@ pub(crate) fn emptied(old: &ConfigSnapshot, new: &ConfigSnapshot) -> Option<&'st
 /// `is_readable` stay.
 pub(crate) fn partial(file: &PartialConfig, active: &ConfigSnapshot) -> PartialConfig {
     let avatars = active.named("avatars");
-    let avatars =
-        avatars.filter_map(|(id, keys)| Some((AvatarId::parse(id).ok()?, registered(keys))));
+    let avatars = avatars
+        .filter_map(|(id, keys)| Some((AvatarId::parse(id).ok()?, registered(active, keys))));
     let names = |table| active.named(table).map(|(name, _)| name.to_owned());
     PartialConfig {
         store_path: file.store_path.clone(),
@@ -38,14 +39,16 @@ pub(crate) fn partial(file: &PartialConfig, active: &ConfigSnapshot) -> PartialC
         accounts: Some(names("accounts").collect()),
         channels: Some(names("channels").collect()),
         discovers: active.sections.contains_key("discover"),
+        routing: active_routing::table(active),
         listen_address: active.sections.get("web").and_then(listen_address),
         refused: file.refused.clone(),
     }
 }
 
-fn registered(keys: &Keys) -> RegisteredAvatar {
+fn registered(active: &ConfigSnapshot, keys: &Keys) -> RegisteredAvatar {
     let account = keys.get("account").and_then(|name| AccountName::parse(name).ok());
-    RegisteredAvatar { name: keys.get("name").cloned(), account: account.unwrap_or_default() }
+    let routing = active_routing::avatar(active, account.unwrap_or_default(), keys);
+    RegisteredAvatar { name: keys.get("name").cloned(), routing }
 }
 
 fn listen_address(keys: &Keys) -> Option<SocketAddr> {
@@ -134,7 +137,7 @@ mod tests {
         let avatars: Vec<_> = found.avatars.iter().flatten().collect();
         let [(id, registered)] = avatars.as_slice() else { panic!("{avatars:?}") };
         assert_eq!((id.as_str(), registered.name.as_deref()), ("a1", Some("Jane")));
-        assert_eq!(registered.account, AccountName::default());
+        assert_eq!(registered.routing.account, AccountName::default());
         assert_eq!(found.accounts.as_deref(), Some(&["argil".to_owned()][..]));
         assert_eq!(found.channels, Some(BTreeSet::from(["ops".to_owned()])));
         assert_eq!(found.listen_address, Some("127.0.0.1:99".parse().unwrap()));

@@ -28,6 +28,8 @@ use crate::domain::polling::interval::{PollIntervals, SettledIntervals, SettledS
 use crate::domain::polling::overdue::OverdueAfter;
 use crate::domain::polling::strategy::Strategy;
 use crate::domain::read_access::ReadAccess;
+use crate::domain::routing::filter::{ChannelFilter, FilterKey};
+use crate::domain::routing::tag::Tag;
 use crate::files::program::Program;
 
 type Written<S> = Result<<S as Serializer>::Ok, <S as Serializer>::Error>;
@@ -108,7 +110,7 @@ macro_rules! as_text {
     )*};
 }
 
-as_text!(AccountName, AvatarId, ChannelName, EventKind, MailAddress, MailDomain, Status);
+as_text!(AccountName, AvatarId, ChannelName, EventKind, MailAddress, MailDomain, Status, Tag);
 
 /// What is written by the name of its variant.
 macro_rules! as_lowercase {
@@ -150,6 +152,17 @@ impl Serialize for PollIntervals {
             "jitter": jitter,
         })
         .serialize(to)
+    }
+}
+
+/// Each list as in the config, since a pattern may contain a comma.
+impl Serialize for ChannelFilter {
+    fn serialize<S: Serializer>(&self, to: S) -> Written<S> {
+        let list = |key: FilterKey| match self.values(key) {
+            values if values.is_empty() => None,
+            values => Some((key.name(), json!(json!(values).to_string()))),
+        };
+        to.collect_map(FilterKey::ALL.into_iter().filter_map(list))
     }
 }
 

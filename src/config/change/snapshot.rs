@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::config::change::serialize::{duration_or, hash, is_hidden};
 use crate::config::settings::{
-    AvatarSettings, FormatSettings, Settings, SmtpLogin, TemplateSettings,
+    AvatarSettings, ChannelSettings, FormatSettings, Settings, SmtpLogin, TemplateSettings,
 };
 use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::channel_name::ChannelName;
@@ -30,6 +30,11 @@ pub(crate) struct ConfigSnapshot {
 }
 
 impl ConfigSnapshot {
+    /// A snapshot of the channels alone.
+    pub(crate) fn of_channels(channels: &BTreeMap<ChannelName, ChannelSettings>) -> Self {
+        sections("channels", json!(channels)).map(|(section, it)| (section, keys(it))).collect()
+    }
+
     /// The channels, each with its kind and the format or the transport.
     pub(crate) fn channel_kinds(&self) -> BTreeMap<ChannelName, String> {
         let kinds = self.named("channels").filter_map(|(name, keys)| {
@@ -75,10 +80,7 @@ impl ConfigSnapshot {
             avatars.iter().map(|it| (&it.id, it)).collect();
         let named = [("accounts", json!(accounts)), ("avatars", json!(avatars))];
         let named = named.into_iter().chain([("channels", json!(channels))]);
-        let named = named.flat_map(|(table, value)| {
-            let section = move |(name, keys)| (format!("{table}.{name}"), keys);
-            entries(value).into_iter().map(section)
-        });
+        let named = named.flat_map(|(table, value)| sections(table, value));
         let single = json!({
             "poll": { "strategy": strategy, "": intervals },
             "events": {
@@ -159,6 +161,11 @@ impl Serialize for FormatSettings {
         }
         .serialize(to)
     }
+}
+
+/// The entries of a table of sections, each by the name of its section.
+fn sections(table: &'static str, value: Value) -> impl Iterator<Item = (String, Value)> {
+    entries(value).into_iter().map(move |(name, keys)| (format!("{table}.{name}"), keys))
 }
 
 fn entries(value: Value) -> serde_json::Map<String, Value> {

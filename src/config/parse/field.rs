@@ -109,6 +109,10 @@ impl<'r> Field<'r> {
         None
     }
 
+    pub(in crate::config) fn is_text(&self) -> bool {
+        matches!(self.value, DeValue::String(_))
+    }
+
     pub(in crate::config) fn text(&self) -> Option<&'r str> {
         match self.value {
             DeValue::String(text) if text.is_empty() => {

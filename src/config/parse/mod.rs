@@ -6,6 +6,7 @@ pub mod field;
 pub mod duration;
 pub mod host;
 pub mod references;
+pub mod tags;
 pub mod syntax_error;
 pub mod ca_file;
 pub mod web_address;

@@ -1,12 +1,16 @@
 //! The names that avatars and discovery refer to: channels and accounts. A name is compared with
 //! the names in the file, valid or not, so that an invalid channel is reported once.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::config::parse::field::{Field, Table, shown};
 use crate::config::schema::keys::{listed, nearest};
 use crate::config::sections::account;
 use crate::domain::account::AccountName;
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::polling::overdue::OverdueAfter;
+use crate::domain::routing::filter::ChannelFilter;
+use crate::domain::routing::tag::Tag;
 
 /// The names of channels and accounts, and the default of `overdue_after`.
 #[derive(Debug, Default)]
@@ -17,6 +21,10 @@ pub(in crate::config) struct References<'r> {
     accounts: Option<Vec<&'r str>>,
     /// The default of an avatar's `overdue_after`.
     pub(in crate::config) overdue_after: OverdueAfter,
+    /// The `only` of each channel that has one, as far as it can be read.
+    pub(in crate::config) filters: BTreeMap<ChannelName, ChannelFilter>,
+    /// The tags of each account, as far as they can be read.
+    pub(in crate::config) account_tags: BTreeMap<AccountName, BTreeSet<Tag>>,
 }
 
 impl<'r> References<'r> {
@@ -25,19 +33,15 @@ impl<'r> References<'r> {
         if root.reader.is_damaged() {
             return Self::default();
         }
-        Self { channels: root.names("channels"), accounts: account::names(root), overdue_after }
+        let (channels, accounts) = (root.names("channels"), account::names(root));
+        Self { channels, accounts, overdue_after, ..Self::default() }
     }
 
-    /// Reads the channels to notify; warns about an empty list.
+    /// Reads the channels to notify.
     pub(in crate::config) fn channels(&self, field: &Field<'_>) -> Option<Vec<ChannelName>> {
-        let channels = field.distinct(|element| {
+        field.distinct(|element| {
             existing(element, "channel", self.channels.as_deref(), ChannelName::parse)
-        })?;
-        if channels.is_empty() {
-            let help = "remove the key to notify every channel";
-            field.warning("is empty, so no notifications are sent", help);
-        }
-        Some(channels)
+        })
     }
 
     pub(in crate::config) fn account(&self, field: &Field<'_>) -> Option<AccountName> {

@@ -10,8 +10,8 @@ use serde_json::{Map, Value, json};
 
 use crate::config::schema::key_docs::KeyDocs;
 use crate::config::schema::keys::{
-    ACCOUNT, ARGIL, AVATAR, BACKOFF, DISCOVER, EMAIL, EVENTS, FILE, KeyTable, POLL, ROOT, SECRET,
-    SENDMAIL, SETTLED_STEP, SMTP, STORE, TRAINING, WEB, WEBHOOK, join,
+    ACCOUNT, ARGIL, AVATAR, BACKOFF, DISCOVER, EMAIL, EVENTS, FILE, KeyTable, ONLY, POLL, ROOT,
+    SECRET, SENDMAIL, SETTLED_STEP, SMTP, STORE, TRAINING, WEB, WEBHOOK, join,
 };
 use crate::config::sections::account;
 use crate::config::sections::channel;
@@ -119,6 +119,11 @@ impl SchemaBuilder {
             "channels" => named(self.channel()),
             "poll.training" => table(&TRAINING, &[]),
             "poll.backoff" => table(&BACKOFF, &[]),
+            "channels.*.only" => {
+                let mut only = table(&ONLY, &[]);
+                only["minProperties"] = 1.into();
+                only
+            }
             "channels.*.smtp" => table(&SMTP, &["host"]),
             "channels.*.sendmail" => table(&SENDMAIL, &["command"]),
             "channels.*.file" => table(&FILE, &["folder"]),
@@ -140,7 +145,12 @@ impl SchemaBuilder {
                 json!({ "type": "array", "items": reference("duration"), "minItems": 1 })
             }
             "channels.*.to" | "discover.accounts" => list(text(), 1),
-            "avatars.channels" | "discover.channels" | "web.hosts" => list(text(), 0),
+            "avatars.channels" | "discover.channels" | "web.hosts" | "argil.tags"
+            | "accounts.*.tags" | "avatars.tags" | "discover.tags" => list(text(), 0),
+            "channels.*.only.tags"
+            | "channels.*.only.accounts"
+            | "channels.*.only.models"
+            | "channels.*.only.names" => json!({ "anyOf": [text(), list(text(), 1)] }),
             "channels.*.sendmail.command"
             | "channels.*.smtp.password_command"
             | "channels.*.smtp.token_command" => {
@@ -229,6 +239,8 @@ fn names(schema: &KeyTable, key: &str) -> Vec<String> {
         ("", "accounts") => vec!["accounts.second-studio".to_owned()],
         ("", "channels") => vec!["channels.ops".to_owned()],
         ("accounts.*", _) => below(&["argil"], ""),
+        ("channels.*", "only") => vec!["channels.team-chat.only".to_owned()],
+        ("channels.*.only", _) => below(&["channels.team-chat"], ".only"),
         ("channels.*", "smtp") => vec!["channels.studio-mail.smtp".to_owned()],
         ("channels.*", "sendmail") => vec!["channels.local-mail".to_owned()],
         ("channels.*", "file") => vec!["channels.draft-mail".to_owned()],

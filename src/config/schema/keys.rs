@@ -80,6 +80,7 @@ pub(in crate::config) const ARGIL: KeyTable = KeyTable {
         "max_concurrency",
         "max_requests_per_second",
         "unavailable_after",
+        "tags",
     ],
 };
 pub(in crate::config) const ACCOUNT: KeyTable = KeyTable { path: "accounts.*", keys: ARGIL.keys };
@@ -114,15 +115,15 @@ pub(in crate::config) const STORE: KeyTable =
     KeyTable { path: "store", keys: &["path", "keep_transitions", "keep_deliveries"] };
 pub(in crate::config) const AVATAR: KeyTable = KeyTable {
     path: "avatars",
-    keys: &["id", "name", "channels", "assume", "account", "overdue_after"],
+    keys: &["id", "name", "tags", "channels", "assume", "account", "overdue_after"],
 };
 pub(in crate::config) const DISCOVER: KeyTable = KeyTable {
     path: "discover",
-    keys: &["enabled", "every", "accounts", "channels", "overdue_after"],
+    keys: &["enabled", "every", "accounts", "tags", "channels", "overdue_after"],
 };
 pub(in crate::config) const CHANNEL: KeyTable = KeyTable {
     path: "channels.*",
-    keys: &["type", "events", "operator", "retry_schedule", "expires_after", "on_unknown"],
+    keys: &["type", "events", "only", "operator", "retry_schedule", "expires_after", "on_unknown"],
 };
 pub(in crate::config) const WEBHOOK: KeyTable = KeyTable {
     path: "channels.*",
@@ -141,6 +142,7 @@ pub(in crate::config) const WEBHOOK: KeyTable = KeyTable {
         "ca_file",
         "timeout",
         "events",
+        "only",
         "operator",
         "retry_schedule",
         "expires_after",
@@ -163,12 +165,15 @@ pub(in crate::config) const EMAIL: KeyTable = KeyTable {
         "sendmail",
         "file",
         "events",
+        "only",
         "operator",
         "retry_schedule",
         "expires_after",
         "on_unknown",
     ],
 };
+pub(in crate::config) const ONLY: KeyTable =
+    KeyTable { path: "channels.*.only", keys: &["tags", "accounts", "models", "names"] };
 pub(in crate::config) const SMTP: KeyTable = KeyTable {
     path: "channels.*.smtp",
     keys: &[
@@ -193,9 +198,9 @@ pub(in crate::config) const SECRET: KeyTable =
     KeyTable { path: "secret", keys: &["env", "file", "credential"] };
 
 /// Every table, except the sources of a secret, which occur in many places.
-pub(in crate::config) const ALL: [&KeyTable; 17] = [
+pub(in crate::config) const ALL: [&KeyTable; 18] = [
     &ROOT, &ARGIL, &ACCOUNT, &POLL, &TRAINING, &BACKOFF, &EVENTS, &STORE, &WEB, &AVATAR, &DISCOVER,
-    &CHANNEL, &WEBHOOK, &EMAIL, &SMTP, &SENDMAIL, &FILE,
+    &CHANNEL, &WEBHOOK, &EMAIL, &ONLY, &SMTP, &SENDMAIL, &FILE,
 ];
 
 /// Longer words are not compared, to bound the time.

@@ -1,6 +1,6 @@
 //! `[argil]` and `[accounts.NAME]`: the accounts and their request limits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -10,11 +10,13 @@ use url::Url;
 use crate::config::parse::duration::{self, LONGEST};
 use crate::config::parse::field::{Field, Table};
 use crate::config::parse::host;
+use crate::config::parse::tags;
 use crate::config::parse::web_address;
 use crate::config::schema::keys::{ACCOUNT, ARGIL};
 use crate::config::secret_source::{self, Plain};
 use crate::config::settings::AccountSettings;
 use crate::domain::account::AccountName;
+use crate::domain::routing::tag::Tag;
 use crate::text::secret_input::{SecretKind, clean};
 
 pub(in crate::config) fn written_base_url(root: &Table<'_>) -> Option<String> {
@@ -47,6 +49,17 @@ pub(in crate::config) fn read(root: &Table<'_>) -> Option<BTreeMap<AccountName, 
     let accounts = accounts.into_iter().collect::<Option<BTreeMap<_, _>>>()?;
     warn_of_twins(root, &accounts);
     Some(accounts)
+}
+
+/// The tags of each account, as far as they can be read.
+pub(in crate::config) fn tags(root: &Table<'_>) -> BTreeMap<AccountName, BTreeSet<Tag>> {
+    let read = |name: &str, field: Option<Field<'_>>| {
+        Some((AccountName::parse(name).ok()?, tags::tags(&field?.table()?)?))
+    };
+    let named = root.field("accounts").and_then(|field| field.table());
+    let named = named.iter().flat_map(Table::fields);
+    let named = named.filter_map(|(name, field)| read(name, Some(field)));
+    named.chain(read(AccountName::DEFAULT, root.field(AccountName::DEFAULT))).collect()
 }
 
 /// Without any account, the default one is reported as missing.
@@ -85,6 +98,7 @@ fn read_one(table: &Table<'_>) -> Option<AccountSettings> {
     let unavailable_after = table.or("unavailable_after", UNAVAILABLE_AFTER, |field| {
         duration::read(field, &UNAVAILABLE_AFTER_RANGE)
     });
+    let tags = tags::tags(table);
     Some(AccountSettings {
         api_key: api_key?,
         base_url: base_url?,
@@ -92,6 +106,7 @@ fn read_one(table: &Table<'_>) -> Option<AccountSettings> {
         max_concurrency: usize::try_from(concurrency?).ok()?,
         max_requests_per_second: requests?,
         unavailable_after: unavailable_after?,
+        tags: tags?,
     })
 }
 

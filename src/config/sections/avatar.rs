@@ -7,11 +7,13 @@ use toml::de::DeValue;
 use crate::config::parse::avatar_id::{self, NoAvatarId};
 use crate::config::parse::field::{Field, Table, shown};
 use crate::config::parse::references::References;
+use crate::config::parse::tags;
 use crate::config::schema::keys::AVATAR;
 use crate::config::sections::poll;
 use crate::config::settings::{AvatarSettings, ConfigOrigin};
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
+use crate::domain::routing::facts::AvatarRouting;
 
 /// The avatars that were read from all files: no id twice.
 #[derive(Debug)]
@@ -57,6 +59,7 @@ impl<'n> Registry<'n> {
             }
         });
         let name = table.optional("name", |field| field.text().map(str::to_owned));
+        let tags = tags::tags(&table);
         let channels = table.optional("channels", |field| self.names.channels(field));
         let documented = Status::DOCUMENTED.map(|name| (name, Status::from_name(name)));
         let assume = table.optional("assume", |field| field.one_of(&documented));
@@ -65,15 +68,43 @@ impl<'n> Registry<'n> {
             None => self.names.default_account(&table),
         };
         let overdue_after = poll::overdue_after(&table, self.names.overdue_after);
-        Some(AvatarSettings {
+        let avatar = AvatarSettings {
             id: id?,
             name: name?,
+            tags: tags?,
             channels: channels?,
             assume: assume?,
             account: account?,
             overdue_after: overdue_after?,
             location: origin(field),
-        })
+        };
+        self.check_channels(&table, &avatar).then_some(avatar)
+    }
+
+    /// Reports the named channels that are not for the avatar, whatever a poll shows.
+    fn check_channels(&self, table: &Table<'_>, avatar: &AvatarSettings) -> bool {
+        let (Some(channels), Some(field)) = (&avatar.channels, table.field("channels")) else {
+            return true;
+        };
+        let of_account = self.names.account_tags.get(&avatar.account).into_iter().flatten();
+        let routing = AvatarRouting {
+            account: avatar.account.clone(),
+            tags: avatar.tags.iter().chain(of_account).cloned().collect(),
+            channels: None,
+        };
+        let facts = routing.facts(avatar.name.as_deref(), None);
+        let exclusion = |name| self.names.filters.get(name)?.exclusion(&facts);
+        let elements = field.elements().unwrap_or_default();
+        let mut is_good = true;
+        for (element, name) in elements.iter().zip(channels) {
+            if let Some(exclusion) = exclusion(name) {
+                let message = format!("names the channel `{name}`, which is not for this avatar");
+                let help = format!("it is {exclusion}; remove it here, or change its `only`");
+                element.invalid::<()>(message, help);
+                is_good = false;
+            }
+        }
+        is_good
     }
 
     fn once(&mut self, field: &Field<'_>, id: AvatarId) -> Option<AvatarId> {

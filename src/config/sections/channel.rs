@@ -12,6 +12,7 @@ use crate::config::parse::document::Location;
 use crate::config::parse::duration;
 use crate::config::parse::field::{Field, Table};
 use crate::config::parse::host;
+use crate::config::parse::references::References;
 use crate::config::parse::web_address;
 use crate::config::schema::keys::{CHANNEL, EMAIL, WEBHOOK};
 use crate::config::secret_source::{self, Plain};
@@ -19,6 +20,7 @@ use crate::config::sections::custom_headers;
 use crate::config::sections::delivery_policy;
 use crate::config::sections::email;
 use crate::config::sections::format;
+use crate::config::sections::only;
 use crate::config::sections::proxy;
 use crate::config::settings::{ChannelKind, ChannelSettings, FormatSettings, WebhookSettings};
 use crate::domain::delivery::channel_name::{Accepts, ChannelName};
@@ -26,11 +28,15 @@ use crate::domain::delivery::egress_policy::EgressPolicy;
 use crate::domain::delivery::ntfy_topic::NtfyTopic;
 use crate::domain::delivery::retry_policy::DeliveryPolicy;
 use crate::domain::event::EventKind;
+use crate::domain::routing::subscription::ChannelRouting;
 use crate::secret::Secret;
 use crate::signing_secret::SigningSecret;
 use crate::text::secret_input::SecretKind;
 
-pub(in crate::config) fn read(root: &Table<'_>) -> Option<BTreeMap<ChannelName, ChannelSettings>> {
+pub(in crate::config) fn read(
+    root: &Table<'_>,
+    names: &References<'_>,
+) -> Option<BTreeMap<ChannelName, ChannelSettings>> {
     let Some(field) = root.field("channels") else {
         let place = Location { key: "channels".to_owned(), span: None };
         let help = "add `[channels.NAME]` with a `type`";
@@ -41,11 +47,11 @@ pub(in crate::config) fn read(root: &Table<'_>) -> Option<BTreeMap<ChannelName, 
         return field.invalid("is a list", "write `[channels.NAME]`, with one bracket and a name");
     }
     let channels = field.table()?.fields();
-    let read: Vec<_> = channels.iter().map(|(name, field)| read_one(name, field)).collect();
+    let read: Vec<_> = channels.iter().map(|(name, field)| read_one(name, field, names)).collect();
     read.into_iter().map(|channel| channel.map(|channel| (channel.name.clone(), channel))).collect()
 }
 
-fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
+fn read_one(name: &str, field: &Field<'_>, names: &References<'_>) -> Option<ChannelSettings> {
     let name = field.valid(ChannelName::parse(name), "is not a valid name");
     let table = field.table()?;
     let types = "write `type = \"webhook\"`, `type = \"email\"`, or the name of a chat such as \
@@ -59,11 +65,7 @@ fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
         None => &CHANNEL,
     };
     table.check_keys(schema);
-    let operator = table.or("operator", false, |field| field.flag());
-    // An operator channel may get conditions only.
-    let may_be_empty = operator != Some(false);
-    let events =
-        table.or("events", EventKind::DEFAULT.to_vec(), |field| events(field, may_be_empty));
+    let routing = routing(&table, names);
     let (place, usual) = match kind? {
         Type::Webhook(format) => {
             let webhook = webhook(&table, format, stated.is_some());
@@ -78,13 +80,28 @@ fn read_one(name: &str, field: &Field<'_>) -> Option<ChannelSettings> {
     };
     let policy = delivery_policy::read(&table, usual);
     stated?;
-    Some(ChannelSettings {
-        name: name?,
-        events: events?,
-        operator: operator?,
-        policy: policy?,
-        kind: place?,
-    })
+    let ChannelRouting { events, operator, only } = routing?;
+    Some(ChannelSettings { name: name?, events, only, operator, policy: policy?, kind: place? })
+}
+
+fn routing(table: &Table<'_>, names: &References<'_>) -> Option<ChannelRouting> {
+    let operator = table.or("operator", false, |field| field.flag());
+    // An operator channel may get conditions only.
+    let may_be_empty = operator != Some(false);
+    let events =
+        table.or("events", EventKind::DEFAULT.to_vec(), |field| events(field, may_be_empty));
+    let only = only::read(table, names);
+    Some(ChannelRouting { events: events?, operator: operator?, only: only? })
+}
+
+/// What each channel asks for, without the rest of it; channels with a problem are omitted.
+pub(in crate::config) fn routings(root: &Table<'_>) -> BTreeMap<ChannelName, ChannelRouting> {
+    let channels = root.field("channels").and_then(|field| field.table());
+    let read = |(name, field): (&str, Field<'_>)| {
+        let routing = routing(&field.table()?, &References::default());
+        Some((ChannelName::parse(name).ok()?, routing?))
+    };
+    channels.iter().flat_map(Table::fields).filter_map(read).collect()
 }
 
 #[derive(Clone, Copy)]

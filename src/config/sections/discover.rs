@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::config::parse::duration::{self, LONGEST};
 use crate::config::parse::field::Table;
 use crate::config::parse::references::References;
+use crate::config::parse::tags;
 use crate::config::schema::keys::DISCOVER;
 use crate::config::sections::poll;
 use crate::config::settings::DiscoverSettings;
@@ -22,6 +23,7 @@ pub(in crate::config) fn read(
         let accounts = field.distinct(|element| names.account(element))?;
         field.not_empty(accounts, "remove the key to list every account")
     });
+    let tags = tags::tags(&discover);
     let channels = discover.optional("channels", |field| names.channels(field));
     let overdue_after = poll::overdue_after(&discover, names.overdue_after);
     if root.field(DISCOVER.path).is_some() && discover.field("enabled").is_none() {
@@ -31,6 +33,7 @@ pub(in crate::config) fn read(
     let settings = DiscoverSettings {
         every: every?,
         accounts: accounts?.unwrap_or_else(|| names.all_accounts()),
+        tags: tags?,
         channels: channels?,
         overdue_after: overdue_after?,
     };

@@ -10,6 +10,7 @@ pub mod store;
 pub mod web;
 pub mod heartbeat;
 pub mod channel;
+pub mod only;
 pub mod custom_headers;
 pub mod format;
 pub mod proxy;

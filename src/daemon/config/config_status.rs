@@ -121,7 +121,7 @@ impl<C: Clock> ConfigStatus<C> {
             occurred_at: now,
             subject: Subject::Condition(Box::new(condition)),
         };
-        let new_event = config.new_event(event, None, now, random.derive(1));
+        let new_event = config.new_event(event, &[], now, random.derive(1));
         let written = publish(&self.context, vec![new_event], now).await;
         if written.is_ok() {
             self.rejected_since = (phase == Phase::Firing).then_some(since);

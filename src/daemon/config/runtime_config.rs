@@ -11,6 +11,7 @@ use crate::domain::account::AccountName;
 use crate::domain::alerts::AlertTiming;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
+use crate::domain::condition::ConditionSubject;
 use crate::domain::delivery::RetryState;
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::retry_policy::DeliveryPolicy;
@@ -20,6 +21,10 @@ use crate::domain::polling::interval::PollIntervals;
 use crate::domain::polling::overdue::OverdueAfter;
 use crate::domain::polling::strategy::Strategy;
 use crate::domain::random::RandomBits;
+use crate::domain::routing::facts::{AvatarFacts, AvatarRouting};
+use crate::domain::routing::filter::ChannelFilter;
+use crate::domain::routing::subscription::Subscription;
+use crate::domain::routing::tag::Tag;
 use crate::domain::time::timestamp::Timestamp;
 use crate::notify::content::render;
 use crate::notify::format::standard;
@@ -67,10 +72,8 @@ pub struct AccountRuntime<S> {
 pub struct Discovery {
     /// Interval between two list polls of an account.
     pub every: Duration,
-    /// The accounts that are listed.
-    pub accounts: BTreeSet<AccountName>,
-    /// The channels that receive events of discovered avatars; `None` for all.
-    pub channels: Option<Vec<ChannelName>>,
+    /// What routing knows of the discovered avatars of each account that is listed.
+    pub routing: BTreeMap<AccountName, AvatarRouting>,
     /// When a training is overdue.
     pub overdue_after: OverdueAfter,
 }
@@ -82,6 +85,8 @@ pub struct WatchedAvatar {
     pub label: Option<String>,
     /// The channels that receive its events; `None` for all.
     pub channels: Option<Vec<ChannelName>>,
+    /// Its tags, with those of its account.
+    pub tags: BTreeSet<Tag>,
     /// Its status before the first poll.
     pub assume: Option<Status>,
     /// Its account.
@@ -103,6 +108,8 @@ pub struct ChannelRuntime<N> {
     pub attempt_timeout: Duration,
     /// The kinds of events that it receives.
     pub events: Vec<EventKind>,
+    /// The avatars that it is for.
+    pub only: ChannelFilter,
     /// Whether it receives conditions as well.
     pub operator: bool,
     /// Its delivery policy.
@@ -113,6 +120,27 @@ pub struct ChannelRuntime<N> {
     pub min_interval: Option<Duration>,
     /// Logged template problems.
     pub fallbacks: TemplateFallbackLog,
+}
+
+impl WatchedAvatar {
+    /// What is known of it for routing, with what the last poll showed.
+    pub fn facts<'a>(&'a self, name: Option<&'a str>, model: Option<&'a str>) -> AvatarFacts<'a> {
+        AvatarFacts {
+            account: &self.account,
+            tags: &self.tags,
+            channels: self.channels.as_deref(),
+            name: self.label.as_deref().or(name),
+            model,
+        }
+    }
+}
+
+impl<N> ChannelRuntime<N> {
+    /// What it asks for.
+    pub fn subscription<'a>(&'a self, channel: &'a ChannelName) -> Subscription<'a> {
+        let Self { events, operator, only, .. } = self;
+        Subscription { channel, events, operator: *operator, only }
+    }
 }
 
 impl<S, N> RuntimeConfig<S, N> {
@@ -126,49 +154,51 @@ impl<S, N> RuntimeConfig<S, N> {
 
     /// Whether avatars of the account are discovered.
     pub fn discovers(&self, account: &AccountName) -> bool {
-        self.discovery.as_ref().is_some_and(|discovery| discovery.accounts.contains(account))
+        self.discovery.as_ref().is_some_and(|discovery| discovery.routing.contains_key(account))
     }
 
     /// The config of an avatar that only the account's list shows; `None` when discovery is off for
     /// the account.
     pub fn discovered(&self, account: &AccountName) -> Option<WatchedAvatar> {
         let discovery = self.discovery.as_ref()?;
-        discovery.accounts.contains(account).then(|| WatchedAvatar {
-            channels: discovery.channels.clone(),
-            account: account.clone(),
-            overdue_after: discovery.overdue_after,
-            ..WatchedAvatar::default()
-        })
+        let AvatarRouting { account, tags, channels } = discovery.routing.get(account)?.clone();
+        let overdue_after = discovery.overdue_after;
+        Some(WatchedAvatar { account, tags, channels, overdue_after, ..WatchedAvatar::default() })
+    }
+}
+
+impl<S, N> RuntimeConfig<S, N> {
+    /// The avatars that a condition is about, each with the name in the event. `None` if they are
+    /// not all known: then their routes are not either.
+    pub(in crate::daemon) fn avatars_of<'e>(
+        &self,
+        event: &'e Event,
+    ) -> Option<Vec<(WatchedAvatar, Option<&'e str>)>> {
+        let Subject::Condition(condition) = &event.subject else { return None };
+        let ConditionSubject::Avatar { account, group, .. } = &condition.subject else {
+            return None;
+        };
+        let watched = |id| self.avatars.get(id).map(|it| (**it).clone());
+        let all = condition
+            .listed()
+            .map(|(id, name, ..)| Some((watched(id).or_else(|| self.discovered(account))?, name)));
+        all.collect::<Option<Vec<_>>>().filter(|listed| listed.len() == group.other_count + 1)
     }
 }
 
 impl<S, N: Notifier> RuntimeConfig<S, N> {
     /// Creates an event with its body and deliveries, rendered once for every channel and
-    /// recipient. Transitions go to the channels of the avatar, conditions to operator channels.
+    /// recipient. `avatars` is what is known of those that it is about.
     pub fn new_event(
         &self,
         event: Event,
-        watched_avatar: Option<&WatchedAvatar>,
+        avatars: &[AvatarFacts<'_>],
         now: Timestamp,
         random: RandomBits,
     ) -> NewEvent {
-        let chosen = watched_avatar.and_then(|watched_avatar| watched_avatar.channels.as_ref());
-        let gets = |name: &ChannelName, channel_runtime: &ChannelRuntime<N>| match &event.subject {
-            // The failure of a channel is reported through the others.
-            Subject::Condition(condition) => {
-                channel_runtime.operator && condition.subject.channel() != Some(name)
-            }
-            Subject::DeadLetter(dead_letter) => {
-                channel_runtime.operator && dead_letter.first.channel != *name
-            }
-            Subject::Transition { .. } | Subject::Ping { .. } => {
-                channel_runtime.events.contains(&event.kind)
-                    && chosen.is_none_or(|channels| channels.contains(name))
-            }
-        };
         let deliveries = (1u64..)
             .zip(&self.channels)
-            .filter(|(_, (name, channel_runtime))| gets(name, channel_runtime))
+            .filter(|(_, (name, it))| it.subscription(name).receives(&event, avatars))
             .flat_map(|(number, (name, channel_runtime))| {
                 let drafts = channel_runtime.notifier.render(&event, now, random.derive(number));
                 channel_runtime.fallbacks.note(name, &drafts);

@@ -23,6 +23,9 @@ use crate::domain::account::AccountName;
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::polling::backoff::Backoff;
 use crate::domain::polling::circuit_breaker::BreakerBackoff;
+use crate::domain::routing::facts::AvatarRouting;
+use crate::domain::routing::unreached::{Routed, unreached, without_operator};
+use crate::domain::status_report::NAME_CHARS_MAX;
 use crate::notify::build_error::BuildError;
 use crate::notify::channel::Channel;
 use crate::notify::email::channel::Email;
@@ -32,6 +35,7 @@ use crate::notify::email::config::{
 use crate::notify::heartbeat::Heartbeat;
 use crate::notify::message_context::MessageContext;
 use crate::notify::webhook::sender::{Webhook, WebhookSpec};
+use crate::text::sanitize::sanitize_line;
 
 /// The runtime config of the real daemon.
 pub type WiredConfig = RuntimeConfig<Client, Channel>;
@@ -45,6 +49,7 @@ pub fn build(
         let watched_avatar = WatchedAvatar {
             label: avatar.name.clone(),
             channels: avatar.channels.clone(),
+            tags: settings.routing(avatar).tags,
             assume: avatar.assume.clone(),
             account: avatar.account.clone(),
             overdue_after: avatar.overdue_after,
@@ -60,8 +65,7 @@ pub fn build(
         strategy: settings.strategy,
         discovery: settings.discover.as_ref().map(|discover| Discovery {
             every: discover.every,
-            accounts: discover.accounts.iter().cloned().collect(),
-            channels: discover.channels.clone(),
+            routing: settings.discovered_routing(),
             overdue_after: discover.overdue_after,
         }),
         intervals: settings.intervals.clone(),
@@ -101,7 +105,39 @@ pub fn obstacles(config: &WiredConfig, background: &BackgroundConfig) -> Vec<Str
     let no_operator =
         !config.channels.is_empty() && !config.channels.values().any(|channel| channel.operator);
     let no_operator = no_operator.then(|| NO_OPERATOR.to_owned());
-    accounts.chain(channels).chain(heartbeat).chain(no_operator).collect()
+    let obstacles = accounts.chain(channels).chain(heartbeat).chain(no_operator);
+    obstacles.chain(unreached_avatars(config)).collect()
+}
+
+/// Describes the avatars that reach no channel, with their events or their conditions.
+fn unreached_avatars(config: &WiredConfig) -> Vec<String> {
+    // Without a channel there is another warning.
+    if config.channels.is_empty() {
+        return Vec::new();
+    }
+    let channels: Vec<_> = config.channels.iter().map(|(name, it)| it.subscription(name)).collect();
+    let without_operator = without_operator(routed_avatars(config), &channels);
+    unreached(routed_avatars(config), &channels).into_iter().chain(without_operator).collect()
+}
+
+/// The configured avatars by id, and those that are discovered in each account.
+fn routed_avatars(config: &WiredConfig) -> impl Iterator<Item = Routed> {
+    let configured: BTreeMap<_, _> = config.avatars.iter().collect();
+    let configured = configured.into_iter().map(|(id, avatar)| {
+        let WatchedAvatar { account, tags, channels, label, .. } = &**avatar;
+        let shown = label.as_ref().map(|label| sanitize_line(label, NAME_CHARS_MAX));
+        let shown = shown.map_or_else(|| format!("`{id}`"), |name| format!("\"{name}\" (`{id}`)"));
+        let (account, tags, channels) = (account.clone(), tags.clone(), channels.clone());
+        let routing = AvatarRouting { account, tags, channels };
+        Routed { label: shown, name: label.clone(), routing }
+    });
+    let discovered = config.discovery.iter().flat_map(|it| &it.routing);
+    let discovered = discovered.map(|(account, routing)| Routed {
+        label: format!("all that are discovered in account `{account}`"),
+        name: None,
+        routing: routing.clone(),
+    });
+    configured.chain(discovered)
 }
 
 /// Why failures of the daemon's own work are not noticed.
@@ -177,6 +213,7 @@ fn channel_runtimes(
                 attempt_timeout: notifier.attempt_timeout(),
                 notifier: Arc::new(notifier),
                 events: settings.events.clone(),
+                only: settings.only.clone(),
                 operator: settings.operator,
                 policy: settings.policy.clone(),
                 fallbacks: TemplateFallbackLog::default(),

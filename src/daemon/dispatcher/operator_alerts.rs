@@ -95,7 +95,7 @@ impl<S, N: Notifier> Alerts<'_, S, N> {
         for AlertGroup { event, rows, is_notified } in avatar_changes {
             let random = self.random();
             let new_event = if is_notified {
-                self.config.new_event(event, None, self.now, random)
+                self.new_event(event, random)
             } else {
                 let (title, body) = (render::title(&event), standard::render(&event));
                 NewEvent { event, title, body, deliveries: Vec::new() }
@@ -130,7 +130,7 @@ impl<S, N: Notifier> Alerts<'_, S, N> {
                 };
                 let mut whole = event(first);
                 conditions.for_each(|other| alerts::add(&mut whole, &event(other)));
-                let new_event = config.new_event(whole, None, now, random.derive(1));
+                let new_event = self.new_event(whole, random.derive(1));
                 self.found.push((Some(new_event), covers));
             }
         }
@@ -139,8 +139,16 @@ impl<S, N: Notifier> Alerts<'_, S, N> {
     fn add(&mut self, kind: EventKind, occurred_at: Timestamp, subject: Subject, covers: Covers) {
         let random = self.random();
         let event = Event { id: EventId::mint(self.now, random), kind, occurred_at, subject };
-        let new_event = self.config.new_event(event, None, self.now, random.derive(1));
+        let new_event = self.new_event(event, random.derive(1));
         self.found.push((Some(new_event), covers));
+    }
+
+    /// The event, for the operator channels that are for its avatars.
+    fn new_event(&self, event: Event, random: RandomBits) -> NewEvent {
+        let avatars = self.config.avatars_of(&event).unwrap_or_default();
+        let facts: Vec<_> =
+            avatars.iter().map(|(avatar, name)| avatar.facts(*name, None)).collect();
+        self.config.new_event(event.clone(), &facts, self.now, random)
     }
 
     /// Shows the name that the config gives the avatar.

@@ -297,11 +297,13 @@ fn change<S, N: Notifier>(
     random: RandomBits,
 ) -> ObservationCommit {
     let watched_avatar = &input.watched_avatar;
+    let Watch { name, model, .. } = &decision.watch;
+    let facts = watched_avatar.facts(name.as_deref(), model.as_deref());
     let (events, conditions): (Vec<_>, Vec<_>) =
         decision.events.iter().cloned().partition(is_transition);
     let new_events = (0u64..).zip(events).map(|(number, event)| {
         let random = random.derive(EVENT_BITS + number);
-        config.new_event(event, Some(watched_avatar), now, random)
+        config.new_event(event, &[facts], now, random)
     });
     ObservationCommit {
         watch: decision.watch.clone(),

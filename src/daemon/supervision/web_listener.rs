@@ -22,6 +22,7 @@ use crate::daemon::ports::Clock;
 use crate::daemon::stats::DaemonStats;
 use crate::domain::avatar::AvatarId;
 use crate::domain::public_url::PublicUrl;
+use crate::domain::routing::table::RoutingTable;
 use crate::domain::time::monotonic::Monotonic;
 use crate::runtime::metrics::Dropped;
 use crate::secret::Secret;
@@ -229,16 +230,24 @@ fn parts(stats: &DaemonStats, now: Monotonic) -> Vec<LoopState> {
 fn config_view(settings: &Settings) -> ConfigView {
     let web = &settings.web;
     let avatars = settings.avatars.iter().map(|avatar| {
-        let config_receiver =
-            AvatarConfig { label: avatar.name.clone(), account: avatar.account.clone() };
-        (avatar.id.clone(), config_receiver)
+        let avatar_config =
+            AvatarConfig { label: avatar.name.clone(), routing: settings.routing(avatar) };
+        (avatar.id.clone(), avatar_config)
     });
     ConfigView {
         accounts: settings.accounts.keys().cloned().collect(),
         discovers: settings.discover.is_some(),
         avatars: avatars.collect(),
-        channels: ConfigSnapshot::of(settings).channel_kinds(),
         has_operator: settings.channels.values().any(|channel| channel.operator),
+        channels: ConfigSnapshot::of_channels(&settings.channels).channel_kinds(),
+        routing: RoutingTable {
+            channels: settings
+                .channels
+                .iter()
+                .map(|(name, it)| (name.clone(), it.routing()))
+                .collect(),
+            discovered: settings.discovered_routing(),
+        },
         thumbnails: web.thumbnails,
         path_prefix: web.public_url.as_ref().map_or("", PublicUrl::prefix).to_owned(),
         rules: AccessPolicy { token: web.token.clone(), hosts: web.hosts.clone(), read: web.read },

@@ -184,9 +184,7 @@ async fn test(State(state): State<AppState>, name: PathSegment, _: NoQuery) -> A
 async fn find(state: &AppState, id: PathSegment) -> Result<AvatarView, ProblemDetails> {
     let unknown = || ProblemDetails::missing("no such avatar");
     let id = AvatarId::parse(&segment(id)?).map_err(|_| unknown())?;
-    let avatars = with_read_model(state, |model| model.avatars()).await?;
-    let found = avatars.into_iter().find(|avatar| id.matches(&avatar.id));
-    found.ok_or_else(unknown)
+    with_read_model(state, move |model| model.avatar(&id)).await?.ok_or_else(unknown)
 }
 
 fn segment(segment: PathSegment) -> Result<String, ProblemDetails> {

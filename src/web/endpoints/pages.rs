@@ -293,8 +293,7 @@ async fn avatar(State(state): State<AppState>, id: PathSegment) -> Response {
 }
 
 fn avatar_page(model: &ReadModel<'_>, id: &AvatarId) -> Result<Option<AvatarPage>, StoreError> {
-    let found = model.avatars()?.into_iter().find(|avatar| id.matches(&avatar.id));
-    let Some(avatar) = found else { return Ok(None) };
+    let Some(avatar) = model.avatar(id)? else { return Ok(None) };
     let Ok(id) = AvatarId::parse(&avatar.id) else { return Ok(None) };
     let transitions = model.transitions(Some(&id), None, TRANSITIONS_MAX)?;
     let changes: Vec<StatusChange> = transitions.iter().rev().filter_map(change).collect();

@@ -22,6 +22,7 @@ use avatar_watch::domain::polling::interval::{PollIntervals, SettledIntervals, T
 use avatar_watch::domain::polling::observation::Observation;
 use avatar_watch::domain::polling::overdue::OverdueAfter;
 use avatar_watch::domain::polling::strategy::Strategy;
+use avatar_watch::domain::routing::filter::ChannelFilter;
 
 /// A plan without avatars and channels.
 pub(crate) fn plan<S, N>(source: Arc<S>) -> RuntimeConfig<S, N> {
@@ -90,6 +91,7 @@ pub(crate) fn with_channel<S, N>(
         target: channel.to_owned(),
         attempt_timeout: seconds(7200),
         events: EventKind::DEFAULT.to_vec(),
+        only: ChannelFilter::default(),
         operator: false,
         policy: DeliveryPolicy::webhook(),
         max_concurrency: 8,

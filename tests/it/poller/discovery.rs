@@ -1,13 +1,16 @@
 //! Discovery: avatars that only the list of an account shows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use avatar_watch::daemon::config::runtime_config::{Discovery, RuntimeConfig};
 use avatar_watch::domain::account::AccountName;
+use avatar_watch::domain::delivery::channel_name::ChannelName;
 use avatar_watch::domain::polling::overdue::OverdueAfter;
+use avatar_watch::domain::routing::facts::AvatarRouting;
+use avatar_watch::domain::routing::tag::Tag;
 
 use crate::harness::argil::Answer;
-use crate::harness::plans::seconds;
+use crate::harness::plans::{seconds, with_channel};
 
 use super::{Bench, Plan};
 
@@ -24,11 +27,28 @@ impl Bench {
 fn discovering(plan: Plan) -> Plan {
     let discovery = Discovery {
         every: seconds(300),
-        accounts: BTreeSet::from([AccountName::default()]),
-        channels: None,
+        routing: BTreeMap::from([(AccountName::default(), AvatarRouting::default())]),
         overdue_after: OverdueAfter::Never,
     };
     RuntimeConfig { discovery: Some(discovery), ..plan }
+}
+
+#[tokio::test]
+async fn a_discovered_avatar_is_routed_by_the_tags_of_discovery() {
+    let mut bench = Bench::new();
+    bench.api.set_all(&["old"], "IDLE");
+    let mut plan = discovering(with_channel(bench.plan(&[]), "team", &bench.ops));
+    let tag = |text| Tag::parse(text).unwrap();
+    let found = &mut plan.discovery.as_mut().unwrap().routing;
+    found.get_mut(&AccountName::default()).unwrap().tags = BTreeSet::from([tag("found")]);
+    for (channel, asked) in [("ops", "found"), ("team", "other")] {
+        let channel = plan.channels.get_mut(&ChannelName::parse(channel).unwrap()).unwrap();
+        channel.only.tags = vec![tag(asked)];
+    }
+    bench.run(plan).await;
+    bench.api.set_status("new", "IDLE");
+    bench.world.live(seconds(301)).await;
+    assert_eq!(bench.routes(), ["new: ops"]);
 }
 
 #[tokio::test]

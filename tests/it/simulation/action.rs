@@ -19,6 +19,7 @@ use avatar_watch::domain::id::EventId;
 use avatar_watch::domain::polling::interval::SettledIntervals;
 use avatar_watch::domain::polling::overdue::OverdueAfter;
 use avatar_watch::domain::random::RandomBits;
+use avatar_watch::domain::routing::tag::Tag;
 use avatar_watch::domain::time::monotonic::Monotonic;
 use avatar_watch::domain::time::timestamp::Timestamp;
 use avatar_watch::store::admin::channels::{ChannelAdminResult, ChannelSwitch};
@@ -276,8 +277,10 @@ impl Stage {
                     0 => OverdueAfter::Fixed(OVERDUE_AFTER),
                     _ => OverdueAfter::Never,
                 };
+                // Tags come and go with a reload.
+                let tags = if self.dice.chance(50) { [tag()].into() } else { BTreeSet::new() };
                 let base = WatchedAvatar::default();
-                let registration = WatchedAvatar { channels, assume, overdue_after, ..base };
+                let registration = WatchedAvatar { channels, tags, assume, overdue_after, ..base };
                 plan.avatars.insert(id(avatar), Arc::new(registration));
             }
         }
@@ -307,6 +310,7 @@ impl Stage {
         match channel {
             "all" => runtime.events = EventKind::SELECTABLE.to_vec(),
             OPERATOR => runtime.events.clear(),
+            "ops" => runtime.only.tags = vec![tag()],
             "bad-news" => {
                 runtime.events = vec![EventKind::AvatarRefused, EventKind::AvatarTrainingFailed];
             }
@@ -424,16 +428,23 @@ fn name(text: &str) -> ChannelName {
     ChannelName::parse(text).unwrap()
 }
 
+/// The tag of some avatars, which one channel asks for.
+fn tag() -> Tag {
+    Tag::parse("vip").unwrap()
+}
+
 fn note(plan: &SimPlan, per_second: u32) -> PlanNote {
     let avatars = plan.avatars.iter().map(|(id, registration)| {
         let channels = registration.channels.as_ref();
         let channels = channels.map(|names| names.iter().map(ChannelName::to_string).collect());
-        (id.clone(), (registration.assume.clone(), channels))
+        let is_tagged = registration.tags.contains(&tag());
+        (id.clone(), (registration.assume.clone(), channels, is_tagged))
     });
     let channels = plan.channels.iter().map(|(name, channel)| {
         let events = channel.events.iter().map(|kind| kind.name()).collect();
         let recipients = channel.notifier.recipients.clone();
-        (name.to_string(), ChannelNote { events, recipients })
+        let for_tagged = channel.only.tags.contains(&tag());
+        (name.to_string(), ChannelNote { events, for_tagged, recipients })
     });
     PlanNote {
         infer_unseen_training: plan.infer_unseen_training,

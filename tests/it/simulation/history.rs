@@ -91,15 +91,20 @@ pub(super) struct PlanNote {
     pub(super) infer_unseen_training: bool,
     pub(super) max_concurrency: usize,
     pub(super) max_requests_per_second: usize,
-    /// The status that each avatar was registered with, and its channels, if they are named.
-    pub(super) avatars: BTreeMap<AvatarId, (Option<Status>, Option<Vec<String>>)>,
+    pub(super) avatars: BTreeMap<AvatarId, AvatarNote>,
     pub(super) channels: BTreeMap<String, ChannelNote>,
 }
+
+/// The status that an avatar was registered with, its channels, if they are named, and whether it
+/// has the tag.
+pub(super) type AvatarNote = (Option<Status>, Option<Vec<String>>, bool);
 
 /// What a plan said of a channel.
 #[derive(Clone, Debug)]
 pub(super) struct ChannelNote {
     pub(super) events: Vec<&'static str>,
+    /// Whether it asks for avatars with the tag.
+    pub(super) for_tagged: bool,
     pub(super) recipients: Vec<String>,
 }
 

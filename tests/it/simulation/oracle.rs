@@ -126,7 +126,7 @@ fn check_origin(
     violations: &mut Vec<String>,
 ) {
     let registered = history.plans[poll.plan].avatars.get(&poll.avatar);
-    let assumed = registered.and_then(|(assumed, _)| assumed.as_ref());
+    let assumed = registered.and_then(|(assumed, ..)| assumed.as_ref());
     let true_ = match &transition.previous {
         Previous::Unknown => assumed.is_none_or(|assumed| *assumed == transition.status),
         Previous::Assumed(status) => assumed == Some(status),

@@ -67,11 +67,14 @@ fn withdrawn(history: &History) -> BTreeSet<EventId> {
 
 /// Where an event must go: its id, the channel, the recipient.
 fn due_of<'a>(event: &Expected<'a>) -> Vec<(&'a str, &'a str, &'a str)> {
-    let named = event.plan.avatars.get(event.avatar).and_then(|(_, named)| named.as_ref());
+    let avatar = event.plan.avatars.get(event.avatar);
+    let named = avatar.and_then(|(_, named, _)| named.as_ref());
+    let is_tagged = avatar.is_some_and(|(.., is_tagged)| *is_tagged);
     let mut due = Vec::new();
     for (name, channel) in &event.plan.channels {
         let chosen = named.is_none_or(|named| named.contains(name));
-        if chosen && channel.events.contains(&event.kind) {
+        let is_for_it = is_tagged || !channel.for_tagged;
+        if chosen && is_for_it && channel.events.contains(&event.kind) {
             let recipients = channel.recipients.iter();
             due.extend(recipients.map(|to| (event.id.as_str(), name.as_str(), to.as_str())));
         }

@@ -150,6 +150,15 @@ fn an_event_that_is_missing_doubled_or_of_another_kind_is_found_out() {
 }
 
 #[test]
+fn a_delivery_to_a_channel_that_is_for_other_avatars_is_found_out() {
+    check("I3", |history| {
+        let channels = history.plans.iter_mut().flat_map(|plan| plan.channels.values_mut());
+        channels.for_each(|channel| channel.for_tagged = !channel.for_tagged);
+        Some(())
+    });
+}
+
+#[test]
 fn an_unreported_outcome_after_an_unknown_status_is_found_out() {
     /// An outcome that did not come straight from the training that was seen.
     fn roundabout(history: &mut History, earlier: Earlier) -> Option<&mut Transition> {

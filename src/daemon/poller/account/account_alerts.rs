@@ -64,7 +64,7 @@ impl<S: AvatarSource, N: Notifier, C: Clock> Poller<S, N, C> {
             occurred_at: now,
             subject: Subject::Condition(Box::new(condition)),
         };
-        let new_event = self.config.new_event(event, None, now, random.derive(1));
+        let new_event = self.config.new_event(event, &[], now, random.derive(1));
         match publish(&self.context, vec![new_event], now).await {
             Ok(()) => {
                 log_write_recovered(&self.context, CONNECTIVITY);
