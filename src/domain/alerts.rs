@@ -66,20 +66,26 @@ pub struct AlertGroup {
     pub is_notified: bool,
 }
 
-/// Groups the waiting changes. Of one avatar, what ended is published before what begins.
+/// Groups the waiting changes. Of one avatar, at most the first resolves what was published before,
+/// and only the last can begin what lasts; so what was resolved is published first, and what lasts
+/// at the end.
 pub fn group(changes: Vec<WaitingChange>) -> Vec<AlertGroup> {
-    let (withdrawn, mut lasting) = split_withdrawn(changes);
-    let mut groups: Vec<AlertGroup> = withdrawn
-        .into_iter()
-        .map(|WaitingChange { seq, event }| AlertGroup {
-            event,
-            rows: vec![seq],
-            is_notified: false,
-        })
-        .collect();
-    lasting.sort_by_key(|change| (phase(&change.event) != Some(Phase::Resolved), change.seq));
+    let (withdrawn, lasting) = split_withdrawn(changes);
+    let is_resolved = |change: &WaitingChange| phase(&change.event) == Some(Phase::Resolved);
+    let (resolved, firing): (Vec<_>, Vec<_>) = lasting.into_iter().partition(is_resolved);
+    let withdrawn = withdrawn.into_iter().map(|WaitingChange { seq, event }| AlertGroup {
+        event,
+        rows: vec![seq],
+        is_notified: false,
+    });
+    merged(resolved).into_iter().chain(withdrawn).chain(merged(firing)).collect()
+}
+
+/// One event for all changes that have kind, phase, account and cause in common.
+fn merged(changes: Vec<WaitingChange>) -> Vec<AlertGroup> {
+    let mut groups: Vec<AlertGroup> = Vec::new();
     let mut places: HashMap<GroupKey, usize> = HashMap::new();
-    for WaitingChange { seq, event } in lasting {
+    for WaitingChange { seq, event } in changes {
         let key = GroupKey::of(&event);
         match key.as_ref().and_then(|key| places.get(key)).and_then(|at| groups.get_mut(*at)) {
             Some(group) => {
@@ -248,6 +254,17 @@ mod tests {
     }
 
     #[test]
+    fn what_an_avatar_did_is_published_in_its_order() {
+        // It was firing before; resolved, firing, resolved, firing again while all of it waits.
+        let changes = [Phase::Resolved, Phase::Firing, Phase::Resolved, Phase::Firing];
+        let changes = (1..).zip(changes).map(|(seq, phase)| change(seq, "a", phase, None));
+        let published: Vec<_> =
+            group(changes.collect()).into_iter().map(|it| (it.rows, it.is_notified)).collect();
+        let expected = [(vec![1], true), (vec![2], false), (vec![3], false), (vec![4], true)];
+        assert_eq!(published, expected);
+    }
+
+    #[test]
     fn another_cause_makes_another_event() {
         let firing = |seq, cause| change(seq, &format!("a{seq}"), Phase::Firing, Some(cause));
         let groups = summary(vec![firing(1, "failed"), firing(2, "denied"), firing(3, "failed")]);
@@ -269,9 +286,9 @@ mod tests {
             change(5, "c", Firing, None),
         ]);
         let expected = [
+            ("resolved", vec![4], true),
             ("firing", vec![1], false),
             ("resolved", vec![3], false),
-            ("resolved", vec![4], true),
             ("firing", vec![2, 5], true),
         ];
         assert_eq!(

@@ -192,10 +192,10 @@ async fn a_kill_while_dead_letters_wait_for_each_other_makes_one_event_of_all() 
     let bench = Bench::new(&config.text().replace(AT_ONCE, &waiting));
     argil.set_all(&all, "TRAINING");
     let daemon = bench.start();
-    all.iter().for_each(|id| daemon.wait_for_log(&format!("avatar `{id}`: baseline")));
+    all.iter().for_each(|id| daemon.wait_for_log(&format!("{id}\": baseline")));
     argil.set_all(&all, "IDLE");
     let is_dead =
-        |rows: &[Value]| rows.len() == 70 && rows.iter().all(|row| row["state"] == "failed");
+        |rows: &[Value]| rows.len() == 70 && rows.iter().all(|row| row["state"] == "dead");
     bench.wait_for_deliveries("70 dead letters", is_dead);
     daemon.kill();
     assert!(operator.received().is_empty(), "they wait");

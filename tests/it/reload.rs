@@ -153,7 +153,7 @@ async fn a_hundred_reloads_under_load_lose_no_delivery_and_no_poll() {
     let bench = Bench::new(config.text());
     names.iter().for_each(|name| argil.set_status(name, "TRAINING"));
     let daemon = bench.start();
-    names.iter().for_each(|name| daemon.wait_for_log(&format!("`{name}`: baseline")));
+    names.iter().for_each(|name| daemon.wait_for_log(&format!("{name}\": baseline")));
     let mut notified = 0;
     for round in 0..100 {
         let extra = format!("\n[[avatars]]\nid = \"extra{round}\"\n");

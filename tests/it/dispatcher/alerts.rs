@@ -56,7 +56,7 @@ async fn seventy_dead_letters() -> Watched {
     (0..70).for_each(|number| it.bench.gallery.show(&id(&avatar(number)), Status::Idle));
     it.restart(grouped(), 70).await;
     it.bench.world.pass(seconds(2)).await;
-    let dead = it.bench.rows().iter().filter(|row| row.state == "failed").count();
+    let dead = it.bench.rows().iter().filter(|row| row.state == "dead").count();
     assert_eq!((dead, it.watch.calls().len()), (70, 0));
     it
 }
