@@ -3,6 +3,7 @@
 use rusqlite::{Row, named_params};
 
 use crate::domain::avatar::AvatarId;
+use crate::domain::avatar::training::Training;
 use crate::domain::avatar::transition::Transition;
 use crate::store::error::{ErrorContext as _, StoreError};
 use crate::store::reader::{
@@ -68,6 +69,17 @@ impl Reader {
             named_params! {":avatars": ids, ":status": filter.status, ":since": filter.since};
         let total = self.rows("counting transitions", &sql, parameters, |row| row.get(0))?.pop();
         Ok((rows, total.unwrap_or_default()))
+    }
+
+    /// The last observed training of an avatar that ended.
+    pub fn last_training(&self, id: &AvatarId) -> Result<Option<Training>, StoreError> {
+        let sql = format!(
+            "SELECT {columns} FROM transitions
+             WHERE avatar_id = ?1 AND trained_since IS NOT NULL ORDER BY avatar_seq DESC LIMIT 1",
+            columns = transitions::COLUMNS
+        );
+        let last = self.rows("reading the last training", &sql, [id], transitions::read)?.pop();
+        Ok(last.and_then(|transition| transition.training))
     }
 
     /// The statuses that were ever observed.

@@ -16,7 +16,9 @@ use crate::web::reader_cache::CachedReader;
 use crate::web::routes::{with_only, with_routes};
 use crate::web::state::{AppState, ConfigView, Now};
 use crate::web::status::{self, DaemonView, Parts, StatusView};
-use crate::web::views::{AvatarContext, AvatarView, ChannelView, ConditionView, TransitionView};
+use crate::web::views::{
+    AvatarContext, AvatarView, ChannelView, ConditionView, TrainingView, TransitionView,
+};
 
 /// The read model of one request. Its methods block.
 #[derive(Debug)]
@@ -69,11 +71,13 @@ impl<'d> ReadModel<'d> {
     /// An avatar that is or was watched, with the channels that it reaches.
     pub(super) fn avatar(&self, id: &AvatarId) -> Result<Option<AvatarView>, StoreError> {
         let found = self.avatars()?.into_iter().find(|avatar| id.matches(&avatar.id));
-        Ok(found.map(|avatar| {
-            let configured =
-                AvatarId::parse(&avatar.id).ok().and_then(|id| self.config.avatars.get(&id));
-            with_routes(avatar, configured.map(|it| &it.routing), &self.config.routing)
-        }))
+        let Some(found) = found else { return Ok(None) };
+        // The request may have another case than the config.
+        let id = AvatarId::parse(&found.id).ok();
+        let configured = id.as_ref().and_then(|id| self.config.avatars.get(id));
+        let avatar = with_routes(found, configured.map(|it| &it.routing), &self.config.routing);
+        let last = id.map(|id| self.reader.uncached.last_training(&id)).transpose()?.flatten();
+        Ok(Some(AvatarView { last_training: last.as_ref().map(TrainingView::from), ..avatar }))
     }
 
     /// The `https` URL of an avatar's picture, if a poll since the start returned one.

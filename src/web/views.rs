@@ -51,6 +51,9 @@ pub(crate) struct AvatarView {
     pub(crate) deliveries_in_flight: u64,
     /// Dead letters about it.
     pub(crate) dead_letters: u64,
+    /// Its last observed training that ended; only where one avatar is asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_training: Option<TrainingView>,
     /// Which channels get its next event, and why; only where one avatar is asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) routes: Option<Vec<RouteView>>,
@@ -93,6 +96,8 @@ pub(crate) struct UsualView {
 /// An observed training that ended.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct TrainingView {
+    /// The model of the avatar.
+    pub(crate) model: Option<String>,
     /// The minimum duration in whole seconds.
     pub(crate) seconds_min: u64,
     /// The maximum duration in whole seconds; `None` if its start was not observed.
@@ -245,6 +250,7 @@ impl AvatarView {
             }),
             deliveries_in_flight: counts.undelivered,
             dead_letters: counts.dead_letters,
+            last_training: None,
             routes: None,
         }
     }
@@ -290,6 +296,7 @@ impl From<UsualDuration> for UsualView {
 impl From<&Training> for TrainingView {
     fn from(training: &Training) -> Self {
         Self {
+            model: training.model.clone(),
             seconds_min: training.seconds_min(),
             seconds_max: training.seconds_max(),
             started_after: text(training.start.after),

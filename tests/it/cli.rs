@@ -56,7 +56,9 @@ async fn status_history_and_deliveries_work_with_and_without_the_daemon() {
         assert_eq!(status["daemon"]["running"], running);
         assert_eq!(status["avatars"][0]["status"], "IDLE");
         let mut alone = bench.json(&["status", "a1", "--json"]);
-        let routes = alone["avatars"][0].as_object_mut().unwrap().remove("routes").unwrap();
+        let avatar = alone["avatars"][0].as_object_mut().unwrap();
+        assert!(avatar.remove("last_training").is_some());
+        let routes = avatar.remove("routes").unwrap();
         let route = json!({ "channel": "ops", "receives": true, "reason": "every avatar" });
         assert_eq!(routes, json!([route]));
         assert_eq!(alone["avatars"], status["avatars"]);

@@ -183,6 +183,9 @@ pub(crate) struct HistoryArgs {
     /// Show at most the newest N changes
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) limit: u32,
+    /// Print CSV with a header, the durations of trainings in seconds, and times in UTC
+    #[arg(long, conflicts_with_all = ["json", "utc"])]
+    pub(crate) csv: bool,
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
 }

@@ -1,13 +1,16 @@
 //! `avatar-watch history`: lists the observed changes of status.
 
+use std::error::Error;
 use std::path::Path;
+
+use csv::Writer;
 
 use crate::cli::args::HistoryArgs;
 use crate::cli::avatar_names::AvatarNames;
 use crate::cli::exit::Exit;
 use crate::cli::local_time::LocalTime;
 use crate::cli::locations::{Locations, find_and_warn, print_read_error};
-use crate::cli::output::{json, known_or_print, print_count};
+use crate::cli::output::{failed, json, known_or_print, print, print_count};
 use crate::cli::table::{Column, table};
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
@@ -15,7 +18,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::store::error::StoreError;
 use crate::store::reader::{Reader, TransitionFilter};
-use crate::web::views::TransitionView;
+use crate::web::views::{TrainingView, TransitionView};
 
 /// The rows to print, the oldest first, and how many there are in all.
 struct HistoryPage {
@@ -35,6 +38,15 @@ pub(crate) fn history(config: Option<&Path>, args: &HistoryArgs) -> Exit {
     if args.database.json {
         json(&views);
         return Exit::Ok;
+    }
+    if args.csv {
+        return match csv(&views) {
+            Ok(text) => {
+                print(&text);
+                Exit::Ok
+            }
+            Err(error) => failed(&*error, Exit::Software),
+        };
     }
     let time = LocalTime::new(args.database.utc);
     let rows: Vec<_> = views.iter().map(|view| row(view, &names, &time)).collect();
@@ -103,6 +115,59 @@ fn row(view: &TransitionView, names: &AvatarNames, time: &LocalTime) -> Vec<Stri
     ]
 }
 
+/// The changes as CSV (RFC 4180).
+fn csv(views: &[TransitionView]) -> Result<String, Box<dyn Error>> {
+    let mut csv = Writer::from_writer(Vec::new());
+    csv.write_record(CSV_COLUMNS)?;
+    for view in views {
+        let optional = |text: &Option<String>| text.clone().unwrap_or_default();
+        let training = view.training.as_ref();
+        let of_training = |value: fn(&TrainingView) -> Option<String>| {
+            training.and_then(value).unwrap_or_default()
+        };
+        csv.write_record([
+            view.seq.to_string(),
+            view.detected_at.clone(),
+            optional(&view.last_seen_previous_at),
+            as_text(&view.avatar_id),
+            as_text(view.avatar_name.as_deref().unwrap_or_default()),
+            view.sequence.to_string(),
+            as_text(view.previous_status.as_deref().unwrap_or_default()),
+            as_text(&view.status),
+            view.training_observed.to_string(),
+            as_text(&of_training(|it| it.model.clone())),
+            of_training(|it| Some(it.seconds_min.to_string())),
+            of_training(|it| it.seconds_max.map(|seconds| seconds.to_string())),
+            of_training(|it| it.started_after.clone()),
+            of_training(|it| Some(it.started_before.clone())),
+        ])?;
+    }
+    Ok(String::from_utf8(csv.into_inner()?)?)
+}
+
+/// A text that no spreadsheet takes for a formula
+/// (<https://owasp.org/www-community/attacks/CSV_Injection>).
+fn as_text(text: &str) -> String {
+    let quote = if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { "'" } else { "" };
+    format!("{quote}{text}")
+}
+
+const CSV_COLUMNS: [&str; 14] = [
+    "seq",
+    "detected_at",
+    "last_seen_previous_at",
+    "avatar_id",
+    "avatar_name",
+    "sequence",
+    "previous_status",
+    "status",
+    "training_observed",
+    "training_model",
+    "training_seconds_min",
+    "training_seconds_max",
+    "training_started_after",
+    "training_started_before",
+];
 const COLUMNS: [Column; 7] = [
     Column::text("seen at"),
     Column::cut("avatar", 16),

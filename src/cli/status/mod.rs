@@ -119,7 +119,9 @@ fn show(view: &StatusReport, mut selected: Vec<AvatarView>, limit: u32, now: Tim
     if (rows.len() as u64) < total {
         print_count(rows.len(), total, "first", "avatar");
     }
-    selected.iter().for_each(|avatar| route_lines(avatar).iter().for_each(|it| line(it)));
+    for avatar in selected.iter().filter(|_| !view.covers_all) {
+        training_lines(avatar).iter().chain(&route_lines(avatar)).for_each(|it| line(it));
+    }
     if !status.findings.is_empty() {
         line("");
     }
@@ -145,6 +147,20 @@ fn finding_lines(finding: &FindingView, now: Timestamp) -> String {
 }
 
 /// Which channels get the events of an avatar, and why.
+/// What is known of the duration of its trainings.
+fn training_lines(avatar: &AvatarView) -> Vec<String> {
+    let model = avatar.model.as_deref().map(|model| format!(" of {model}")).unwrap_or_default();
+    let usual = avatar.usual_training.as_ref();
+    let usual = usual.map(|it| sanitize(&format!("Trainings{model} usually take {}.", it.text)));
+    let last = avatar.last_training.as_ref();
+    let last = last.map(|it| format!("Its last training took {}.", it.text));
+    let mut lines: Vec<String> = last.into_iter().chain(usual).collect();
+    if let Some(first) = lines.first_mut() {
+        first.insert(0, '\n');
+    }
+    lines
+}
+
 fn route_lines(avatar: &AvatarView) -> Vec<String> {
     let Some(routes) = &avatar.routes else { return Vec::new() };
     let (yes, no): (Vec<_>, Vec<_>) = routes.iter().partition(|route| route.receives);

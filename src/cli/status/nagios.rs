@@ -161,6 +161,7 @@ mod tests {
                 ..Parts::default()
             },
             avatars: vec![AvatarView {
+                last_training: None,
                 routes: None,
                 id: "a1".to_owned(),
                 name: None,

@@ -29,7 +29,7 @@ use crate::store::sqlite::lock::DatabaseLock;
 use crate::web::reader_cache::CachedRows;
 use crate::web::routes::{with_only, with_routes};
 use crate::web::status::{self, DaemonView, Parts, StatusView};
-use crate::web::views::{AvatarContext, AvatarView, ChannelView};
+use crate::web::views::{AvatarContext, AvatarView, ChannelView, TrainingView};
 
 #[derive(Debug)]
 pub(crate) struct StatusReport {
@@ -59,9 +59,10 @@ impl StatusReport {
     ) -> Result<Self, StoreError> {
         let read = |reader: &Reader| {
             let names = AvatarNames::read(found, reader)?;
-            Ok((names, reader.active_config()?, CachedRows::read(reader)?))
+            let last = id.map(|id| reader.last_training(id)).transpose()?.flatten();
+            Ok((names, reader.active_config()?, CachedRows::read(reader)?, last))
         };
-        let (names, snapshot, rows) = Reader::snapshot(&found.database, read)?;
+        let (names, snapshot, rows, last_training) = Reader::snapshot(&found.database, read)?;
         let snapshot = snapshot.as_deref().and_then(ConfigSnapshot::from_text);
         let kinds = snapshot.as_ref().map(ConfigSnapshot::channel_kinds).unwrap_or_default();
         let known = snapshot.as_ref().map(|snapshot| active::partial(&found.partial, snapshot));
@@ -87,7 +88,9 @@ impl StatusReport {
         if id.is_some() {
             let routed = |avatar: AvatarView| {
                 let registered = AvatarId::parse(&avatar.id).ok().and_then(|id| configured(&id));
-                with_routes(avatar, registered.map(|it| &it.routing), &known.routing)
+                let avatar = with_routes(avatar, registered.map(|it| &it.routing), &known.routing);
+                let last_training = last_training.as_ref().map(TrainingView::from);
+                AvatarView { last_training, ..avatar }
             };
             avatars = avatars.into_iter().map(routed).collect();
         }

@@ -2,6 +2,8 @@
 
 use serde_json::json;
 
+use crate::harness::http::ask;
+
 use super::*;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,4 +131,44 @@ async fn times_are_local_unless_utc_is_asked_for() {
     assert!(print(&["history"]).contains(" XYZ"), "{}", print(&["history"]));
     assert!(print(&["history", "--utc"]).contains(" UTC"));
     assert!(!print(&["history", "--json"]).contains("XYZ"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn durations_of_trainings_are_in_history_csv_status_and_api() {
+    let argil = FakeArgil::start();
+    let config = Config::new(argil.base_url()).avatar("a1").with("name = \"=cmd|x\"\n").page();
+    argil.set_avatar("a1", json!({"id": "a1", "status": "NOT_TRAINED", "model": "ARGIL_ATOM"}));
+    let bench = Bench::new(config.text());
+    let daemon = bench.start();
+    daemon.wait_for_log("baseline NOT_TRAINED");
+    for status in ["TRAINING", "IDLE"] {
+        argil.set_avatar("a1", json!({"id": "a1", "status": status, "model": "ARGIL_ATOM"}));
+        daemon.wait_for_log(&format!("-> {status}"));
+    }
+    let avatar = ask(daemon.page(), "GET", "/api/v1/avatars/a1", &[]).json();
+    let page = ask(daemon.page(), "GET", "/avatars/a1", &[]).body;
+    assert!(daemon.stop().success());
+
+    let rows = bench.json(&["history", "--json"]);
+    let training = &rows[2]["training"];
+    assert_eq!((&rows[2]["status"], &training["model"]), (&json!("IDLE"), &json!("ARGIL_ATOM")));
+    assert_eq!(rows[1]["training"], json!(null));
+    assert_eq!(training["started_after"], rows[1]["last_seen_previous_at"]);
+    assert_eq!(training["started_before"], rows[1]["detected_at"]);
+    assert_eq!(&avatar["last_training"], training);
+    assert!(page.contains("its last training took "), "{page}");
+    bench.prints(&["status", "a1"], 0, &["Its last training took "]);
+    bench.prints(&["history"], 0, &["TRAINING TOOK"]);
+
+    let csv = bench.prints(&["history", "--csv"], 0, &["seq,detected_at,"]);
+    let mut csv = csv::Reader::from_reader(csv.as_bytes());
+    let header = csv.headers().unwrap().clone();
+    let last = csv.records().last().unwrap().unwrap();
+    let of = |name: &str| last[header.iter().position(|it| it == name).unwrap()].to_owned();
+    assert_eq!((of("status"), of("training_model")), ("IDLE".to_owned(), "ARGIL_ATOM".to_owned()));
+    assert_eq!(of("avatar_name"), "'=cmd|x", "a spreadsheet runs no formula");
+    assert_eq!(of("training_seconds_min"), training["seconds_min"].to_string());
+    assert_eq!(of("training_seconds_max"), training["seconds_max"].to_string());
+    assert_eq!(json!(of("training_started_before")), training["started_before"]);
+    bench.complains(&["history", "--csv", "--json"], 2, &["cannot be used with"]);
 }
