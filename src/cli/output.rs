@@ -14,6 +14,7 @@ use crate::config::schema::keys::nearest;
 use crate::domain::time::humanize::humanize;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::StoreError;
+use crate::store::pagination::COUNT_MAX;
 use crate::telemetry::output_queue;
 use crate::text::escape::escape_json;
 use crate::text::plural::{counted, grouped};
@@ -192,7 +193,12 @@ pub(crate) fn json(value: &impl Serialize) {
 
 /// How many rows a list shows: `the newest 100 of 1,234 changes; --limit for more`.
 pub(crate) fn print_count(shown: usize, total: u64, which: &str, noun: &str) {
-    let (all, shown) = (counted_rows(total, noun), u64::try_from(shown).unwrap_or(u64::MAX));
+    // The count of rows ends there.
+    let all = match total == COUNT_MAX + 1 {
+        true => format!("more than {}", counted_rows(COUNT_MAX, noun)),
+        false => counted_rows(total, noun),
+    };
+    let shown = u64::try_from(shown).unwrap_or(u64::MAX);
     line(&match shown < total {
         true => format!("the {which} {} of {all}; --limit for more", grouped(shown)),
         false => all,

@@ -34,7 +34,8 @@ pub(super) fn reference_schema(schema: i64) -> rusqlite::Result<Connection> {
 /// first and the last poll that showed it. `recipients` has one row for each recipient with a
 /// completed attempt. `events.title` is what a person reads in a list. `deliveries.manual_attempt`
 /// is the number of the attempt that an operator requested last, or zero; `resent_as` is the
-/// delivery that sends a dead letter again. `conditions` has the firing conditions; `event_id` and
+/// delivery that sends a dead letter again; `blocked` is 1 while an older delivery with the same
+/// channel, recipient and ordering key is not finished. `conditions` has the firing conditions; `event_id` and
 /// `notified_at` are null until the event of the group is published.
 const FIRST: &str = "
 CREATE TABLE watches(
@@ -124,6 +125,7 @@ CREATE TABLE channels(
   misconfigured_since INTEGER,
   failing_since       INTEGER,
   suspended_since     INTEGER,
+  delivered_at        INTEGER,
   paused_until        INTEGER,
   pause_reason        TEXT,
   updated_at          INTEGER NOT NULL DEFAULT 0
@@ -160,6 +162,7 @@ CREATE TABLE deliveries(
   unknown_streak      INTEGER NOT NULL DEFAULT 0,
   manual_attempt      INTEGER NOT NULL DEFAULT 0,
   next_attempt_at     INTEGER,
+  blocked             INTEGER NOT NULL DEFAULT 0 CHECK(blocked IN (0,1)),
   expires_at          INTEGER NOT NULL,
   due_at_before_probe INTEGER,
   counted_in_run      INTEGER,
@@ -176,10 +179,12 @@ CREATE TABLE deliveries(
   CHECK((state = 'resent') = (resent_as IS NOT NULL))
 ) STRICT;
 CREATE INDEX deliveries_due ON deliveries(channel_id, next_attempt_at, seq)
-  WHERE state = 'pending';
+  WHERE state = 'pending' AND blocked = 0;
 CREATE INDEX deliveries_order ON deliveries(channel_id, recipient, ordering_key, seq)
   WHERE state IN ('pending','sending');
-CREATE INDEX deliveries_event ON deliveries(event_id);
+CREATE INDEX deliveries_sending ON deliveries(channel_id) WHERE state = 'sending';
+CREATE INDEX deliveries_dead ON deliveries(channel_id, ordering_key) WHERE state = 'dead';
+CREATE INDEX deliveries_closed ON deliveries(state, seq) WHERE state IN ('resent','cancelled');
 CREATE INDEX deliveries_unreported ON deliveries(seq) WHERE state = 'dead' AND reported = 0;
 CREATE INDEX deliveries_resent ON deliveries(resent_as) WHERE resent_as IS NOT NULL;
 

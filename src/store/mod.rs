@@ -20,3 +20,6 @@ pub mod tables;
 pub mod admin;
 pub mod sqlite;
 pub mod files;
+
+#[cfg(test)]
+mod scale_tests;

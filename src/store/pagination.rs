@@ -5,6 +5,7 @@ use rusqlite::{Row, named_params};
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::training::Training;
 use crate::domain::avatar::transition::Transition;
+use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::{ErrorContext as _, StoreError};
 use crate::store::reader::{
     DELIVERY_COLUMNS, DeliveryFilter, DeliveryRow, Reader, TransitionFilter, read_delivery,
@@ -32,43 +33,53 @@ impl Reader {
         before: Option<i64>,
         limit: u32,
     ) -> Result<Vec<NumberedTransition>, StoreError> {
+        // The order by `avatar_seq` is the same, and has an index.
+        let (of_avatar, order) = match avatar {
+            Some(_) => ("avatar_id = :avatar", "avatar_seq"),
+            None => (":avatar IS NULL", "seq"),
+        };
         let sql = format!(
-            "SELECT {columns}, seq FROM transitions
-             WHERE (:avatar IS NULL OR avatar_id = :avatar) AND (:before IS NULL OR seq < :before)
-             ORDER BY seq DESC LIMIT :limit",
+            "SELECT {columns}, seq FROM transitions WHERE {of_avatar} AND seq < :before
+             ORDER BY {order} DESC LIMIT :limit",
             columns = transitions::COLUMNS
         );
+        let before = before.unwrap_or(i64::MAX);
         let parameters = named_params! {":avatar": avatar, ":before": before, ":limit": limit};
         self.rows("reading transitions", &sql, parameters, read_numbered)
     }
 
-    /// At most `limit` transitions, the newest first, and how many there are.
+    /// At most `limit` transitions, the newest first, and how many there are, counted up to
+    /// [`COUNT_MAX`].
     pub fn transitions_matching(
         &self,
         filter: &TransitionFilter,
         limit: u32,
     ) -> Result<(Vec<NumberedTransition>, u64), StoreError> {
-        const WHERE: &str = "
-             WHERE (:avatars IS NULL OR avatar_id IN (SELECT value FROM json_each(:avatars)))
-               AND (:status IS NULL OR to_status = :status)
-               AND (:since IS NULL OR detected_at >= :since)";
-        let ids = filter.avatars.as_ref().map(|ids| {
-            let quoted: Vec<String> = ids.iter().map(|id| format!("{:?}", id.as_str())).collect();
-            format!("[{}]", quoted.join(","))
-        });
-        let columns = transitions::COLUMNS;
-        let sql = format!(
-            "SELECT {columns}, seq FROM transitions {WHERE} ORDER BY seq DESC LIMIT :limit"
-        );
-        let parameters = named_params! {
-            ":avatars": ids, ":status": filter.status, ":since": filter.since, ":limit": limit
+        let of_avatars = match &filter.avatars {
+            Some(_) => "avatar_id IN (SELECT value FROM json_each(:avatars))",
+            None => ":avatars IS NULL",
         };
-        let rows = self.rows("reading transitions", &sql, parameters, read_numbered)?;
-        let sql = format!("SELECT count(*) FROM transitions {WHERE}");
-        let parameters =
-            named_params! {":avatars": ids, ":status": filter.status, ":since": filter.since};
-        let total = self.rows("counting transitions", &sql, parameters, |row| row.get(0))?.pop();
-        Ok((rows, total.unwrap_or_default()))
+        let of_status =
+            if filter.status.is_some() { "to_status = :status" } else { ":status IS NULL" };
+        let selected = format!(
+            "FROM transitions WHERE {of_avatars} AND {of_status} AND detected_at >= :since"
+        );
+        let ids = filter
+            .avatars
+            .as_ref()
+            .map(|ids| serde_json::Value::from_iter(ids.iter().map(AvatarId::as_str)).to_string());
+        let since = filter.since.unwrap_or(Timestamp::from_millis(i64::MIN));
+        let columns = transitions::COLUMNS;
+        let sql = format!("SELECT {columns}, seq {selected} ORDER BY seq DESC LIMIT :limit");
+        let parameters = |limit: u64| {
+            (ids.clone(), filter.status.clone(), since, i64::try_from(limit).unwrap_or(i64::MAX))
+        };
+        let rows =
+            self.rows("reading transitions", &sql, parameters(limit.into()), read_numbered)?;
+        let sql = format!("SELECT count(*) FROM (SELECT 1 {selected} LIMIT :limit)");
+        let total =
+            self.rows("counting transitions", &sql, parameters(COUNT_MAX + 1), |row| row.get(0))?;
+        Ok((rows, total.into_iter().next().unwrap_or_default()))
     }
 
     /// The last observed training of an avatar that ended.
@@ -82,9 +93,10 @@ impl Reader {
         Ok(last.and_then(|transition| transition.training))
     }
 
-    /// The statuses that were ever observed.
+    /// The statuses that avatars have, and the unrecognized ones that any had.
     pub fn statuses(&self) -> Result<Vec<String>, StoreError> {
-        let sql = "SELECT DISTINCT to_status FROM transitions";
+        let sql = "SELECT status FROM watches WHERE status IS NOT NULL
+                   UNION SELECT status FROM unrecognized";
         self.rows("reading the statuses", sql, (), |row| row.get(0))
     }
 
@@ -126,10 +138,14 @@ impl Reader {
         filter: &DeliveryFilter,
         before: Option<&str>,
     ) -> Result<Vec<DeliveryRow>, StoreError> {
+        let older = match before {
+            Some(_) => "d.seq < (SELECT seq FROM deliveries WHERE id = :before)",
+            None => ":before IS NULL",
+        };
         let sql = format!(
-            "SELECT {DELIVERY_COLUMNS} {FROM_DELIVERIES}
-               AND (:before IS NULL OR d.seq < (SELECT seq FROM deliveries WHERE id = :before))
-             ORDER BY d.seq DESC LIMIT ifnull(:limit, -1)"
+            "SELECT {DELIVERY_COLUMNS} {} AND {older} ORDER BY {} DESC LIMIT ifnull(:limit, -1)",
+            selected(filter),
+            order(filter)
         );
         let parameters = named_params! {
             ":state": filter.state,
@@ -142,26 +158,52 @@ impl Reader {
         self.rows("reading the deliveries", &sql, parameters, read_delivery)
     }
 
-    /// How many deliveries there are.
+    /// How many deliveries there are, counted up to [`COUNT_MAX`].
     pub fn delivery_count(&self, filter: &DeliveryFilter) -> Result<u64, StoreError> {
-        let sql = format!("SELECT count(*) {FROM_DELIVERIES}");
+        let sql = format!("SELECT count(*) FROM (SELECT 1 {} LIMIT :limit)", selected(filter));
         let parameters = named_params! {
             ":state": filter.state,
             ":channel": filter.channel,
             ":avatar": filter.avatar,
             ":type": filter.event_type,
+            ":limit": COUNT_MAX + 1,
         };
         let found = self.rows("counting the deliveries", &sql, parameters, |row| row.get(0))?.pop();
         Ok(found.unwrap_or_default())
     }
 }
 
-/// The deliveries that a [`DeliveryFilter`] selects.
-const FROM_DELIVERIES: &str = "FROM deliveries d JOIN events e ON e.id = d.event_id
-             WHERE (:state IS NULL OR d.state = :state)
-               AND (:channel IS NULL OR d.channel_id = :channel)
-               AND (:avatar IS NULL OR d.ordering_key = :avatar)
-               AND (:type IS NULL OR e.type = :type)";
+/// The deliveries that a filter selects. Only conditions that are set are in the SQL, and those on
+/// the state as the partial indexes have them: otherwise SQLite would read all rows.
+fn selected(filter: &DeliveryFilter) -> String {
+    let state = match filter.state.as_deref() {
+        None => ":state IS NULL",
+        Some("pending" | "sending") => "d.state IN ('pending','sending') AND d.state = :state",
+        Some("dead") => "d.state = 'dead' AND d.state = :state",
+        Some("resent" | "cancelled") => "d.state IN ('resent','cancelled') AND d.state = :state",
+        Some(_) => "d.state = :state",
+    };
+    let of = |value: &Option<String>, set: &'static str, unset: &'static str| {
+        if value.is_some() { set } else { unset }
+    };
+    let channel = of(&filter.channel, "d.channel_id = :channel", ":channel IS NULL");
+    let avatar = of(&filter.avatar, "e.avatar_id = :avatar", ":avatar IS NULL");
+    let kind = of(&filter.event_type, "e.type = :type", ":type IS NULL");
+    format!(
+        "FROM deliveries d JOIN events e ON e.id = d.event_id
+         WHERE {state} AND {channel} AND {avatar} AND {kind}"
+    )
+}
+
+/// What deliveries are ordered by. With a filter that has an index, few rows are sorted; SQLite
+/// would walk through all of them otherwise, in the order that is asked for.
+fn order(filter: &DeliveryFilter) -> &'static str {
+    let is_open = matches!(filter.state.as_deref(), Some("pending" | "sending" | "dead"));
+    if is_open || filter.avatar.is_some() { "+d.seq" } else { "d.seq" }
+}
+
+/// Rows are counted up to this number: the rest is "more".
+pub const COUNT_MAX: u64 = 10_000;
 
 fn read_numbered(row: &Row<'_>) -> rusqlite::Result<NumberedTransition> {
     Ok((row.get("seq")?, transitions::read(row)?))

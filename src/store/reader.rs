@@ -299,11 +299,13 @@ impl Reader {
 
     /// The numbers of deliveries by avatar, for avatars with deliveries.
     pub fn delivery_counts(&self) -> Result<BTreeMap<AvatarId, DeliveryCounts>, StoreError> {
-        let sql = "SELECT ordering_key,
-                     count(*) FILTER (WHERE state IN ('pending','sending')),
-                     count(*) FILTER (WHERE state = 'dead')
-                   FROM deliveries
-                   WHERE state IN ('pending','sending','dead')
+        // Each part reads one partial index, so that the cost depends on what is open only.
+        let sql = "SELECT ordering_key, sum(undelivered), sum(dead) FROM (
+                     SELECT ordering_key, count(*) AS undelivered, 0 AS dead FROM deliveries
+                     WHERE state IN ('pending','sending') GROUP BY ordering_key
+                     UNION ALL
+                     SELECT ordering_key, 0, count(*) FROM deliveries
+                     WHERE state = 'dead' GROUP BY ordering_key)
                    GROUP BY ordering_key";
         let counts = self.rows("counting deliveries", sql, (), |row| {
             let counts = DeliveryCounts { undelivered: row.get(1)?, dead_letters: row.get(2)? };
@@ -318,12 +320,14 @@ impl Reader {
         let sql = "SELECT c.id, c.unconfigured,
                (SELECT count(*) FROM deliveries WHERE channel_id = c.id
                   AND state IN ('pending','sending')),
-               (SELECT min(created_at) FROM deliveries WHERE channel_id = c.id
-                  AND state IN ('pending','sending')),
+               (SELECT min(created_at) FROM (
+                  SELECT created_at FROM deliveries
+                  WHERE channel_id = c.id AND state = 'pending' AND blocked = 0
+                  UNION ALL
+                  SELECT created_at FROM deliveries
+                  WHERE channel_id = c.id AND state = 'sending')),
                (SELECT count(*) FROM deliveries WHERE channel_id = c.id AND state = 'dead'),
-               (SELECT max(updated_at) FROM deliveries WHERE channel_id = c.id
-                  AND state = 'delivered'),
-               c.suspended_since
+               c.delivered_at, c.suspended_since
              FROM channels c ORDER BY c.id";
         let read = |connection: &Connection, row: &Row<'_>| {
             let name: ChannelName = row.get(0)?;

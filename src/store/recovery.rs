@@ -43,6 +43,7 @@ pub(super) fn recover(
     boot_id: &str,
 ) -> rusqlite::Result<usize> {
     let CrashRecovery { now, policies, random } = recovery;
+    outbox::unblock_all(connection)?;
     let mut recovered = 0;
     for (salt, open) in (0..).zip(open_attempts(connection, boot_id)?) {
         let Some(policy) = policies.get(&open.channel) else { continue };
@@ -106,5 +107,6 @@ const CLOCK_STEP: [&str; 3] = [
          failing_since = min(failing_since, :now)
      WHERE accepted_at > :now OR failure_since > :now OR failing_since > :now",
     "UPDATE deliveries SET next_attempt_at = :now, updated_at = :now
-     WHERE state = 'pending' AND next_attempt_at > :now AND updated_at > :now",
+     WHERE state IN ('pending','sending') AND state = 'pending' AND next_attempt_at > :now
+       AND updated_at > :now",
 ];

@@ -79,6 +79,14 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
+    /// Whether no attempt follows.
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Self::Pending { .. } | Self::Sending => false,
+            Self::Delivered | Self::Dead { .. } => true,
+        }
+    }
+
     /// The word for it in rows and tables.
     pub const fn name(&self) -> &'static str {
         match self {

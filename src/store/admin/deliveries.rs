@@ -19,6 +19,7 @@ use crate::store::sqlite::lock::DatabaseLock;
 use crate::store::sqlite::open::{self, FileIdentity};
 use crate::store::sqlite::statement::column;
 use crate::store::sqlite::time_limit::TimeClass;
+use crate::store::tables::outbox;
 
 /// The event id of a delivery that is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,6 +150,7 @@ impl DeliveryAdmin {
                                    final_reason = 'cancelled manually'
                                WHERE id = ?1 AND state IN ('pending','dead')";
                     transaction.execute(sql, (id, now))?;
+                    outbox::unblock_next(transaction, id)?;
                     AdminResult::Cancelled(id.clone())
                 }
                 Some("resent") => successor(transaction, id)?,
@@ -182,12 +184,17 @@ fn replay(
     let (event, body) = new.unzip();
     let sql = "INSERT INTO deliveries(id, event_id, ordering_key, channel_id, recipient, replay,
                                       manual_attempt, content_type, body, fallback, state,
-                                      next_attempt_at, expires_at, created_at, updated_at)
+                                      next_attempt_at, blocked, expires_at, created_at,
+                                      updated_at)
                SELECT :fresh, coalesce(:event, event_id), ordering_key, channel_id, recipient,
                       (SELECT coalesce(max(replay) + 1, 0) FROM deliveries l
                        WHERE l.event_id = coalesce(:event, d.event_id)
                          AND l.channel_id = d.channel_id AND l.recipient = d.recipient),
                       1, content_type, coalesce(:body, body), fallback, 'pending', :now,
+                      EXISTS(SELECT 1 FROM deliveries o
+                        WHERE o.channel_id = d.channel_id AND o.recipient = d.recipient
+                          AND o.ordering_key = d.ordering_key
+                          AND o.state IN ('pending','sending')),
                       :now + (expires_at - created_at), :now, :now
                FROM deliveries d WHERE id = :id
                  AND NOT EXISTS(SELECT 1 FROM deliveries o

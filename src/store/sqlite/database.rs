@@ -219,6 +219,10 @@ impl Database {
     pub(in crate::store) const fn raw(&self) -> &Connection {
         &self.connection
     }
+
+    pub(in crate::store) const fn raw_mut(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
 }
 
 #[cfg(test)]

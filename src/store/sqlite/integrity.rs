@@ -167,7 +167,8 @@ fn names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     Ok(found)
 }
 
-/// Checks that exactly those deliveries that are being sent have an open attempt.
+/// Checks that exactly those deliveries that are being sent have an open attempt, and that no other
+/// one waits forever.
 fn attempts(connection: &Connection) -> rusqlite::Result<Vec<String>> {
     let sql = "SELECT 'delivery `' || id || '` is being sent without an open attempt'
                FROM deliveries d WHERE state = 'sending' AND NOT EXISTS(
@@ -177,7 +178,14 @@ fn attempts(connection: &Connection) -> rusqlite::Result<Vec<String>> {
                SELECT 'delivery `' || a.delivery_id
                       || '` has an open attempt, and is not being sent'
                FROM attempts a JOIN deliveries d ON d.id = a.delivery_id
-               WHERE a.finished_at IS NULL AND NOT (d.state = 'sending' AND d.attempts = a.no)";
+               WHERE a.finished_at IS NULL AND NOT (d.state = 'sending' AND d.attempts = a.no)
+               UNION ALL
+               SELECT 'delivery `' || id || '` waits for none, and is not sent'
+               FROM deliveries d WHERE state IN ('pending','sending') AND blocked = 1
+                 AND NOT EXISTS(SELECT 1 FROM deliveries o
+                   WHERE o.channel_id = d.channel_id AND o.recipient = d.recipient
+                     AND o.ordering_key = d.ordering_key AND o.state IN ('pending','sending')
+                     AND o.seq < d.seq)";
     column(connection, sql, [])
 }
 

@@ -74,8 +74,9 @@ pub(in crate::store) fn register(
         let sql = "UPDATE channels SET unconfigured = 1 WHERE id = ?1 AND unconfigured = 0";
         connection.prepare_cached(sql)?.execute([&name])?;
         extend_expiry_for_pause(connection, &name, now)?;
-        let sql = "SELECT count(*) FROM deliveries WHERE channel_id = ?1
-                     AND (state = 'pending' OR (state = 'sending' AND lease_owner <> ?2))";
+        let sql = "SELECT count(*) FROM deliveries
+                   WHERE channel_id = ?1 AND state IN ('pending','sending')
+                     AND (state = 'pending' OR lease_owner <> ?2)";
         let waiting =
             connection.prepare_cached(sql)?.query_row((&name, boot_id), |row| row.get(0))?;
         if waiting > 0 {
@@ -159,8 +160,8 @@ pub(in crate::store) fn reschedule_pending(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let sql = "UPDATE deliveries SET next_attempt_at = :now, updated_at = :now
-               WHERE channel_id = :channel AND state = 'pending' AND next_attempt_at > :now
-                 AND attempts > 0";
+               WHERE channel_id = :channel AND state = 'pending' AND blocked = 0
+                 AND next_attempt_at > :now AND attempts > 0";
     connection.prepare_cached(sql)?.execute(named_params! {":channel": name, ":now": now}).map(drop)
 }
 

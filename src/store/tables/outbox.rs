@@ -105,9 +105,13 @@ pub(in crate::store) fn insert(
 ) -> rusqlite::Result<()> {
     let sql = "INSERT INTO deliveries(id, event_id, ordering_key, channel_id, recipient,
                                       content_type, body, fallback, state, next_attempt_at,
-                                      expires_at, created_at, updated_at)
-               VALUES(:id, :event, :key, :channel, :recipient, :type,
-                      :body, :fallback, :state, :next, :expires, :now, :now)";
+                                      blocked, expires_at, created_at, updated_at)
+               SELECT :id, :event, :key, :channel, :recipient, :type,
+                      :body, :fallback, :state, :next,
+                      EXISTS(SELECT 1 FROM deliveries WHERE channel_id = :channel
+                        AND recipient = :recipient AND ordering_key = :key
+                        AND state IN ('pending','sending')),
+                      :expires, :now, :now";
     connection
         .prepare_cached(sql)?
         .execute(named_params! {
@@ -169,7 +173,8 @@ pub(in crate::store) fn claim(
 }
 
 pub(in crate::store) fn pending_count(connection: &Connection) -> rusqlite::Result<usize> {
-    let sql = "SELECT count(*) FROM deliveries WHERE state = 'pending'";
+    let sql = "SELECT count(*) FROM deliveries
+               WHERE state IN ('pending','sending') AND state = 'pending'";
     connection.prepare_cached(sql)?.query_row([], |row| row.get(0))
 }
 
@@ -193,12 +198,7 @@ fn claim_channel(
              next_attempt_at = NULL
          WHERE seq IN (
            SELECT d.seq FROM deliveries d
-           WHERE d.channel_id = :channel AND d.state = 'pending' AND {condition}
-             AND NOT EXISTS(
-               SELECT 1 FROM deliveries o
-               WHERE o.channel_id = d.channel_id AND o.recipient = d.recipient
-                 AND o.ordering_key = d.ordering_key AND o.state IN ('pending','sending')
-                 AND o.seq < d.seq)
+           WHERE d.channel_id = :channel AND d.state = 'pending' AND d.blocked = 0 AND {condition}
            ORDER BY {order} LIMIT :limit)
          RETURNING id, event_id, channel_id, recipient, ordering_key, content_type, body,
                    attempts, charged_attempts, free_attempts, unknown_streak, expires_at, seq,
@@ -236,7 +236,8 @@ fn next_due_at(
     // During the backoff of the channel, due deliveries wait as well.
     let after = if held_until.is_some() { Timestamp::from_millis(i64::MIN) } else { now };
     let sql = "SELECT min(next_attempt_at) FROM deliveries
-               WHERE channel_id = ?1 AND state = 'pending' AND next_attempt_at > ?2";
+               WHERE channel_id = ?1 AND state = 'pending' AND blocked = 0
+                 AND next_attempt_at > ?2";
     let due_at: Option<Timestamp> =
         connection.prepare_cached(sql)?.query_row((channel, after), |row| row.get(0))?;
     Ok(due_at.map(|due_at| match held_until {
@@ -279,10 +280,44 @@ pub(in crate::store) fn record_result(
         return Ok(RecordedResult::Stale);
     }
     close_attempt(connection, result)?;
+    if retry_state.state.is_final() {
+        unblock_next(connection, &result.id)?;
+    }
+    if retry_state.state == DeliveryState::Delivered {
+        let sql = "UPDATE channels SET delivered_at = ?2
+                   WHERE id = (SELECT channel_id FROM deliveries WHERE id = ?1)
+                     AND (delivered_at IS NULL OR delivered_at < ?2)";
+        connection.prepare_cached(sql)?.execute((&result.id, result.finished_at))?;
+    }
     if let DeliveryState::Dead { .. } = retry_state.state {
         pending_alerts::suppress(connection, &result.id)?;
     }
     update_channel_health(connection, result)
+}
+
+/// Lets the next delivery be sent that waits for this one, which is finished.
+pub(in crate::store) fn unblock_next(
+    connection: &Connection,
+    finished: &DeliveryId,
+) -> rusqlite::Result<()> {
+    let sql = "UPDATE deliveries SET blocked = 0
+               WHERE blocked = 1 AND seq = (
+                 SELECT min(o.seq) FROM deliveries d JOIN deliveries o
+                   ON o.channel_id = d.channel_id AND o.recipient = d.recipient
+                   AND o.ordering_key = d.ordering_key AND o.state IN ('pending','sending')
+                 WHERE d.id = ?1)";
+    connection.prepare_cached(sql)?.execute([finished]).map(drop)
+}
+
+/// Lets all deliveries be sent that wait for none, whatever left them blocked.
+pub(in crate::store) fn unblock_all(connection: &Connection) -> rusqlite::Result<usize> {
+    let sql = "UPDATE deliveries AS d SET blocked = 0
+               WHERE state IN ('pending','sending') AND blocked = 1 AND NOT EXISTS(
+                 SELECT 1 FROM deliveries o
+                 WHERE o.channel_id = d.channel_id AND o.recipient = d.recipient
+                   AND o.ordering_key = d.ordering_key AND o.state IN ('pending','sending')
+                   AND o.seq < d.seq)";
+    connection.prepare_cached(sql)?.execute(())
 }
 
 /// Updates the health of the channel. An attempt at an old target does not affect it, and ends the

@@ -114,7 +114,8 @@ pub(in crate::store) fn reschedule_pending(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let sql = "UPDATE deliveries SET next_attempt_at = :now, updated_at = :now
-               WHERE channel_id = :channel AND recipient = :recipient AND state = 'pending'
+               WHERE channel_id = :channel AND recipient = :recipient
+                 AND state IN ('pending','sending') AND state = 'pending'
                  AND next_attempt_at > :now AND attempts > 0";
     let parameters = named_params! {":channel": channel, ":recipient": recipient, ":now": now};
     connection.prepare_cached(sql)?.execute(parameters).map(drop)

@@ -241,7 +241,7 @@ fn endless_rows_are_found_by_the_check_and_do_not_delay_a_stop() {
     Connection::open(bench.database()).unwrap().execute_batch(old).unwrap();
     let whole = fs::read(bench.database()).unwrap();
     // A start reads the table, to recover open attempts; the retention reads the index.
-    for (name, by_retention) in [("deliveries", false), ("deliveries_event", true)] {
+    for (name, by_retention) in [("deliveries", false), ("sqlite_autoindex_deliveries_2", true)] {
         fs::write(bench.database(), &whole).unwrap();
         for end in ["-wal", "-shm"] {
             drop(fs::remove_file(bench.path(&format!("avatar-watch.db{end}"))));
