@@ -15,11 +15,14 @@ use crate::domain::alerts::AlertTiming;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::training::TrainingSample;
 use crate::domain::avatar::transition::Transition;
+use crate::domain::delivery::DeliveryId;
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::event::Event;
 use crate::domain::polling::watch::Watch;
+use crate::domain::random::RandomBits;
 use crate::domain::retention::Cutoffs;
 use crate::domain::time::timestamp::Timestamp;
+use crate::store::admin::deliveries::{self, AdminResult, RetryAs};
 use crate::store::error::{StoreError, disk};
 use crate::store::files::location;
 use crate::store::files::obstacle::{self, OpenFor, SQLITE_ENDS};
@@ -325,6 +328,20 @@ impl Store {
     /// Why the last write failed, if it did.
     pub fn write_failure(&self) -> Option<String> {
         self.write_health.failure()
+    }
+
+    /// Sends a delivery again, as [`DeliveryAdmin::retry`] does in other processes.
+    pub async fn retry_delivery(
+        &self,
+        id: DeliveryId,
+        retry_as: RetryAs,
+        now: Timestamp,
+        random: RandomBits,
+    ) -> Result<AdminResult, StoreError> {
+        self.write(deliveries::RETRYING, move |connection, _| {
+            deliveries::retry(connection, &id, retry_as, now, random)
+        })
+        .await
     }
 
     /// Limits each transaction to a few seconds during a shutdown: a longer one is interrupted and

@@ -7,10 +7,9 @@ use tokio::sync::oneshot;
 use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::delivery::channel_name::ChannelName;
-use crate::store::admin::deliveries::{AdminResult, DeliveryAdmin, RetryAs};
-use crate::store::error::StoreError;
+use crate::store::admin::deliveries::AdminResult;
 use crate::text::sanitize::sanitize;
-use crate::web::blocking::{blocking, with_read_model};
+use crate::web::blocking::with_read_model;
 use crate::web::http::problem::ProblemDetails;
 use crate::web::state::{AppState, TestRequest, TestResult};
 
@@ -22,13 +21,7 @@ use crate::web::state::{AppState, TestRequest, TestResult};
 pub(super) async fn retry(state: &AppState, id: &str) -> Result<String, ProblemDetails> {
     let unknown = format!("no delivery `{}`", sanitize(id));
     let Ok(id) = DeliveryId::parse(id) else { return Err(ProblemDetails::missing(unknown)) };
-    let result = blocking(state, move |state| {
-        let (request, store) = (state.now(), |error: StoreError| ProblemDetails::of_store(&error));
-        let mut admin = DeliveryAdmin::open(&state.database).map_err(store)?;
-        admin.retry(&id, RetryAs::SameId, request.now, request.random).map_err(store)
-    })
-    .await?;
-    match result {
+    match (state.retry)(id).await.map_err(|error| ProblemDetails::of_store(&error))? {
         AdminResult::Done(id) | AdminResult::Cancelled(id) => {
             (state.wake_dispatcher)();
             Ok(id.to_string())

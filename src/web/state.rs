@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
+use crate::domain::delivery::DeliveryId;
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::random::RandomBits;
 use crate::domain::routing::facts::AvatarRouting;
@@ -23,6 +25,8 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::runtime::event_bus::EventBus;
 use crate::runtime::last_seen::LastSeen;
 use crate::runtime::metrics::{Dropped, Metrics};
+use crate::store::admin::deliveries::AdminResult;
+use crate::store::error::StoreError;
 use crate::web::http::auth::AccessPolicy;
 use crate::web::reader_cache::ReaderCache;
 
@@ -31,6 +35,8 @@ use crate::web::reader_cache::ReaderCache;
 pub struct AppState {
     /// The path of the database.
     pub database: PathBuf,
+    /// Retries a delivery, on the connection that writes.
+    pub retry: Retry,
     /// Reads both clocks and the random number generator.
     pub now: Arc<dyn Fn() -> Now + Send + Sync>,
     /// When the daemon started.
@@ -62,6 +68,11 @@ pub struct AppState {
     /// Limits concurrent readers to [`READERS_MAX`], so that requests do not slow down the loops.
     pub readers: Arc<Semaphore>,
 }
+
+/// Retries a delivery with its event id.
+pub type Retry = Arc<dyn Fn(DeliveryId) -> RetryResult + Send + Sync>;
+/// The result of a retry, when it is written.
+pub type RetryResult = Pin<Box<dyn Future<Output = Result<AdminResult, StoreError>> + Send>>;
 
 /// The time and random bits of one request.
 #[derive(Clone, Copy, Debug)]

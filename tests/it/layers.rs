@@ -178,6 +178,19 @@ fn only_one_file_makes_files() {
     }
 }
 
+/// Opening and closing a file of the database releases the locks of the process on it, so the
+/// daemon reads and writes on connections that stay open.
+#[test]
+fn the_daemon_opens_its_database_in_no_other_way() {
+    for source in sources() {
+        let is_daemon = ["daemon/", "web/"].iter().any(|layer| source.name.starts_with(layer));
+        for opening in ["DeliveryAdmin", "Reader::snapshot", "snapshot::read", "copy::"] {
+            let is_used = source.code.contains(opening);
+            assert!(!(is_daemon && is_used), "`{}` has `{opening}`", source.name);
+        }
+    }
+}
+
 #[test]
 fn the_domain_is_pure() {
     for source in sources().iter().filter(|source| source.name.starts_with("domain/")) {

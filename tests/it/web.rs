@@ -11,6 +11,7 @@ mod listener;
 mod status;
 
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use avatar_watch::domain::time::timestamp::Timestamp;
@@ -268,6 +269,50 @@ async fn a_dead_letter_is_retried_with_its_id_and_only_with_the_token() {
     assert!(!page.contains("Send again<"), "{page}");
     assert!(!scene.get("/deliveries?state=resent").body.contains("Send again<"));
     assert_eq!(scene.receiver.received().len(), 7);
+}
+
+/// The locks of the daemon on its database, in the form of `/proc/locks`: SQLite's own.
+fn locks(scene: &Scene) -> Vec<String> {
+    let inode = std::fs::metadata(scene.bench.database()).unwrap().ino();
+    let (pid, inode) = (scene.daemon.pid().to_string(), format!(":{inode}"));
+    let list = std::fs::read_to_string("/proc/locks").unwrap();
+    let is_of_daemon = |line: &&str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.contains(&pid.as_str()) && words.iter().any(|word| word.ends_with(&inode))
+    };
+    list.lines().filter(is_of_daemon).map(str::to_owned).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_releases_the_locks_of_the_daemon_on_its_database() {
+    let scene = Scene::new().await;
+    scene.receiver.script((0..6).map(|_| webhook::Answer::status(500)));
+    let dead = scene.end("dead");
+    assert!(!locks(&scene).is_empty(), "it holds a lock while the database is open");
+    let delivery = format!("/deliveries/{dead}");
+    for path in ["/", "/avatars/a1", "/deliveries", &delivery, "/metrics", "/readyz"] {
+        assert_eq!(scene.get(path).status, 200, "{path}");
+        assert!(!locks(&scene).is_empty(), "after GET {path}");
+    }
+    let retry = format!("/api/v1/deliveries/{dead}/retry");
+    for path in [
+        "/api/v1/deliveries/dlv_0/retry",
+        &retry,
+        &retry,
+        "/api/v1/avatars/a1/poll",
+        "/api/v1/channels/ops/test",
+    ] {
+        assert_ne!(scene.post(path).status, 401, "{path}");
+        assert!(!locks(&scene).is_empty(), "after POST {path}");
+    }
+    // Without the locks, the last connection of another process removes the log.
+    scene.bench.run(&["channels", "pause", "ops"]);
+    scene.bench.run(&["channels", "resume", "ops"]);
+    scene.argil.set_status("a2", "REFUSED");
+    scene.daemon.wait_for_log("TRAINING -> REFUSED");
+    let history = scene.bench.json(&["history", "a2", "--json"]);
+    assert_eq!(history[1]["status"], "REFUSED", "a command reads what the daemon wrote");
+    scene.bench.prints(&["db", "verify"], 0, &["sound"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

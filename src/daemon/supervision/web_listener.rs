@@ -26,6 +26,7 @@ use crate::domain::routing::table::RoutingTable;
 use crate::domain::time::monotonic::Monotonic;
 use crate::runtime::metrics::Dropped;
 use crate::secret::Secret;
+use crate::store::admin::deliveries::RetryAs;
 use crate::telemetry::output_queue::{self, OutputQueue};
 use crate::web::endpoints::hints::{self, Hints, TASKS_MAX};
 use crate::web::http::auth::AccessPolicy;
@@ -33,7 +34,7 @@ use crate::web::http::router;
 use crate::web::http::server::{self, ServerLimits};
 use crate::web::reader_cache::ReaderCache;
 use crate::web::state::{
-    AppState, AvatarConfig, ConfigView, LoopState, Now, READERS_MAX, TestRequest,
+    AppState, AvatarConfig, ConfigView, LoopState, Now, READERS_MAX, RetryResult, TestRequest,
 };
 
 /// Dependencies of the web server that a reload does not change.
@@ -193,7 +194,12 @@ fn app_state<C: Clock>(
 ) -> AppState {
     let WebDeps { context, database, stats, started_at, poll_requests, test_requests } = web_deps;
     let (clock, rng, wakeup) = (context.clock.clone(), context.rng.clone(), context.wakeup.clone());
-    let store = context.store.clone();
+    let (store, health) = (context.store.clone(), context.store.clone());
+    let (retry_clock, retry_rng) = (clock.clone(), rng.clone());
+    let retry = move |id| -> RetryResult {
+        let (store, now, random) = (store.clone(), retry_clock.now(), retry_rng.next_bits());
+        Box::pin(async move { store.retry_delivery(id, RetryAs::SameId, now, random).await })
+    };
     let now =
         move || Now { now: clock.now(), monotonic: clock.monotonic(), random: rng.next_bits() };
     AppState {
@@ -205,7 +211,8 @@ fn app_state<C: Clock>(
         last_seen: context.last_seen.clone(),
         metrics: context.metrics.clone(),
         progress: Arc::new(move |now| parts(&stats, now)),
-        write_failure: Arc::new(move || store.write_failure()),
+        retry: Arc::new(retry),
+        write_failure: Arc::new(move || health.write_failure()),
         dropped: Arc::new(|| Dropped {
             log_lines: output_queue::of_error().map_or(0, OutputQueue::dropped),
             systemd_messages: systemd::dropped(),

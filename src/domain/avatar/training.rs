@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::domain::avatar::status::Status;
-use crate::domain::time::humanize::humanize;
+use crate::domain::time::humanize::{humanize, humanize_up};
 use crate::domain::time::timestamp::Timestamp;
 
 /// The two polls between which a training started.
@@ -14,7 +14,8 @@ pub struct TrainingStart {
     /// The last poll that showed another status; `None` if the avatar was in training when it was
     /// first observed.
     pub after: Option<Timestamp>,
-    /// The first poll that showed the training.
+    /// The first poll that showed the training; or a later one that showed another `updatedAt`,
+    /// since another training may have begun then.
     pub before: Timestamp,
 }
 
@@ -63,19 +64,22 @@ impl Training {
     /// How long it took, for people; both ends lie between two polls.
     pub fn describe_duration(&self) -> String {
         let min = humanize(self.duration_min());
-        let Some(max) = self.duration_max().map(humanize) else {
+        let Some(max) = self.duration_max().map(humanize_up) else {
             return format!("at least {min}, its start was not observed");
         };
         if min == max { format!("about {max}") } else { format!("{min} to {max}") }
     }
 
-    /// The observed duration, if it is precise enough to compare others with it.
+    /// The observed duration, if it is precise enough to compare others with it: its end, and its
+    /// start unless the avatar was in training when it was first observed.
     pub fn sample(&self, outcome: &Status) -> Option<TrainingSample> {
         let duration = self.observed_duration();
-        let blurred = duration.saturating_sub(self.duration_min());
+        let start_blur = self.start.after.map(|after| self.start.before.since(after));
+        let end_blur = duration.saturating_sub(self.duration_min());
         let limit = (duration / BLUR_DIVISOR).max(BLUR_ALWAYS_FINE);
-        let was_ready = *outcome == Status::Idle;
-        (blurred <= limit).then_some(TrainingSample { duration, was_ready })
+        let is_precise = end_blur <= limit && start_blur.is_none_or(|blur| blur <= limit);
+        let (is_whole, was_ready) = (start_blur.is_some(), *outcome == Status::Idle);
+        is_precise.then_some(TrainingSample { duration, is_whole, was_ready })
     }
 }
 
@@ -84,12 +88,14 @@ impl Training {
 pub struct TrainingSample {
     /// From the first poll that showed it to the first that showed its outcome.
     pub duration: Duration,
+    /// Whether its start was observed: otherwise it took longer.
+    pub is_whole: bool,
     /// Whether its outcome was `IDLE`.
     pub was_ready: bool,
 }
 
 /// How long trainings of a model usually take: the range of the middle four fifths of those that
-/// became ready.
+/// became ready, and were observed from their start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UsualDuration {
     /// The lower end.
@@ -101,9 +107,9 @@ pub struct UsualDuration {
 }
 
 impl UsualDuration {
-    /// The range of the trainings that became ready; `None` for fewer than three.
+    /// The range of those trainings; `None` for fewer than three.
     pub fn of(samples: &[TrainingSample]) -> Option<Self> {
-        let ready = samples.iter().filter(|sample| sample.was_ready);
+        let ready = samples.iter().filter(|sample| sample.was_ready && sample.is_whole);
         let mut sorted: Vec<Duration> = ready.map(|sample| sample.duration).collect();
         sorted.sort();
         let count = sorted.len();
@@ -151,6 +157,28 @@ mod tests {
     }
 
     #[test]
+    fn a_training_of_unknown_start_is_no_usual_one() {
+        let mut training = training(28, 30);
+        assert!(training.sample(&Status::Idle).unwrap().is_whole);
+        training.start.after = None;
+        let sample = training.sample(&Status::Idle).unwrap();
+        assert!(!sample.is_whole);
+        assert_eq!(UsualDuration::of(&[sample; 5]), None);
+        training.start.after = Some(at(-11));
+        assert_eq!(training.sample(&Status::Idle), None, "its start is too uncertain");
+    }
+
+    #[test]
+    fn the_words_of_a_duration_contain_the_truth() {
+        let mut training = training(10_787, 10_787);
+        assert_eq!(training.describe_duration(), "2h 59m to 3h");
+        training.last_seen_at = at(2);
+        training.ended_before = Timestamp::from_millis(2_537);
+        training.start.after = Some(Timestamp::from_millis(-10));
+        assert_eq!(training.describe_duration(), "2s to 3s");
+    }
+
+    #[test]
     fn a_duration_lies_between_the_polls_inside_and_those_around_it() {
         let mut training = training(28, 30);
         assert_eq!(training.duration_min(), Duration::from_secs(28));
@@ -163,7 +191,8 @@ mod tests {
     fn the_usual_duration_is_a_range_of_those_that_became_ready() {
         let samples = |seconds: &[u64], was_ready| -> Vec<TrainingSample> {
             let duration = seconds.iter().map(|it| Duration::from_secs(*it));
-            duration.map(|duration| TrainingSample { duration, was_ready }).collect()
+            let sample = |duration| TrainingSample { duration, is_whole: true, was_ready };
+            duration.map(sample).collect()
         };
         let check = |ready: &[u64], expected: Option<(u64, u64, usize)>| {
             let mut all = samples(ready, true);

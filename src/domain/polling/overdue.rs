@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::domain::avatar::training::UsualDuration;
-use crate::domain::time::humanize::humanize;
+use crate::domain::time::humanize::{humanize, humanize_up};
 
 /// The setting `overdue_after`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,7 +87,7 @@ impl fmt::Display for Hundredths {
 impl fmt::Display for UsualDuration {
     /// Such as `4m to 6m (12 trainings)`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (min, max) = (humanize(self.min), humanize(self.max));
+        let (min, max) = (humanize(self.min), humanize_up(self.max));
         if min == max {
             write!(f, "about {max}")?;
         } else {

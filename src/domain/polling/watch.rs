@@ -56,6 +56,11 @@ pub struct Watch {
     /// When `updatedAt` last changed without a new status: a hint at a retraining between two
     /// polls. Not stored.
     pub touched_at: Option<Timestamp>,
+    /// `updatedAt` of the newest transition, if the watch was read from the store after it.
+    pub transition_updated_at: Option<String>,
+    /// When `updatedAt` last changed during the open training: it may have ended, and another one
+    /// begun. Not stored; a start compares with the transition.
+    pub retrained_at: Option<Timestamp>,
 }
 
 /// The last observation of an avatar.
@@ -162,6 +167,8 @@ impl Watch {
             conditions: ActiveConditions::default(),
             updated_at: None,
             touched_at: None,
+            transition_updated_at: None,
+            retrained_at: None,
         }
     }
 
@@ -243,6 +250,17 @@ impl Watch {
             None => self.touched_at,
             Some(_) => None,
         };
+        let known_update = self.updated_at.take().or_else(|| self.transition_updated_at.take());
+        if known_update.is_some()
+            && avatar.updated_at.is_some()
+            && known_update != avatar.updated_at
+            && transition.is_none()
+        {
+            self.retrained_at = Some(now);
+        }
+        if self.open_start(&observed).is_none() {
+            self.retrained_at = None;
+        }
         self.updated_at.clone_from(&avatar.updated_at);
         self.sequence += u64::from(transition.is_some());
         self.failure = None;
@@ -388,7 +406,13 @@ impl Watch {
             (_, Some(OpenTraining::Assumed) | None) => return None,
         };
         let model = avatar.model.clone().or_else(|| self.model.clone());
-        Some(Training { model, start, last_seen_at, ended_before })
+        let before = start.before.max(self.retrained_at.unwrap_or(start.before));
+        Some(Training {
+            model,
+            start: TrainingStart { before, ..start },
+            last_seen_at,
+            ended_before,
+        })
     }
 
     /// Applies a failed poll. The failure starts with the consecutive poll number `polls_min`, and

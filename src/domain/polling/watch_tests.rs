@@ -454,3 +454,55 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #[test]
+    fn an_outcome_between_two_polls_leaves_the_bounds_of_the_next_training_true(
+        first_s in 1i64..200,
+        outcome_s in 1i64..40,
+        second_s in 1i64..200,
+        delays in prop::collection::vec(1i64..60, 60),
+        restart_at in 0usize..60,
+    ) {
+        let (ended_s, begins_s) = (10 + first_s, 10 + first_s + outcome_s);
+        let ends_s = begins_s + second_s;
+        let intervals = intervals();
+        let (mut watch, mut now) = (Watch::new(id()), 0);
+        for (number, pause) in delays.into_iter().enumerate() {
+            now += pause;
+            // `updatedAt` moves with the status.
+            let (name, moved_at) = match now {
+                0..10 => ("NOT_TRAINED", 0),
+                before if before < ended_s => ("TRAINING", 10),
+                between if between < begins_s => ("TRAINING_FAILED", ended_s),
+                during if during < ends_s => ("TRAINING", begins_s),
+                _ => ("IDLE", ends_s),
+            };
+            let Observation::Seen(mut avatar) = seen(name) else { unreachable!() };
+            avatar.updated_at = Some(at(moved_at).to_string());
+            if number == restart_at {
+                // What the store keeps.
+                watch.updated_at = None;
+                watch.retrained_at = None;
+            }
+            let policy = Policy { asked_at: at(now), ..policy(&intervals) };
+            let decision = watch.observe(Observation::Seen(avatar), at(now), &policy, HALF);
+            watch = decision.watch;
+            let Some(transition) = decision.transition else { continue };
+            watch.transition_updated_at.clone_from(&transition.upstream_updated_at);
+            let (Status::Idle, Some(training)) = (transition.status, transition.training) else {
+                continue;
+            };
+            let contains = |started: i64, lasted: i64| {
+                let (started, lasted) = (at(started), Duration::from_secs(lasted.unsigned_abs()));
+                training.duration_min() <= lasted
+                    && training.duration_max().is_none_or(|max| lasted <= max)
+                    && training.start.after.is_none_or(|after| after <= started)
+                    && started <= training.start.before
+            };
+            // The second one may have fallen between two polls as a whole.
+            let is_true = contains(begins_s, second_s) || contains(10, first_s);
+            prop_assert!(is_true, "{training:?}");
+        }
+    }
+}

@@ -1,6 +1,9 @@
 //! Admin operations on deliveries, beside a running daemon: retry, cancel.
 //!
-//! Each call is one short transaction on its own connection; the daemon detects the change.
+//! Each call is one short transaction on its own connection; the daemon detects the change. For
+//! other processes than the daemon: opening such a connection opens and closes the files of the
+//! database, and closing a file releases all locks of the process on it
+//! (<https://www.sqlite.org/howtocorrupt.html>, section 2.2).
 
 use std::path::Path;
 
@@ -96,34 +99,7 @@ impl DeliveryAdmin {
         now: Timestamp,
         random: RandomBits,
     ) -> Result<AdminResult, StoreError> {
-        const DOING: &str = "sending a delivery again";
-        let (event, fresh) = (EventId::mint(now, random.derive(1)), DeliveryId::mint(now, random));
-        self.write(DOING, |transaction| {
-            let state = state(transaction, id)?;
-            let is_inserted = match (state.as_deref(), retry_as) {
-                (None, _) => return Ok(AdminResult::NotFound),
-                (Some("resent"), _) => return successor(transaction, id),
-                (Some("sending"), RetryAs::SameId) => {
-                    return Ok(AdminResult::InvalidState("sending".to_owned()));
-                }
-                (Some("pending"), RetryAs::SameId) => {
-                    let sql = "UPDATE deliveries SET next_attempt_at = ?2, updated_at = ?2,
-                                 manual_attempt = attempts + 1
-                               WHERE id = ?1 AND state = 'pending'";
-                    transaction.execute(sql, (id, now))?;
-                    return Ok(AdminResult::Done(id.clone()));
-                }
-                (Some(_), RetryAs::SameId) => replay(transaction, id, &fresh, None, now)?,
-                (Some(_), RetryAs::NewId) => replay_as_new(transaction, id, &fresh, &event, now)?,
-            };
-            if !is_inserted {
-                return Ok(AdminResult::InvalidState("already being sent again".to_owned()));
-            }
-            let sql = "UPDATE deliveries SET state = 'resent', resent_as = ?2, updated_at = ?3
-                       WHERE id = ?1 AND state IN ('dead','cancelled')";
-            transaction.execute(sql, (id, &fresh, now))?;
-            Ok(AdminResult::Done(fresh))
-        })
+        self.write(RETRYING, |transaction| retry(transaction, id, retry_as, now, random))
     }
 
     /// The dead letters, oldest first.
@@ -158,6 +134,41 @@ impl DeliveryAdmin {
             })
         })
     }
+}
+
+/// As [`DeliveryAdmin::retry`], on a connection that writes.
+pub(in crate::store) fn retry(
+    transaction: &Connection,
+    id: &DeliveryId,
+    retry_as: RetryAs,
+    now: Timestamp,
+    random: RandomBits,
+) -> rusqlite::Result<AdminResult> {
+    let (event, fresh) = (EventId::mint(now, random.derive(1)), DeliveryId::mint(now, random));
+    let state = state(transaction, id)?;
+    let is_inserted = match (state.as_deref(), retry_as) {
+        (None, _) => return Ok(AdminResult::NotFound),
+        (Some("resent"), _) => return successor(transaction, id),
+        (Some("sending"), RetryAs::SameId) => {
+            return Ok(AdminResult::InvalidState("sending".to_owned()));
+        }
+        (Some("pending"), RetryAs::SameId) => {
+            let sql = "UPDATE deliveries SET next_attempt_at = ?2, updated_at = ?2,
+                         manual_attempt = attempts + 1
+                       WHERE id = ?1 AND state = 'pending'";
+            transaction.execute(sql, (id, now))?;
+            return Ok(AdminResult::Done(id.clone()));
+        }
+        (Some(_), RetryAs::SameId) => replay(transaction, id, &fresh, None, now)?,
+        (Some(_), RetryAs::NewId) => replay_as_new(transaction, id, &fresh, &event, now)?,
+    };
+    if !is_inserted {
+        return Ok(AdminResult::InvalidState("already being sent again".to_owned()));
+    }
+    let sql = "UPDATE deliveries SET state = 'resent', resent_as = ?2, updated_at = ?3
+               WHERE id = ?1 AND state IN ('dead','cancelled')";
+    transaction.execute(sql, (id, &fresh, now))?;
+    Ok(AdminResult::Done(fresh))
 }
 
 /// That a delivery was sent again, by which one, and its state.
@@ -261,6 +272,8 @@ fn replace_all(bytes: &[u8], old: &str, new: &str) -> Vec<u8> {
     replaced
 }
 
+/// What fails when a retry does.
+pub(in crate::store) const RETRYING: &str = "sending a delivery again";
 /// The content type of a mail, as it is stored.
 const MAIL: &str = "message/rfc822";
 const HEAD_END: &[u8] = b"\r\n\r\n";

@@ -135,6 +135,8 @@ pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Watch> {
     Ok(Watch {
         updated_at: None,
         touched_at: None,
+        transition_updated_at: row.get(20)?,
+        retrained_at: None,
         id: row.get(0)?,
         name: row.get(1)?,
         model: row.get(9)?,
@@ -165,4 +167,7 @@ pub(in crate::store) const COLUMNS: &str = "\
        AND subject = avatar_id), \
     (SELECT json_group_array(u.status ORDER BY u.reported_at, u.status) FROM unrecognized u \
        WHERE u.avatar_id = watches.avatar_id), \
-    training, training_since, training_seen_at, status_after, training_after";
+    training, training_since, training_seen_at, status_after, training_after, \
+    (SELECT upstream_updated_at FROM transitions t
+       WHERE t.avatar_id = watches.avatar_id AND (status = 'TRAINING' OR training = 'seen')
+       ORDER BY avatar_seq DESC LIMIT 1)";

@@ -16,6 +16,7 @@ use avatar_watch::runtime::event_bus::{EventBus, LiveEvent};
 use avatar_watch::runtime::last_seen::LastSeen;
 use avatar_watch::runtime::metrics::{Dropped, Metrics};
 use avatar_watch::secret::Secret;
+use avatar_watch::store::error::StoreError;
 use avatar_watch::store::handle::Store;
 use avatar_watch::store::writer::Writer;
 use avatar_watch::web::endpoints::hints::{self, Hints, TASKS_MAX};
@@ -78,6 +79,7 @@ pub(super) fn state(
         last_seen: LastSeen::default(),
         metrics: Metrics::new(),
         progress: Arc::new(|_| Vec::new()),
+        retry: Arc::new(|_| Box::pin(async { Err(StoreError::Stopped) })),
         write_failure: Arc::new(|| None),
         dropped: Arc::new(Dropped::default),
         poll_requests: mpsc::channel(1).0,
