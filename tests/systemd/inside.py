@@ -374,7 +374,7 @@ def is_checked_by_cron():
     systemctl("stop", UNIT)
     there = sorted(path.name for path in STATE.iterdir())
     found = output()
-    claim("and mails that the daemon is down", "the daemon is not running" in found, found)
+    claim("and mails that the daemon is down", "The daemon is not running" in found, found)
     left = sorted(path.name for path in STATE.iterdir())
     claim("and leaves nothing behind", left == there, there, left)
     systemctl("start", UNIT)

@@ -50,6 +50,8 @@ training = {{ min = "50ms", max = "100ms" }}
 not_trained = "100ms"
 settled = "100ms"
 missing = "100ms"
+[events]
+group_window = "0s"
 [[avatars]]
 id = "{WALK}"
 [[avatars]]

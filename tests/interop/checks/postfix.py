@@ -181,7 +181,7 @@ for number, (name, how) in enumerate([("relay", "over SMTP"), ("local", "as `sen
     claim(f"{how}: there is one date", len(message.get_all("date")) == 1)
     claim(f"{how}: it came through Postfix", "relay.example.com" in message["received"])
     plain, html = (message.get_body((kind,)) for kind in ("plain", "html"))
-    claim(f"{how}: both parts are complete", "this channel works" in plain.get_content()
+    claim(f"{how}: both parts are complete", "no avatar has changed" in plain.get_content()
           and html.get_content().rstrip().endswith("</html>"))
     claim(f"{how}: no line was doubled", "\n\n\n" not in plain.get_content(), plain.get_content())
 
@@ -197,7 +197,7 @@ for number, (name, (written, sent)) in enumerate(ODD.items(), 3):
     claim(f"{written} gets a mail, with a strict check of EHLO", status == 0, said + postfix.said())
     arrived = wait_for(lambda: len(sink.mails) == number) and sink.mails[-1]
     claim("… at that address", arrived and arrived[1] == [sent], (arrived or [None] * 2)[1])
-    claim("… and it is complete", arrived and b"this channel works" in arrived[2])
+    claim("… and it is complete", arrived and b"no avatar has changed" in arrived[2])
 online = command("check", "--online", "--config", config)
 for name in ("relay", "local"):
     claim(f"`check --online` reaches `{name}`", f"ok   channel `{name}`" in online.stdout, online.stdout)

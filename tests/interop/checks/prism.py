@@ -114,7 +114,7 @@ def waited(address, *arguments):
 
 
 rejected = waited(prism.address)
-claim("`wait` ends with 7 there", rejected == (7, f"{EXAMPLE_ID} key-rejected"), rejected)
+claim("`wait` ends with 7 there", rejected == (7, f"{EXAMPLE_ID}: key-rejected"), rejected)
 for status, code in (("IDLE", 0), ("TRAINING_FAILED", 3), ("REFUSED", 4)):
     folder = work_folder()
     settled = folder / "openapi.yaml"
@@ -123,7 +123,7 @@ for status, code in (("IDLE", 0), ("TRAINING_FAILED", 3), ("REFUSED", 4)):
     text = text.replace("- NOT_TRAINED\n", f"- {status}\n", 1)
     settled.write_text(text.replace("- SWAPPED\n", "- NOT_TRAINED\n", 1), "utf-8")
     said = waited(Prism(folder, settled).address)
-    claim(f"`wait` ends with {code} where Prism shows {status}", said == (code, f"{EXAMPLE_ID} {status}"), said)
+    claim(f"`wait` ends with {code} where Prism shows {status}", said == (code, f"string: {status}"), said)
 tired = waited(Prism(work_folder(), OPENAPI).address, "--timeout", "1s")
-claim("`wait` ends with 5 where Prism shows NOT_TRAINED", tired == (5, f"{EXAMPLE_ID} timed-out"), tired)
+claim("`wait` ends with 5 where Prism shows NOT_TRAINED", tired == (5, "string: timed-out"), tired)
 end()
