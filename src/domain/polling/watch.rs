@@ -406,7 +406,10 @@ impl Watch {
             (_, Some(OpenTraining::Assumed) | None) => return None,
         };
         let model = avatar.model.clone().or_else(|| self.model.clone());
-        let before = start.before.max(self.retrained_at.unwrap_or(start.before));
+        // After a start, it is not known whether `updatedAt` changed before.
+        let is_unknown = self.updated_at.is_none() && self.transition_updated_at.is_some();
+        let retrained_at = if is_unknown { Some(last_seen_at) } else { self.retrained_at };
+        let before = start.before.max(retrained_at.unwrap_or(start.before));
         Some(Training {
             model,
             start: TrainingStart { before, ..start },
