@@ -26,8 +26,9 @@ use crate::domain::polling::account_availability::AccountConnectivity;
 use crate::domain::polling::circuit_breaker::{BreakerBackoff, KeySignal};
 use crate::domain::polling::interval::PollIntervals;
 use crate::domain::polling::observation::Observation;
+use crate::domain::polling::policy::Policy;
 use crate::domain::polling::wait::{AvatarWait, WaitOutcome};
-use crate::domain::polling::watch::{Policy, Watch};
+use crate::domain::polling::watch::Watch;
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
 

@@ -12,7 +12,8 @@ use avatar_watch::domain::avatar::{Avatar, AvatarId};
 use avatar_watch::domain::event::EventKind;
 use avatar_watch::domain::polling::interval::{PollIntervals, SettledIntervals};
 use avatar_watch::domain::polling::observation::Observation;
-use avatar_watch::domain::polling::watch::{Policy, Watch};
+use avatar_watch::domain::polling::policy::Policy;
+use avatar_watch::domain::polling::watch::Watch;
 use avatar_watch::domain::time::timestamp::Timestamp;
 
 use super::rule;

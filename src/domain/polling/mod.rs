@@ -4,6 +4,7 @@
 pub mod watch;
 pub mod observation;
 pub mod overdue;
+pub mod policy;
 pub mod list_observation;
 pub mod poll_failure;
 pub mod strategy;

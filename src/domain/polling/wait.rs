@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use crate::domain::avatar::status::Status;
 use crate::domain::polling::observation::{Denial, Observation};
+use crate::domain::polling::policy::Policy;
 use crate::domain::polling::poll_failure::CONFIRMED_AFTER;
-use crate::domain::polling::watch::{Decision, LastObserved, Policy, Watch};
+use crate::domain::polling::watch::{Decision, LastObserved, Watch};
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
 

@@ -3,7 +3,9 @@ use std::sync::LazyLock;
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::account::AccountName;
 use crate::domain::polling::backoff::Backoff;
+use crate::domain::polling::interval::PollIntervals;
 use crate::domain::polling::interval::{SettledIntervals, SettledStep, TrainingInterval};
 use crate::domain::polling::observation::{Denial, PollError};
 
