@@ -32,11 +32,13 @@ pub(super) fn reference_schema(schema: i64) -> rusqlite::Result<Connection> {
 /// `transitions.training` is what is known of a training before the previous status. The columns
 /// `trained_…` are the observed training that ended: its model, the last poll before it, and the
 /// first and the last poll that showed it. `recipients` has one row for each recipient with a
-/// completed attempt. `events.title` is what a person reads in a list. `deliveries.manual_attempt`
-/// is the number of the attempt that an operator requested last, or zero; `resent_as` is the
-/// delivery that sends a dead letter again; `blocked` is 1 while an older delivery with the same
-/// channel, recipient and ordering key is not finished. `conditions` has the firing conditions; `event_id` and
-/// `notified_at` are null until the event of the group is published.
+/// completed attempt. `events.title` is what a person reads in a list.
+///
+/// `deliveries.manual_attempt` is the number of the attempt that an operator requested last, or
+/// zero; `resent_as` is the delivery that sends a dead letter again; `blocked` is 1 while an older
+/// delivery with the same channel, recipient and ordering key is not finished. `conditions` has the
+/// firing conditions; `event_id` and `notified_at` are null until the event of the group is
+/// published.
 const FIRST: &str = "
 CREATE TABLE watches(
   avatar_id        TEXT PRIMARY KEY,
@@ -45,6 +47,7 @@ CREATE TABLE watches(
   status           TEXT,
   status_since     INTEGER,
   status_after     INTEGER,
+  status_updated_at TEXT,
   last_seen_at     INTEGER,
   sequence         INTEGER NOT NULL DEFAULT 0,
   failure          TEXT CHECK(failure IN ('missing','denied','throttled','failed')),

@@ -53,7 +53,7 @@ pub struct Watch {
     /// When `updatedAt` last changed without a new status: a hint at a retraining between two
     /// polls. Not stored.
     pub touched_at: Option<Timestamp>,
-    /// `updatedAt` of the newest transition, if the watch was read from the store after it.
+    /// `updatedAt` of the response with the newest transition.
     pub transition_updated_at: Option<String>,
     /// When `updatedAt` last changed during the open training: it may have ended, and another one
     /// begun. Not stored; a start compares with the transition.
@@ -186,7 +186,7 @@ impl Watch {
             None => self.touched_at,
             Some(_) => None,
         };
-        let known_update = self.updated_at.take().or_else(|| self.transition_updated_at.take());
+        let known_update = self.updated_at.take().or_else(|| self.transition_updated_at.clone());
         if known_update.is_some()
             && avatar.updated_at.is_some()
             && known_update != avatar.updated_at
@@ -196,6 +196,9 @@ impl Watch {
         }
         if self.open_start(&observed).is_none() {
             self.retrained_at = None;
+        }
+        if transition.is_some() {
+            self.transition_updated_at.clone_from(&avatar.updated_at);
         }
         self.updated_at.clone_from(&avatar.updated_at);
         self.sequence += u64::from(transition.is_some());

@@ -491,7 +491,6 @@ proptest! {
             let decision = watch.observe(Observation::Seen(avatar), at(now), &policy, HALF);
             watch = decision.watch;
             let Some(transition) = decision.transition else { continue };
-            watch.transition_updated_at.clone_from(&transition.upstream_updated_at);
             let (Status::Idle, Some(training)) = (transition.status, transition.training) else {
                 continue;
             };

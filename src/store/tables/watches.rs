@@ -29,15 +29,16 @@ pub(in crate::store) fn save(connection: &Connection, watch: &Watch) -> rusqlite
         Some(OpenTraining::Assumed) | None => (None, None),
     };
     let sql = "INSERT INTO watches(avatar_id, name, model, status, status_since, last_seen_at,
-                                   status_after, sequence,
+                                   status_after, status_updated_at, sequence,
                                    failure, failure_since, failure_reason,
                                    training, training_after, training_since, training_seen_at)
-               VALUES(:id, :name, :model, :status, :since, :seen, :after, :sequence,
+               VALUES(:id, :name, :model, :status, :since, :seen, :after, :updated, :sequence,
                       :failure, :failure_since, :reason,
                       :training, :training_after, :began, :trained)
                ON CONFLICT(avatar_id) DO UPDATE SET name = excluded.name, model = excluded.model,
                  status = excluded.status, status_since = excluded.status_since,
                  last_seen_at = excluded.last_seen_at, status_after = excluded.status_after,
+                 status_updated_at = excluded.status_updated_at,
                  sequence = excluded.sequence,
                  failure = excluded.failure, failure_since = excluded.failure_since,
                  failure_reason = excluded.failure_reason, training = excluded.training,
@@ -54,6 +55,7 @@ pub(in crate::store) fn save(connection: &Connection, watch: &Watch) -> rusqlite
             ":since": observed.map(|it| it.since),
             ":seen": observed.map(|it| it.last_seen_at),
             ":after": observed.and_then(|it| it.changed_after),
+            ":updated": watch.transition_updated_at,
             ":sequence": i64::try_from(watch.sequence).unwrap_or(i64::MAX),
             ":failure": failure.map(|it| it.kind),
             ":failure_since": failure.map(|it| it.since),
@@ -168,6 +170,4 @@ pub(in crate::store) const COLUMNS: &str = "\
     (SELECT json_group_array(u.status ORDER BY u.reported_at, u.status) FROM unrecognized u \
        WHERE u.avatar_id = watches.avatar_id), \
     training, training_since, training_seen_at, status_after, training_after, \
-    (SELECT upstream_updated_at FROM transitions t
-       WHERE t.avatar_id = watches.avatar_id AND (status = 'TRAINING' OR training = 'seen')
-       ORDER BY avatar_seq DESC LIMIT 1)";
+    status_updated_at";
