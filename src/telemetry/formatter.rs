@@ -1,10 +1,13 @@
 //! Formats log records: as a line for people, as a line of JSON, or as an entry of the journal.
 //!
 //! `tracing-subscriber` writes each event as one JSON object. [`Record::parse`] reads it; it adds
-//! the fields of the enclosing spans, and cuts long texts.
+//! the fields of the enclosing spans, and cuts long texts. Other texts are what a command prints as
+//! it fails: each of their lines becomes a record.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
 use crate::text::characters::is_unsafe;
 use crate::text::escape::{escape_json, push_escaped};
@@ -31,16 +34,33 @@ pub(super) enum LineStyle {
 }
 
 impl Record {
-    /// Reads the JSON of an event. A field of the event hides the same field of a span, and an
-    /// inner span hides an outer one.
-    pub(super) fn parse(json: &str) -> Self {
-        let event = serde_json::from_str::<Map<String, Value>>(json);
-        let mut fields = event.unwrap_or_else(|_| {
-            Map::from_iter([
-                ("message".to_owned(), json.into()),
-                ("level".to_owned(), "WARN".into()),
-            ])
-        });
+    /// The records of an event, or of the lines of an error that is printed.
+    pub(super) fn all(text: &str) -> Vec<Self> {
+        match Self::parse(text) {
+            Some(record) => vec![record],
+            None => {
+                let timestamp = now();
+                text.lines().map(|line| Self::of_error(&timestamp, line)).collect()
+            }
+        }
+    }
+
+    /// The record of a line of an error.
+    fn of_error(timestamp: &str, line: &str) -> Self {
+        let mut message = line.into();
+        cut(&mut message);
+        Self {
+            timestamp: timestamp.to_owned(),
+            level: "ERROR".to_owned(),
+            message: text(&message),
+            fields: Map::new(),
+        }
+    }
+
+    /// Reads the JSON of an event; `None` of another text. A field of the event hides the same
+    /// field of a span, and an inner span hides an outer one.
+    pub(super) fn parse(json: &str) -> Option<Self> {
+        let mut fields = serde_json::from_str::<Map<String, Value>>(json).ok()?;
         if let Some(Value::Array(spans)) = fields.remove("spans") {
             let named = |span| match span {
                 Value::Object(fields) => fields,
@@ -56,7 +76,7 @@ impl Record {
         fields.values_mut().for_each(cut);
         let mut take = |name| fields.remove(name).map_or_else(String::new, |value| text(&value));
         let [timestamp, level, message] = ["timestamp", "level", "message"].map(&mut take);
-        Self { timestamp, level, message, fields }
+        Some(Self { timestamp, level, message, fields })
     }
 
     /// The line for people.
@@ -128,6 +148,13 @@ impl Record {
     }
 }
 
+/// The time of now, as the events have it; empty if the clock cannot be printed.
+pub(super) fn now() -> String {
+    let mut timestamp = String::new();
+    let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
+    timestamp
+}
+
 fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
@@ -173,7 +200,7 @@ mod tests {
             "timestamp": "2026-11-23T11:15:22Z", "level": level, "message": message,
             "spans": [{"attempt": 3, "avatar.id": "a1", "name": "poll"}], "failure": name,
         });
-        Record::parse(&event.to_string())
+        Record::parse(&event.to_string()).unwrap()
     }
 
     #[test]
@@ -203,6 +230,17 @@ mod tests {
         assert!(!hostile.human(LineStyle::Plain).contains('\u{1b}'));
         let levels = ["ERROR", "WARN", "INFO", "DEBUG", "TRACE"];
         assert_eq!(levels.map(|level| record(level, "", "").priority()), [3, 4, 6, 7, 7]);
+    }
+
+    #[test]
+    fn an_error_that_is_printed_is_one_error_per_line() {
+        let printed = Record::all("no config\n  because: \u{1b}[2J\n  help: write one\n");
+        let lines: Vec<String> =
+            printed.iter().map(|it| it.human(LineStyle::SyslogPrefix)).collect();
+        let expected = ["no config", "  because: \\u{1b}[2J", "  help: write one"];
+        assert_eq!(lines, expected.map(|line| format!("<3>{line}\n")));
+        let plain = printed[0].human(LineStyle::Plain);
+        assert!(plain.starts_with("20") && plain.ends_with("Z ERROR no config\n"), "{plain}");
     }
 
     /// Any text, and what would forge entries or fields in the journal's protocol.

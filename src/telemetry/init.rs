@@ -8,10 +8,8 @@ use std::sync::Arc;
 use serde_json::json;
 use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::Writer;
-use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 
-use crate::telemetry::formatter::{LineStyle, Record};
+use crate::telemetry::formatter::{LineStyle, Record, now};
 use crate::telemetry::journald;
 use crate::telemetry::output_queue::{self, OutputQueue};
 use crate::telemetry::output_stream::OutputStream;
@@ -52,13 +50,16 @@ pub fn init(level: &str, format: LogFormat) -> io::Result<()> {
     };
     let queue = output_queue::install(&output_queue::ERROR, || {
         let mut output = OutputStream::open(io::stderr())?;
-        let write = move |event: &str| {
-            let record = Record::parse(event);
+        let write = move |text: &str| {
+            let mut records = Record::all(text);
             let sends = is_journal && format == LogFormat::Human;
-            if sends && journald::send(journald::SOCKET, &record.entry()).is_ok() {
-                return Ok(());
+            if sends {
+                let failed = |it: &Record| journald::send(journald::SOCKET, &it.entry()).is_err();
+                let sent = records.iter().position(failed).unwrap_or(records.len());
+                records.drain(..sent);
             }
-            output.write(&line(&record, format, style))
+            let lines: Vec<String> = records.iter().map(|it| line(it, format, style)).collect();
+            if lines.is_empty() { Ok(()) } else { output.write(&lines.concat()) }
         };
         OutputQueue::start(write, dropped_event)
     })?;
@@ -100,7 +101,9 @@ pub fn init_with_writer<W>(
 where
     W: Fn(&str) + Send + Sync + 'static,
 {
-    subscriber(level, move |event| write(&line(&Record::parse(event), format, LineStyle::Plain)))
+    subscriber(level, move |event| {
+        Record::all(event).iter().for_each(|it| write(&line(it, format, LineStyle::Plain)));
+    })
 }
 
 /// Passes each event to `write` as one JSON object.
@@ -142,9 +145,7 @@ fn line(record: &Record, format: LogFormat, style: LineStyle) -> String {
 
 /// The event that says how many were dropped.
 fn dropped_event(count: u64) -> String {
-    let mut timestamp = String::new();
-    // A clock that cannot be printed leaves the timestamp out.
-    let _ = SystemTime.format_time(&mut Writer::new(&mut timestamp));
+    let timestamp = now();
     let message = format!("{count} lines of the log were dropped here: they could not be written");
     json!({ "timestamp": timestamp, "level": "WARN", "message": message, "dropped": count })
         .to_string()
