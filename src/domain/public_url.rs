@@ -46,6 +46,11 @@ impl PublicUrl {
         format!("{self}/avatars/{}", encode_segment(id.as_str()))
     }
 
+    /// The list of the dead letters.
+    pub fn dead_letters(&self) -> String {
+        format!("{self}/deliveries?state=dead")
+    }
+
     /// The page of a delivery.
     pub fn delivery(&self, id: &DeliveryId) -> String {
         format!("{self}/deliveries/{id}")
@@ -73,6 +78,7 @@ mod tests {
             let expected = format!("{ORIGIN}{prefix}/avatars/a%2F1%7C%3Cx%3E");
             assert_eq!(url.avatar(&id), expected);
             assert_eq!(url.home(), format!("{ORIGIN}{prefix}/"));
+            assert_eq!(url.dead_letters(), format!("{ORIGIN}{prefix}/deliveries?state=dead"));
         }
     }
 

@@ -26,7 +26,7 @@ pub(in crate::notify) fn condition(
     let (subject_name, mut fields) = subject_fields(condition);
     if let Some(reason) = &condition.reason {
         let value = sanitize_line(reason, REASON_CHARS_MAX);
-        fields.push(ContentField { name: "Reason", value });
+        fields.push(ContentField::new("Reason", value));
     }
     let (started_at, now) = (condition.started_at, event.occurred_at);
     let who = match &condition.subject {
@@ -65,13 +65,16 @@ pub(in crate::notify) fn condition(
             };
             let is_reminder = condition.phase == Phase::Reminder;
             let (since, now) = (zone.show(started_at), zone.show(now));
+            let detected = match since == now {
+                true => String::new(),
+                false if is_reminder => format!("; a reminder of {now}"),
+                false => format!("; detected at {now}"),
+            };
+            // An outage may begin with another cause than the one that it has now.
+            let begin = if cause.is_some() { "No poll has succeeded since" } else { "Since" };
             let content = Content {
                 advice: help.map(|help| advice(&help.sentence())).unwrap_or_default(),
-                window: vec![match since == now {
-                    true => format!("Since {since}."),
-                    false if is_reminder => format!("Since {since}; a reminder of {now}."),
-                    false => format!("Since {since}; detected at {now}."),
-                }],
+                window: vec![format!("{begin} {since}{detected}.")],
                 ..shared(text.short, text.clause, detail)
             };
             match is_reminder {
@@ -89,8 +92,9 @@ pub(in crate::notify) fn condition(
                 true => ("It lasted", group_detail(event.kind, condition.phase)),
                 false => (text.past, text.resolved),
             };
+            let after = if is_group { NOTHING } else { text.after };
             Content {
-                advice: advice(text.after),
+                advice: advice(after),
                 window: vec![format!("{past} from {span}.")],
                 severity: ContentSeverity::Good,
                 ..shared(text.short_resolved, text.clause_resolved, detail.to_owned())
@@ -125,16 +129,14 @@ pub(in crate::notify) fn dead_letters(
         _ => format!("{count} messages to {subject_name} failed for good"),
     };
     let mut fields = match count {
-        1 => vec![ContentField { name: "Message", value: message(letter) }],
-        _ => group_fields("Messages", letters.listed().map(message), count),
+        1 => vec![ContentField::new("Message", message(letter))],
+        _ => vec![ContentField::list("Messages", letters.listed().map(message).collect(), count)],
     };
-    fields.push(ContentField {
-        name: if count == 1 { "Reason" } else { "First reason" },
-        value: sanitize_line(&letter.reason, REASON_CHARS_MAX),
-    });
+    let name = if count == 1 { "Reason" } else { "First reason" };
+    fields.push(ContentField::new(name, sanitize_line(&letter.reason, REASON_CHARS_MAX)));
     if count == 1 {
-        fields.push(ContentField { name: "Attempts", value: letter.attempts.to_string() });
-        fields.push(ContentField { name: "Delivery", value: letter.delivery.to_string() });
+        fields.push(ContentField::new("Attempts", letter.attempts.to_string()));
+        fields.push(ContentField::new("Delivery", letter.delivery.to_string()));
     }
     let first = if count == 1 { "Moved" } else { "The first was moved" };
     let moved_at = zone.show(event.occurred_at);
@@ -160,18 +162,6 @@ fn message(letter: &DeadLetter) -> String {
         Some(name) => format!("{kind}, about {} ({id})", sanitize_line(name, NAME_CHARS_MAX)),
         None => format!("{kind}, about avatar {id}"),
     }
-}
-
-/// A list with the number of those that are not in it.
-fn group_fields(
-    name: &'static str,
-    listed: impl Iterator<Item = String>,
-    count: usize,
-) -> Vec<ContentField> {
-    let listed: Vec<String> = listed.collect();
-    let more = count.saturating_sub(listed.len());
-    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
-    vec![ContentField { name, value: format!("{}{more}", listed.join("; ")) }]
 }
 
 /// The content of a test message.
@@ -202,19 +192,16 @@ fn subject_fields(condition: &Condition) -> (String, Vec<ContentField>) {
                 Some(_) => format!("{} ({id})", display_name(id, name)),
                 None => id.to_string(),
             });
-            let fields = group_fields("Avatars", listed, count);
+            let fields = vec![ContentField::list("Avatars", listed.collect(), count)];
             (format!("{count} avatars of account {account}"), fields)
         }
         ConditionSubject::Avatar { id, name, account, status, .. } => {
             let status = status.as_ref().map(Status::display);
             let status = status.map(|status| sanitize_line(&status, NAME_CHARS_MAX));
             let fields = vec![
-                ContentField { name: "Avatar id", value: id.to_string() },
-                ContentField { name: "Account", value: account.to_string() },
-                ContentField {
-                    name: "Last status",
-                    value: status.unwrap_or_else(|| "none".to_owned()),
-                },
+                ContentField::new("Avatar id", id.to_string()),
+                ContentField::new("Account", account.to_string()),
+                ContentField::new("Last status", status.unwrap_or_else(|| "none".to_owned())),
             ];
             (display_name(id, name.as_deref()), fields)
         }
@@ -222,7 +209,7 @@ fn subject_fields(condition: &Condition) -> (String, Vec<ContentField>) {
         ConditionSubject::Config => ("config".to_owned(), Vec::new()),
         ConditionSubject::Channel { name, recipient: None } => (channel_name(name), Vec::new()),
         ConditionSubject::Channel { name, recipient: Some(to) } => {
-            let field = ContentField { name: "Recipient", value: masked(to) };
+            let field = ContentField::new("Recipient", masked(to));
             (channel_name(name), vec![field])
         }
     }

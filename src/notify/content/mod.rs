@@ -69,7 +69,40 @@ impl ContentSeverity {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::notify) struct ContentField {
     pub(in crate::notify) name: &'static str,
+    /// The whole value.
     pub(in crate::notify) value: String,
+    /// The elements of the value, if it is a list.
+    listed: Vec<String>,
+    /// How many there are, also of those that are not listed.
+    count: usize,
+}
+
+impl ContentField {
+    pub(in crate::notify) const fn new(name: &'static str, value: String) -> Self {
+        Self { name, value, listed: Vec::new(), count: 0 }
+    }
+
+    /// A list with the number of those that are not in it.
+    fn list(name: &'static str, listed: Vec<String>, count: usize) -> Self {
+        Self { name, value: first_of(&listed, count), listed, count }
+    }
+
+    /// The value, or as much of it as fits: of a list the first elements, and how many more there
+    /// are. A text is not shortened here.
+    pub(in crate::notify) fn fitting(&self, fits: impl Fn(&str) -> bool) -> String {
+        let shorter = (1..self.listed.len()).rev();
+        let mut shorter = shorter.map(|most| first_of(&self.listed[..most], self.count));
+        match fits(&self.value) {
+            true => self.value.clone(),
+            false => shorter.find(|value| fits(value)).unwrap_or_else(|| self.value.clone()),
+        }
+    }
+}
+
+fn first_of(listed: &[String], count: usize) -> String {
+    let more = count.saturating_sub(listed.len());
+    let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+    format!("{}{more}", listed.join("; "))
 }
 
 /// The avatar's name, or its id when the name is missing or invisible.
@@ -86,3 +119,22 @@ pub(in crate::notify) fn named_avatar(id: &AvatarId, name: Option<&str>) -> Stri
 
 /// Characters of a name, or of another short text from outside.
 pub(in crate::notify) const NAME_CHARS_MAX: usize = 80;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_cut_at_whole_names_and_keeps_its_count() {
+        let names = ["Jane; the first", "Tom", "Zoë"].map(str::to_owned).to_vec();
+        let list = ContentField::list("Avatars", names, 23);
+        let check = |most: usize, expected: &str| {
+            assert_eq!(list.fitting(|value| value.chars().count() <= most), expected);
+        };
+        check(99, "Jane; the first; Tom; Zoë; and 20 more");
+        check(37, "Jane; the first; Tom; and 21 more");
+        check(30, "Jane; the first; and 22 more");
+        let text = ContentField::new("Reason", "one; two".to_owned());
+        assert_eq!(text.fitting(|_| false), "one; two");
+    }
+}

@@ -38,7 +38,7 @@ fn link(event: &Event, page: &PublicUrl) -> ContentLink {
             ConditionSubject::Config => overview(page),
         },
         Subject::DeadLetter(letters) if letters.count() > 1 => {
-            ContentLink { label: "Show accounts and channels", url: page.connections() }
+            ContentLink { label: "Show the dead letters", url: page.dead_letters() }
         }
         Subject::DeadLetter(letters) => {
             ContentLink { label: "Show the delivery", url: page.delivery(&letters.first.delivery) }

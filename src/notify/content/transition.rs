@@ -5,6 +5,7 @@ use crate::domain::avatar::status::Status;
 use crate::domain::avatar::training::Training;
 use crate::domain::avatar::transition::{Earlier, Previous, Transition};
 use crate::domain::time::time_zone::TimeZone;
+use crate::domain::time::timestamp::Timestamp;
 use crate::notify::content::{
     Content, ContentField, ContentSeverity, NAME_CHARS_MAX, display_name, named_avatar,
 };
@@ -25,18 +26,19 @@ pub(in crate::notify) fn render(
     let previous =
         transition.previous.status().map(|before| sanitize_line(before.name(), NAME_CHARS_MAX));
     let took = transition.training.as_ref().map(Training::describe_duration);
-    let took = took.map(|value| ContentField { name: "Training took", value });
+    let took = took.map(|value| ContentField::new("Training took", value));
     let mut fields: Vec<ContentField> = took.into_iter().collect();
-    fields.push(ContentField { name: "Avatar id", value: id.to_owned() });
+    fields.push(ContentField::new("Avatar id", id.to_owned()));
     let change =
         previous.map_or_else(|| status.clone(), |before| format!("from {before} to {status}"));
-    fields.push(ContentField { name: "Status", value: change });
+    fields.push(ContentField::new("Status", change));
     if let Some(model) = &avatar.model {
-        fields.push(ContentField { name: "Model", value: sanitize_line(model, NAME_CHARS_MAX) });
+        fields.push(ContentField::new("Model", sanitize_line(model, NAME_CHARS_MAX)));
     }
     if let Some(at) = &transition.upstream_updated_at {
-        let value = sanitize_line(at, NAME_CHARS_MAX);
-        fields.push(ContentField { name: "Last changed at Argil", value });
+        let value = Timestamp::parse_rfc3339(at).map(|at| zone.show(at));
+        let value = value.unwrap_or_else(|| sanitize_line(at, NAME_CHARS_MAX));
+        fields.push(ContentField::new("Last changed at Argil", value));
     }
     Content {
         subject: format!("{name}: {short}"),

@@ -1,8 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::condition::Phase;
 use crate::domain::delivery::template_tree::TemplateTree;
 use crate::domain::delivery::{OutcomeClass, RETRY_AFTER_MAX};
+use crate::domain::event::{EventKind, Subject};
 use crate::domain::public_url::PublicUrl;
 use crate::domain::time::time_zone::TimeZone;
 use crate::notify::format::samples::{self, NAMES};
@@ -310,4 +312,65 @@ fn a_chat_links_to_the_page_and_shows_times_in_the_zone() {
     assert_eq!(render(Format::Template(own)), url);
     let standard = render(Format::Standard).to_string();
     assert!(standard.contains("2026-11-23T11:15:22.123Z") && !standard.contains(url), "{standard}");
+}
+
+/// A condition of many avatars with long names.
+fn many_missing() -> Event {
+    let long = "a long name; with words ".repeat(20);
+    let is_missing = |it: &Event| {
+        it.kind == EventKind::AvatarMissing && matches!(it.subject, Subject::Condition(_))
+    };
+    let one = samples::hostile(&long).into_iter().find(is_missing).unwrap();
+    let mut group = one.clone();
+    (1..50).for_each(|_| crate::domain::alerts::add(&mut group, &one));
+    group
+}
+
+#[test]
+fn a_list_that_is_too_long_for_a_chat_keeps_its_count() {
+    for format in CHATS {
+        let body = format.render(&many_missing(), &MessageContext::PLAIN).body;
+        let message: Value = serde_json::from_slice(&body).unwrap();
+        let is_counted = |text: &&str| text.contains("; and ") && text.contains(" more");
+        assert!(texts(&message).iter().any(|it| is_counted(&it)), "{format:?}: {message}");
+    }
+}
+
+#[test]
+fn the_time_of_an_outage_belongs_to_no_cause_and_times_are_in_the_zone_of_the_config() {
+    let context = MessageContext {
+        time_zone: TimeZone::parse("Europe/Berlin").unwrap(),
+        ..MessageContext::PLAIN
+    };
+    let texts_of = |kind: EventKind| {
+        let all = samples::all().into_iter().filter(|it| it.kind == kind);
+        let render = |event: Event| String::from_utf8(Format::Ntfy.render(&event, &context).body);
+        all.map(|event| render(event).unwrap()).collect::<Vec<_>>().join("\n")
+    };
+    let outage = texts_of(EventKind::AccountUnavailable);
+    assert!(outage.contains("No poll has succeeded since 2026-"), "{outage}");
+    assert!(!outage.contains("Since "), "{outage}");
+    let ready = texts_of(EventKind::AvatarReady);
+    assert!(ready.contains("Last changed at Argil: 2026-11-23 12:14:58 +01:00"), "{ready}");
+}
+
+#[test]
+fn many_dead_letters_link_to_their_list_and_no_group_refers_to_a_status_above() {
+    let context = MessageContext {
+        public_url: PublicUrl::new("https://watch.example.com", "/argil"),
+        ..MessageContext::PLAIN
+    };
+    let mut letters =
+        samples::all().into_iter().find(|it| it.kind == EventKind::DeliveryExhausted).unwrap();
+    let Subject::DeadLetter(group) = &mut letters.subject else { panic!() };
+    group.other_count = 2;
+    let body = Format::Ntfy.render(&letters, &context).body;
+    let message: Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(message["click"], "https://watch.example.com/argil/deliveries?state=dead");
+    let mut ended = many_missing();
+    ended.kind = EventKind::AvatarTrainingOverdue;
+    let Subject::Condition(condition) = &mut ended.subject else { panic!() };
+    condition.phase = Phase::Resolved;
+    let text = String::from_utf8(Format::Ntfy.render(&ended, &context).body).unwrap();
+    assert!(text.contains("What to do: nothing.") && !text.contains("above"), "{text}");
 }

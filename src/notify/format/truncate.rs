@@ -54,6 +54,18 @@ pub(super) fn truncate_escaped(
     fitted
 }
 
+/// Whether the text, escaped, has at most `max` units.
+pub(super) fn fits_escaped(
+    text: &str,
+    max: usize,
+    unit: LengthUnit,
+    escape: fn(char, &mut String),
+) -> bool {
+    let mut escaped = String::new();
+    text.chars().for_each(|char| escape(char, &mut escaped));
+    unit.count(&escaped) <= max
+}
+
 /// Escapes nothing.
 pub(super) fn no_escape(char: char, to: &mut String) {
     to.push(char);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::domain::delivery::OutcomeClass;
 use crate::notify::format::chat::chat_message::ChatMessage;
 use crate::notify::format::chat::chat_response::{ChatRules, is_empty_success};
-use crate::notify::format::truncate::{LengthUnit, no_escape, truncate_escaped};
+use crate::notify::format::truncate::{LengthUnit, fits_escaped, no_escape, truncate_escaped};
 
 /// The message; Discord shows `occurred_at` in the time zone of the reader.
 pub(in crate::notify::format) fn render(message: &ChatMessage, occurred_at: String) -> Value {
@@ -22,7 +22,9 @@ pub(in crate::notify::format) fn render(message: &ChatMessage, occurred_at: Stri
     let rest = truncate_escaped(&rest, REST_MAX, LengthUnit::Utf16, escape);
     let fields = content.fields.iter().take(FIELDS_MAX).map(|field| {
         let name = truncate_escaped(field.name, FIELD_NAME_MAX, LengthUnit::Utf16, escape);
-        let value = truncate_escaped(&field.value, FIELD_VALUE_MAX, LengthUnit::Utf16, escape);
+        let fits = |it: &str| fits_escaped(it, FIELD_VALUE_MAX, LengthUnit::Utf16, escape);
+        let value = field.fitting(fits);
+        let value = truncate_escaped(&value, FIELD_VALUE_MAX, LengthUnit::Utf16, escape);
         let value = if value.is_empty() { "–" } else { &value };
         json!({ "name": name, "value": value, "inline": true })
     });

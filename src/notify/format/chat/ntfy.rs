@@ -16,7 +16,10 @@ use crate::notify::webhook::response::Classification;
 /// The message without its topic. ntfy shows the text as it is, so nothing is escaped.
 pub(in crate::notify::format) fn render(message: &ChatMessage) -> Value {
     let content = &message.content;
-    let fields = content.fields.iter().map(|field| format!("{}: {}", field.name, field.value));
+    let fields = content.fields.iter().map(|field| {
+        let value = field.fitting(|value| value.len() <= LIST_MAX);
+        format!("{}: {value}", field.name)
+    });
     let mut lines = vec![content.detail.clone()];
     lines.extend(fields);
     lines.extend([content.advice.clone(), message.window.clone(), message.footer.clone()]);
@@ -68,6 +71,8 @@ pub(in crate::notify::format) const RULES: ChatRules = ChatRules {
 const TITLE_MAX: usize = 250;
 /// Bytes; ntfy turns a longer message into an attachment.
 const MESSAGE_MAX: usize = 4096;
+/// Bytes of a list, so that what follows it fits as well.
+const LIST_MAX: usize = 2048;
 /// The error code of ntfy for a daily quota.
 const DAILY_QUOTA: u32 = 42_908;
 const QUOTA_DELAY: Duration = Duration::from_hours(3);

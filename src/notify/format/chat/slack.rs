@@ -12,7 +12,7 @@ use crate::domain::delivery::OutcomeClass;
 use crate::notify::content::ContentField;
 use crate::notify::format::chat::chat_message::ChatMessage;
 use crate::notify::format::chat::chat_response::{ChatRules, MESSAGE_REJECTED, is_empty_success};
-use crate::notify::format::truncate::{LengthUnit, truncate_escaped};
+use crate::notify::format::truncate::{LengthUnit, fits_escaped, truncate_escaped};
 use crate::notify::webhook::body_meaning::BodyMeaning;
 
 pub(in crate::notify::format) fn render(message: &ChatMessage) -> Value {
@@ -23,8 +23,11 @@ pub(in crate::notify::format) fn render(message: &ChatMessage) -> Value {
         json!({ "type": "section", "text": plain(&content.detail, SECTION_MAX) }),
     ];
     if !content.fields.is_empty() {
-        let text =
-            |field: &ContentField| plain(&format!("{}\n{}", field.name, field.value), FIELD_MAX);
+        let text = |field: &ContentField| {
+            let whole = |value: &str| format!("{}\n{value}", field.name);
+            let fits = |it: &str| fits_escaped(&whole(it), FIELD_MAX, LengthUnit::Utf16, escape);
+            plain(&whole(&field.fitting(fits)), FIELD_MAX)
+        };
         let fields: Vec<Value> = content.fields.iter().take(FIELDS_MAX).map(text).collect();
         blocks.push(json!({ "type": "section", "fields": fields }));
     }
