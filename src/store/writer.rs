@@ -45,7 +45,8 @@ impl Writer {
         let is_checked = Arc::new(AtomicBool::new(check != StartCheck::TimedOut));
         let checked = Arc::clone(&is_checked);
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
-            run(database, &file, waiting, &boot_id, &write_health, &checked);
+            let mut lock = lock;
+            run(database, &file, &mut lock, waiting, &boot_id, &write_health, &checked);
             drop(lock);
         })?;
         Ok((jobs, Self { thread, check, is_checked }))
@@ -153,6 +154,7 @@ where
 fn run(
     mut database: Database,
     file: &FileIdentity,
+    lock: &mut DatabaseLock,
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
     boot_id: &str,
     write_health: &WriteHealth,
@@ -174,12 +176,14 @@ fn run(
                 if changed_row || (!group.is_empty() && !needs_changed_row) {
                     needs_changed_row = false;
                     write_health.record_success();
+                    lock.record_write_failure(None);
                 }
                 group.iter_mut().for_each(|job| job.reply_committed());
             }
             Err(error) => {
                 ended_cleanly &= error.next_step() == Recovery::Retry;
                 write_health.record_failure(&error);
+                lock.record_write_failure(Some(&error));
                 needs_changed_row |=
                     !matches!(error, StoreError::Busy { .. } | StoreError::NoHandles { .. });
                 group.iter_mut().for_each(|job| job.reply_failed(&error));
@@ -305,9 +309,10 @@ mod tests {
             let file = FileIdentity::at(path).unwrap();
             let write_health = WriteHealth::default();
             let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
-            let flag = write_health.clone();
+            let (flag, mut lock) = (write_health.clone(), DatabaseLock::acquire(path).unwrap());
             let thread = std::thread::spawn(move || {
-                run(database, &file, waiting, "boot", &flag, &AtomicBool::new(true))
+                let is_true = AtomicBool::new(true);
+                run(database, &file, &mut lock, waiting, "boot", &flag, &is_true);
             });
             Self { jobs, write_health, thread }
         }
@@ -387,7 +392,8 @@ mod tests {
         drop(jobs);
         let file = FileIdentity::at(&path).unwrap();
         let is_true = AtomicBool::new(true);
-        run(database, &file, waiting, "boot", &WriteHealth::default(), &is_true);
+        let (mut lock, health) = (DatabaseLock::acquire(&path).unwrap(), WriteHealth::default());
+        run(database, &file, &mut lock, waiting, "boot", &health, &is_true);
         let written = written.try_recv().unwrap();
         assert!(matches!(written, Err(StoreError::NoSpace { .. })), "{written:?}");
         read.try_recv().unwrap().unwrap();

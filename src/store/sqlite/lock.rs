@@ -1,8 +1,8 @@
 //! The lock file that keeps a second daemon from the same database.
 //!
 //! The lock is an `flock` of the kernel: it ends with the process. The file contains the process id
-//! of the holder, for messages, and the identity of its database file, for commands that write
-//! beside it. Its mode is 0600, since a user who can open the file can take the lock.
+//! of the holder, for messages; the identity of its database file, for commands that write beside
+//! it; and why its last write failed, which the database itself cannot show. Its mode is 0600, since a user who can open the file can take the lock.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
@@ -20,11 +20,14 @@ use crate::store::files::obstacle::{self, LOCK_END, OpenFor};
 use crate::store::files::ownership::{FsUserGuard, Owner, open_or_create};
 use crate::store::files::permissions;
 use crate::store::sqlite::open::FileIdentity;
+use crate::text::sanitize::sanitize_line;
 
 /// Holds the lock until it is dropped.
 #[derive(Debug)]
 pub struct DatabaseLock {
     file: File,
+    /// Why the last write failed, as the file says it.
+    write_failure: Option<String>,
 }
 
 impl DatabaseLock {
@@ -49,12 +52,42 @@ impl DatabaseLock {
         file.set_len(0).map_err(disk)?;
         file.seek(SeekFrom::Start(0)).map_err(disk)?;
         writeln!(file, "{}", std::process::id()).map_err(disk)?;
-        Ok(Self { file })
+        Ok(Self { file, write_failure: None })
     }
 
     /// Records which database file the holder has open.
     pub(in crate::store) fn record_file(&mut self, file: &FileIdentity) -> io::Result<()> {
-        writeln!(self.file, "{}", file.to_text())
+        // The room for a failure exists before the disk is full.
+        write!(self.file, "{}\n{}", file.to_text(), failure_line(""))
+    }
+
+    /// Records why the last write failed; `None` after one that succeeded.
+    pub(in crate::store) fn record_write_failure(&mut self, failure: Option<&StoreError>) {
+        let failure = failure.map(|it| sanitize_line(&it.to_string(), FAILURE_CHARS_MAX));
+        if failure == self.write_failure {
+            return;
+        }
+        let line = failure_line(failure.as_deref().unwrap_or_default());
+        let end = SeekFrom::End(-i64::from(FAILURE_BYTES));
+        // Without it, only the daemon's log and `/readyz` show the failure.
+        let written = self.file.seek(end).and_then(|_| self.file.write_all(line.as_bytes()));
+        if written.is_ok() {
+            self.write_failure = failure;
+        }
+    }
+
+    /// Why the last write of the holder failed; `None` if it did not, if there is no holder, and
+    /// if this user may not read the lock.
+    pub fn write_failure(database: &Path) -> Option<String> {
+        let _fs_user = FsUserGuard::for_database(database).ok()?;
+        let mut file = open_lock(&with_suffix(database, LOCK_END)).ok()?;
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => {
+                let failure = read_lines(&mut file).get(2)?.trim().to_owned();
+                (!failure.is_empty()).then_some(failure)
+            }
+            Ok(()) | Err(TryLockError::Error(_)) => None,
+        }
     }
 
     /// Refuses a file that has replaced the one that a daemon has open: the log beside it belongs
@@ -147,14 +180,24 @@ fn read_pid(file: &mut File) -> Option<u32> {
     read_lines(file).first()?.trim().parse().ok()
 }
 
-/// The process id of the holder, and the identity of its database file.
+/// The last line, always of the same length: it is overwritten in place.
+fn failure_line(failure: &str) -> String {
+    let length = usize::from(FAILURE_BYTES) - 1;
+    let (cut, _) = failure.split_at(failure.floor_char_boundary(length));
+    format!("{cut}{}\n", " ".repeat(length - cut.len()))
+}
+
+/// The process id of the holder, the identity of its database file, and its write failure.
 fn read_lines(file: &mut File) -> Vec<String> {
     let mut text = String::new();
     drop(file.take(LENGTH_MAX).read_to_string(&mut text));
     text.lines().map(str::to_owned).collect()
 }
 
-const LENGTH_MAX: u64 = 64;
+const LENGTH_MAX: u64 = 512;
+/// The length of the line with the failure.
+const FAILURE_BYTES: u16 = 256;
+const FAILURE_CHARS_MAX: usize = 200;
 const MODE: u32 = 0o600;
 /// How often, and after which delay, the lock is tried again while it is held shared.
 const READ_ATTEMPTS_MAX: u32 = 400;
@@ -192,6 +235,30 @@ mod tests {
         drop(held);
         assert_eq!(DatabaseLock::holder(&database).unwrap(), None);
         DatabaseLock::acquire(&database).unwrap();
+    }
+
+    #[test]
+    fn the_lock_says_why_the_last_write_of_its_holder_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = folder.path().join("a.db");
+        std::fs::write(&database, "").unwrap();
+        let mut held = DatabaseLock::acquire(&database).unwrap();
+        held.record_file(&FileIdentity::at(&database).unwrap()).unwrap();
+        let length = || std::fs::metadata(folder.path().join("a.db.lock")).unwrap().len();
+        let reserved = length();
+        let said = || DatabaseLock::write_failure(&database);
+        assert_eq!(said(), None);
+        held.record_write_failure(Some(&StoreError::NoSpace("testing")));
+        assert_eq!(said().unwrap(), StoreError::NoSpace("testing").to_string());
+        held.record_write_failure(Some(&StoreError::Stopped));
+        assert_eq!(said().unwrap(), StoreError::Stopped.to_string());
+        assert_eq!(length(), reserved, "a full disk has room for it");
+        DatabaseLock::refuse_replaced(&FileIdentity::at(&database).unwrap()).unwrap();
+        held.record_write_failure(None);
+        assert_eq!(said(), None);
+        held.record_write_failure(Some(&StoreError::Stopped));
+        drop(held);
+        assert_eq!(said(), None, "no one holds it");
     }
 
     #[test]
