@@ -89,24 +89,7 @@ impl AvatarNames {
 
     /// The same; prints why there is none.
     pub(crate) fn find_or_print(&self, text: &str) -> Result<AvatarId, Exit> {
-        self.find(text).map_err(|error| {
-            let text = sanitize(text);
-            match error {
-                LookupError::Unknown { nearest } => {
-                    print_error(&format!("avatar-watch: no avatar `{text}` in config or database"));
-                    nearest.iter().for_each(|near| print_help(format!("did you mean `{near}`?")));
-                }
-                LookupError::Ambiguous(ids) => {
-                    let ids: Vec<String> = ids.iter().map(|id| format!("`{id}`")).collect();
-                    let (count, ids) = (ids.len(), ids.join(", "));
-                    print_error(&format!(
-                        "avatar-watch: {count} avatars are named `{text}`: {ids}"
-                    ));
-                    print_help("give one of these ids");
-                }
-            }
-            Exit::Problems
-        })
+        self.find(text).map_err(|error| print_lookup_error(text, error, Suggest::Nearest))
     }
 
     /// The avatars with a name like this pattern.
@@ -134,6 +117,32 @@ impl AvatarNames {
             self.avatars.values().flatten().map(String::as_str).chain(ids).collect();
         nearest(text, &known).map(sanitize)
     }
+}
+
+/// Whether a message names the avatar that may be meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Suggest {
+    Nearest,
+    Nothing,
+}
+
+/// Prints why a text names no avatar.
+pub(crate) fn print_lookup_error(text: &str, error: LookupError, suggest: Suggest) -> Exit {
+    let text = sanitize(text);
+    match error {
+        LookupError::Unknown { nearest } => {
+            print_error(&format!("avatar-watch: no avatar `{text}` in config or database"));
+            let near = nearest.filter(|_| suggest == Suggest::Nearest);
+            near.iter().for_each(|near| print_help(format!("did you mean `{near}`?")));
+        }
+        LookupError::Ambiguous(ids) => {
+            let ids: Vec<String> = ids.iter().map(|id| format!("`{id}`")).collect();
+            let (count, ids) = (ids.len(), ids.join(", "));
+            print_error(&format!("avatar-watch: {count} avatars are named `{text}`: {ids}"));
+            print_help("give one of these ids");
+        }
+    }
+    Exit::Problems
 }
 
 /// The same for names that are the same to people.

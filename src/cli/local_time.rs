@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
+use crate::domain::time::time_zone::TimeZone as DomainTimeZone;
 use crate::domain::time::timestamp::Timestamp;
 
 /// A time zone.
@@ -31,6 +32,16 @@ impl LocalTime {
         let at = at.parse::<jiff::Timestamp>().ok();
         let at = at.map(|at| at.to_zoned_datetime(self.0.clone()).strftime(FORMAT).to_string());
         at.unwrap_or_default()
+    }
+
+    /// The same of a time.
+    pub(crate) fn show_time(&self, at: Timestamp) -> String {
+        self.show(&at.to_string())
+    }
+
+    /// The zone for texts of the domain; UTC for one without an IANA name.
+    pub(crate) fn zone(&self) -> DomainTimeZone {
+        self.0.iana_name().and_then(DomainTimeZone::parse).unwrap_or_default()
     }
 
     /// Parses a duration before now, such as `7d`, a date or a time in this zone, or RFC 3339.

@@ -23,6 +23,8 @@ pub(crate) enum HelpTopic<'a> {
     StatusUnrecognized,
     /// Polls fail, and no condition is firing yet.
     PollFailing,
+    /// The API does not know an avatar, and no condition is firing yet.
+    PollMissing,
     /// The API denies a poll, and no condition is firing yet.
     PollDenied,
     AccountUnavailable(OutageCause),
@@ -38,6 +40,8 @@ pub(crate) enum HelpTopic<'a> {
     RecipientFailing,
     ChannelDisabled(&'a str),
     ChannelPaused(&'a str),
+    /// A paused channel that resumes at a time.
+    ChannelPausedUntil(&'a str),
     /// A channel that is not in the config has messages.
     ChannelRemoved(&'a str),
     /// Messages for a channel wait too long.
@@ -86,11 +90,12 @@ impl<'a> HelpTopic<'a> {
             Self::DaemonStalled => DAEMON_STALLED.to_owned(),
             Self::DatabaseUnwritable => DATABASE_UNWRITABLE.to_owned(),
             Self::DaemonNotReady => DAEMON_NOT_READY.to_owned(),
-            Self::AvatarMissing => AVATAR_MISSING.to_owned(),
+            Self::AvatarMissing => format!("{CHECK_ID} {MISSING_FIRING}"),
             Self::AvatarUnreachable => AVATAR_UNREACHABLE.to_owned(),
             Self::TrainingOverdue => TRAINING_OVERDUE.to_owned(),
             Self::StatusUnrecognized => STATUS_UNRECOGNIZED.to_owned(),
             Self::PollFailing => POLL_FAILING.to_owned(),
+            Self::PollMissing => format!("{CHECK_ID} {MISSING_NOT_YET_FIRING}"),
             Self::PollDenied => POLL_DENIED.to_owned(),
             Self::AccountUnavailable(cause) => format!("{} {UNNOTICED}", outage(cause)),
             Self::ConfigRejected => CONFIG_REJECTED.to_owned(),
@@ -109,8 +114,12 @@ impl<'a> HelpTopic<'a> {
                  are kept until then."
             ),
             Self::ChannelPaused(name) => format!(
-                "run `avatar-watch channels resume {name}` to send its messages again. They are \
-                 kept until then."
+                "run `avatar-watch channels resume {name}` to send its messages now. They are kept \
+                 until then."
+            ),
+            Self::ChannelPausedUntil(name) => format!(
+                "it ends by itself; run `avatar-watch channels resume {name}` to send its messages \
+                 now. They are kept until then."
             ),
             Self::ChannelRemoved(name) => format!(
                 "put the channel back into the config and reload, or cancel its messages: \
@@ -152,14 +161,17 @@ const DATABASE_UNWRITABLE: &str = "free space on the disk of the database (`df -
     show it), or fix what the log of the daemon names. Do not restart the daemon: it writes what \
     it has kept as soon as it can.";
 const DAEMON_NOT_READY: &str = "read the log of the daemon, and restart it if this lasts.";
-const AVATAR_MISSING: &str = "check in Argil's own application whether the avatar was deleted, \
-    and whether its id in the config is right. Polling continues at a long interval; you are \
-    notified when the avatar is found.";
+const CHECK_ID: &str = "check in Argil's own application whether the avatar was deleted, and \
+    whether its id in the config is right.";
+const MISSING_FIRING: &str = "Polling continues at a long interval; operator channels are notified \
+    when the avatar is found.";
+const MISSING_NOT_YET_FIRING: &str = "Polling continues at a long interval, and operator channels \
+    are notified if this lasts.";
 const AVATAR_UNREACHABLE: &str = "read the reason. The API key works, since other avatars of the \
     account can be polled. A change of this avatar is reported after the next successful poll.";
 const TRAINING_OVERDUE: &str = "check the avatar in Argil's own application. If the training \
-    hangs, contact Argil's support with the avatar's id. Polling continues, and you are notified \
-    when the training ends. The limit is `overdue_after` in the config.";
+    hangs, contact Argil's support with the avatar's id. Polling continues, and the end of the \
+    training is reported as usual. The limit is `overdue_after` in the config.";
 const STATUS_UNRECOGNIZED: &str = "check the avatar in Argil's own application, and whether a \
     newer version of avatar-watch knows this status. Polling continues; if a training was observed \
     before, its outcome is reported as usual.";
@@ -213,6 +225,7 @@ mod tests {
             HelpTopic::StatusUnrecognized,
             HelpTopic::PollFailing,
             HelpTopic::PollDenied,
+            HelpTopic::PollMissing,
             HelpTopic::ConfigRejected,
             HelpTopic::ConfigUnreadable,
             HelpTopic::ConfigNotReloaded,
@@ -222,6 +235,7 @@ mod tests {
             HelpTopic::RecipientFailing,
             HelpTopic::ChannelDisabled(NAME),
             HelpTopic::ChannelPaused(NAME),
+            HelpTopic::ChannelPausedUntil(NAME),
             HelpTopic::ChannelRemoved(NAME),
             HelpTopic::MessagesLate(NAME),
             HelpTopic::DeadLetter("dlv_1"),

@@ -15,6 +15,7 @@ use crate::domain::help::HelpTopic;
 use crate::domain::ordering_key::OrderingKey;
 use crate::domain::polling::poll_failure::FailureKind;
 use crate::domain::time::humanize::humanize;
+use crate::domain::time::time_zone::TimeZone;
 use crate::domain::time::timestamp::Timestamp;
 use crate::text::capitalize::capitalized;
 use crate::text::plural::counted;
@@ -37,6 +38,8 @@ pub(crate) struct Finding {
     pub severity: Severity,
     pub avatar: Option<String>,
     pub since: Option<Timestamp>,
+    /// What comes before the time since then: `, for`, or what lasts, if that is not the text.
+    pub lasting: &'static str,
     /// What is wrong, as a sentence without a full stop. It can contain untrusted text.
     pub text: String,
     /// What to do about it.
@@ -62,6 +65,8 @@ pub(crate) struct StatusInputs<'a> {
     pub channels: Option<Vec<ChannelFacts<'a>>>,
     pub failing: Vec<FailingAvatar<'a>>,
     pub unrecognized: Vec<UnrecognizedAvatar<'a>>,
+    /// The zone of times in texts.
+    pub time_zone: TimeZone,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -157,9 +162,9 @@ pub(crate) fn evaluate(
         .conditions
         .iter()
         .filter(|it| !(has_config_problems && it.kind == EventKind::ConfigRejected.name()));
-    findings.extend(conditions.filter_map(condition));
+    findings.extend(by_name(conditions.filter_map(condition)));
     let channels = inputs.channels.iter().flatten();
-    findings.extend(channels.flat_map(|it| channel(it, late_after, now)));
+    findings.extend(channels.flat_map(|it| channel(it, &inputs.time_zone, late_after, now)));
     if inputs.channels.as_ref().is_some_and(|all| !all.iter().any(|it| it.configured)) {
         let text = "There are no channels, so no notifications are sent".to_owned();
         findings.push(found(Severity::Notice, text, HelpTopic::NoChannels));
@@ -175,14 +180,31 @@ pub(crate) fn evaluate(
     };
     let reported = subjects(true);
     let unreported = inputs.unrecognized.iter().filter(|avatar| !reported.contains(avatar.id));
-    findings.extend(unreported.map(unrecognized));
+    findings.extend(by_name(unreported.map(unrecognized)));
     let reported = subjects(false);
     let unreported = inputs.failing.iter().filter(|avatar| !is_reported(avatar, &reported));
-    findings.extend(by_cause(unreported).iter().filter_map(|avatars| failing(avatars, now)));
+    let unreported = by_cause(unreported);
+    findings.extend(by_name(unreported.iter().filter_map(|avatars| failing(avatars, now))));
     findings.extend(config(inputs));
     // Stable: of what is equally bad, the first comes first.
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
+}
+
+/// Findings of one kind beside each other, each kind where its first one is, and by name within it.
+fn by_name(findings: impl Iterator<Item = Finding>) -> Vec<Finding> {
+    let mut kinds: Vec<Vec<Finding>> = Vec::new();
+    for finding in findings {
+        match kinds
+            .iter_mut()
+            .find(|of_kind| of_kind.first().is_some_and(|it| it.help == finding.help))
+        {
+            Some(of_kind) => of_kind.push(finding),
+            None => kinds.push(vec![finding]),
+        }
+    }
+    kinds.iter_mut().for_each(|of_kind| of_kind.sort_by_cached_key(|it| it.text.to_lowercase()));
+    kinds.into_iter().flatten().collect()
 }
 
 /// The findings about the daemon itself.
@@ -228,7 +250,7 @@ fn config(inputs: &StatusInputs<'_>) -> Option<Finding> {
 }
 
 fn found(severity: Severity, text: String, topic: HelpTopic<'_>) -> Finding {
-    Finding { severity, avatar: None, since: None, text, help: topic.sentence() }
+    Finding { severity, avatar: None, since: None, lasting: ", for", text, help: topic.sentence() }
 }
 
 /// The finding of a firing condition; those of channels are covered by the channel.
@@ -273,15 +295,26 @@ fn condition(condition: &ConditionFacts<'_>) -> Option<Finding> {
         | EventKind::DeliveryExhausted
         | EventKind::TestPing => return None,
     };
+    let lasting = match kind {
+        // It may have begun with another cause.
+        EventKind::AccountUnavailable => "; no poll has succeeded for",
+        _ => ", for",
+    };
     Some(Finding {
         avatar: OrderingKey::from_text(condition.subject).avatar_id().map(AvatarId::to_string),
         since: condition.since,
+        lasting,
         ..found(severity, text, topic)
     })
 }
 
 /// The findings of a channel, and of deliveries that wait too long or in vain.
-fn channel(channel: &ChannelFacts<'_>, late_after: Duration, now: Timestamp) -> Vec<Finding> {
+fn channel(
+    channel: &ChannelFacts<'_>,
+    zone: &TimeZone,
+    late_after: Duration,
+    now: Timestamp,
+) -> Vec<Finding> {
     let ChannelFacts { name, configured, state, failing_since, undelivered, dead_letters, .. } =
         *channel;
     let reason = channel.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
@@ -314,7 +347,12 @@ fn channel(channel: &ChannelFacts<'_>, late_after: Duration, now: Timestamp) -> 
             let severity = if is_late { Severity::Warning } else { Severity::Notice };
             let pause_reason = channel.pause_reason.map(str::to_owned);
             let pause = Pause { until: channel.paused_until, reason: pause_reason };
-            (severity, format!("is paused{pause}{reason}{shown}"), HelpTopic::ChannelPaused(name))
+            let topic = match pause.until {
+                Some(_) => HelpTopic::ChannelPausedUntil(name),
+                None => HelpTopic::ChannelPaused(name),
+            };
+            let pause = pause.text(zone, now);
+            (severity, format!("is paused{pause}{reason}{shown}"), topic)
         }
         (true, ChannelState::Active, true) => (
             Severity::Warning,
@@ -329,7 +367,8 @@ fn channel(channel: &ChannelFacts<'_>, late_after: Duration, now: Timestamp) -> 
         },
     };
     let text = format!("Channel {name} {state}");
-    let finding = Finding { since: failing_since, ..found(severity, text, topic) };
+    let since = failing_since.filter(|_| is_failing && configured);
+    let finding = Finding { since, lasting: "; failing for", ..found(severity, text, topic) };
     [Some(finding), dead_letter_finding(name, dead_letters)].into_iter().flatten().collect()
 }
 
@@ -378,7 +417,7 @@ fn failing(avatars: &[&FailingAvatar<'_>], now: Timestamp) -> Option<Finding> {
     let reason = first.reason;
     let (text, topic) = match first.kind {
         FailureKind::Missing => {
-            (format!("{subject} {verb} missing: {reason}"), HelpTopic::AvatarMissing)
+            (format!("{subject} {verb} missing: {reason}"), HelpTopic::PollMissing)
         }
         FailureKind::Denied => (
             format!("{subject} cannot be checked: Argil denies access ({reason})"),

@@ -155,8 +155,8 @@ fn avatars_that_fail_for_one_cause_are_one_finding() {
     let texts = [
         "Avatar a4 is missing: 404",
         "Avatar a5 is missing: 404",
-        "Avatar a3 cannot be checked: 500",
         "2 avatars of account argil cannot be checked: no connection",
+        "Avatar a3 cannot be checked: 500",
         "Avatar b1 cannot be checked: no connection",
     ];
     check(&StatusInputs { failing, ..well() }, WARNINGS, &texts.join("; "));
@@ -225,4 +225,61 @@ fn the_problems_of_the_config_file_are_one_finding() {
     };
     let inputs = StatusInputs { conditions: vec![rejected], config_problems: &problems, ..well() };
     check(&inputs, WARNINGS, "The config has 1 problem: a.toml:3: `b` is odd");
+}
+
+#[test]
+fn a_status_says_what_lasts_and_only_promises_what_is_true() {
+    let evaluate = |inputs: &StatusInputs<'_>| evaluate(inputs, LATE_AFTER, at(0).unwrap());
+    let condition = |kind, cause| ConditionFacts {
+        kind,
+        subject: "a1",
+        name: None,
+        since: at(1),
+        cause,
+        reason: None,
+    };
+    let outage = condition("account.unavailable", Some("key_rejected"));
+    let found = evaluate(&StatusInputs { conditions: vec![outage], ..well() });
+    assert_eq!(found[0].lasting, "; no poll has succeeded for");
+    let missing = condition("avatar.missing", None);
+    let found = evaluate(&StatusInputs { conditions: vec![missing], ..well() });
+    assert!(found[0].help.ends_with("operator channels are notified when the avatar is found."));
+    let failing = FailingAvatar {
+        id: "a1",
+        name: None,
+        account: None,
+        kind: FailureKind::Missing,
+        since: at(1),
+        reason: "404",
+    };
+    let found = evaluate(&StatusInputs { failing: vec![failing], ..well() });
+    assert!(found[0].help.ends_with("are notified if this lasts."), "{}", found[0].help);
+    let paused = |paused_until| {
+        let channel = ChannelFacts { state: ChannelState::Paused, paused_until, ..channel() };
+        evaluate(&StatusInputs { channels: Some(vec![channel]), ..well() }).remove(0)
+    };
+    let (endless, later, passed) = (paused(None), paused(at(-1)), paused(at(1)));
+    assert!(
+        endless.help.starts_with("run `avatar-watch channels resume ops` to send its messages")
+    );
+    assert!(later.help.starts_with("it ends by itself"), "{}", later.help);
+    assert_eq!(later.text, "Channel ops is paused until 1970-01-12 13:47:40 UTC");
+    let text = "Channel ops is paused until the daemon runs, since the end of the pause \
+                (1970-01-12 13:45:40 UTC) has passed";
+    assert_eq!(passed.text, text);
+}
+
+#[test]
+fn findings_of_one_kind_are_sorted_by_name() {
+    let missing = |subject| ConditionFacts {
+        kind: "avatar.missing",
+        subject,
+        name: None,
+        since: at(1),
+        cause: None,
+        reason: None,
+    };
+    let conditions = ["b", "c", "A"].map(missing).to_vec();
+    let text = "Avatar A is missing; Avatar b is missing; Avatar c is missing";
+    check(&StatusInputs { conditions, ..well() }, WARNINGS, text);
 }

@@ -126,6 +126,19 @@ impl Store {
         .await
     }
 
+    /// The avatars that were forgotten.
+    pub async fn forgotten_avatars(&self) -> Result<Vec<AvatarId>, StoreError> {
+        self.read("reading the forgotten avatars", watches::forgotten).await
+    }
+
+    /// Shows avatars again that were forgotten, since they are watched again.
+    pub async fn show_again(&self, ids: Vec<AvatarId>) -> Result<(), StoreError> {
+        self.write("showing avatars again", move |connection, _| {
+            watches::show_again(connection, &ids)
+        })
+        .await
+    }
+
     /// Writes the changes of one observation.
     pub async fn commit(&self, change: ObservationCommit) -> Result<(), StoreError> {
         self.write("recording a change", move |connection, _| {

@@ -229,6 +229,15 @@ impl Reader {
         self.rows("reading the watches", &sql, (), watches::read)
     }
 
+    /// The watches that were forgotten. They count again for an avatar that is in the config again.
+    pub fn forgotten_watches(&self) -> Result<Vec<Watch>, StoreError> {
+        let sql = format!(
+            "SELECT {} FROM watches WHERE forgotten_at IS NOT NULL ORDER BY avatar_id",
+            watches::COLUMNS
+        );
+        self.rows("reading the forgotten watches", &sql, (), watches::read)
+    }
+
     /// The names in the API of all avatars with a history, also of forgotten ones.
     pub fn avatar_names(&self) -> Result<Vec<(AvatarId, Option<String>)>, StoreError> {
         let sql = "SELECT avatar_id, name FROM watches ORDER BY avatar_id";

@@ -4,7 +4,9 @@
 use serde::Serialize;
 
 use crate::domain::avatar::AvatarId;
-use crate::store::reader::{AttemptRow, DeliveryRow};
+use crate::domain::delivery::next_attempt::NextAttempt;
+use crate::domain::time::timestamp::Timestamp;
+use crate::store::reader::{AttemptRow, ChannelRow, DeliveryRow};
 use crate::web::views::text;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,6 +32,9 @@ pub(crate) struct DeliveryView {
     /// The number of started attempts.
     pub(crate) attempts: u32,
     pub(crate) next_attempt_at: Option<String>,
+    /// When it is attempted, as far as its channel permits it.
+    #[serde(skip)]
+    pub(crate) next_attempt: Option<NextAttempt>,
     /// The reason, if it is dead or was cancelled.
     pub(crate) final_reason: Option<String>,
     /// The delivery that sends it again, if it was sent again.
@@ -75,7 +80,14 @@ pub(crate) struct AttemptView {
 }
 
 impl DeliveryView {
-    pub(crate) fn new(row: &DeliveryRow, name: Option<&str>) -> Self {
+    pub(crate) fn new(
+        row: &DeliveryRow,
+        name: Option<&str>,
+        channels: &[ChannelRow],
+        now: Timestamp,
+    ) -> Self {
+        let channel = channels.iter().find(|channel| channel.name == row.channel);
+        let next = row.next_attempt_at.zip(channel);
         let non_empty = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         Self {
             id: row.id.to_string(),
@@ -91,6 +103,8 @@ impl DeliveryView {
             state: row.state.clone(),
             attempts: row.attempts,
             next_attempt_at: text(row.next_attempt_at),
+            next_attempt: next
+                .map(|(due, it)| NextAttempt::of(due, it.configured, &it.health, now)),
             final_reason: row.final_reason.clone(),
             resent_as: row.resent_as.as_ref().map(|(id, _)| id.to_string()),
             resent_state: row.resent_as.as_ref().map(|(_, state)| state.clone()),

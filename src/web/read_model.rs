@@ -213,13 +213,13 @@ impl<'d> ReadModel<'d> {
     fn delivery_view(&self, row: &DeliveryRow) -> Result<DeliveryView, StoreError> {
         let avatar = row.ordering_key.avatar_id();
         let name = avatar.map(|id| self.name(id)).transpose()?.flatten();
-        Ok(DeliveryView::new(row, name))
+        Ok(DeliveryView::new(row, name, &self.reader.rows()?.channels, self.now.now))
     }
 
     /// The name of an avatar: that in the config, else that in the API.
     fn name(&self, id: &AvatarId) -> Result<Option<&str>, StoreError> {
         let configured = self.config.avatars.get(id).and_then(|it| it.label.as_deref());
-        let watch = self.reader.rows()?.watches.get(id);
+        let watch = self.reader.rows()?.watch(id);
         let names = [configured, watch.and_then(|watch| watch.name.as_deref())];
         Ok(names.into_iter().flatten().find(|name| !is_blank(name)))
     }

@@ -33,6 +33,8 @@ pub(crate) struct CachedReader {
 #[derive(Debug)]
 pub(crate) struct CachedRows {
     pub(crate) watches: BTreeMap<AvatarId, Watch>,
+    /// Those that were forgotten.
+    forgotten: BTreeMap<AvatarId, Watch>,
     /// The discovered avatars with their accounts.
     pub(crate) discovered: BTreeMap<AvatarId, AccountName>,
     /// Numbers of deliveries by avatar.
@@ -87,8 +89,10 @@ impl CachedRows {
     pub(crate) fn read(reader: &Reader) -> Result<Self, StoreError> {
         let watches = reader.watches()?.into_iter().map(|watch| (watch.id.clone(), watch));
         let samples = reader.training_samples(SAMPLES_MAX)?.into_iter();
+        let forgotten = reader.forgotten_watches()?.into_iter();
         Ok(Self {
             watches: watches.collect(),
+            forgotten: forgotten.map(|watch| (watch.id.clone(), watch)).collect(),
             discovered: reader.discovered()?,
             counts: reader.delivery_counts()?,
             usual_training: samples
@@ -99,15 +103,26 @@ impl CachedRows {
         })
     }
 
+    /// The row of an avatar that is known or in the config.
+    pub(crate) fn watch(&self, id: &AvatarId) -> Option<&Watch> {
+        self.watches.get(id).or_else(|| self.forgotten.get(id))
+    }
+
+    pub(crate) fn is_forgotten(&self, id: &AvatarId) -> bool {
+        self.forgotten.contains_key(id)
+    }
+
     /// Views of all avatars, by id: of those with a row, and of those of `configured` without one.
+    /// A forgotten row counts for those of `configured` only.
     pub(crate) fn avatars<'i, T>(
         &self,
         configured: impl Iterator<Item = &'i AvatarId>,
         view: impl Fn(&Watch) -> T,
     ) -> Vec<T> {
         let unwritten = configured.filter(|id| !self.watches.contains_key(id));
-        let unwritten: BTreeMap<&AvatarId, Watch> =
-            unwritten.map(|id| (id, Watch::new(id.clone()))).collect();
+        let or_new =
+            |id: &AvatarId| self.watch(id).cloned().unwrap_or_else(|| Watch::new(id.clone()));
+        let unwritten: BTreeMap<&AvatarId, Watch> = unwritten.map(|id| (id, or_new(id))).collect();
         let all: BTreeMap<&AvatarId, &Watch> =
             self.watches.iter().chain(unwritten.iter().map(|(id, watch)| (*id, watch))).collect();
         all.into_values().map(view).collect()

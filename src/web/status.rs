@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::domain::status_report::{Severity, StatusInputs, evaluate};
+use crate::domain::time::time_zone::TimeZone;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::reader::ConditionRow;
 use crate::web::views::{AccountView, AvatarView, ChannelView, ConditionView, FindingView};
@@ -68,6 +69,8 @@ pub(crate) struct Parts {
     pub(crate) knows_avatars: bool,
     /// Whether `[discover]` is enabled.
     pub(crate) discovers: bool,
+    /// The zone of times in texts.
+    pub(crate) time_zone: TimeZone,
 }
 
 impl StatusView {
@@ -97,6 +100,7 @@ impl StatusView {
                 channels: channels.as_ref().map(|it| it.iter().map(ChannelView::facts).collect()),
                 failing: watched.iter().filter_map(|it| it.if_failing()).collect(),
                 unrecognized: watched.iter().filter_map(|it| it.if_unrecognized()).collect(),
+                time_zone: parts.time_zone,
             },
             late_after,
             now,

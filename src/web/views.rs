@@ -211,6 +211,9 @@ pub(crate) struct FindingView {
     pub(crate) severity: &'static str,
     pub(crate) avatar_id: Option<String>,
     pub(crate) since: Option<String>,
+    /// What comes before the time since then.
+    #[serde(skip)]
+    pub(crate) lasting: &'static str,
     pub(crate) text: String,
     /// What to do about it.
     pub(crate) help: String,
@@ -390,6 +393,7 @@ impl From<&Finding> for FindingView {
             severity: finding.severity.name(),
             avatar_id: finding.avatar.clone(),
             since: text(finding.since),
+            lasting: finding.lasting,
             text: finding.text.clone(),
             help: finding.help.clone(),
         }

@@ -1,8 +1,10 @@
 //! `avatar-watch channels`: lists channels and their state; pauses, resumes, enables one.
 
 use std::path::Path;
+use std::time::Duration;
 
 use crate::cli::args::admin::{ChannelsAction, ChannelsArgs, DatabaseArgs, PauseArgs, SwitchArgs};
+use crate::cli::command_line::command_line;
 use crate::cli::exit::Exit;
 use crate::cli::local_time::LocalTime;
 use crate::cli::locations::database_path;
@@ -64,8 +66,16 @@ fn list(config: Option<&Path>, database: &DatabaseArgs) -> Result<Exit, StoreErr
 
 fn pause(config: Option<&Path>, args: &PauseArgs) -> Result<Exit, StoreError> {
     let now = SystemClock.now();
+    if args.lasting.is_some_and(|lasting| lasting > PAUSE_MAX) {
+        print_error(
+            "avatar-watch: `--for` is too long: at most a year\n  help: without it, the pause lasts \
+             until `avatar-watch channels resume`",
+        );
+        return Ok(Exit::Problems);
+    }
     let until = args.until.or_else(|| args.lasting.map(|lasting| now.plus(lasting)));
     if let Some(until) = until.filter(|until| *until <= now) {
+        let until = LocalTime::new(args.switch.database.utc).show_time(until);
         print_error(&format!(
             "avatar-watch: `{until}` is in the past\n  help: write a later time, or `--for 8h`"
         ));
@@ -88,7 +98,17 @@ fn switch(
     let (mut admin, now) = (DeliveryAdmin::open(&path)?, SystemClock.now());
     let result = admin.switch(switch, &name, now)?;
     let (done, already) = match switch {
-        ChannelSwitch::Pause(pause) => (format!("paused{pause}"), "already paused"),
+        ChannelSwitch::Pause(pause) => {
+            let zone = LocalTime::new(args.database.utc).zone();
+            let end = match pause.until {
+                Some(_) => String::new(),
+                None => {
+                    let resume = command_line(config, &format!("channels resume {name}"));
+                    format!(" until `{resume}`")
+                }
+            };
+            (format!("paused{end}{}", pause.text(&zone, now)), "already paused")
+        }
         ChannelSwitch::Resume => ("resumed".to_owned(), "not paused"),
         ChannelSwitch::Enable => {
             ("is used again: one message first, then the others".to_owned(), "works already")
@@ -148,7 +168,7 @@ fn row(channel: &ChannelView, now: Timestamp, time: &LocalTime) -> Vec<String> {
     let not_before =
         not_before.map(|at| format!("; not before {}", time.show(at))).unwrap_or_default();
     let delivered = channel.delivered_at.as_deref().map(|at| format!("{} ago", age(at, now)));
-    let pause = channel.pause().to_string();
+    let pause = channel.pause().text(&time.zone(), now);
     let pause = pause.trim_start();
     let pause = match &channel.reason {
         Some(_) if !pause.is_empty() => format!("{pause}; "),
@@ -175,3 +195,5 @@ const COLUMNS: [Column; 7] = [
     Column::cut("details", 20),
 ];
 const REASON_CHARS_MAX: usize = 200;
+/// A longer pause is most likely a mistake.
+const PAUSE_MAX: Duration = Duration::from_hours(366 * 24);

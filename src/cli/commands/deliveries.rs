@@ -1,5 +1,6 @@
 //! `avatar-watch deliveries`: lists and shows deliveries; sends them again or cancels them.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::cli::args::admin::{DatabaseArgs, DeliveriesAction, DeliveriesArgs, ListArgs};
@@ -22,7 +23,7 @@ use crate::domain::event::EventKind;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::admin::deliveries::{AdminResult, DeadLetterFilter, DeliveryAdmin, RetryAs};
 use crate::store::error::StoreError;
-use crate::store::reader::{DeliveryFilter, DeliveryRow, Reader};
+use crate::store::reader::{ChannelRow, DeliveryFilter, DeliveryRow, Reader};
 use crate::text::plural::counted;
 use crate::text::sanitize::sanitize;
 use crate::web::delivery_views::{AttemptView, DeliveryView, DeliveryWithAttempts};
@@ -52,13 +53,16 @@ pub(crate) fn deliveries(config: Option<&Path>, args: &DeliveriesArgs) -> Exit {
 
 fn list(config: Option<&Path>, args: &ListArgs) -> Exit {
     let found = find_and_warn(config, args.database.database.as_deref());
+    let now = SystemClock.now();
     let read = Reader::snapshot(&found.database, |reader| {
         let names = AvatarNames::read(&found, reader)?;
         let filter = match filter(args, &names, &known_channels(&found, reader)?) {
             Ok(filter) => filter,
             Err(exit) => return Ok(Err(exit)),
         };
-        let views = reader.deliveries(&filter)?.iter().map(|row| view(row, &names)).collect();
+        let channels = reader.channels()?;
+        let rows = reader.deliveries(&filter)?;
+        let views = rows.iter().map(|row| view(row, &names, &channels, now)).collect();
         Ok(Ok((views, reader.delivery_count(&filter)?)))
     });
     let (views, total): (Vec<DeliveryView>, u64) = match read {
@@ -109,8 +113,14 @@ fn known_channels(found: &Locations, reader: &Reader) -> Result<Vec<String>, Sto
     Ok(all)
 }
 
-fn view(row: &DeliveryRow, names: &AvatarNames) -> DeliveryView {
-    DeliveryView::new(row, row.ordering_key.avatar_id().and_then(|id| names.name(id)))
+fn view(
+    row: &DeliveryRow,
+    names: &AvatarNames,
+    channels: &[ChannelRow],
+    now: Timestamp,
+) -> DeliveryView {
+    let name = row.ordering_key.avatar_id().and_then(|id| names.name(id));
+    DeliveryView::new(row, name, channels, now)
 }
 
 /// How messages are shown.
@@ -132,8 +142,10 @@ fn show(config: Option<&Path>, id: &str, form: MessageForm, database: &DatabaseA
     let found = find_and_warn(config, database.database.as_deref());
     let read = Reader::snapshot(&found.database, |reader| {
         let names = AvatarNames::read(&found, reader)?;
-        let rows = reader.deliveries_of(id)?;
-        rows.iter().map(|row| read_shown(reader, row, &names, form)).collect::<Result<Vec<_>, _>>()
+        let (rows, channels, now) =
+            (reader.deliveries_of(id)?, reader.channels()?, SystemClock.now());
+        let shown = |row| read_shown(reader, row, view(row, &names, &channels, now), form);
+        rows.iter().map(shown).collect::<Result<Vec<_>, _>>()
     });
     let all = match read {
         Ok(all) => all,
@@ -151,7 +163,7 @@ fn show(config: Option<&Path>, id: &str, form: MessageForm, database: &DatabaseA
 fn read_shown(
     reader: &Reader,
     row: &DeliveryRow,
-    names: &AvatarNames,
+    delivery: DeliveryView,
     form: MessageForm,
 ) -> Result<Shown, StoreError> {
     let attempts = reader.attempts(&row.id)?;
@@ -161,7 +173,7 @@ fn read_shown(
         MessageForm::Raw => raw(&body),
     };
     let full = DeliveryWithAttempts {
-        delivery: view(row, names),
+        delivery,
         attempt_log: attempts.iter().map(AttemptView::from).collect(),
         message: Some(raw(&body)),
     };
@@ -193,8 +205,8 @@ fn print_event(all: &[Shown], time: &LocalTime) {
 /// What became of a delivery: `dlv_… to ops: dead, no attempts left: …`.
 fn sentence(delivery: &DeliveryView, time: &LocalTime) -> String {
     let recipient = delivery.recipient.as_ref().map(|to| format!(" ({to})")).unwrap_or_default();
-    let next = delivery.next_attempt_at.as_deref();
-    let next = next.map(|at| format!(", next attempt at {}", time.show(at))).unwrap_or_default();
+    let next = delivery.next_attempt.map(|next| next.text(|at| time.show_time(at)));
+    let next = next.map(|next| format!(", next attempt {next}")).unwrap_or_default();
     let details = details(delivery);
     let details = if details.is_empty() { details } else { format!(", {details}") };
     let DeliveryView { id, channel, state, .. } = delivery;
@@ -231,7 +243,34 @@ fn change(
     let path = database_path(config, database.database.as_deref());
     let mut admin = DeliveryAdmin::open(&path)?;
     let result = act(&mut admin, &id, SystemClock.now(), &rng)?;
-    Ok(report(&id, result, database.json))
+    let waits = match &result {
+        AdminResult::Done(done) => waiting_for(&path, std::slice::from_ref(done), database.utc)?,
+        _ => BTreeMap::new(),
+    };
+    Ok(report(&id, result, waits.into_keys().next().as_deref(), database.json))
+}
+
+/// What keeps the deliveries from being sent now, with the number of those that it keeps.
+fn waiting_for(
+    path: &Path,
+    ids: &[DeliveryId],
+    utc: bool,
+) -> Result<BTreeMap<String, usize>, StoreError> {
+    let (time, now) = (LocalTime::new(utc), SystemClock.now());
+    Reader::snapshot(path, |reader| {
+        let (channels, mut found) = (reader.channels()?, BTreeMap::new());
+        for id in ids {
+            let row = reader.delivery(id.as_str())?;
+            let view = row.map(|row| DeliveryView::new(&row, None, &channels, now));
+            let obstacle = view.and_then(|view| {
+                view.next_attempt?.obstacle(&view.channel, |at| time.show_time(at))
+            });
+            if let Some(obstacle) = obstacle {
+                *found.entry(obstacle).or_default() += 1;
+            }
+        }
+        Ok(found)
+    })
 }
 
 const fn retry_as(as_new: bool) -> RetryAs {
@@ -262,37 +301,50 @@ fn retry_dead(
     let mut fresh = Vec::new();
     for id in &ids {
         if let AdminResult::Done(new) = admin.retry(id, retry_as, now, rng.next_bits())? {
-            fresh.push(new.to_string());
+            fresh.push(new);
         }
     }
     if database.json {
-        json(&fresh);
+        json(&fresh.iter().map(DeliveryId::as_str).collect::<Vec<_>>());
     } else {
-        line(&resent_line(fresh.len(), ids.len()));
+        let waits = waiting_for(&found.database, &fresh, database.utc)?;
+        resent_lines(fresh.len(), ids.len(), &waits).iter().for_each(|it| line(it));
     }
     Ok(Exit::Ok)
 }
 
-fn resent_line(resent: usize, all: usize) -> String {
-    match (resent, all) {
-        (_, 0) => "there are no dead letters, so nothing is sent again".to_owned(),
-        (resent, all) => format!(
-            "{resent} of {} {} sent again; `avatar-watch deliveries` shows the result",
-            counted(all, "dead letter"),
-            if all == 1 { "is" } else { "are" }
-        ),
+fn resent_lines(resent: usize, all: usize, waits: &BTreeMap<String, usize>) -> Vec<String> {
+    if all == 0 {
+        return vec!["there are no dead letters, so nothing is sent again".to_owned()];
     }
+    let waiting: usize = waits.values().sum();
+    let (letters, are) = (counted(all, "dead letter"), if all == 1 { "is" } else { "are" });
+    let done = match resent.saturating_sub(waiting) {
+        0 if waiting > 0 => format!("{resent} of {letters} {are} pending again"),
+        sent => format!("{sent} of {letters} {are} sent again"),
+    };
+    let first = format!("{done}; `avatar-watch deliveries` shows the result");
+    let wait = |(why, count): (&String, &usize)| {
+        let verb = if *count == 1 { "waits" } else { "wait" };
+        format!("  {count} {verb}: {}", sanitize(why))
+    };
+    std::iter::once(first).chain(waits.iter().map(wait)).collect()
 }
 
-fn report(id: &DeliveryId, result: AdminResult, as_json: bool) -> Exit {
+fn report(id: &DeliveryId, result: AdminResult, waits: Option<&str>, as_json: bool) -> Exit {
+    let waits = waits.map(|why| format!("; it waits: {}", sanitize(why)));
     match result {
         AdminResult::Done(done) if as_json => json(&[done.to_string()]),
         AdminResult::Cancelled(done) if as_json => json(&[done.to_string()]),
         AdminResult::Cancelled(done) => line(&format!("{done}: cancelled, it is not sent")),
         AdminResult::Done(done) if done == *id => {
-            line(&format!("{id}: pending already, its next attempt is made now"));
+            let next = waits.unwrap_or_else(|| ", its next attempt is made now".to_owned());
+            line(&format!("{id}: pending already{next}"));
         }
-        AdminResult::Done(done) => line(&format!("{id}: sent again as {done}")),
+        AdminResult::Done(done) => match waits {
+            Some(waits) => line(&format!("{id}: pending again as {done}{waits}")),
+            None => line(&format!("{id}: sent again as {done}")),
+        },
         AdminResult::NotFound => return print_not_found(id.as_str()),
         AdminResult::Resent(successor, state) => {
             print_error(&format!("avatar-watch: {id} was sent again as {successor} ({state})"));
@@ -318,7 +370,7 @@ fn row(view: &DeliveryView, time: &LocalTime) -> Vec<String> {
         view.recipient.clone().unwrap_or_default(),
         view.state.clone(),
         view.attempts.to_string(),
-        view.next_attempt_at.as_deref().map(|at| time.show(at)).unwrap_or_default(),
+        view.next_attempt.map(|next| next.text(|at| time.show_time(at))).unwrap_or_default(),
         details(view),
         time.show(&view.updated_at),
         view.id.clone(),

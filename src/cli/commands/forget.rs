@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::cli::args::ForgetArgs;
-use crate::cli::avatar_names::AvatarNames;
+use crate::cli::avatar_names::{AvatarNames, Suggest, print_lookup_error};
 use crate::cli::exit::Exit;
 use crate::cli::locations::{Locations, find_and_warn, print_read_error};
 use crate::cli::output::{failed, json, line, print_error, print_help, print_store_error};
@@ -19,6 +19,7 @@ use crate::store::admin::avatars::{AvatarRecords, ForgetResult, ForgetScope};
 use crate::store::admin::deliveries::DeliveryAdmin;
 use crate::store::error::StoreError;
 use crate::store::reader::Reader;
+use crate::store::sqlite::lock::DatabaseLock;
 use crate::text::plural::counted;
 
 /// The avatar, as it is named in the output.
@@ -46,15 +47,19 @@ fn forgettable(
     args: &ForgetArgs,
 ) -> Result<Result<Forgettable, Exit>, StoreError> {
     let names = AvatarNames::read(found, reader)?;
-    let id = match names.find_or_print(&args.avatar) {
+    let id = match names.find(&args.avatar) {
         Ok(id) => id,
-        Err(exit) => return Ok(Err(exit)),
+        // No other avatar is suggested: its history would be lost.
+        Err(error) => return Ok(Err(print_lookup_error(&args.avatar, error, Suggest::Nothing))),
     };
     let label = match names.name(&id) {
         Some(_) => format!("\"{}\" ({id})", names.label(&id).trim_end_matches(&format!(" ({id})"))),
         None => format!("`{id}`"),
     };
-    let active = reader.active_config()?.as_deref().and_then(ConfigSnapshot::from_text);
+    // Without a daemon, the file decides what the next one watches.
+    let is_running = DatabaseLock::holder(&found.database)?.is_some();
+    let active = reader.active_config()?.filter(|_| is_running);
+    let active = active.as_deref().and_then(ConfigSnapshot::from_text);
     let active = active.map(|snapshot| active::partial(&found.partial, &snapshot));
     let has = |config: &PartialConfig| {
         config.avatars.iter().flatten().any(|(known, _)| known.matches(id.as_str()))
@@ -71,7 +76,11 @@ fn forgettable(
         );
     }
     if has(&found.partial) {
-        return refused("it is in the config", "remove it there, and reload the daemon");
+        let help = match is_running {
+            true => "remove it there, and reload the daemon",
+            false => "remove it there",
+        };
+        return refused("it is in the config", help);
     }
     if active.as_ref().is_some_and(has) {
         return refused("the daemon watches it", "reload the daemon, which has an older config");
@@ -79,7 +88,7 @@ fn forgettable(
     let discovers = active.as_ref().map_or(found.partial.discovers, |active| active.discovers);
     if discovers && reader.discovered()?.contains_key(&id) {
         let help = "remove the avatar at Argil, or its account from `discover.accounts`";
-        return refused("the daemon discovered it and watches it", help);
+        return refused("it was discovered, and `[discover]` of the config watches it", help);
     }
     Ok(Ok(Forgettable { id, label }))
 }

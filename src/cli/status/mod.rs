@@ -12,6 +12,7 @@ use crate::cli::args::StatusArgs;
 use crate::cli::avatar_names::AvatarNames;
 use crate::cli::commands::history::status_or_print;
 use crate::cli::exit::Exit;
+use crate::cli::local_time::LocalTime;
 use crate::cli::locations::{Locations, find_and_warn, print_read_error};
 use crate::cli::output::{age, json, line, print_count};
 use crate::cli::status::report::StatusReport;
@@ -34,7 +35,8 @@ pub(crate) fn status(config: Option<&Path>, args: &StatusArgs) -> Exit {
         Ok(wanted) => wanted,
         Err(exit) => return exit,
     };
-    let read = StatusReport::read(&found, wanted.as_ref(), late_after, now);
+    let time = LocalTime::new(args.database.utc);
+    let read = StatusReport::read(&found, wanted.as_ref(), late_after, &time, now);
     if args.check {
         let (text, exit) = match &read {
             Ok(view) => nagios::check(view, late_after, now),
@@ -125,7 +127,7 @@ fn show(view: &StatusReport, mut selected: Vec<AvatarView>, limit: u32, now: Tim
     if !status.findings.is_empty() {
         line("");
     }
-    status.findings.iter().for_each(|finding| line(&finding_lines(finding, now)));
+    finding_lines(&status.findings, now).iter().for_each(|text| line(text));
     let oldest = status.oldest_in_flight_at.as_deref().map(|at| age(at, now));
     oldest.iter().for_each(|age| line(&format!("\nThe oldest undelivered message is {age} old.")));
     file_lines(view).iter().for_each(|text| line(text));
@@ -139,11 +141,26 @@ fn show(view: &StatusReport, mut selected: Vec<AvatarView>, limit: u32, now: Tim
     }
 }
 
-/// What is wrong, since when, and what to do.
-fn finding_lines(finding: &FindingView, now: Timestamp) -> String {
-    let FindingView { severity, since, text, help, .. } = finding;
-    let for_long = since.as_deref().map(|since| format!(", for {}", age(since, now)));
-    format!("{severity}: {}{}\n  help: {help}", sanitize(text), for_long.unwrap_or_default())
+/// What is wrong, since when, and what to do. Of what has one help, only the first ones are shown,
+/// and the help once.
+fn finding_lines(findings: &[FindingView], now: Timestamp) -> Vec<String> {
+    let is_of_kind = |one: &FindingView, other: &FindingView| {
+        (one.severity, &one.help) == (other.severity, &other.help)
+    };
+    let mut lines = Vec::new();
+    for of_kind in findings.chunk_by(is_of_kind) {
+        lines.extend(of_kind.iter().take(FINDINGS_SHOWN).map(|it| finding_line(it, now)));
+        let more = of_kind.len().saturating_sub(FINDINGS_SHOWN);
+        lines.extend((more > 0).then(|| format!("  and {more} more")));
+        lines.extend(of_kind.first().map(|it| format!("  help: {}", it.help)));
+    }
+    lines
+}
+
+fn finding_line(finding: &FindingView, now: Timestamp) -> String {
+    let FindingView { severity, since, lasting, text, .. } = finding;
+    let for_long = since.as_deref().map(|since| format!("{lasting} {}", age(since, now)));
+    format!("{severity}: {}{}", sanitize(text), for_long.unwrap_or_default())
 }
 
 /// Which channels get the events of an avatar, and why.
@@ -248,7 +265,39 @@ const COLUMNS: [Column; 6] = [
     Column::text("deliveries").rank(1),
     Column::cut("failure", 20).rank(0),
 ];
+/// The findings of one kind that are shown.
+const FINDINGS_SHOWN: usize = 5;
 /// The avatars that are shown without `--limit`.
 const AVATARS_MAX: u32 = 50;
 /// The maximum of lines about the config file; `check` prints all of them.
 const FILE_LINES_MAX: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn finding(text: &str, help: &str) -> FindingView {
+        FindingView {
+            severity: "warning",
+            avatar_id: None,
+            since: Some("2026-11-23T12:00:00Z".to_owned()),
+            lasting: ", for",
+            text: text.to_owned(),
+            help: help.to_owned(),
+        }
+    }
+
+    #[test]
+    fn of_many_findings_of_one_kind_the_first_are_shown_with_one_help() {
+        let now = Timestamp::parse_rfc3339("2026-11-23T12:00:40Z").unwrap();
+        let missing = |n: u32| finding(&format!("a{n} is missing"), "check the id.");
+        let mut all: Vec<FindingView> = (1..=50).map(missing).collect();
+        all.push(finding("Channel ops is late", "wait."));
+        let lines = finding_lines(&all, now);
+        assert_eq!(lines.len(), 9, "{lines:?}");
+        assert_eq!(lines[0], "warning: a1 is missing, for 40s");
+        let rest =
+            ["  and 45 more", "  help: check the id.", "warning: Channel ops is late, for 40s"];
+        assert_eq!(lines[5..8], rest);
+    }
+}

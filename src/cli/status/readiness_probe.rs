@@ -1,6 +1,7 @@
 //! Readiness probe: requests `/readyz` from the daemon.
 //!
-//! The database does not show a daemon that hangs or cannot write: its rows stay as they were.
+//! The database does not show a daemon that hangs: its rows stay as they were. That it cannot write
+//! is in its lock file, since the page may be off, or its port chosen by the system.
 
 use std::iter;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

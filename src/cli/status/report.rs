@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::cli::avatar_names::AvatarNames;
+use crate::cli::local_time::LocalTime;
 use crate::cli::locations::Locations;
 use crate::cli::output::causes;
 use crate::cli::status::readiness_probe;
@@ -21,6 +22,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::polling::interval::PollIntervals;
 use crate::domain::polling::watch::Watch;
+use crate::domain::status_report::unwritable;
 use crate::domain::time::humanize::humanize;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::StoreError;
@@ -55,6 +57,7 @@ impl StatusReport {
         found: &Locations,
         id: Option<&AvatarId>,
         late_after: Duration,
+        time: &LocalTime,
         now: Timestamp,
     ) -> Result<Self, StoreError> {
         let read = |reader: &Reader| {
@@ -69,9 +72,14 @@ impl StatusReport {
         let listen_address =
             known.as_ref().map_or(found.listen_address, |known| known.listen_address);
         let known = &known.unwrap_or_else(|| found.partial.clone());
+        let holder = DatabaseLock::holder(&found.database)?;
         let named = known.avatars.iter().chain(&found.partial.avatars).flat_map(BTreeMap::keys);
         let in_file = |id: &AvatarId| found.partial.avatars.as_ref()?.get(id);
         let configured = |id: &AvatarId| known.avatars.as_ref()?.get(id);
+        // What the last daemon watched can be forgotten once it has ended.
+        let is_left =
+            |id: &&AvatarId| holder.is_none() && in_file(id).is_none() && rows.is_forgotten(id);
+        let named = named.filter(|id| !is_left(id));
         let mut avatars =
             rows.avatars(named, |watch| avatar_view(watch, known, in_file(&watch.id), &rows, now));
         let (accounts, knows_avatars) = (known.accounts.as_deref(), known.avatars.is_some());
@@ -94,7 +102,6 @@ impl StatusReport {
             };
             avatars = avatars.into_iter().map(routed).collect();
         }
-        let holder = DatabaseLock::holder(&found.database)?;
         let file = ConfigFileState::of(found, snapshot.as_ref().filter(|_| holder.is_some()));
         let channels = rows.channels.iter().map(|row| {
             let only = known.routing.channels.get(&row.name).map(|it| &it.only);
@@ -105,8 +112,11 @@ impl StatusReport {
             daemon: DaemonView {
                 running: holder.is_some(),
                 pid: holder.flatten(),
-                not_ready_reason: holder
-                    .and_then(|_| readiness_probe::not_ready_reason(listen_address?)),
+                not_ready_reason: holder.and_then(|_| {
+                    let failure = DatabaseLock::write_failure(&found.database);
+                    let unwritable = failure.map(|failure| unwritable(&failure));
+                    unwritable.or_else(|| readiness_probe::not_ready_reason(listen_address?))
+                }),
             },
             // Included in `not_ready_reason`.
             stalled: Vec::new(),
@@ -118,6 +128,7 @@ impl StatusReport {
             accounts: shown.map(|name| (name.clone(), None)).collect(),
             knows_avatars,
             discovers: known.discovers,
+            time_zone: time.zone(),
         };
         let status = StatusView::new(parts, &avatars, late_after, now);
         let file_ids = found.partial.avatars.iter().flat_map(BTreeMap::keys);

@@ -401,6 +401,11 @@ async fn register_and_recover(
     if recovered > 0 {
         info!(count = recovered, "recovered deliveries that were in flight");
     }
+    let mut forgotten = store.forgotten_avatars().await?;
+    forgotten.retain(|id| config.avatars.contains_key(id));
+    if !forgotten.is_empty() {
+        store.show_again(forgotten).await?;
+    }
     Ok(())
 }
 

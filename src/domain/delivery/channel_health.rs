@@ -5,13 +5,13 @@
 //! a new target enables. Local failures and requested delays never count against a channel. No
 //! state drops a delivery.
 
-use std::fmt;
 use std::time::Duration;
 
 use crate::domain::delivery::{
     AT_PROXY, DeliveryState, Outcome, OutcomeClass, RETRY_AFTER_MAX, RetryState, Scope,
 };
 use crate::domain::random::RandomBits;
+use crate::domain::time::time_zone::TimeZone;
 use crate::domain::time::timestamp::Timestamp;
 
 /// Whether messages are sent to a channel.
@@ -51,16 +51,19 @@ pub struct Pause {
     pub reason: Option<String>,
 }
 
-/// What follows the word `paused`: ` until 2026-12-01T08:00:00.000Z (holiday)`.
-impl fmt::Display for Pause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(until) = self.until {
-            write!(f, " until {until}")?;
-        }
-        match &self.reason {
-            Some(reason) => write!(f, " ({reason})"),
-            None => Ok(()),
-        }
+impl Pause {
+    /// What follows the word `paused`: ` until 2026-12-01 08:00:00 UTC (holiday)`. A pause with a
+    /// past end lasts until a daemon runs.
+    pub(crate) fn text(&self, zone: &TimeZone, now: Timestamp) -> String {
+        let until = match self.until.map(|until| (until, zone.show(until))) {
+            Some((until, shown)) if until <= now => {
+                format!(" until the daemon runs, since the end of the pause ({shown}) has passed")
+            }
+            Some((_, shown)) => format!(" until {shown}"),
+            None => String::new(),
+        };
+        let reason = self.reason.as_ref().map(|reason| format!(" ({reason})"));
+        until + &reason.unwrap_or_default()
     }
 }
 

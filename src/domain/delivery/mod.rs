@@ -10,6 +10,7 @@ pub(crate) mod retry_after;
 pub mod channel_health;
 pub mod recipient_health;
 pub mod dead_letter;
+pub(crate) mod next_attempt;
 pub mod egress_policy;
 pub mod custom_header;
 pub mod message_format;

@@ -10,6 +10,7 @@ use crate::domain::polling::avatar_conditions::ActiveConditions;
 use crate::domain::polling::poll_failure::{FailureStreak, PollFailure};
 use crate::domain::polling::watch::{LastObserved, Watch};
 use crate::domain::time::timestamp::Timestamp;
+use crate::store::sqlite::statement::column;
 
 pub(in crate::store) fn find(
     connection: &Connection,
@@ -66,6 +67,21 @@ pub(in crate::store) fn save(connection: &Connection, watch: &Watch) -> rusqlite
             ":trained": trained,
         })
         .map(drop)
+}
+
+/// The avatars that were forgotten.
+pub(in crate::store) fn forgotten(connection: &Connection) -> rusqlite::Result<Vec<AvatarId>> {
+    column(connection, "SELECT avatar_id FROM watches WHERE forgotten_at IS NOT NULL", [])
+}
+
+/// Shows forgotten avatars again.
+pub(in crate::store) fn show_again(
+    connection: &Connection,
+    ids: &[AvatarId],
+) -> rusqlite::Result<()> {
+    let sql = "UPDATE watches SET forgotten_at = NULL WHERE avatar_id = ?1";
+    let mut show = connection.prepare_cached(sql)?;
+    ids.iter().try_for_each(|id| show.execute([id]).map(drop))
 }
 
 /// The state of a watch that is saved from time to time, for the next start.

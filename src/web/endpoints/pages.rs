@@ -16,7 +16,9 @@ use axum::routing::{MethodRouter, get, post};
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::delivery::channel_name::ChannelName;
+use crate::domain::delivery::next_attempt::NextAttempt;
 use crate::domain::time::humanize::humanize;
+use crate::domain::time::time_zone::TimeZone;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::StoreError;
 use crate::store::reader::DeliveryFilter;
@@ -34,7 +36,7 @@ use crate::web::read_model::ReadModel;
 use crate::web::state::{AppState, TestResult};
 use crate::web::status::StatusView;
 use crate::web::timeline::{StatusChange, Timeline, WIDTH};
-use crate::web::views::{AvatarView, TransitionView};
+use crate::web::views::{AvatarView, ChannelView, TransitionView};
 
 pub(in crate::web) fn routes(
     guard: impl Fn(MethodRouter<AppState>) -> MethodRouter<AppState>,
@@ -79,6 +81,16 @@ impl RelativeTime {
     fn ago(&self, at: &str) -> String {
         let since = Timestamp::parse_rfc3339(at).map(|at| self.now.since(at)).unwrap_or_default();
         humanize(since)
+    }
+
+    /// When the next attempt of a delivery is made.
+    fn next_attempt(&self, next: &NextAttempt) -> String {
+        next.text(|at| format!("in {}", humanize(at.since(self.now))))
+    }
+
+    /// What follows the word `paused`.
+    fn pause(&self, channel: &ChannelView) -> String {
+        channel.pause().text(&TimeZone::UTC, self.now)
     }
 
     /// The time until `at` (RFC 3339), or `now` if it has passed.

@@ -61,7 +61,7 @@ async fn a_disabled_channel_is_shown_reported_and_enabled_manually() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pause_survives_a_restart_and_an_unknown_channel_is_an_error() {
     let (argil, receiver, bench, daemon) = settled().await;
-    assert_eq!(stdout(&bench.run(&["channels", "pause", "ops"])), "ops: paused\n");
+    bench.prints(&["channels", "pause", "ops"], 0, &["ops: paused until `avatar-watch "]);
     assert!(daemon.stop().success());
     let daemon = bench.start();
     argil.set_status("a1", "REFUSED");

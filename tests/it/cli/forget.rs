@@ -91,3 +91,29 @@ async fn what_is_not_delivered_is_named_before_it_is_lost() {
     assert_eq!(bench.deliveries()[1]["state"], "pending", "it is still sent");
     assert!(daemon.stop().success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_daemon_the_config_decides_and_a_forgotten_avatar_returns_as_it_was() {
+    let (argil, receiver, bench, daemon) = settled().await;
+    let whole = Config::new(argil.base_url()).avatar("a1").webhook("ops", &receiver.url());
+    let other = Config::new(argil.base_url()).avatar("a2").webhook("ops", &receiver.url());
+    assert!(daemon.stop().success());
+    bench.complains(&["avatars", "forget", "a1"], 1, &["it is in the config", "remove it there\n"]);
+    bench.configure(other.text());
+    let shown = stderr(&bench.run(&["avatars", "forget", "avatar a9"]));
+    assert!(shown.contains("no avatar `avatar a9`") && !shown.contains("did you mean"), "{shown}");
+    bench.prints(&["avatars", "forget", "a1"], 0, &["is forgotten"]);
+    let known = |bench: &Bench| {
+        let status = bench.json(&["status", "--json"]);
+        let avatars = status["avatars"].as_array().unwrap().clone();
+        avatars.into_iter().find(|it| it["id"] == "a1").map(|it| it["status"].clone())
+    };
+    assert_eq!(known(&bench), None);
+    bench.configure(whole.text());
+    let daemon = bench.start();
+    daemon.wait_for_log("watching with the database");
+    assert_eq!(known(&bench), Some(json!("IDLE")));
+    assert!(daemon.stop().success());
+    bench.configure(other.text());
+    assert_eq!(known(&bench), Some(json!("IDLE")), "it was watched, and is not forgotten again");
+}

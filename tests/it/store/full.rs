@@ -72,6 +72,10 @@ fn on_a_full_disk_no_operation_is_half_done_and_pending_writes_succeed_later() {
     daemon.wait_for_log("cannot write the config status yet; will retry: no space left");
     argil.set_status("a1", "IDLE");
     daemon.wait_for_log("ERROR cannot write avatar changes yet; will retry: no space left");
+    // The config has no page that could be asked.
+    let unwritable = "CRITICAL: The database is not writable (no space left";
+    bench.prints(&["status", "--check"], 2, &[unwritable]);
+    bench.prints(&["status"], 0, &["critical: The database is not writable (no space left"]);
     let before = names(&disk.0);
     check_has(&fail(&bench, &["db", "backup", "disk/copy.db"], 74), "no space left");
     assert_eq!(names(&disk.0), before);
@@ -84,6 +88,7 @@ fn on_a_full_disk_no_operation_is_half_done_and_pending_writes_succeed_later() {
         let text: String = database.query_row(sql, [], |row| row.get(0)).unwrap();
         text.contains(r#""keep_deliveries":"7d""#)
     });
+    bench.prints(&["status", "--check"], 0, &["OK: "]);
     daemon.signal(Signal::TERM);
     assert!(daemon.wait().success());
 
