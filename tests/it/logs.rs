@@ -155,3 +155,17 @@ fn a_log_in_json_is_json_to_its_end() {
     }
     assert!(stderr(&output).contains("avatar-watch.toml:1"), "{}", stderr(&output));
 }
+
+#[test]
+fn a_start_that_fails_logs_readable_lines_at_error() {
+    let bench = Bench::new("[store]\npaht = \"a.db\"\n");
+    let check = |words: &str| {
+        let log = stderr(&bench.run(&["run"]));
+        assert!(log.contains(words) && !log.contains("\\n"), "{log}");
+        assert!(log.lines().count() > 1, "{log}");
+        assert!(log.lines().all(|line| line.contains("Z ERROR ")), "{log}");
+    };
+    check("ERROR   help: did you mean `path`?");
+    std::fs::remove_file(bench.config()).unwrap();
+    check("ERROR   help: create one with `avatar-watch init`");
+}

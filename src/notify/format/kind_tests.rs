@@ -331,8 +331,8 @@ fn a_list_that_is_too_long_for_a_chat_keeps_its_count() {
     for format in CHATS {
         let body = format.render(&many_missing(), &MessageContext::PLAIN).body;
         let message: Value = serde_json::from_slice(&body).unwrap();
-        let is_counted = |text: &&str| text.contains("; and ") && text.contains(" more");
-        assert!(texts(&message).iter().any(|it| is_counted(&it)), "{format:?}: {message}");
+        let is_counted = |text: &str| text.contains("; and ") && text.contains(" more");
+        assert!(texts(&message).iter().any(|it| is_counted(it)), "{format:?}: {message}");
     }
 }
 
