@@ -12,7 +12,7 @@ use crate::domain::delivery::OutcomeClass;
 use crate::notify::content::ContentSeverity;
 use crate::notify::format::chat::chat_message::ChatMessage;
 use crate::notify::format::chat::chat_response::ChatRules;
-use crate::notify::format::truncate::{LengthUnit, truncate_escaped};
+use crate::notify::format::truncate::{LengthUnit, fits_escaped, truncate_escaped};
 use crate::notify::webhook::body_meaning::BodyMeaning;
 
 pub(in crate::notify::format) fn render(message: &ChatMessage) -> Value {
@@ -33,7 +33,10 @@ pub(in crate::notify::format) fn render(message: &ChatMessage) -> Value {
     let mut body = vec![heading, detail];
     if !content.fields.is_empty() {
         let facts = content.fields.iter().take(FACTS_MAX);
-        let facts = facts.map(|field| json!({ "title": field.name, "value": text(&field.value) }));
+        let facts = facts.map(|field| {
+            let fits = |it: &str| fits_escaped(it, TEXT_MAX, LengthUnit::Chars, escape);
+            json!({ "title": field.name, "value": text(&field.fitting(fits)) })
+        });
         body.push(json!({ "type": "FactSet", "facts": facts.collect::<Vec<_>>() }));
     }
     for line in [&content.advice, &message.window] {
