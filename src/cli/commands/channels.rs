@@ -68,8 +68,8 @@ fn pause(config: Option<&Path>, args: &PauseArgs) -> Result<Exit, StoreError> {
     let now = SystemClock.now();
     if args.lasting.is_some_and(|lasting| lasting > PAUSE_MAX) {
         print_error(
-            "avatar-watch: `--for` is too long: at most a year\n  help: without it, the pause lasts \
-             until `avatar-watch channels resume`",
+            "avatar-watch: `--for` is too long: at most a year\n  help: without it, the pause \
+             lasts until `avatar-watch channels resume`",
         );
         return Ok(Exit::Problems);
     }

@@ -2,7 +2,8 @@
 //!
 //! The lock is an `flock` of the kernel: it ends with the process. The file contains the process id
 //! of the holder, for messages; the identity of its database file, for commands that write beside
-//! it; and why its last write failed, which the database itself cannot show. Its mode is 0600, since a user who can open the file can take the lock.
+//! it; and why its last write failed, which the database itself cannot show. Its mode is 0600,
+//! since a user who can open the file can take the lock.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
