@@ -285,8 +285,8 @@ async fn a_config_provides_accounts_names_and_history() {
     let database = Connection::open(bench.database()).unwrap();
     for length in [30_000, 31_000, 32_000] {
         let sql = "INSERT INTO transitions(avatar_id, avatar_seq, to_status, detected_at,
-                   trained_model, trained_since, trained_until)
-                   VALUES ('x', ?1, 'IDLE', ?1, 'ARGIL_ATOM', 0, ?1)";
+                   trained_model, trained_after, trained_since, trained_until)
+                   VALUES ('x', ?1, 'IDLE', ?1, 'ARGIL_ATOM', -1, 0, ?1)";
         database.execute(sql, [length]).unwrap();
     }
     // From here on, all polls are those of `wait`.
