@@ -36,6 +36,21 @@ pub(crate) fn for_poll(observation: &Observation) -> (bool, String, Option<&'sta
     (false, text, Some(help))
 }
 
+/// The same for the list of an account, which has no avatar in its URL.
+pub(crate) fn for_list(observation: &Observation) -> (bool, String, Option<&'static str>) {
+    let (fine, text, help) = for_poll(observation);
+    let help = match observation {
+        Observation::Failed { fault: PollError::RequestRejected, .. } => Some(
+            "check `base_url`: it is the URL of the API, and the list is at `/avatars` below it",
+        ),
+        Observation::Denied { denial: Denial::Avatar, .. } => {
+            Some("check the permissions of the key, and the plan of its workspace")
+        }
+        _ => help,
+    };
+    (fine, text, help)
+}
+
 const fn for_fault(fault: PollError) -> &'static str {
     match fault {
         PollError::Unresolved => {

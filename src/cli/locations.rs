@@ -45,20 +45,23 @@ impl Locations {
     pub(crate) fn is_config_missing(&self) -> bool {
         self.config.path.symlink_metadata().is_err()
     }
+
+    /// What to do when there is no database because no config names one.
+    pub(crate) fn help_without_config(&self, error: &StoreError) -> Option<&'static str> {
+        let is_lost = matches!(error, StoreError::NotFound { .. }) && !self.is_database_known;
+        (is_lost && self.is_config_missing()).then_some(
+            "no config is here or in /etc/avatar-watch; `avatar-watch init` writes one, and \
+             `--config` or `--database` names another place",
+        )
+    }
 }
 
 /// Prints why a database cannot be read; without a config that is the cause.
 pub(crate) fn print_read_error(found: &Locations, error: &StoreError) -> Exit {
-    let is_lost = matches!(error, StoreError::NotFound { .. }) && !found.is_database_known;
-    if is_lost && found.is_config_missing() {
-        print_failure(error);
-        print_help(
-            "no config is here or in /etc/avatar-watch; `avatar-watch init` writes one, and \
-             `--config` or `--database` names another place",
-        );
-        return store_exit(error);
-    }
-    print_store_error(error)
+    let Some(help) = found.help_without_config(error) else { return print_store_error(error) };
+    print_failure(error);
+    print_help(help);
+    store_exit(error)
 }
 
 /// Finds the database: the named one, else that of the config, else that in the state directory

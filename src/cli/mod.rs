@@ -14,6 +14,7 @@ mod status;
 pub mod dispatch;
 mod locations;
 mod command_line;
+mod account_avatars;
 mod advice;
 mod progress_bar;
 mod prompt;

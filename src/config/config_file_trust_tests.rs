@@ -31,7 +31,7 @@ impl Place {
         let place = Self(tempfile::tempdir().unwrap());
         let path = |name: &str| place.path(name).display().to_string();
         let mail = "type = 'email'\nfrom = 'a@example.com'\nto = ['b@example.com']\n";
-        let smtp = "smtp = { host = 'smtp.example.com', username = 'u',";
+        let smtp = "smtp = { host = 'mail.example.com', username = 'u',";
         let config = format!(
             "argil.api_key = {{ file = 'key' }}\n[channels.ops]\ntype = 'webhook'\n\
              url = 'https://example.com'\nsecret = {{ credential = 'signing' }}\n\

@@ -22,11 +22,12 @@ const LEAST: &str = "argil.api_key = 'key'\n";
 pub(in crate::config) const HOOK: &str = "[channels.ops]\ntype = 'webhook'\n\
     url = 'https://example.com'\nsecret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'\n";
 const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
-const VARIABLES: [(&str, &str); 10] = [
+const VARIABLES: [(&str, &str); 11] = [
     ("ARGIL_API_KEY", "CANARY-key"),
     ("OPS_WEBHOOK_SECRET", SECRET),
     ("OPS_WEBHOOK_LOGIN", "Bearer CANARY"),
     ("OPS_WEBHOOK_PROXY", "http://CANARY@proxy.example.com:3128"),
+    ("TEAM_CHAT_URL", "https://chat.example.com/hooks/CANARY"),
     ("SMTP_PASSWORD", "CANARY password"),
     ("SECOND_STUDIO_API_KEY", "CANARY-second-key"),
     ("AVATAR_WATCH_HINT_TOKEN", "CANARY-of-16-letters"),
@@ -295,6 +296,7 @@ fn the_example_loads_and_its_defaults_are_the_defaults() {
         "OPS_WEBHOOK_SECRET",
         "OPS_WEBHOOK_LOGIN",
         "OPS_WEBHOOK_PROXY",
+        "TEAM_CHAT_URL",
         "SMTP_PASSWORD",
         "AVATAR_WATCH_HINT_TOKEN",
         "AVATAR_WATCH_TOKEN",

@@ -6,6 +6,7 @@ use url::Url;
 
 use crate::config::from_env::KEY_VARIABLE;
 use crate::config::sections::format;
+use crate::config::sections::smtp::SMTP_PLACEHOLDER;
 use crate::text::sanitize::sanitize;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,16 +16,30 @@ pub(crate) struct StarterAnswers {
     pub(crate) base_url: Option<String>,
     /// The avatars to watch; without one, the lines are comments.
     pub(crate) avatars: Vec<StarterAvatar>,
-    /// The URL of a webhook; without it, its lines are comments.
+    /// The URL of a webhook or chat; without it, its lines are comments.
     pub(crate) webhook_url: Option<String>,
+    /// The file with the URL of a chat, which is a secret; its path as written in the config.
+    pub(crate) chat_file: Option<String>,
     pub(crate) webhook_secret: SecretLocation,
     /// A mail recipient; without it, its lines are comments.
     pub(crate) mail_to: Option<String>,
     /// The mail server; without it, a placeholder is written.
     pub(crate) smtp_host: Option<String>,
+    /// Its port; without it, that of `starttls`.
+    pub(crate) smtp_port: Option<u16>,
     pub(crate) smtp_password: SecretLocation,
-    /// Whether no channel gets the conditions for operators.
-    pub(crate) no_operator: bool,
+    pub(crate) operators: Operators,
+}
+
+/// The channels that get the conditions for operators.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Operators {
+    /// The mail, or the webhook if there is no mail.
+    #[default]
+    Preferred,
+    Webhook,
+    Both,
+    None,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,16 +69,22 @@ pub(crate) fn init_config(answers: &StarterAnswers) -> String {
         avatars => avatars.iter().map(avatar).collect::<Vec<_>>().join("\n"),
     };
     let url = answers.webhook_url.as_deref().unwrap_or("https://example.com/hooks/avatars");
-    let operator = |is_operator: bool| match is_operator && !answers.no_operator {
-        true => OPERATOR,
-        false => "",
+    let operator = |is_operator: bool| if is_operator { OPERATOR } else { "" };
+    let (is_webhook_operator, is_mail_operator) = match answers.operators {
+        Operators::Preferred => (answers.mail_to.is_none(), true),
+        Operators::Webhook => (true, false),
+        Operators::Both => (true, true),
+        Operators::None => (false, false),
     };
-    let webhook_operator = operator(answers.webhook_url.is_some() && answers.mail_to.is_none());
+    let webhook_operator = operator(answers.webhook_url.is_some() && is_webhook_operator);
     let chat = chat_of(url);
     let webhook = match chat {
         Some(chat) => format!(
             "[channels.{chat}]\ntype = \"{chat}\"\nurl = {}\n{webhook_operator}",
-            quoted(url)
+            match &answers.chat_file {
+                Some(path) => format!("{{ file = {} }}", quoted(path)),
+                None => quoted(url),
+            }
         ),
         None => format!(
             "[channels.webhook]\ntype = \"webhook\"\nurl = {}\nsecret = {}\n{webhook_operator}",
@@ -74,9 +95,11 @@ pub(crate) fn init_config(answers: &StarterAnswers) -> String {
     let to = quoted(answers.mail_to.as_deref().unwrap_or("studio@example.com"));
     let mail = format!(
         "[channels.mail]\ntype = \"email\"\nfrom = {to}\nto = [{to}]\n{}\n[channels.mail.smtp]\n\
-         host = {}\ntls = \"starttls\"\nusername = {to}\npassword = {}\n",
-        operator(answers.mail_to.is_some()),
-        quoted(answers.smtp_host.as_deref().unwrap_or("smtp.example.com")),
+         host = {}\n{}tls = \"{}\"\nusername = {to}\npassword = {}\n",
+        operator(answers.mail_to.is_some() && is_mail_operator),
+        quoted(answers.smtp_host.as_deref().unwrap_or(SMTP_PLACEHOLDER)),
+        answers.smtp_port.map(|port| format!("port = {port}\n")).unwrap_or_default(),
+        if answers.smtp_port == Some(TLS_PORT) { "implicit" } else { "starttls" },
         source(&answers.smtp_password, PASSWORD_VARIABLE)
     );
     [
@@ -135,6 +158,8 @@ fn optional(given: bool, lines: &str) -> String {
     lines.lines().map(|line| format!("#{line}\n")).collect()
 }
 
+/// The port of SMTP that starts with TLS (RFC 8314, section 3.3).
+const TLS_PORT: u16 = 465;
 pub(crate) const SECRET_VARIABLE: &str = "AVATAR_WATCH_WEBHOOK_SECRET";
 pub(crate) const PASSWORD_VARIABLE: &str = "SMTP_PASSWORD";
 
@@ -155,7 +180,7 @@ const WEBHOOK_HEAD: &str = "
 ";
 
 const CHAT_HEAD: &str = "
-# A chat. Everyone who has the URL can write to it:
+# A chat. Its URL is a secret: everyone who has it can write to the chat.
 ";
 
 /// The line that makes a channel the one for operators.
@@ -195,6 +220,7 @@ mod tests {
                     .collect(),
                 webhook_url: webhook.map(str::to_owned),
                 mail_to: mail.map(str::to_owned),
+                smtp_host: Some("mail.example.com".to_owned()),
                 ..StarterAnswers::default()
             };
             let text = init_config(&answers);
@@ -232,7 +258,9 @@ mod tests {
                 mail_to: Some(text.clone()),
                 smtp_host: Some(text.clone()),
                 smtp_password: SecretLocation::File(text.clone()),
-                no_operator: false,
+                smtp_port: None,
+                chat_file: None,
+                operators: Operators::Both,
             };
             let table: toml::Table = init_config(&answers).parse().unwrap();
             prop_assert_eq!(table["argil"]["api_key"]["file"].as_str(), Some(text.as_str()));

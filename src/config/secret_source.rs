@@ -27,7 +27,9 @@ pub(super) fn read(field: &Field<'_>, plain: Plain, kind: SecretKind) -> Option<
     match field.value {
         DeValue::String(_) => {
             let text = field.text()?;
-            guard(field, plain);
+            if plain == Plain::Guarded {
+                guard(field);
+            }
             take(field, "", text.as_bytes(), kind)
         }
         DeValue::Table(_) => from_source(field, &field.table()?, kind),
@@ -50,9 +52,10 @@ fn take(field: &Field<'_>, source: &str, bytes: &[u8], kind: SecretKind) -> Opti
     }
 }
 
-fn guard(field: &Field<'_>, plain: Plain) {
+/// Reports a plain secret that other users can read.
+pub(super) fn guard(field: &Field<'_>) {
     let FileAccess::Others(mode) = field.reader.visibility else { return };
-    if plain == Plain::Allowed {
+    if !matches!(field.value, DeValue::String(_)) {
         return;
     }
     let file = field.reader.path.display();

@@ -46,7 +46,7 @@ fn the_guide_to_conditions_shows_real_events() {
         name: ChannelName::parse("studio-mail").unwrap(),
         recipient: Some("boss@example.com".to_owned()),
     };
-    let deferred = Some("`smtp.example.com` answered 450 to RCPT TO: 4.2.0 greylisted");
+    let deferred = Some("`mail.example.com` answered 450 to RCPT TO: 4.2.0 greylisted");
     let (begun, ended) = (Phase::Firing, Phase::Resolved);
     let expected = [
         sent(&sample_events::condition(EventKind::AvatarMissing, begun, jane, missing)),

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::builder::RangedI64ValueParser;
+use clap::{Args, Subcommand, ValueEnum, value_parser};
 
-use crate::cli::local_time::{Since, time};
-use crate::domain::time::timestamp::Timestamp;
+use crate::cli::local_time::{Since, TimeOption};
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct DatabaseArgs {
@@ -46,13 +46,13 @@ pub(crate) enum DeliveriesAction {
     },
     /// Send again with the same event id and the same bytes
     Retry {
-        /// The id of a delivery (`dlv_…`); without it, `--dead`
-        #[arg(required_unless_present = "dead", conflicts_with = "dead")]
+        /// The id of a delivery (`dlv_…`), or `--dead` for all dead letters
+        #[arg(conflicts_with = "dead")]
         id: Option<String>,
         /// Send all dead letters again
         #[arg(long)]
         dead: bool,
-        /// Only dead letters since then: `2h`, `2026-11-23`, or `2026-11-23 11:15`
+        /// Only dead letters since then: `2h`, `today`, `2026-11-23`, or `2026-11-23 11:15`
         #[arg(long, value_name = "TIME", requires = "dead", value_parser = Since::parse)]
         since: Option<Since>,
         /// Only deliveries to this channel
@@ -105,8 +105,8 @@ pub(crate) struct PauseArgs {
     #[arg(long = "for", value_name = "DURATION", value_parser = duration)]
     pub(crate) lasting: Option<Duration>,
     /// Until when: `2026-12-01T08:00` in local time, or with a zone, as `2026-12-01T08:00Z`
-    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "lasting")]
-    pub(crate) until: Option<Timestamp>,
+    #[arg(long, value_name = "TIME", value_parser = TimeOption::parse, conflicts_with = "lasting")]
+    pub(crate) until: Option<TimeOption>,
     /// Why, for the people who see that it is paused
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: Option<String>,
@@ -137,7 +137,7 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "TYPE")]
     pub(crate) event: Option<String>,
     /// Show at most the newest N deliveries
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
     pub(crate) limit: u32,
     #[command(flatten)]
     pub(crate) database: DatabaseArgs,
@@ -200,6 +200,11 @@ pub(crate) enum DbAction {
         #[command(flatten)]
         database: DatabaseArgs,
     },
+}
+
+/// The number of rows to show.
+pub(in crate::cli) fn at_least_one() -> RangedI64ValueParser<u32> {
+    value_parser!(u32).range(1..)
 }
 
 /// Parses a duration such as `2h` or `1h 30m`.

@@ -8,7 +8,9 @@ use std::time::Duration;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum, value_parser};
 use clap_complete::Shell;
 
-use crate::cli::args::admin::{ChannelsArgs, DatabaseArgs, DbArgs, DeliveriesArgs, duration};
+use crate::cli::args::admin::{
+    ChannelsArgs, DatabaseArgs, DbArgs, DeliveriesArgs, at_least_one, duration,
+};
 use crate::cli::local_time::Since;
 
 /// Notifies you when an Argil avatar is ready, failed, or refused.
@@ -155,7 +157,7 @@ pub(crate) struct StatusArgs {
     pub(crate) name: Option<String>,
     /// Show at most N avatars: those with a failure first, then those in training
     /// [default: 50; with --json, all]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_least_one())]
     pub(crate) limit: Option<u32>,
     /// Print one line and exit like a Nagios plugin; also for cron
     #[arg(long, conflicts_with_all = ["avatar", "status", "name", "limit", "json"])]
@@ -171,7 +173,7 @@ pub(crate) struct StatusArgs {
 pub(crate) struct HistoryArgs {
     /// Only this avatar, by name or id
     pub(crate) avatar: Option<String>,
-    /// Only changes since then: `7d`, `2026-11-23`, or `2026-11-23 11:15`
+    /// Only changes since then: `7d`, `today`, `2026-11-23`, or `2026-11-23 11:15`
     #[arg(long, value_name = "TIME", value_parser = Since::parse)]
     pub(crate) since: Option<Since>,
     /// Only changes to this status, such as `TRAINING_FAILED`
@@ -181,7 +183,7 @@ pub(crate) struct HistoryArgs {
     #[arg(long, value_name = "PATTERN", conflicts_with = "avatar")]
     pub(crate) name: Option<String>,
     /// Show at most the newest N changes
-    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = at_least_one())]
     pub(crate) limit: u32,
     /// Print CSV with a header, the durations of trainings in seconds, and times in UTC
     #[arg(long, conflicts_with_all = ["json", "utc"])]
@@ -226,8 +228,8 @@ pub(crate) struct WaitArgs {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct InitArgs {
-    /// The avatars to watch
-    #[arg(long, value_name = "ID", num_args = 1..)]
+    /// The avatars to watch, by id; with the API key also by name, or `all`
+    #[arg(long, value_name = "AVATAR", num_args = 1..)]
     pub(crate) avatar: Vec<String>,
     /// The URL of the API, if it is not Argil's
     #[arg(long, value_name = "URL")]
@@ -239,8 +241,8 @@ pub(crate) struct InitArgs {
     /// The mailbox to notify
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) email: Option<String>,
-    /// The SMTP server to submit mail to
-    #[arg(long, value_name = "HOST", requires = "email")]
+    /// The SMTP server to submit mail to, with a port if it is not the usual one
+    #[arg(long, value_name = "HOST[:PORT]", requires = "email")]
     pub(crate) smtp_host: Option<String>,
     /// The file with the API key [default: the variable `ARGIL_API_KEY`]
     #[arg(long, value_name = "PATH")]
@@ -351,9 +353,9 @@ yet, secret or certificate not available yet, or out of file handles, threads or
 config.";
 
 const INIT_NOTES: &str = "\
-Keys and passwords are not written into the config; the URL of a webhook or chat is, and only \
-you can read the file. A secret that you type is not echoed; each is stored in \
-a file that only you can read. Existing secret files are used unchanged.
+Keys, passwords and the URL of a chat are not written into the config; the URL of a webhook is. \
+A secret that you type is not echoed; each is stored in a file that only you can read. Existing \
+secret files are used, unless you type another secret: the old one is then kept beside it, as `….old`.
 Exit status: 0 written; 1 not written; 2 invalid answer or usage error; 130 interrupted.";
 
 const CHECK_CODES: &str = "\

@@ -7,10 +7,8 @@ use crate::cli::args::admin::{ChannelsAction, ChannelsArgs, DatabaseArgs, PauseA
 use crate::cli::command_line::command_line;
 use crate::cli::exit::Exit;
 use crate::cli::local_time::LocalTime;
-use crate::cli::locations::database_path;
-use crate::cli::output::{
-    age, json, known_or_print, line, print_error, print_failure, print_store_error,
-};
+use crate::cli::locations::{find_and_warn, print_read_error};
+use crate::cli::output::{age, json, known_or_print, line, print_error, print_failure};
 use crate::cli::table::{Column, table};
 use crate::config::change::active_routing;
 use crate::config::change::snapshot::ConfigSnapshot;
@@ -28,20 +26,26 @@ use crate::web::routes::with_only;
 use crate::web::views::ChannelView;
 
 pub(crate) fn channels(config: Option<&Path>, args: &ChannelsArgs) -> Exit {
-    let done = match &args.action {
-        None => list(config, &args.database),
-        Some(ChannelsAction::List { database }) => list(config, database),
-        Some(ChannelsAction::Pause(args)) => pause(config, args),
-        Some(ChannelsAction::Resume(args)) => switch(config, args, &ChannelSwitch::Resume),
-        Some(ChannelsAction::Enable(args)) => switch(config, args, &ChannelSwitch::Enable),
+    let database = match &args.action {
+        None => &args.database,
+        Some(ChannelsAction::List { database }) => database,
+        Some(ChannelsAction::Pause(PauseArgs { switch, .. })) => &switch.database,
+        Some(ChannelsAction::Resume(switch) | ChannelsAction::Enable(switch)) => &switch.database,
     };
-    done.unwrap_or_else(|error| print_store_error(&error))
+    let found = find_and_warn(config, database.database.as_deref());
+    let path = found.database.as_path();
+    let done = match &args.action {
+        None | Some(ChannelsAction::List { .. }) => list(path, database),
+        Some(ChannelsAction::Pause(args)) => pause(config, path, args),
+        Some(ChannelsAction::Resume(args)) => switch(config, path, args, &ChannelSwitch::Resume),
+        Some(ChannelsAction::Enable(args)) => switch(config, path, args, &ChannelSwitch::Enable),
+    };
+    done.unwrap_or_else(|error| print_read_error(&found, &error))
 }
 
-fn list(config: Option<&Path>, database: &DatabaseArgs) -> Result<Exit, StoreError> {
-    let path = database_path(config, database.database.as_deref());
+fn list(path: &Path, database: &DatabaseArgs) -> Result<Exit, StoreError> {
     let now = SystemClock.now();
-    let channels = read(&path, now)?;
+    let channels = read(path, now)?;
     if database.json {
         json(&channels);
     } else {
@@ -64,7 +68,7 @@ fn list(config: Option<&Path>, database: &DatabaseArgs) -> Result<Exit, StoreErr
     Ok(Exit::Ok)
 }
 
-fn pause(config: Option<&Path>, args: &PauseArgs) -> Result<Exit, StoreError> {
+fn pause(config: Option<&Path>, path: &Path, args: &PauseArgs) -> Result<Exit, StoreError> {
     let now = SystemClock.now();
     if args.lasting.is_some_and(|lasting| lasting > PAUSE_MAX) {
         print_error(
@@ -73,7 +77,9 @@ fn pause(config: Option<&Path>, args: &PauseArgs) -> Result<Exit, StoreError> {
         );
         return Ok(Exit::Problems);
     }
-    let until = args.until.or_else(|| args.lasting.map(|lasting| now.plus(lasting)));
+    let time = LocalTime::new(args.switch.database.utc);
+    let until = args.until.map(|until| until.at(&time));
+    let until = until.or_else(|| args.lasting.map(|lasting| now.plus(lasting)));
     if let Some(until) = until.filter(|until| *until <= now) {
         let until = LocalTime::new(args.switch.database.utc).show_time(until);
         print_error(&format!(
@@ -83,19 +89,19 @@ fn pause(config: Option<&Path>, args: &PauseArgs) -> Result<Exit, StoreError> {
     }
     let reason = args.reason.as_deref().map(|it| sanitize_line(it, REASON_CHARS_MAX));
     let pause = Pause { until, reason: reason.filter(|it| !it.is_empty()) };
-    switch(config, &args.switch, &ChannelSwitch::Pause(pause))
+    switch(config, path, &args.switch, &ChannelSwitch::Pause(pause))
 }
 
 fn switch(
     config: Option<&Path>,
+    path: &Path,
     args: &SwitchArgs,
     switch: &ChannelSwitch,
 ) -> Result<Exit, StoreError> {
     let Ok(name) = ChannelName::parse(&args.channel).map_err(|error| print_failure(&error)) else {
         return Ok(Exit::Problems);
     };
-    let path = database_path(config, args.database.database.as_deref());
-    let (mut admin, now) = (DeliveryAdmin::open(&path)?, SystemClock.now());
+    let (mut admin, now) = (DeliveryAdmin::open(path)?, SystemClock.now());
     let result = admin.switch(switch, &name, now)?;
     let (done, already) = match switch {
         ChannelSwitch::Pause(pause) => {
@@ -117,7 +123,7 @@ fn switch(
     drop(admin);
     match result {
         ChannelAdminResult::Done | ChannelAdminResult::Already if args.database.json => {
-            json(&read(&path, now)?.iter().find(|channel| channel.name == name.as_str()));
+            json(&read(path, now)?.iter().find(|channel| channel.name == name.as_str()));
         }
         ChannelAdminResult::Done => line(&format!("{name}: {done}")),
         ChannelAdminResult::Already => line(&format!("{name}: {already}")),
@@ -134,7 +140,7 @@ fn switch(
             return Ok(Exit::Failed);
         }
         ChannelAdminResult::NotFound => {
-            let channels = Reader::snapshot(&path, Reader::channels)?;
+            let channels = Reader::snapshot(path, Reader::channels)?;
             let known: Vec<&str> = channels.iter().map(|channel| channel.name.as_str()).collect();
             return Ok(known_or_print("channel", name.as_str(), &known)
                 .map_or_else(|exit| exit, |_| Exit::Failed));
@@ -188,7 +194,7 @@ fn row(channel: &ChannelView, now: Timestamp, time: &LocalTime) -> Vec<String> {
 const COLUMNS: [Column; 7] = [
     Column::text("channel"),
     Column::text("state"),
-    Column::number("in flight"),
+    Column::number("waiting"),
     Column::text("oldest").rank(2),
     Column::number("dead letters"),
     Column::text("last delivery").rank(1),

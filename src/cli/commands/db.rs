@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::cli::args::admin::{DatabaseArgs, DbAction, DbArgs};
 use crate::cli::exit::Exit;
-use crate::cli::locations::database_path;
+use crate::cli::locations::{find_and_warn, print_read_error};
 use crate::cli::output::{failed, json, line, print_error, print_help, print_store_error};
 use crate::daemon::clock::SystemClock;
 use crate::daemon::ports::Clock as _;
@@ -57,12 +57,24 @@ struct RestoreView {
 }
 
 pub(crate) fn db(config: Option<&Path>, args: &DbArgs) -> Exit {
+    let named = match &args.action {
+        DbAction::Backup { database, .. } | DbAction::Restore { database, .. } => {
+            database.database.as_deref()
+        }
+        DbAction::Verify { file, .. } => file.as_deref(),
+    };
+    let found = find_and_warn(config, named);
+    let at = found.database.as_path();
     let done = match &args.action {
-        DbAction::Backup { path, keep, database } => backup(config, path, *keep, database),
-        DbAction::Verify { file, json } => verify(config, file.as_deref(), *json),
-        DbAction::Restore { file, database } => restore(config, file, database),
+        DbAction::Backup { path, keep, database } => backup(at, path, *keep, database),
+        DbAction::Verify { json, .. } => verify(at, *json),
+        DbAction::Restore { file, database } => restore(at, file, database),
     };
     done.unwrap_or_else(|error| match error {
+        error if found.help_without_config(&error).is_some() => {
+            print_read_error(&found, &error);
+            Exit::DataErr
+        }
         // For these commands a missing database is as bad as a damaged one, and the help of
         // `print_store_error` (start the daemon) would be wrong.
         StoreError::NotFound { .. } | StoreError::Empty { .. } => failed(&error, Exit::DataErr),
@@ -71,15 +83,14 @@ pub(crate) fn db(config: Option<&Path>, args: &DbArgs) -> Exit {
 }
 
 fn backup(
-    config: Option<&Path>,
+    database: &Path,
     path: &Path,
     keep: Option<u16>,
     args: &DatabaseArgs,
 ) -> Result<Exit, StoreError> {
-    let database = database_path(config, args.database.as_deref());
     let made = match keep {
-        Some(keep) => backup::to_folder(&database, path, keep.into(), SystemClock.now()),
-        None => backup::to_file(&database, path),
+        Some(keep) => backup::to_folder(database, path, keep.into(), SystemClock.now()),
+        None => backup::to_file(database, path),
     };
     let made = match made {
         Err(StoreError::AlreadyExists(existing)) if keep.is_none() && existing.is_dir() => {
@@ -91,9 +102,9 @@ fn backup(
             return Ok(Exit::Problems);
         }
         Err(StoreError::NotFound { .. })
-            if keep.is_some() && backup::is_too_early(&database, path) =>
+            if keep.is_some() && backup::is_too_early(database, path) =>
         {
-            return Ok(no_database_yet(&database, args));
+            return Ok(no_database_yet(database, args));
         }
         made => made?,
     };
@@ -137,9 +148,8 @@ const NO_DATABASE: &str = "file is not a database";
 /// The first bytes of a database (<https://www.sqlite.org/fileformat2.html>, section 1.3).
 const HEAD: &[u8; 16] = b"SQLite format 3\0";
 
-fn verify(config: Option<&Path>, file: Option<&Path>, as_json: bool) -> Result<Exit, StoreError> {
-    let file = file.map_or_else(|| database_path(config, None), Path::to_owned);
-    let report = match verify::verify(&file) {
+fn verify(file: &Path, as_json: bool) -> Result<Exit, StoreError> {
+    let report = match verify::verify(file) {
         Err(failure) if as_json && is_about_content(&failure) => {
             let what = failure.to_string();
             let findings = vec![IntegrityFinding { part: IntegrityCheck::Structure, what }];
@@ -150,12 +160,12 @@ fn verify(config: Option<&Path>, file: Option<&Path>, as_json: bool) -> Result<E
     let sound = report.findings.is_empty();
     let shown = file.display().to_string();
     if as_json {
-        json(&report_view(&file, &report));
+        json(&report_view(file, &report));
     } else if sound {
         line(&sanitize(&format!("{shown}: sound, {}", content(&report))));
     } else {
         let is_no_database = report.findings.iter().any(|finding| finding.what == NO_DATABASE);
-        if is_no_database && !opens_as_database(&file) {
+        if is_no_database && !opens_as_database(file) {
             print_error(&format!(
                 "avatar-watch: `{}` is not of avatar-watch: {NO_DATABASE}",
                 sanitize(&shown)
@@ -180,9 +190,8 @@ const fn is_about_content(failure: &StoreError) -> bool {
     )
 }
 
-fn restore(config: Option<&Path>, file: &Path, args: &DatabaseArgs) -> Result<Exit, StoreError> {
-    let database = database_path(config, args.database.as_deref());
-    let (restored, report) = match restore::restore(&database, file, SystemClock.now())? {
+fn restore(database: &Path, file: &Path, args: &DatabaseArgs) -> Result<Exit, StoreError> {
+    let (restored, report) = match restore::restore(database, file, SystemClock.now())? {
         Restore::Done(restored) => (Some(restored.clone()), restored.report),
         Restore::Damaged(report) => (None, report),
     };
@@ -199,7 +208,7 @@ fn restore(config: Option<&Path>, file: &Path, args: &DatabaseArgs) -> Result<Ex
         });
     }
     match restored {
-        Some(restored) if !args.json => print_report(&database, &restored),
+        Some(restored) if !args.json => print_report(database, &restored),
         Some(_) => {}
         None => {
             print_findings(&file.display().to_string(), &report);

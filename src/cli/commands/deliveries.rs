@@ -8,10 +8,10 @@ use crate::cli::args::name;
 use crate::cli::avatar_names::AvatarNames;
 use crate::cli::exit::Exit;
 use crate::cli::local_time::{LocalTime, Since};
-use crate::cli::locations::{Locations, database_path, find_and_warn, print_read_error};
+use crate::cli::locations::{Locations, find_and_warn, print_read_error};
 use crate::cli::message_text::{raw, readable};
 use crate::cli::output::{
-    json, known_or_print, line, print_count, print_error, print_failure, print_store_error,
+    json, known_or_print, line, print_count, print_error, print_failure, print_help,
 };
 use crate::cli::table::{Column, table};
 use crate::daemon::clock::SystemClock;
@@ -29,12 +29,20 @@ use crate::text::sanitize::sanitize;
 use crate::web::delivery_views::{AttemptView, DeliveryView, DeliveryWithAttempts};
 
 pub(crate) fn deliveries(config: Option<&Path>, args: &DeliveriesArgs) -> Exit {
-    let done = match &args.action {
-        None => return list(config, &args.list),
-        Some(DeliveriesAction::List(args)) => return list(config, args),
+    match &args.action {
+        None => list(config, &args.list),
+        Some(DeliveriesAction::List(args)) => list(config, args),
         Some(DeliveriesAction::Show { id, raw, database }) => {
             let form = if *raw { MessageForm::Raw } else { MessageForm::Readable };
-            return show(config, id, form, database);
+            show(config, id, form, database)
+        }
+        Some(DeliveriesAction::Retry { id: None, dead: false, .. }) => {
+            print_error("avatar-watch: nothing says what to send again");
+            print_help(
+                "give the id of a delivery (`avatar-watch deliveries --state dead` lists them), or \
+                 `--dead` for all dead letters",
+            );
+            Exit::Problems
         }
         Some(DeliveriesAction::Retry { id: Some(id), database, as_new, .. }) => {
             change(config, database, id, |admin, id, now, rng| {
@@ -42,13 +50,14 @@ pub(crate) fn deliveries(config: Option<&Path>, args: &DeliveriesArgs) -> Exit {
             })
         }
         Some(DeliveriesAction::Retry { id: None, since, channel, database, as_new, .. }) => {
-            retry_dead(config, *since, channel.as_deref(), retry_as(*as_new), database)
+            let found = find_and_warn(config, database.database.as_deref());
+            retry_dead(&found, *since, channel.as_deref(), retry_as(*as_new), database)
+                .unwrap_or_else(|error| print_read_error(&found, &error))
         }
         Some(DeliveriesAction::Cancel { id, database }) => {
             change(config, database, id, |admin, id, now, _| admin.cancel(id, now))
         }
-    };
-    done.unwrap_or_else(|error| print_store_error(&error))
+    }
 }
 
 fn list(config: Option<&Path>, args: &ListArgs) -> Exit {
@@ -233,21 +242,29 @@ fn change(
         Timestamp,
         &Rng,
     ) -> Result<AdminResult, StoreError>,
-) -> Result<Exit, StoreError> {
+) -> Exit {
     let Ok(id) = DeliveryId::parse(id).map_err(|error| print_failure(&error)) else {
-        return Ok(Exit::Problems);
+        return Exit::Problems;
     };
     let Ok(rng) = Rng::from_entropy().map_err(|error| print_failure(&error)) else {
-        return Ok(Exit::Disk);
+        return Exit::Disk;
     };
-    let path = database_path(config, database.database.as_deref());
-    let mut admin = DeliveryAdmin::open(&path)?;
-    let result = act(&mut admin, &id, SystemClock.now(), &rng)?;
-    let waits = match &result {
-        AdminResult::Done(done) => waiting_for(&path, std::slice::from_ref(done), database.utc)?,
-        _ => BTreeMap::new(),
-    };
-    Ok(report(&id, result, waits.into_keys().next().as_deref(), database.json))
+    let found = find_and_warn(config, database.database.as_deref());
+    let path = &found.database;
+    let done = DeliveryAdmin::open(path).and_then(|mut admin| {
+        let result = act(&mut admin, &id, SystemClock.now(), &rng)?;
+        let waits = match &result {
+            AdminResult::Done(done) => waiting_for(path, std::slice::from_ref(done), database.utc)?,
+            _ => BTreeMap::new(),
+        };
+        Ok((result, waits))
+    });
+    match done {
+        Ok((result, waits)) => {
+            report(&id, result, waits.into_keys().next().as_deref(), database.json)
+        }
+        Err(error) => print_read_error(&found, &error),
+    }
 }
 
 /// What keeps the deliveries from being sent now, with the number of those that it keeps.
@@ -278,14 +295,13 @@ const fn retry_as(as_new: bool) -> RetryAs {
 }
 
 fn retry_dead(
-    config: Option<&Path>,
+    found: &Locations,
     since: Option<Since>,
     channel: Option<&str>,
     retry_as: RetryAs,
     database: &DatabaseArgs,
 ) -> Result<Exit, StoreError> {
-    let found = find_and_warn(config, database.database.as_deref());
-    let channels = Reader::snapshot(&found.database, |reader| known_channels(&found, reader))?;
+    let channels = Reader::snapshot(&found.database, |reader| known_channels(found, reader))?;
     let channels: Vec<&str> = channels.iter().map(String::as_str).collect();
     let channel = match channel.map(|word| known_or_print("channel", word, &channels)).transpose() {
         Ok(channel) => channel.and_then(|name| ChannelName::parse(&name).ok()),
@@ -295,7 +311,8 @@ fn retry_dead(
         return Ok(Exit::Disk);
     };
     let now = SystemClock.now();
-    let since = since.map(|since| since.at(now));
+    let zone = LocalTime::new(database.utc);
+    let since = since.map(|since| since.at(now, &zone));
     let mut admin = DeliveryAdmin::open(&found.database)?;
     let ids = admin.dead_letters(&DeadLetterFilter { since, channel })?;
     let mut fresh = Vec::new();
@@ -402,10 +419,10 @@ const COLUMNS: [Column; 9] = [
     Column::cut("recipient", 16).rank(3),
     Column::text("state"),
     Column::number("attempts").rank(5),
-    Column::text("next attempt").rank(2),
-    Column::cut("details", 16).rank(1),
+    Column::text("next attempt").rank(1),
+    Column::cut("details", 12),
     Column::text("updated at").rank(4),
-    Column::text("delivery"),
+    Column::text("delivery").rank(2),
 ];
 const ATTEMPT_COLUMNS: [Column; 7] = [
     Column::number("attempt"),

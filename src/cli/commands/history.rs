@@ -84,7 +84,8 @@ fn filter(
         (None, None) => None,
     };
     let status = args.status.as_deref().map(|word| status_or_print(word, observed)).transpose()?;
-    let since = args.since.map(|since| since.at(SystemClock.now()));
+    let zone = LocalTime::new(args.database.utc);
+    let since = args.since.map(|since| since.at(SystemClock.now(), &zone));
     Ok(TransitionFilter { avatars, status, since })
 }
 

@@ -1,13 +1,14 @@
 //! `avatar-watch init`: writes a valid starter config. An existing file is never lost.
 //!
-//! Secrets are not written into the config: the generated webhook secret and secrets that the
-//! user types go to files beside it that only the owner can read. Existing secret files are used
-//! unchanged; `init` fails when another user could have written one, or can write to the folder.
+//! Secrets are not written into the config: the generated webhook secret, the URL of a chat and
+//! secrets that the user types go to files beside it that only the owner can read. Of a file that
+//! is replaced, the old one is kept; `init` fails when another user could have written one, or can write to the folder.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
+use crate::cli::account_avatars::{ListFailure, list_avatars, named_by_arguments};
 use crate::cli::args::InitArgs;
 use crate::cli::command_line::command_line;
 use crate::cli::commands::{init_questions, secret};
@@ -17,12 +18,15 @@ use crate::cli::prompt::is_interactive;
 use crate::config::config_file_trust::ConfigFile;
 use crate::config::environment::Environment;
 use crate::config::error::ConfigError;
-use crate::config::from_env::KEY_VARIABLE;
+use crate::config::from_env::{KEY_VARIABLE, KeySource, settings_of_key};
 use crate::config::init_template::{
-    PASSWORD_VARIABLE, SECRET_VARIABLE, SecretLocation, StarterAnswers, StarterAvatar, chat_of,
-    init_config,
+    PASSWORD_VARIABLE, SECRET_VARIABLE, SecretLocation, StarterAnswers, chat_of, init_config,
 };
+use crate::config::parse::host;
+use crate::config::settings::AccountSettings;
 use crate::daemon::config::load_config;
+use crate::domain::account::AccountName;
+use crate::domain::avatar::Avatar;
 use crate::files::trust::{Distrust, Facts, Trust};
 use crate::files::write;
 use crate::secret::Secret;
@@ -54,6 +58,8 @@ enum InitError {
     Unread(io::Error),
     #[error("invalid answer")]
     Problems(ConfigError),
+    #[error("{0}")]
+    NoAvatar(String),
 }
 
 fn print_init_error(failure: &InitError) -> Exit {
@@ -80,6 +86,12 @@ fn print_init_error(failure: &InitError) -> Exit {
         InitError::Distrusted { distrust, .. } => {
             print_help(&distrust.help);
             Exit::Failed
+        }
+        InitError::NoAvatar(_) => {
+            print_help(
+                "`--avatar` takes ids, and with the API key also names of avatars, or `all`",
+            );
+            Exit::Problems
         }
         InitError::Interrupted => Exit::Interrupted,
         InitError::Problems(_) => Exit::Problems,
@@ -124,18 +136,24 @@ fn write(target: &Path, args: &InitArgs) -> Result<Vec<String>, InitError> {
             Some(path) => SecretLocation::File(absolute(path)?),
             None => SecretLocation::Variable,
         };
+        let base_url = args.base_url.as_deref();
+        let list = || list_with_known_key(folder, args.api_key_file.as_deref(), base_url);
+        let avatars = named_by_arguments(&args.avatar, list).map_err(InitError::NoAvatar)?;
+        let host = args.smtp_host.as_deref();
+        let (smtp_host, smtp_port) = host.map(host_and_port).unzip();
         let answers = StarterAnswers {
             api_key,
             base_url: args.base_url.clone(),
-            avatars: args.avatar.iter().map(|id| starter_avatar(id)).collect(),
-            webhook_url: args.webhook.clone(),
+            avatars,
+            webhook_url: args.webhook.as_deref().map(with_scheme),
             mail_to: args.email.clone(),
-            smtp_host: args.smtp_host.clone(),
+            smtp_host,
+            smtp_port: smtp_port.flatten(),
             ..StarterAnswers::default()
         };
         InitAnswers { answers, ..InitAnswers::default() }
     };
-    let mut secrets = SecretFiles { folder, trust, created: Vec::new() };
+    let mut secrets = SecretFiles::new(folder, trust);
     let kept = secrets.write_all(&mut answers).and_then(|()| {
         let config = write_temporary(folder, &answers.answers)?;
         let kept = if args.force { keep_old(target)? } else { None };
@@ -153,9 +171,9 @@ fn write(target: &Path, args: &InitArgs) -> Result<Vec<String>, InitError> {
         }
     });
     match kept {
-        Ok(kept) => Ok(next_steps(target, kept.as_deref(), &secrets.created, &answers.answers)),
+        Ok(kept) => Ok(next_steps(target, kept.as_deref(), &secrets, &answers.answers)),
         Err(failure) => {
-            secrets.remove_created();
+            secrets.undo();
             Err(failure)
         }
     }
@@ -165,38 +183,68 @@ struct SecretFiles<'a> {
     folder: &'a Path,
     trust: Trust,
     created: Vec<&'static str>,
+    /// Files that existed already and are used unchanged.
+    used: Vec<&'static str>,
+    /// Where the old content of a replaced file is kept.
+    replaced: Vec<(&'static str, PathBuf)>,
+}
+
+/// What becomes of an existing file of the same name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Existing {
+    Used,
+    Replaced,
 }
 
 impl SecretFiles<'_> {
+    fn new(folder: &Path, trust: Trust) -> SecretFiles<'_> {
+        let (created, used, replaced) = (Vec::new(), Vec::new(), Vec::new());
+        SecretFiles { folder, trust, created, used, replaced }
+    }
+
     /// Writes the known secrets into files and sets their locations in the answers.
     fn write_all(&mut self, answers: &mut InitAnswers) -> Result<(), InitError> {
         let InitAnswers { answers, api_key, smtp_password } = answers;
         if answers.api_key == SecretLocation::Variable {
-            answers.api_key = self.write(KEY_FILE, api_key.as_ref().map(Secret::expose))?;
+            let key = api_key.as_ref().map(Secret::expose);
+            answers.api_key = self.write(KEY_FILE, key, Existing::Replaced)?;
         }
-        if answers.webhook_url.as_deref().is_some_and(|url| chat_of(url).is_none()) {
-            let secret = secret::fresh().map_err(|error| self.unwritable(SECRET_FILE, error))?;
-            answers.webhook_secret = self.write(SECRET_FILE, Some(&secret.reveal()))?;
+        if let Some(url) = answers.webhook_url.as_deref() {
+            if chat_of(url).is_some() {
+                self.write(CHAT_FILE, Some(url), Existing::Replaced)?;
+                answers.chat_file = Some(CHAT_FILE.to_owned());
+            } else {
+                // A receiver knows the existing one.
+                let fresh = secret::fresh().map_err(|error| self.unwritable(SECRET_FILE, error))?;
+                let secret = Some(fresh.reveal());
+                answers.webhook_secret =
+                    self.write(SECRET_FILE, secret.as_deref(), Existing::Used)?;
+            }
         }
         if answers.mail_to.is_some() {
             let password = smtp_password.as_ref().map(Secret::expose);
-            answers.smtp_password = self.write(PASSWORD_FILE, password)?;
+            answers.smtp_password = self.write(PASSWORD_FILE, password, Existing::Replaced)?;
         }
         Ok(())
     }
 
-    /// Uses an existing file if it is trusted; else writes the secret, if there is one.
+    /// Writes the secret, if there is one. An existing file must be trusted.
     fn write(
         &mut self,
         name: &'static str,
         secret: Option<&str>,
+        existing: Existing,
     ) -> Result<SecretLocation, InitError> {
         let path = self.folder.join(name);
         if let Ok(facts) = Facts::at(&path) {
-            return match self.trust.check(&path, &facts).strict() {
-                Ok(()) => Ok(SecretLocation::File(name.to_owned())),
-                Err(distrust) => Err(InitError::Distrusted { path, distrust }),
-            };
+            if let Err(distrust) = self.trust.check(&path, &facts).strict() {
+                return Err(InitError::Distrusted { path, distrust });
+            }
+            match secret.filter(|_| existing == Existing::Replaced) {
+                Some(secret) => self.replace(name, secret)?,
+                None => self.used.push(name),
+            }
+            return Ok(SecretLocation::File(name.to_owned()));
         }
         let Some(secret) = secret else { return Ok(SecretLocation::Variable) };
         write::create(&path, format!("{secret}\n").as_bytes(), write::PRIVATE)
@@ -205,14 +253,32 @@ impl SecretFiles<'_> {
         Ok(SecretLocation::File(name.to_owned()))
     }
 
+    fn replace(&mut self, name: &'static str, secret: &str) -> Result<(), InitError> {
+        let path = self.folder.join(name);
+        let mut file = tempfile::NamedTempFile::new_in(self.folder)
+            .map_err(|source| self.unwritable(name, source))?;
+        file.write_all(format!("{secret}\n").as_bytes())
+            .map_err(|source| self.unwritable(name, source))?;
+        let old = keep_old(&path)?;
+        file.persist(&path).map_err(|failure| self.unwritable(name, failure.error))?;
+        match old {
+            Some(old) => self.replaced.push((name, old)),
+            None => self.created.push(name),
+        }
+        Ok(())
+    }
+
     fn unwritable(&self, name: &str, source: io::Error) -> InitError {
         InitError::Unwritable { path: self.folder.join(name), source }
     }
 
-    fn remove_created(self) {
+    fn undo(self) {
+        // A file that cannot be removed is one that the next `init` asks about.
         for name in self.created {
-            // A file that cannot be removed is used by the next `init`.
             drop(fs::remove_file(self.folder.join(name)));
+        }
+        for (name, old) in self.replaced {
+            drop(fs::rename(old, self.folder.join(name)));
         }
     }
 }
@@ -225,6 +291,12 @@ fn write_temporary(
     let unwritable = |source| InitError::Unwritable { path: folder.to_owned(), source };
     let mut file = tempfile::NamedTempFile::new_in(folder).map_err(unwritable)?;
     file.write_all(init_config(answers).as_bytes()).map_err(unwritable)?;
+    if answers.smtp_host.is_none() && answers.mail_to.is_some() {
+        // A placeholder is refused until the user has replaced it.
+        let smtp_host = Some("mail.example.com".to_owned());
+        write_temporary(folder, &StarterAnswers { smtp_host, ..answers.clone() })?;
+        return Ok(file);
+    }
     let secret = SigningSecret::from_random([0; FRESH_BYTES]).reveal();
     let set =
         [(KEY_VARIABLE, "set"), (PASSWORD_VARIABLE, "set"), (SECRET_VARIABLE, secret.as_str())];
@@ -250,8 +322,46 @@ fn keep_old(target: &Path) -> Result<Option<PathBuf>, InitError> {
     Ok(None)
 }
 
-fn starter_avatar(id: &str) -> StarterAvatar {
-    StarterAvatar { id: id.to_owned(), name: None }
+/// Lists the account with the key that the config will name.
+fn list_with_known_key(
+    folder: &Path,
+    file: Option<&Path>,
+    base_url: Option<&str>,
+) -> Result<Vec<Avatar>, ListFailure> {
+    let kept = folder.join(KEY_FILE);
+    let source = match file {
+        Some(file) => KeySource::File(file),
+        None if kept.symlink_metadata().is_ok() => KeySource::File(&kept),
+        None if std::env::var_os(KEY_VARIABLE).is_some() => KeySource::Variable,
+        None => return Err(ListFailure::other(format!("`{KEY_VARIABLE}` is not set"))),
+    };
+    list_avatars(&account_of_key(source, &Environment::from_process(), base_url)?)
+}
+
+/// The default account with that key.
+pub(super) fn account_of_key(
+    key: KeySource<'_>,
+    environment: &Environment,
+    base_url: Option<&str>,
+) -> Result<AccountSettings, ListFailure> {
+    let mut settings = settings_of_key(key, environment, base_url).map_err(|problems| {
+        let texts = problems.iter().map(|it| format!("`{}` {}", it.key, it.message));
+        ListFailure::other(texts.collect::<Vec<_>>().join("; "))
+    })?;
+    let account = settings.accounts.remove(&AccountName::default());
+    account.ok_or_else(|| ListFailure::other("there is no account"))
+}
+
+/// The URL of a known chat may be written without its scheme.
+pub(super) fn with_scheme(url: &str) -> String {
+    let whole = format!("https://{url}");
+    if !url.contains("://") && chat_of(&whole).is_some() { whole } else { url.to_owned() }
+}
+
+/// The host and the port of a text like `mail.example.com:465`; a config explains what is invalid.
+pub(super) fn host_and_port(text: &str) -> (String, Option<u16>) {
+    let (host, port) = host::with_port(text).unwrap_or((text, None));
+    (host.to_owned(), port)
 }
 
 fn sudo_uid() -> Option<u32> {
@@ -266,20 +376,28 @@ fn absolute(path: &Path) -> Result<String, InitError> {
 fn next_steps(
     target: &Path,
     kept: Option<&Path>,
-    created: &[&str],
+    secrets: &SecretFiles<'_>,
     answers: &StarterAnswers,
 ) -> Vec<String> {
     let shown = |path: &Path| sanitize(&path.to_string_lossy());
     let mut steps = vec![format!("Wrote `{}`.", shown(target))];
     steps.extend(kept.map(|kept| format!("The old config is kept as `{}`.", shown(kept))));
-    for name in created {
+    let what = |name: &str| match name {
+        SECRET_FILE => "the secret of the webhook, which its receiver needs too",
+        CHAT_FILE => "the URL of the chat, which is a secret",
+        _ => "the secret that you typed",
+    };
+    for name in &secrets.created {
         let path = shown(&target.with_file_name(name));
-        let what = if *name == SECRET_FILE {
-            "the secret of the webhook, which its receiver needs too"
-        } else {
-            "the secret that you typed"
-        };
-        steps.push(format!("Wrote `{path}`, readable only by you: {what}."));
+        steps.push(format!("Wrote `{path}`, readable only by you: {}.", what(name)));
+    }
+    for (name, old) in &secrets.replaced {
+        let (path, old) = (shown(&target.with_file_name(name)), shown(old));
+        steps.push(format!("Replaced `{path}`: {}. The old one is kept as `{old}`.", what(name)));
+    }
+    for name in &secrets.used {
+        let path = shown(&target.with_file_name(name));
+        steps.push(format!("`{path}` existed already and is used unchanged."));
     }
     steps.push("Next:".to_owned());
     if answers.avatars.is_empty() {
@@ -305,4 +423,5 @@ fn next_steps(
 const DEFAULT_PATH: &str = "avatar-watch.toml";
 pub(super) const KEY_FILE: &str = "argil-api-key";
 const SECRET_FILE: &str = "webhook-secret";
+const CHAT_FILE: &str = "chat-url";
 pub(super) const PASSWORD_FILE: &str = "smtp-password";

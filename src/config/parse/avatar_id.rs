@@ -29,10 +29,26 @@ pub(crate) fn read(text: &str) -> Result<AvatarId, NoAvatarId> {
             None => fault("is a URL or a path", "write the id of the avatar alone".to_owned()),
         };
     }
+    if text.contains('@') {
+        return fault("is a mail address", "write the id of the avatar".to_owned());
+    }
     if text.contains([',', ';']) {
         return fault("is a list", "write one block `[[avatars]]` for each avatar".to_owned());
     }
     Ok(id)
+}
+
+/// Reads an id that no list confirms: what has no digit is a name.
+///
+/// # Errors
+/// As [`read`], and for a name.
+pub(crate) fn unlisted(text: &str) -> Result<AvatarId, NoAvatarId> {
+    let id = read(text)?;
+    if text.bytes().any(|byte| byte.is_ascii_digit()) {
+        return Ok(id);
+    }
+    let help = "write an id, such as `3c90c3cc-0d44-4b50-8888-8dd25736052a`".to_owned();
+    Err(NoAvatarId { message: "is no avatar id".to_owned(), help })
 }
 
 /// The id in a URL of Argil's app or API: the last segment of the path that is a UUID.
@@ -63,6 +79,9 @@ mod tests {
         check("https://app.argil.ai/avatars", "is a URL or a path", "alone");
         check(&format!("{ID},"), "is a list", "[[avatars]]");
         check("a b", "is no avatar id", "without blanks");
+        check("jane2@example.com", "is a mail address", "the id");
+        assert_eq!(unlisted("Jane").unwrap_err().message, "is no avatar id");
+        assert_eq!(unlisted("a1").unwrap().as_str(), "a1");
         assert_eq!(read(ID).unwrap().as_str(), ID);
         assert_eq!(read("a1").unwrap().as_str(), "a1");
     }

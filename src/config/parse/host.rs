@@ -19,6 +19,16 @@ pub(crate) fn parse(text: &str) -> Option<Host> {
     }
 }
 
+/// Splits `host:port`; a host alone has no port.
+pub(crate) fn with_port(text: &str) -> Option<(&str, Option<u16>)> {
+    if parse(text).is_some() {
+        return Some((text, None));
+    }
+    let (host, port) = text.rsplit_once(':')?;
+    parse(host)?;
+    Some((host, Some(port.parse().ok().filter(|port| *port > 0)?)))
+}
+
 /// Whether it is a valid host name: labels of letters, digits and hyphens (RFC 1123, 2.1), and of
 /// underscores, which are forbidden but used. URLs allow more.
 fn is_name(name: &str) -> bool {

@@ -168,8 +168,16 @@ fn webhook(
         field.invalid::<()>(message, format!("write `type = \"{word}\"`"));
     }
     let format = format::read(table, by_type.or(chat.map(|(_, name)| *name)));
+    // Everyone who has the URL of a chat can write to it; that of a webhook may contain a login.
+    let is_login = |url: &Secret| Url::parse(url.expose()).is_ok_and(|it| it.password().is_some());
+    if let Some(field) = table.field("url")
+        && (format.as_ref().is_some_and(FormatSettings::is_chat)
+            || url.as_ref().is_some_and(is_login))
+    {
+        secret_source::guard(&field);
+    }
     let secrets = match &format {
-        Some(FormatSettings::Standard | FormatSettings::CloudEvents { .. }) => {
+        Some(FormatSettings::Standard | FormatSettings::CloudEvents { .. }) if has_type => {
             table.required("secret", help, secrets)
         }
         // It is not known whether an invalid format signs.
@@ -270,8 +278,13 @@ const WHOLE_URL: &str = "write the whole URL, like `https://example.com/hooks/av
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::config::environment::Environment;
+    use crate::config::file;
     use crate::config::file::tests::{self, HOOK, check_added, check_hook};
+    use crate::config::parse::document::FileAccess;
 
     #[test]
     fn a_channel_may_be_for_operators_alone_and_is_for_none_by_default() {
@@ -302,6 +315,41 @@ mod tests {
                  help: remove it, or write `type = \"webhook\"`",
             );
         }
+    }
+
+    #[test]
+    fn the_url_of_a_chat_or_with_a_login_is_a_secret_in_a_file_that_others_can_read() {
+        let problems = |channel: &str| {
+            let text = format!("argil.api_key = {{ env = 'KEY' }}\n[channels.c]\n{channel}");
+            let variables = [("KEY", "key"), ("CHAT", "https://hooks.slack.com/services/T0/B0/x")];
+            let environment = Environment::from_iter(variables);
+            let access = FileAccess::Others(0o644);
+            let read = file::read_text(Path::new("config.toml"), &text, access, &environment);
+            let problems = read.err().into_iter().flatten();
+            problems.map(|it| format!("{} {}", it.key, it.message)).collect::<Vec<_>>()
+        };
+        for (word, _) in format::Name::TYPES {
+            let found = problems(&format!("type = '{word}'\nurl = 'https://example.com/topic'"));
+            let expected = "channels.c.url is in the config file, which other users can read";
+            assert!(matches!(found.as_slice(), [it] if it.starts_with(expected)), "{found:?}");
+        }
+        let hook = |url: &str| {
+            let secret = "secret = 'whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD'";
+            let of_url = problems(&format!("type = 'webhook'\nurl = {url}\n{secret}"));
+            of_url.iter().filter(|it| it.starts_with("channels.c.url is in the config")).count()
+        };
+        assert_eq!(hook("'https://user:password@example.com/hook'"), 1);
+        assert_eq!(hook("'https://example.com/hook'"), 0);
+        assert!(problems("type = 'slack'\nurl = { env = 'CHAT' }").is_empty());
+    }
+
+    #[test]
+    fn an_unknown_type_is_the_only_problem_of_its_channel() {
+        check_added(
+            "[channels.c]\ntype = 'telegram'\nurl = 'https://example.com/x'",
+            "config.toml:3: `channels.c.type` has the unknown value `telegram`\n  help: it can be \
+             `webhook`, `email`, `slack`, `discord`, `teams` or `ntfy`",
+        );
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::*;
 
 const HEAD: &str =
     "[channels.mail]\ntype = 'email'\nfrom = 'a@example.com'\nto = ['b@example.com']\n";
-const SMTP: &str = "smtp = { host = 'smtp.example.com' }\n";
+const SMTP: &str = "smtp = { host = 'mail.example.com' }\n";
 
 fn program(command: &[&str]) -> Program {
     let command = command.iter().map(ToString::to_string).collect();
@@ -54,7 +54,7 @@ fn a_mail_channel_is_plain_unless_it_says_otherwise() {
          list_unsubscribe = 'https://example.com/leave'\nsubject_prefix = '[studio] '\n\
          smtp.dot_timeout = '10m'\n"
         )
-        .replace("smtp = { host = 'smtp.example.com' }", "smtp.host = 'smtp.example.com'"),
+        .replace("smtp = { host = 'mail.example.com' }", "smtp.host = 'mail.example.com'"),
     );
     assert_eq!(full.bounce_to, Some(address.clone()));
     assert_eq!((full.reply_to, full.threading), (Some(address), Threading::None));
@@ -123,7 +123,7 @@ fn what_would_break_a_header_is_refused() {
 #[test]
 fn a_login_has_a_user_and_one_thing_that_proves_it() {
     let login = |keys: &str| {
-        let smtp = server(settings(&format!("smtp = {{ host = 'smtp.example.com', {keys} }}")));
+        let smtp = server(settings(&format!("smtp = {{ host = 'mail.example.com', {keys} }}")));
         let SmtpLogin { username, auth, credential: proof } = smtp.login.unwrap();
         assert_eq!(username, "u");
         (auth, proof)
@@ -145,7 +145,7 @@ fn a_login_has_a_user_and_one_thing_that_proves_it() {
         assert_eq!(login(keys), expected, "for `{keys}`");
     }
     let check = |keys: &str, expected: &str| {
-        let text = format!("smtp = {{ host = 'smtp.example.com', {keys} }}");
+        let text = format!("smtp = {{ host = 'mail.example.com', {keys} }}");
         check(&text, &format!("config.toml:6: `channels.mail.smtp.{expected}"));
     };
     check(
@@ -236,7 +236,7 @@ fn a_greeting_is_a_name_that_servers_take_or_an_address_in_brackets() {
         ("[IPv6:2001:db8::1]", "[IPv6:2001:db8::1]"),
         ("[::1]", "[IPv6:::1]"),
     ] {
-        let settings = smtp(name, "smtp.example.com").unwrap();
+        let settings = smtp(name, "mail.example.com").unwrap();
         assert_eq!(warned(&settings), [""; 0], "for {name}");
         assert_eq!(server(settings).hello_name.unwrap().as_str(), taken);
     }
@@ -260,12 +260,12 @@ fn a_greeting_is_a_name_that_servers_take_or_an_address_in_brackets() {
         "[127.0.0.1",
         "1.2.3",
     ] {
-        let text = said(smtp(name, "smtp.example.com").unwrap_err());
+        let text = said(smtp(name, "mail.example.com").unwrap_err());
         assert!(text.starts_with("config.toml:6: `channels.mail.smtp.hello_name` is `"), "{text}");
         assert!(text.contains("help: "), "{text}");
     }
     let warnings = |host: &str| warned(&smtp("watch", host).unwrap());
-    assert!(warnings("smtp.example.com")[0].contains("without a dot"));
+    assert!(warnings("mail.example.com")[0].contains("without a dot"));
     assert_eq!(warnings("localhost"), [""; 0]);
 }
 
@@ -279,7 +279,7 @@ fn a_mail_server_is_named_as_a_resolver_and_a_certificate_have_it() {
         read.ok().map(|settings| server(settings).host)
     };
     for (text, expected) in [
-        ("smtp.example.com.", "smtp.example.com"),
+        ("mail.example.com.", "mail.example.com"),
         ("bücher.example", "xn--bcher-kva.example"),
         ("[::1]", "::1"),
         ("::1", "::1"),

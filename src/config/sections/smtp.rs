@@ -19,7 +19,7 @@ use crate::secret::CredentialSource;
 use crate::text::secret_input::SecretKind;
 
 pub(in crate::config) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
-    let host = table.required("host", "write `host = \"smtp.example.com\"`", smtp_host);
+    let host = table.required("host", "write `host = \"mail.example.com\"`", smtp_host);
     let tls = table.or("tls", SmtpTls::Starttls, |field| field.one_of(&TLS));
     let port = table.optional("port", |field| field.integer(1..=u32::from(u16::MAX)));
     let login = login(table);
@@ -57,6 +57,9 @@ pub(in crate::config) fn read(table: &Table<'_>) -> Option<SmtpSettings> {
 
 fn smtp_host(field: &Field<'_>) -> Option<String> {
     let text = field.text()?;
+    if text.eq_ignore_ascii_case(SMTP_PLACEHOLDER) {
+        return field.invalid("is a placeholder", "write the name of your mail server");
+    }
     let host = host::parse(text);
     if let Some(refusal) =
         host.as_ref().and_then(|host| host::refusal(host, EgressPolicy::AllowPrivate))
@@ -79,6 +82,9 @@ fn smtp_host(field: &Field<'_>) -> Option<String> {
         ),
     }
 }
+
+/// The host in a starter config of which nothing is known of the mail server.
+pub(in crate::config) const SMTP_PLACEHOLDER: &str = "smtp.example.com";
 
 /// A name that servers accept which follow RFC 5321, section 4.1.1.1, strictly.
 fn hello_name(field: &Field<'_>) -> Option<MailDomain> {

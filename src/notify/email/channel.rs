@@ -206,7 +206,7 @@ mod tests {
 
     fn smtp() -> SmtpSpec {
         SmtpSpec {
-            host: "smtp.example.com".to_owned(),
+            host: "mail.example.com".to_owned(),
             port: 587,
             tls: SmtpTls::Starttls,
             login: Some(LoginSpec {
@@ -280,6 +280,6 @@ mod tests {
     fn a_repeated_recipient_gets_one_mail_and_no_secret_is_shown() {
         let email = Email::new(spec(&["a@example.com", "a@example.com"])).unwrap();
         assert_eq!(email.to.len(), 1);
-        assert_eq!(format!("{email:?}"), "Email { host: \"smtp.example.com\", .. }");
+        assert_eq!(format!("{email:?}"), "Email { host: \"mail.example.com\", .. }");
     }
 }

@@ -15,7 +15,7 @@ use rustix::termios::{LocalModes, tcgetattr};
 use serde_json::json;
 
 use crate::cli::pty::Pty;
-use crate::harness::argil::FakeArgil;
+use crate::harness::argil::{self, FakeArgil};
 use crate::harness::config::{Config, KEY};
 use crate::harness::daemon::{Bench, files_with, stdout, wait_until};
 use crate::harness::webhook::{Answer, Receiver};
@@ -102,10 +102,10 @@ fn init_prompts_without_echo_and_keeps_secrets_out_of_the_config() {
     terminal.answer("URL of a webhook", 1, "https://ops.example.com/hook\n");
     terminal.answer("Mailbox to notify", 1, "studio@example.com\n");
     terminal.answer("SMTP server", 1, "mail..example.com:25\n");
-    terminal.answer("SMTP server", 2, "mail.example.com\n");
+    terminal.answer("SMTP server", 2, "mail.example.com:465\n");
     terminal.answer("SMTP password of studio@example.com", 1, "C4N4RY-password\r");
-    terminal.answer("Also notify studio@example.com", 1, "maybe\n");
-    terminal.answer("Also notify studio@example.com", 2, "\n");
+    terminal.answer("Which channel to notify when", 1, "maybe\n");
+    terminal.answer("Which channel to notify when", 2, "both\n");
     wait_until("the end", || bench.config().exists());
     let shown = terminal.shown();
     assert!(!shown.contains("C4N4RY"), "{shown}");
@@ -127,7 +127,8 @@ fn init_prompts_without_echo_and_keeps_secrets_out_of_the_config() {
     assert!(!files_with(bench.path("").as_path(), "C4N4RY").contains(&bench.config()));
     let config = fs::read_to_string(bench.config()).unwrap();
     assert!(config.contains("# Béla\n[[avatars]]\nid = \"a2\""), "{config}");
-    assert_eq!(config.matches("\noperator = true").count(), 1, "{config}");
+    assert_eq!(config.matches("\noperator = true").count(), 2, "{config}");
+    assert!(config.contains("port = 465\ntls = \"implicit\""), "{config}");
     let checked = bench.prints(&["check"], 0, &["2 avatars, 2 channels"]);
     assert!(!checked.contains("warning"), "{checked}");
 }
@@ -141,17 +142,20 @@ fn init_lists_avatars_with_a_stored_key_that_it_reads_like_a_config() {
     let key = bench.path("argil-api-key");
     fs::write(&key, format!("{KEY}\n")).unwrap();
     let mut terminal = Terminal::run(&bench, &arguments);
+    terminal.answer("Enter: keep that in", 1, "\r");
     terminal.answer("Avatars to watch", 1, "jane\n");
     terminal.answer("URL of a webhook", 1, "\n");
     terminal.answer("Mailbox to notify", 1, "\n");
     wait_until("the end", || bench.path("new.toml").exists());
-    assert!(!terminal.shown().contains("API key"), "{}", terminal.shown());
-    assert_eq!(terminal.end().0, Some(0));
+    let (code, said) = terminal.end();
+    assert_eq!(code, Some(0));
+    assert!(said.contains("argil-api-key` existed already and is used unchanged"), "{said}");
     // A pipe blocks nothing.
     fs::remove_file(&key).unwrap();
     fs::remove_file(bench.path("new.toml")).unwrap();
     mknodat(CWD, &key, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
     let mut terminal = Terminal::run(&bench, &arguments);
+    terminal.answer("Enter: keep that in", 1, "\r");
     terminal.answer("Avatar ids", 1, "\u{4}");
     assert!(terminal.shown().contains("The avatars cannot be listed: `argil.api_key"));
     assert_eq!(terminal.end().0, Some(130));
@@ -173,7 +177,9 @@ fn init_knows_a_chat_by_its_url() {
         bench.prints(&flags, 0, &["Next:"]);
         let config = fs::read_to_string(bench.config()).unwrap();
         assert!(config.contains(&format!("[channels.{chat}]\ntype = \"{chat}\"\n")), "{config}");
-        assert!(!bench.path("webhook-secret").exists());
+        assert!(!bench.path("webhook-secret").exists() && !config.contains(url), "{config}");
+        assert_eq!(fs::read_to_string(bench.path("chat-url")).unwrap(), format!("{url}\n"));
+        assert_eq!(mode(bench.path("chat-url")), 0o600);
         bench.prints(&["check"], 0, &["1 avatar, 1 channel"]);
         assert!(!bench.complains(&["check"], 0, &[]).contains("operator"));
         bench.configure(&config.replace("operator = true", ""));
@@ -312,4 +318,72 @@ fn check_online_limits_the_number_of_requests() {
     bench.prints(&["check", "--online"], 0, &["5 avatars more not polled"]);
     let asked: usize = (0..25).map(|number| argil.count(&format!("a{number}"))).sum();
     assert_eq!(asked, 20);
+}
+
+#[test]
+fn a_rejected_key_in_a_file_is_asked_for_again_and_replaced() {
+    let (bench, argil) = (Bench::new(""), FakeArgil::start());
+    argil.require_key("C4N4RY-new");
+    argil.set_avatar("a1", json!({"id": "a1", "status": "IDLE", "name": "Jane"}));
+    fs::remove_file(bench.config()).unwrap();
+    fs::write(bench.path("argil-api-key"), "C4N4RY-old\n").unwrap();
+    let base_url = argil.base_url();
+    let mut terminal = Terminal::run(&bench, &["init", "--base-url", base_url.as_str()]);
+    terminal.answer("API key, from", 1, "\r");
+    terminal.answer("argil-api-key` cannot be used: API key rejected", 1, "");
+    terminal.answer("API key, from", 2, "C4N4RY-new\r");
+    terminal.answer("Avatars to watch", 1, "all\n");
+    terminal.answer("URL of a webhook", 1, "ops.example.com/hook\n");
+    terminal.answer("put `https://` in front", 1, "\n");
+    terminal.answer("Mailbox to notify", 1, "studio@example.com\n");
+    terminal.answer("SMTP server", 1, "\n");
+    terminal.answer("Also notify studio@example.com", 1, "\n");
+    wait_until("the end", || bench.config().exists());
+    assert!(!terminal.shown().contains("SMTP password"), "{}", terminal.shown());
+    assert_eq!(terminal.end().0, Some(0));
+    let read = |name: &str| fs::read_to_string(bench.path(name)).unwrap();
+    assert_eq!(read("argil-api-key"), "C4N4RY-new\n");
+    assert_eq!(read("argil-api-key.old"), "C4N4RY-old\n");
+    bench.complains(&["check"], 2, &["`channels.mail.smtp.host` is a placeholder"]);
+}
+
+#[test]
+fn the_key_is_no_answer_to_the_question_for_ids() {
+    let (bench, argil) = (Bench::new(""), FakeArgil::start());
+    argil.answer_list_next(argil::Answer::status(500, "oops"));
+    fs::remove_file(bench.config()).unwrap();
+    let base_url = argil.base_url();
+    let mut terminal = Terminal::run(&bench, &["init", "--base-url", base_url.as_str()]);
+    terminal.answer("API key, from", 1, "k3y\r");
+    for (number, wrong) in ["k3y", "all", "Jane", "jane2@example.com"].into_iter().enumerate() {
+        terminal.answer("Avatar ids", number + 1, &format!("{wrong}\n"));
+    }
+    terminal.answer("Avatar ids", 5, "\u{4}");
+    assert!(terminal.shown().contains("resembles an API key"), "{}", terminal.shown());
+    assert_eq!(terminal.end().0, Some(130));
+}
+
+#[test]
+fn flags_name_avatars_of_the_account_or_are_refused() {
+    let (bench, argil) = (Bench::new(""), FakeArgil::start());
+    argil.set_avatar("a1", json!({"id": "a1", "status": "IDLE", "name": "Jane"}));
+    argil.set_avatar("a2", json!({"id": "a2", "status": "IDLE", "name": "Tom"}));
+    let base_url = argil.base_url();
+    fs::write(bench.path("argil-api-key"), format!("{KEY}\n")).unwrap();
+    let init = ["init", "--force", "--base-url", base_url.as_str(), "--avatar"];
+    let ids = |names: &[&str]| {
+        bench.prints(&[&init[..], names].concat(), 0, &["Next:"]);
+        let config = fs::read_to_string(bench.config()).unwrap();
+        ["a1", "a2"].map(|id| config.contains(&format!("\nid = \"{id}\"")))
+    };
+    assert_eq!(ids(&["all"]), [true, true]);
+    assert_eq!(ids(&["tom"]), [false, true]);
+    let refused = |name: &str, said: &str| {
+        bench.complains(&[&init[..], &[name]].concat(), 2, &[said, "  help: `--avatar` takes"]);
+    };
+    refused("Jan", "`Jan` is not in the list");
+    fs::remove_file(bench.path("argil-api-key")).unwrap();
+    refused("all", "`ARGIL_API_KEY` is not set");
+    refused("Jane", "`ARGIL_API_KEY` is not set");
+    refused("jane2@example.com", "is a mail address");
 }
