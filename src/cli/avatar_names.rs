@@ -28,7 +28,7 @@ pub(crate) struct AvatarNames {
 /// Why a text names no avatar.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LookupError {
-    Unknown { nearest: Option<String> },
+    Unknown { near: Vec<String> },
     Ambiguous(Vec<AvatarId>),
 }
 
@@ -49,7 +49,8 @@ impl AvatarNames {
         Ok(names)
     }
 
-    fn add(&mut self, id: &AvatarId, name: Option<&str>) {
+    /// Adds a known avatar; the first name is the preferred one.
+    pub(crate) fn add(&mut self, id: &AvatarId, name: Option<&str>) {
         let names = self.avatars.entry(id.clone()).or_default();
         let Some(name) = name.filter(|name| !is_blank(name)) else { return };
         if names.is_empty() {
@@ -72,7 +73,7 @@ impl AvatarNames {
         if is_shared { format!("{shown} ({id})") } else { shown }
     }
 
-    /// The avatar with that id, or the only one with that name.
+    /// The avatar with that id, or the only one with that name, or with an id that begins so.
     pub(crate) fn find(&self, text: &str) -> Result<AvatarId, LookupError> {
         if let Some(id) = self.avatars.keys().find(|id| id.matches(text)) {
             return Ok(id.clone());
@@ -82,8 +83,22 @@ impl AvatarNames {
         let named: Vec<AvatarId> = named.map(|(id, _)| id.clone()).collect();
         match named.as_slice() {
             [id] => Ok(id.clone()),
-            [] => Err(LookupError::Unknown { nearest: self.nearest(text) }),
+            [] => self.find_by_start(text),
             [_, _, ..] => Err(LookupError::Ambiguous(named)),
+        }
+    }
+
+    /// The only avatar with an id that begins so, as chats show it.
+    fn find_by_start(&self, text: &str) -> Result<AvatarId, LookupError> {
+        let start = text.trim().trim_end_matches('…').to_ascii_lowercase();
+        let begins = |id: &&AvatarId| id.as_str().to_ascii_lowercase().starts_with(&start);
+        let is_long = start.len() >= ID_START_MIN;
+        let found: Vec<&AvatarId> =
+            self.avatars.keys().filter(|id| is_long && begins(id)).collect();
+        match found.as_slice() {
+            [id] => Ok((*id).clone()),
+            [] => Err(LookupError::Unknown { near: self.near(text) }),
+            [_, _, ..] => Err(LookupError::Ambiguous(found.into_iter().cloned().collect())),
         }
     }
 
@@ -104,22 +119,31 @@ impl AvatarNames {
         if found.is_empty() {
             let shown = sanitize(pattern);
             print_error(&format!("avatar-watch: no avatar has a name like `{shown}`"));
-            let near = self.nearest(pattern.trim_matches(wildcard::ANY));
-            near.iter().for_each(|near| print_help(format!("did you mean `{near}`?")));
+            print_near(&self.near(pattern.trim_matches(wildcard::ANY)));
             return Err(Exit::Problems);
         }
         Ok(found)
     }
 
-    fn nearest(&self, text: &str) -> Option<String> {
+    /// Names and ids that begin with the text, at most `NEAR_MAX`; else the most similar one.
+    pub(crate) fn near(&self, text: &str) -> Vec<String> {
         let ids = self.avatars.keys().map(AvatarId::as_str);
         let known: Vec<&str> =
             self.avatars.values().flatten().map(String::as_str).chain(ids).collect();
-        nearest(text, &known).map(sanitize)
+        let start = folded(text);
+        let begins = |it: &&str| start.chars().count() > 1 && folded(it).starts_with(&start);
+        let mut near: Vec<&str> = known.iter().copied().filter(begins).collect();
+        near.sort_unstable();
+        near.dedup();
+        near.truncate(NEAR_MAX);
+        if near.is_empty() {
+            near.extend(nearest(text, &known));
+        }
+        near.into_iter().map(sanitize).collect()
     }
 }
 
-/// Whether a message names the avatar that may be meant.
+/// Whether a message names the avatars that may be meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Suggest {
     Nearest,
@@ -128,27 +152,47 @@ pub(crate) enum Suggest {
 
 /// Prints why a text names no avatar.
 pub(crate) fn print_lookup_error(text: &str, error: LookupError, suggest: Suggest) -> Exit {
-    let text = sanitize(text);
-    match error {
-        LookupError::Unknown { nearest } => {
-            print_error(&format!("avatar-watch: no avatar `{text}` in config or database"));
-            let near = nearest.filter(|_| suggest == Suggest::Nearest);
-            near.iter().for_each(|near| print_help(format!("did you mean `{near}`?")));
+    match (error, suggest) {
+        (LookupError::Unknown { near }, Suggest::Nearest) => {
+            print_unknown(text, "in config or database", &near);
         }
-        LookupError::Ambiguous(ids) => {
-            let ids: Vec<String> = ids.iter().map(|id| format!("`{id}`")).collect();
-            let (count, ids) = (ids.len(), ids.join(", "));
-            print_error(&format!("avatar-watch: {count} avatars are named `{text}`: {ids}"));
-            print_help("give one of these ids");
+        (LookupError::Unknown { .. }, Suggest::Nothing) => {
+            print_unknown(text, "in config or database", &[]);
         }
+        (LookupError::Ambiguous(ids), _) => print_ambiguous(text, &ids),
     }
     Exit::Problems
+}
+
+/// Prints that a text names no avatar there.
+pub(crate) fn print_unknown(text: &str, place: &str, near: &[String]) {
+    print_error(&format!("avatar-watch: no avatar `{}` {place}", sanitize(text)));
+    print_near(near);
+}
+
+fn print_near(near: &[String]) {
+    let near: Vec<String> = near.iter().map(|it| format!("`{it}`")).collect();
+    if !near.is_empty() {
+        print_help(format!("did you mean {}?", near.join(" or ")));
+    }
+}
+
+pub(crate) fn print_ambiguous(text: &str, ids: &[AvatarId]) {
+    let ids: Vec<String> = ids.iter().map(|id| format!("`{id}`")).collect();
+    let (text, count, ids) = (sanitize(text), ids.len(), ids.join(", "));
+    print_error(&format!("avatar-watch: `{text}` fits {count} avatars: {ids}"));
+    print_help("give one of these ids");
 }
 
 /// The same for names that are the same to people.
 fn folded(name: &str) -> String {
     name.trim().to_lowercase()
 }
+
+/// The characters of an id that are enough to name it, if they are unique.
+const ID_START_MIN: usize = 8;
+/// The suggestions for an unknown name.
+const NEAR_MAX: usize = 3;
 
 #[cfg(test)]
 mod tests {
@@ -181,9 +225,24 @@ mod tests {
         check("a2", "a2");
         let ids = ["a2", "a3"].map(|id| AvatarId::parse(id).unwrap());
         assert_eq!(all.find("Tom"), Err(LookupError::Ambiguous(ids.into())));
-        let nearest = Some("Jane, English".to_owned());
-        assert_eq!(all.find("Jane, Enlish"), Err(LookupError::Unknown { nearest }));
-        assert_eq!(all.find("Zoë"), Err(LookupError::Unknown { nearest: None }));
+        let near = |text: &str| match all.find(text) {
+            Err(LookupError::Unknown { near }) => near,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(near("Jane, Enlish"), ["Jane, English"]);
+        assert_eq!(near("jane"), ["Jane, English", "jane_v2"]);
+        assert!(near("Zoë").is_empty());
+    }
+
+    #[test]
+    fn the_start_of_an_id_names_the_only_avatar_that_has_it() {
+        let ids = ["21636369-0001", "21636369-0002", "3c90c3cc-0003"];
+        let all = names(&ids.map(|id| (id, &[] as &[&str])));
+        assert_eq!(all.find("3C90C3CC…").unwrap().as_str(), ids[2]);
+        assert_eq!(all.find("21636369-0002").unwrap().as_str(), ids[1]);
+        let two = [ids[0], ids[1]].map(|id| AvatarId::parse(id).unwrap());
+        assert_eq!(all.find("21636369"), Err(LookupError::Ambiguous(two.into())));
+        assert!(matches!(all.find("3c90c3c"), Err(LookupError::Unknown { .. })), "too short");
     }
 
     #[test]

@@ -1,14 +1,16 @@
 //! The plan of `wait`: avatars, accounts and intervals, from the command line, the config if there
 //! is one, and the database of the daemon.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use crate::argil::client::Client;
+use crate::cli::account_avatars::list_avatars;
 use crate::cli::args::WaitArgs;
+use crate::cli::avatar_names::{AvatarNames, LookupError, print_ambiguous, print_unknown};
 use crate::cli::commands::check::print_problems;
 use crate::cli::exit::Exit;
 use crate::cli::locations::{config_path, database_path};
@@ -22,12 +24,12 @@ use crate::daemon::config::wiring;
 use crate::daemon::poller::forecast_cache::{ForecastCache, SAMPLES_MAX};
 use crate::daemon::wait_command::WaitRequest;
 use crate::domain::account::AccountName;
-use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::training::TrainingSample;
+use crate::domain::avatar::{Avatar, AvatarId};
 use crate::domain::polling::interval::PollIntervals;
 use crate::domain::polling::watch::Watch;
 use crate::store::reader::Reader;
-use crate::text::sanitize::{is_same_name, sanitize};
+use crate::text::sanitize::sanitize;
 
 #[derive(Debug)]
 pub(crate) struct WaitPlan {
@@ -47,23 +49,26 @@ pub(crate) fn wait_plan(config: Option<&Path>, args: &WaitArgs) -> Result<WaitPl
         &WaitArgs { base_url: args.base_url.clone().filter(|url| !url.is_empty()), ..args.clone() };
     let settings = settings(config, args)?;
     let chosen = args.account.as_deref().map(|name| chosen(name, &settings)).transpose()?;
-    let (mut known, samples) = match args.base_url {
+    let Stored { watches: mut known, discovered, samples } = match args.base_url {
         None => read_database(config),
-        Some(_) => (HashMap::new(), HashMap::new()),
+        Some(_) => Stored::default(),
     };
-    let ids = ids(&args.ids, &settings, &known)?;
+    let targets = Lookup::new(&settings, chosen.as_ref(), &known).targets(&args.ids)?;
     let mut by_account: HashMap<AccountName, Vec<Watch>> = HashMap::new();
     let mut labels = HashMap::new();
-    for id in &ids {
-        let registered = settings.avatars.iter().find(|avatar| avatar.id.matches(id.as_str()));
-        let account = match (&chosen, registered) {
-            (Some(account), _) => account.clone(),
-            (None, Some(avatar)) => avatar.account.clone(),
-            (None, None) => default_account(&settings)?,
+    let mut ids = Vec::new();
+    for Target { id, account } in targets {
+        let stored = discovered.get(&id).filter(|name| settings.accounts.contains_key(*name));
+        let account = match chosen.clone().or(account).or_else(|| stored.cloned()) {
+            Some(account) => account,
+            None => default_account(&settings)?,
         };
+        let registered = settings.avatars.iter().find(|avatar| avatar.id.matches(id.as_str()));
         if let Some(name) = registered.and_then(|avatar| avatar.name.clone()) {
             labels.insert(id.clone(), name);
         }
+        let id = &id;
+        ids.push(id.clone());
         let known = known.remove(id).unwrap_or_else(|| Watch::new(id.clone()));
         by_account.entry(account).or_default().push(known);
     }
@@ -74,50 +79,129 @@ pub(crate) fn wait_plan(config: Option<&Path>, args: &WaitArgs) -> Result<WaitPl
     Ok(WaitPlan { requests: requests.collect::<Result<_, Exit>>()?, ids, labels, samples })
 }
 
-/// The avatars that the arguments name, by id or by name, each once.
-fn ids(
-    texts: &[String],
-    settings: &Settings,
-    known: &HashMap<AvatarId, Watch>,
-) -> Result<Vec<AvatarId>, Exit> {
-    let mut ids: Vec<AvatarId> = Vec::new();
-    for text in texts {
-        let id = id_of(text, settings, known).map_err(|error| {
-            print_error(&format!("avatar-watch: `{}`: {error}", sanitize(text)));
-            Exit::Problems
-        })?;
-        if !ids.iter().any(|known| known.matches(id.as_str())) {
-            ids.push(id);
-        }
-    }
-    Ok(ids)
+/// An avatar to wait for.
+struct Target {
+    id: AvatarId,
+    /// Its account, as far as config, database or API say so.
+    account: Option<AccountName>,
 }
 
-/// The avatar with that id, or the only one with that name in the config or in the database.
-fn id_of(
-    text: &str,
-    settings: &Settings,
-    known: &HashMap<AvatarId, Watch>,
-) -> Result<AvatarId, String> {
-    let mut ids = settings.avatars.iter().map(|avatar| &avatar.id).chain(known.keys());
-    if let Some(id) = ids.find(|id| id.matches(text)) {
-        return Ok(id.clone());
+/// The avatars that the arguments name, by id or by name, each once.
+struct Lookup<'a> {
+    settings: &'a Settings,
+    /// The only account to ask, if it was chosen.
+    chosen: Option<&'a AccountName>,
+    /// The avatars of config and database.
+    names: AvatarNames,
+    /// The avatars of the accounts, once one of them was needed.
+    listed: Option<AccountLists>,
+}
+
+/// What the accounts list, and why one of them cannot be listed.
+type AccountLists = (Vec<(AccountName, Avatar)>, Option<String>);
+
+impl<'a> Lookup<'a> {
+    fn new(
+        settings: &'a Settings,
+        chosen: Option<&'a AccountName>,
+        known: &HashMap<AvatarId, Watch>,
+    ) -> Self {
+        let mut names = AvatarNames::default();
+        for avatar in &settings.avatars {
+            names.add(&avatar.id, avatar.name.as_deref());
+        }
+        for watch in known.values() {
+            names.add(&watch.id, watch.name.as_deref());
+        }
+        Self { settings, chosen, names, listed: None }
     }
-    let is_name = |name: Option<&String>| name.is_some_and(|name| is_same_name(name, text));
-    let configured = settings.avatars.iter().filter(|avatar| is_name(avatar.name.as_ref()));
-    let stored = known.values().filter(|watch| is_name(watch.name.as_ref()));
-    let named: BTreeSet<&AvatarId> =
-        configured.map(|avatar| &avatar.id).chain(stored.map(|watch| &watch.id)).collect();
-    match named.iter().collect::<Vec<_>>().as_slice() {
-        [id] => Ok((**id).clone()),
-        [] => avatar_id::read(text).map_err(|NoAvatarId { message, help }| {
-            format!("no avatar has this name, and it {message}: {help}")
-        }),
-        several => {
-            let ids: Vec<String> = several.iter().map(|id| format!("`{id}`")).collect();
-            Err(format!("{} avatars have this name: {}", ids.len(), ids.join(", ")))
+
+    fn targets(&mut self, texts: &[String]) -> Result<Vec<Target>, Exit> {
+        let mut targets: Vec<Target> = Vec::new();
+        for text in texts {
+            let target = self.target(text)?;
+            if !targets.iter().any(|known| known.id.matches(target.id.as_str())) {
+                targets.push(target);
+            }
+        }
+        Ok(targets)
+    }
+
+    /// The avatar with that id or name. What neither config nor database know is asked of the API,
+    /// unless it can only be an id.
+    fn target(&mut self, text: &str) -> Result<Target, Exit> {
+        let near = match self.names.find(text) {
+            Ok(id) => return Ok(Target { account: self.registered_account(&id), id }),
+            Err(LookupError::Ambiguous(ids)) => {
+                print_ambiguous(text, &ids);
+                return Err(Exit::Problems);
+            }
+            Err(LookupError::Unknown { near }) => near,
+        };
+        let unlisted = avatar_id::unlisted(text);
+        if let Ok(id) = &unlisted
+            && near.is_empty()
+        {
+            return Ok(Target { id: id.clone(), account: None });
+        }
+        let (chosen, settings) = (self.chosen, self.settings);
+        let (listed, failure) = self.listed.get_or_insert_with(|| list(settings, chosen));
+        let mut all = AvatarNames::default();
+        listed.iter().for_each(|(_, avatar)| all.add(&avatar.id, avatar.name.as_deref()));
+        let near = match all.find(text) {
+            Ok(id) => {
+                let account = listed.iter().find(|(_, avatar)| avatar.id == id);
+                return Ok(Target { account: account.map(|(name, _)| name.clone()), id });
+            }
+            Err(LookupError::Ambiguous(ids)) => {
+                print_ambiguous(text, &ids);
+                return Err(Exit::Problems);
+            }
+            Err(LookupError::Unknown { near: of_list }) => {
+                if near.is_empty() {
+                    of_list
+                } else {
+                    near
+                }
+            }
+        };
+        match (unlisted, failure) {
+            // It may be an id of which nothing is known yet.
+            (Ok(id), Some(_)) => Ok(Target { id, account: None }),
+            (Ok(_), None) => {
+                print_unknown(text, "in config, database or account", &near);
+                Err(Exit::Problems)
+            }
+            (Err(NoAvatarId { message, help }), failure) => {
+                let why = failure.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+                let place = format!("in config, database or account{why}, and it {message}");
+                print_unknown(text, &place, &near);
+                if near.is_empty() {
+                    print_help(help);
+                }
+                Err(Exit::Problems)
+            }
         }
     }
+
+    fn registered_account(&self, id: &AvatarId) -> Option<AccountName> {
+        let registered = self.settings.avatars.iter().find(|avatar| avatar.id.matches(id.as_str()));
+        registered.map(|avatar| avatar.account.clone())
+    }
+}
+
+fn list(settings: &Settings, chosen: Option<&AccountName>) -> AccountLists {
+    let (mut listed, mut failure) = (Vec::new(), None);
+    for (name, account) in &settings.accounts {
+        if chosen.is_some_and(|chosen| chosen != name) {
+            continue;
+        }
+        match list_avatars(account) {
+            Ok(avatars) => listed.extend(avatars.into_iter().map(|it| (name.clone(), it))),
+            Err(error) => failure = Some(format!("account `{name}`: {}", error.text)),
+        }
+    }
+    (listed, failure)
 }
 
 /// The settings of the named config, else of the default one, else without a config.
@@ -199,7 +283,14 @@ fn default_account(settings: &Settings) -> Result<AccountName, Exit> {
     }
 }
 
-type Stored = (HashMap<AvatarId, Watch>, HashMap<Option<String>, Vec<TrainingSample>>);
+/// What the database of the daemon knows.
+#[derive(Default)]
+struct Stored {
+    watches: HashMap<AvatarId, Watch>,
+    /// The accounts of discovered avatars.
+    discovered: BTreeMap<AvatarId, AccountName>,
+    samples: HashMap<Option<String>, Vec<TrainingSample>>,
+}
 
 /// Watches and training durations from the database of the daemon; empty if it cannot be read.
 fn read_database(config: Option<&Path>) -> Stored {
@@ -211,7 +302,11 @@ fn read_database(config: Option<&Path>) -> Stored {
     let reading = move || {
         let found = Reader::snapshot(&database, |reader| {
             let watches = reader.watches()?.into_iter().map(|watch| (watch.id.clone(), watch));
-            Ok((watches.collect(), reader.training_samples(SAMPLES_MAX)?))
+            Ok(Stored {
+                watches: watches.collect(),
+                discovered: reader.discovered()?,
+                samples: reader.training_samples(SAMPLES_MAX)?,
+            })
         });
         // The receiver may have timed out.
         drop(sender.send(found.unwrap_or_default()));

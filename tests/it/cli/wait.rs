@@ -247,7 +247,6 @@ fn usage_errors_have_help_and_send_no_request() {
     };
     let as_it_is = |_: &mut Command| {};
     check(&as_it_is, &[], "<AVATAR>");
-    check(&as_it_is, &["a b"], "without blanks");
     check(&as_it_is, &["a1", "--timeout", "5"], "write `2h`");
     check(&as_it_is, &["a1", "--any", "--all"], "cannot be used with");
     let keyless = |command: &mut Command| {
@@ -430,9 +429,40 @@ fn an_avatar_can_be_named() {
     let config = Config::new(argil.base_url());
     let bench = Bench::new(&format!("{}{}", config.text(), named("a1")));
     bench.prints(&["wait", " jane, ENGLISH"], 0, &[": IDLE"]);
-    bench.complains(&["wait", "Jane, German"], 2, &["no avatar has this name"]);
+    bench.complains(&["wait", "Jane, German"], 2, &["no avatar `Jane, German` in config"]);
+    let said = bench.complains(&["wait", "Jane"], 2, &["did you mean `Jane, English`?"]);
+    assert!(!said.contains("missing"), "{said}");
     bench.configure(&format!("{}{}{}", config.text(), named("a1"), named("a2")));
-    let several = "2 avatars have this name: `a1`, `a2`";
+    let several = "`Jane, English` fits 2 avatars: `a1`, `a2`";
     bench.complains(&["wait", "Jane, English"], 2, &[several]);
     bench.prints(&["wait", "a1"], 0, &[": IDLE"]);
+}
+
+#[test]
+fn a_name_that_only_the_account_knows_is_found_in_its_list() {
+    let argil = FakeArgil::start();
+    argil.set_avatar("a1", json!({"id": "a1", "status": "IDLE", "name": "Jane, English"}));
+    let output = wait(&argil, &["jane, english"]);
+    assert_eq!((code(&output), argil.lists()), (0, 1), "{}", stderr(&output));
+    for text in ["Jane", "Jane, Enlish"] {
+        let output = wait(&argil, &[text]);
+        let said = stderr(&output);
+        assert!(code(&output) == 2 && said.contains("did you mean `Jane, English`?"), "{said}");
+    }
+    let output = wait(&argil, &["a1"]);
+    assert_eq!((code(&output), argil.lists()), (0, 3), "an id needs no list");
+}
+
+#[test]
+fn of_several_accounts_a_name_brings_its_own_and_a_typo_is_no_question_of_accounts() {
+    let (one, two) = (FakeArgil::start(), FakeArgil::start());
+    two.set_avatar("b1", json!({"id": "b1", "status": "IDLE", "name": "Tom"}));
+    let account = |name: &str, argil: &FakeArgil| {
+        format!("[accounts.{name}]\napi_key = \"{KEY}\"\nbase_url = \"{}\"\n", argil.base_url())
+    };
+    let bench = Bench::new(&format!("{}{}", account("one", &one), account("two", &two)));
+    bench.prints(&["wait", "tom"], 0, &["IDLE"]);
+    let said = bench.complains(&["wait", "Tomm"], 2, &["did you mean `Tom`?"]);
+    assert!(!said.contains("--account"), "{said}");
+    bench.complains(&["wait", "b1"], 2, &["choose one with `--account NAME`"]);
 }
