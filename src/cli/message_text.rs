@@ -25,6 +25,7 @@ fn mail_text(mail: &[u8]) -> Option<String> {
     let to = mail.to().map(Address::iter).into_iter().flatten();
     let to: Vec<&str> = to.filter_map(|address| address.address()).collect();
     let subject = mail.subject().unwrap_or_default();
+    let text = text.replace("\r\n", "\n");
     Some(format!("Subject: {subject}\nTo: {}\n\n{}", to.join(", "), text.trim_end()))
 }
 
@@ -43,6 +44,9 @@ mod tests {
 
     #[test]
     fn a_mail_is_its_subject_and_its_plain_text() {
+        let lines = ENCODED.replace("ready.\r\n--x", "ready.\r\n\r\nBye\r\n--x");
+        let expected = "is ready\nTo: b@example.com\n\nZ\u{f6}e, English is ready.\n\nBye";
+        assert!(readable(MAIL, lines.as_bytes()).ends_with(expected));
         let expected =
             "Subject: Z\u{f6}e is ready\nTo: b@example.com\n\nZ\u{f6}e, English is ready.";
         assert_eq!(readable(MAIL, ENCODED.as_bytes()), expected);

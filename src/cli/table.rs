@@ -68,13 +68,11 @@ fn terminal_width() -> Option<u16> {
 
 /// The table with lines of at most `room` columns of a terminal.
 fn table_of(columns: &[Column], rows: &[Vec<String>], room: Option<u16>) -> String {
+    let (columns, rows) = &without_empty(columns, rows);
     let whole = filled(columns, rows);
     let natural = whole.column_max_content_widths();
     let Some(room) = room else { return lines(&whole) };
-    let is_empty =
-        |index: usize| rows.iter().all(|row| row.get(index).is_none_or(String::is_empty));
-    let empty: Vec<bool> = (0..columns.len()).map(is_empty).collect();
-    let widths = fit(columns, &natural, &empty, room);
+    let widths = fit(columns, &natural, room);
     let mut fitted = filled(columns, rows);
     // Cells are cut anywhere: no cell contains this character.
     fitted.set_delimiter('\0').set_content_arrangement(ContentArrangement::Dynamic);
@@ -87,9 +85,8 @@ fn table_of(columns: &[Column], rows: &[Vec<String>], room: Option<u16>) -> Stri
     let omitted: Vec<&str> = columns
         .iter()
         .zip(&widths)
-        .zip(&empty)
-        .filter(|((_, width), is_empty)| width.is_none() && !**is_empty)
-        .map(|((column, _), _)| column.title)
+        .filter(|(_, width)| width.is_none())
+        .map(|(column, _)| column.title)
         .collect();
     match omitted.as_slice() {
         [] => lines(&fitted),
@@ -99,6 +96,18 @@ fn table_of(columns: &[Column], rows: &[Vec<String>], room: Option<u16>) -> Stri
             titles.join(", ")
         ),
     }
+}
+
+/// The columns with a cell that is not empty.
+fn without_empty(columns: &[Column], rows: &[Vec<String>]) -> (Vec<Column>, Vec<Vec<String>>) {
+    let is_used =
+        |index: usize| rows.iter().any(|row| row.get(index).is_some_and(|it| !it.is_empty()));
+    let used: Vec<bool> = (0..columns.len()).map(is_used).collect();
+    let kept = columns.iter().zip(&used).filter_map(|(column, used)| used.then_some(*column));
+    let cells = |row: &Vec<String>| {
+        row.iter().zip(&used).filter_map(|(cell, used)| used.then(|| cell.clone())).collect()
+    };
+    (kept.collect(), rows.iter().map(cells).collect())
 }
 
 fn filled(columns: &[Column], rows: &[Vec<String>]) -> Table {
@@ -127,9 +136,8 @@ fn lines(table: &Table) -> String {
 
 /// The width of each column in `room`, `None` for an omitted one: first cells are cut, the
 /// widest first, then columns are omitted.
-fn fit(columns: &[Column], natural: &[u16], empty: &[bool], room: u16) -> Vec<Option<u16>> {
-    let mut shown: Vec<bool> =
-        columns.iter().zip(empty).map(|(column, is_empty)| column.rank == 0 || !is_empty).collect();
+fn fit(columns: &[Column], natural: &[u16], room: u16) -> Vec<Option<u16>> {
+    let mut shown = vec![true; columns.len()];
     loop {
         let mut widths: Vec<Option<u16>> =
             shown.iter().zip(natural).map(|(shown, width)| shown.then_some(*width)).collect();
@@ -188,6 +196,19 @@ mod tests {
                         Jane        12  the receiver answered 500  dlv_01";
         assert_eq!(table_of(&COLUMNS, &[row("Jane")], None), expected);
         assert_eq!(table_of(&COLUMNS, &[row("Jane")], Some(80)), expected);
+    }
+
+    #[test]
+    fn a_column_without_a_text_in_any_row_is_omitted() {
+        let [one, other] = ["Jane", "Tom"].map(|name| {
+            let mut row = row(name);
+            row[2].clear();
+            row
+        });
+        let expected = "NAME  ATTEMPTS  ID\nJane        12  dlv_01\nTom         12  dlv_01";
+        for room in [None, Some(80)] {
+            assert_eq!(table_of(&COLUMNS, &[one.clone(), other.clone()], room), expected);
+        }
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub(crate) fn avatars(config: Option<&Path>, args: &AvatarsArgs) -> Exit {
                 }
             }
             ListObservation::Failed(observation) => {
-                let (_, text, help) = advice::for_poll(&observation);
+                let (_, text, help) = advice::for_list(&observation);
                 print_error(&format!("FAIL account `{name}`: {text}"));
                 help.into_iter().for_each(print_help);
                 complete = false;
@@ -65,7 +65,7 @@ pub(crate) fn avatars(config: Option<&Path>, args: &AvatarsArgs) -> Exit {
     }
     if args.json {
         json(&avatars);
-    } else {
+    } else if complete || !avatars.is_empty() {
         let watched = avatars.iter().filter(|avatar| avatar.watched.is_some()).count();
         let count = counted(avatars.len(), "avatar");
         let rows: Vec<_> = avatars.iter().map(row).collect();
@@ -136,7 +136,7 @@ const COLUMNS: [Column; 6] = [
     Column::cut("name", 16),
     Column::text("id"),
     Column::cut("account", 8).rank(2),
-    Column::text("model").rank(1),
+    Column::text("model").rank(3),
     Column::cut("status", 12),
-    Column::text("watched").rank(3),
+    Column::text("watched").rank(1),
 ];

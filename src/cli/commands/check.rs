@@ -274,7 +274,7 @@ async fn poll_all<'a>(
         polled += 1;
         missing += usize::from(matches!(seen, Observation::Missing { .. }));
     }
-    if missing == polled && polled > 1 {
+    if missing == polled && polled > 0 {
         line("     no avatar was found: is `base_url` right?");
     }
     match avatars.count() {
@@ -321,7 +321,7 @@ async fn test_api_key(client: &Client, name: &AccountName, tally: &mut Tally) {
             let count = counted(avatars.len(), "avatar");
             (true, format!("the API key works and lists {count}"), None)
         }
-        ListObservation::Failed(seen) => advice::for_poll(&seen),
+        ListObservation::Failed(seen) => advice::for_list(&seen),
     };
     tally.print(&format!("account `{name}`"), fine, &text, help);
 }

@@ -230,9 +230,9 @@ fn row(avatar: &AvatarView, view: &StatusReport, now: Timestamp) -> Vec<String> 
     });
     let deliveries = match (avatar.deliveries_in_flight, avatar.dead_letters) {
         (0, 0) => String::new(),
-        (in_flight, 0) => format!("{in_flight} in flight"),
+        (waiting, 0) => format!("{waiting} waiting"),
         (0, dead) => format!("{dead} DEAD"),
-        (in_flight, dead) => format!("{in_flight} in flight, {dead} DEAD"),
+        (waiting, dead) => format!("{waiting} waiting, {dead} DEAD"),
     };
     let id = AvatarId::parse(&avatar.id);
     let name = id.map_or_else(|_| avatar.id.clone(), |id| view.names.label(&id));

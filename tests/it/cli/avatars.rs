@@ -2,9 +2,9 @@
 
 use serde_json::json;
 
-use crate::harness::argil::FakeArgil;
+use crate::harness::argil::{Answer, FakeArgil};
 use crate::harness::config::Config;
-use crate::harness::daemon::Bench;
+use crate::harness::daemon::{Bench, stderr, stdout};
 
 #[test]
 fn avatars_lists_the_account_and_what_is_watched() {
@@ -38,4 +38,9 @@ fn avatars_says_why_an_account_cannot_be_listed() {
     let bench = Bench::new(Config::new(argil.base_url()).text());
     bench.complains(&["avatars"], 1, &["FAIL account `argil`: API key rejected", "  help: "]);
     assert_eq!(bench.json(&["avatars", "--json"]), json!([]), "the failure is no JSON");
+    argil.answer_list_next(Answer::status(404, "{}"));
+    let output = bench.run(&["avatars"]);
+    assert_eq!((output.status.code(), stdout(&output).as_str()), (Some(1), ""));
+    let said = stderr(&output);
+    assert!(said.contains("check `base_url`") && !said.contains("id"), "{said}");
 }

@@ -59,11 +59,16 @@ async fn a_filter_that_names_nothing_known_is_an_error_with_a_suggestion() {
         (&["deliveries", "--channel", "elsewhere"], "there are: `ops`"),
         (&["deliveries", "--event", "avatar.redy"], "did you mean `avatar.ready`?"),
         (&["deliveries", "--avatar", "avatar b1"], "did you mean `avatar a1`?"),
+        (&["deliveries", "--avatar", "avatar"], "did you mean `avatar a1`?"),
+        (&["deliveries", "--limit", "0"], "0 is not in 1.."),
+        (&["history", "--limit", "0"], "0 is not in 1.."),
+        (&["status", "--limit", "0"], "0 is not in 1.."),
+        (&["deliveries", "retry"], "`--dead` for all dead letters"),
         (&["deliveries", "--state", "failed"], "possible values: pending"),
         (&["deliveries", "retry", "--dead", "--channel", "opps"], "did you mean `ops`?"),
         (&["history", "--status", "TRAININGFAILED"], "did you mean `TRAINING_FAILED`?"),
         (&["history", "--name", "x*"], "no avatar has a name like `x*`"),
-        (&["history", "--since", "yesterday"], "write a duration such as `7d`"),
+        (&["history", "--since", "tomorrow"], "write a duration such as `7d`"),
         (&["history", "unknown"], "no avatar `unknown` in config or database"),
         (&["status", "--status", "READY"], "there are: `NOT_TRAINED`"),
         (&["status", "--name", "avatr"], "no avatar has a name like `avatr`"),
@@ -80,7 +85,7 @@ async fn an_ambiguous_name_is_an_error_that_lists_the_ids() {
     let bench = Bench::new(config.text());
     let daemon = bench.start_training(&argil);
     daemon.wait_for_log("avatar \"Jane\": baseline TRAINING");
-    bench.complains(&["status", "jane"], 2, &["2 avatars are named `jane`: `a1`, `a2`"]);
+    bench.complains(&["status", "jane"], 2, &["`jane` fits 2 avatars: `a1`, `a2`"]);
     bench.prints(&["status"], 0, &["Jane (a1)", "Jane (a2)"]);
     bench.prints(&["status", "A2"], 0, &["Jane (a2)"]);
 }
