@@ -105,7 +105,7 @@ fn without_empty(columns: &[Column], rows: &[Vec<String>]) -> (Vec<Column>, Vec<
     let used: Vec<bool> = (0..columns.len()).map(is_used).collect();
     let kept = columns.iter().zip(&used).filter_map(|(column, used)| used.then_some(*column));
     let cells = |row: &Vec<String>| {
-        row.iter().zip(&used).filter_map(|(cell, used)| used.then(|| cell.clone())).collect()
+        row.iter().zip(&used).filter(|(_, used)| **used).map(|(cell, _)| cell.clone()).collect()
     };
     (kept.collect(), rows.iter().map(cells).collect())
 }

@@ -353,9 +353,10 @@ yet, secret or certificate not available yet, or out of file handles, threads or
 config.";
 
 const INIT_NOTES: &str = "\
-Keys, passwords and the URL of a chat are not written into the config; the URL of a webhook is. \
-A secret that you type is not echoed; each is stored in a file that only you can read. Existing \
-secret files are used, unless you type another secret: the old one is then kept beside it, as `….old`.
+Keys, passwords and the URL of a chat are not written into the config; the URL of a webhook is. A \
+secret that you type is not echoed; each is stored in a file that only you can read. Existing \
+secret files are used, unless you type another secret: the old one is then kept beside it, as \
+`….old`.
 Exit status: 0 written; 1 not written; 2 invalid answer or usage error; 130 interrupted.";
 
 const CHECK_CODES: &str = "\

@@ -1,8 +1,8 @@
 //! `avatar-watch init`: writes a valid starter config. An existing file is never lost.
 //!
 //! Secrets are not written into the config: the generated webhook secret, the URL of a chat and
-//! secrets that the user types go to files beside it that only the owner can read. Of a file that
-//! is replaced, the old one is kept; `init` fails when another user could have written one, or can write to the folder.
+//! secrets that the user types go to files beside it that only the owner can read. A replaced file
+//! is kept. It fails when another user could have written one, or can write to the folder.
 
 use std::fs;
 use std::io::{self, ErrorKind, Write as _};

@@ -279,7 +279,7 @@ async fn each_step_prints_the_next_one_and_each_failure_its_help() {
     let bench = Bench::new(config.text());
     let path = bench.config();
     let path = path.display();
-    let missing = ["FAIL avatar `a1`", "  help: check the id"];
+    let missing = ["FAIL avatar `a1`", "  help: check the id", "is `base_url` right?"];
     let shown = bench.prints(&["check", "--online"], 2, &missing);
     assert!(!shown.contains("Next: "), "what is wrong comes first: {shown}");
     argil.set_status("a1", "IDLE");

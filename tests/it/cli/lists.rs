@@ -177,3 +177,22 @@ async fn durations_of_trainings_are_in_history_csv_status_and_api() {
     assert_eq!(json!(of("training_started_before")), training["started_before"]);
     bench.complains(&["history", "--csv", "--json"], 2, &["cannot be used with"]);
 }
+
+#[test]
+fn without_a_config_and_a_database_every_command_says_what_is_missing() {
+    let bench = Bench::new("");
+    std::fs::remove_file(bench.config()).unwrap();
+    for (arguments, code) in [
+        (&["status"][..], 1),
+        (&["channels"], 1),
+        (&["channels", "enable", "ops"], 1),
+        (&["deliveries", "retry", "--dead"], 1),
+        (&["db", "backup", "copy.db"], 65),
+    ] {
+        let mut command = bench.command(arguments);
+        let output = command.env_remove("AVATAR_WATCH_CONFIG").output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        assert!(said.contains("`avatar-watch init` writes one"), "{arguments:?}: {said}");
+    }
+}
