@@ -11,7 +11,8 @@ use crate::daemon::ports::Clock as _;
 use crate::domain::avatar::Avatar;
 use crate::domain::polling::list_observation::ListObservation;
 use crate::domain::polling::observation::{Denial, Observation};
-use crate::text::sanitize::{is_same_name, sanitize};
+use crate::text::fold::is_same_name;
+use crate::text::sanitize::sanitize;
 
 /// Why an account cannot be listed.
 #[derive(Debug)]

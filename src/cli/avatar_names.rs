@@ -14,7 +14,8 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::status_report::NAME_CHARS_MAX;
 use crate::store::error::StoreError;
 use crate::store::reader::Reader;
-use crate::text::sanitize::{is_blank, is_same_name, sanitize, sanitize_line};
+use crate::text::fold::{folded, is_same_name};
+use crate::text::sanitize::{is_blank, sanitize, sanitize_line};
 use crate::text::wildcard;
 
 /// The known avatars, each with its names, the preferred one first.
@@ -54,7 +55,7 @@ impl AvatarNames {
         let names = self.avatars.entry(id.clone()).or_default();
         let Some(name) = name.filter(|name| !is_blank(name)) else { return };
         if names.is_empty() {
-            *self.counts.entry(folded(name)).or_default() += 1;
+            *self.counts.entry(folded(name.trim())).or_default() += 1;
         }
         names.push(name.to_owned());
     }
@@ -69,7 +70,7 @@ impl AvatarNames {
     pub(crate) fn label(&self, id: &AvatarId) -> String {
         let Some(name) = self.name(id) else { return id.to_string() };
         let shown = sanitize_line(name, NAME_CHARS_MAX);
-        let is_shared = self.counts.get(&folded(name)).is_some_and(|count| *count > 1);
+        let is_shared = self.counts.get(&folded(name.trim())).is_some_and(|count| *count > 1);
         if is_shared { format!("{shown} ({id})") } else { shown }
     }
 
@@ -130,7 +131,7 @@ impl AvatarNames {
         let ids = self.avatars.keys().map(AvatarId::as_str);
         let known: Vec<&str> =
             self.avatars.values().flatten().map(String::as_str).chain(ids).collect();
-        let start = folded(text);
+        let start = folded(text.trim());
         let begins = |it: &&str| start.chars().count() > 1 && folded(it).starts_with(&start);
         let mut near: Vec<&str> = known.iter().copied().filter(begins).collect();
         near.sort_unstable();
@@ -182,11 +183,6 @@ pub(crate) fn print_ambiguous(text: &str, ids: &[AvatarId]) {
     let (text, count, ids) = (sanitize(text), ids.len(), ids.join(", "));
     print_error(&format!("avatar-watch: `{text}` fits {count} avatars: {ids}"));
     print_help("give one of these ids");
-}
-
-/// The same for names that are the same to people.
-fn folded(name: &str) -> String {
-    name.trim().to_lowercase()
 }
 
 /// The characters of an id that are enough to name it, if they are unique.

@@ -9,6 +9,7 @@ pub(crate) mod plural;
 pub(crate) mod capitalize;
 pub(crate) mod url_segment;
 pub(crate) mod sanitize;
+pub(crate) mod fold;
 pub(crate) mod wildcard;
 pub(crate) mod odd_character;
 pub(crate) mod encoding;

@@ -36,11 +36,6 @@ pub(crate) fn is_blank(text: &str) -> bool {
     text.chars().all(is_blank_char)
 }
 
-/// Whether two names are the same to people, who care neither for case nor for blanks around them.
-pub(crate) fn is_same_name(one: &str, other: &str) -> bool {
-    one.trim().to_lowercase() == other.trim().to_lowercase()
-}
-
 pub(crate) fn trim_blank(text: &str) -> &str {
     text.trim_matches(is_blank_char)
 }

@@ -1,9 +1,11 @@
-//! Patterns for names: `*` stands for any text, `?` for one character; case does not matter. A
-//! pattern without either matches any name that contains it.
+//! Patterns for names: `*` stands for any text, `?` for one character; neither case nor the
+//! encoding of accents matters. A pattern without either matches any name that contains it.
+
+use crate::text::fold::folded;
 
 /// Whether the name is like the pattern.
 pub(crate) fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name) = (pattern.to_lowercase(), name.to_lowercase());
+    let (pattern, name) = (folded(pattern), folded(name));
     if !pattern.contains(ANY) {
         return name.contains(&pattern);
     }
@@ -50,7 +52,9 @@ mod tests {
         check("j?ne", "June", true);
         check("j?ne", "Jne", false);
         check("*", "", true);
-        check("?", "é", true);
+        check("?", "e\u{301}", true);
+        check("ΓΙΏΡΓΟΣ", "ο γιώργος", true);
+        check("strasse*", "Straße 1", true);
         check("jane", "Mary Jane, English", true);
         check("jane", "June", false);
         check("a*b", "aXbXc", false);

@@ -31,7 +31,8 @@ use crate::domain::status_report::NAME_CHARS_MAX;
 use crate::domain::time::humanize::humanize;
 use crate::domain::time::monotonic::Monotonic;
 use crate::telemetry::init::{Outputs, queue_output};
-use crate::text::sanitize::{is_blank, is_same_name, sanitize, sanitize_line};
+use crate::text::fold::is_same_name;
+use crate::text::sanitize::{is_blank, sanitize, sanitize_line};
 use crate::web::http::problem::json_line;
 
 pub(crate) fn wait(config: Option<&Path>, args: &WaitArgs) -> Exit {
@@ -270,8 +271,10 @@ impl WaitBoard<'_> {
     }
 
     fn label(&self, id: &AvatarId) -> String {
-        self.shown_name(id)
-            .map_or_else(|| format!("avatar `{id}`"), |name| format!("`{}`", sanitize(name)))
+        self.shown_name(id).map_or_else(
+            || format!("avatar `{id}`"),
+            |name| format!("`{}`", sanitize_line(name, NAME_CHARS_MAX)),
+        )
     }
 
     fn state(&self, id: &AvatarId) -> String {

@@ -9,7 +9,7 @@ use crate::config::parse::field::{Field, Table, shown};
 use crate::config::schema::keys::{EVENTS, nearest};
 use crate::domain::alerts::AlertTiming;
 use crate::domain::time::time_zone::TimeZone;
-use crate::text::sanitize::is_same_name;
+use crate::text::fold::is_same_name;
 
 pub(in crate::config) struct Events {
     pub(in crate::config) infer_unseen_training: bool,

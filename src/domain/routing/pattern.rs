@@ -1,14 +1,16 @@
-//! A pattern for names: `*` stands for any text, also for none. The case of letters does not
-//! matter. It takes time in proportion to the product of both lengths.
+//! A pattern for names: `*` stands for any text, also for none. Neither the case of letters nor the
+//! encoding of accents matters. It takes time in proportion to the product of both lengths.
 
 use std::fmt;
+
+use crate::text::fold::folded;
 
 /// A pattern: 1 to 128 characters.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Pattern {
     /// As it was written.
     text: String,
-    /// In lower case.
+    /// As it is compared.
     folded: Vec<char>,
 }
 
@@ -24,7 +26,7 @@ impl Pattern {
         if !is_short || text.chars().any(char::is_control) {
             return Err(PatternError);
         }
-        Ok(Self { text: text.to_owned(), folded: text.to_lowercase().chars().collect() })
+        Ok(Self { text: text.to_owned(), folded: folded(text).chars().collect() })
     }
 
     /// As it was written.
@@ -34,8 +36,16 @@ impl Pattern {
 
     /// Whether it matches the whole text; spaces around the text do not count.
     pub fn matches(&self, text: &str) -> bool {
-        let text = text.trim().chars().flat_map(char::to_lowercase);
-        let text: Vec<char> = text.collect();
+        Self::any_matches(std::slice::from_ref(self), text)
+    }
+
+    /// Whether one of them does.
+    pub fn any_matches(patterns: &[Self], text: &str) -> bool {
+        let text: Vec<char> = folded(text.trim()).chars().collect();
+        patterns.iter().any(|pattern| pattern.matches_folded(&text))
+    }
+
+    fn matches_folded(&self, text: &[char]) -> bool {
         let (mut at, mut in_pattern) = (0, 0);
         // Where the last `*` is, and how much of the text it stands for.
         let mut star: Option<(usize, usize)> = None;
@@ -92,6 +102,11 @@ mod tests {
         check("*", "", true);
         check("**", "x", true);
         check("É*", "élodie", true);
+        check("jose\u{301}*", "José 2", true);
+        check("jose*", "José", false);
+        check("*γιώργος", "Ο ΓΙΏΡΓΟΣ", true);
+        check("γιώργος*", "ΓΙΏΡΓΟΣ Β", true);
+        check("STRASS*", "straße", true);
         check("[a]?", "[a]?", true);
         check("[a]?", "ab", false);
         check("jane", "  Jane ", true);
