@@ -70,20 +70,26 @@ impl Mask {
 
     /// The text with `***` for each secret.
     pub fn whole<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        self.masked(text, false)
+        self.masked(text, None)
     }
 
-    /// The beginning of a text with `***` for each secret, and for the beginning of a secret at its
-    /// end.
+    /// A text that its sender may have cut, with `***` for each secret, and for as much of a secret
+    /// at its end as no word is by coincidence.
+    pub fn received<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        self.masked(text, Some(COINCIDENCE_CHARS_MIN))
+    }
+
+    /// The beginning of a text that goes on, with `***` for each secret, and for the beginning of a
+    /// secret at its end.
     pub fn beginning<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        self.masked(text, true)
+        self.masked(text, Some(BEGINNING_CHARS_MIN))
     }
 
-    fn masked<'t>(&self, text: &'t str, is_cut: bool) -> Cow<'t, str> {
+    fn masked<'t>(&self, text: &'t str, cut_min: Option<usize>) -> Cow<'t, str> {
         // No form has fewer bytes than characters.
         let shortest = self.forms.iter().chain(&self.bare).map(Vec::len).min();
         let shortest = shortest.unwrap_or(usize::MAX);
-        if self.short.is_empty() && text.len() < shortest && !is_cut {
+        if self.short.is_empty() && text.len() < shortest && cut_min.is_none() {
             return text.into();
         }
         let mut places = Vec::new();
@@ -92,7 +98,7 @@ impl Mask {
         for _ in 0..=CODINGS_MAX {
             let Some(units) = rest else { break };
             let seen = compared(&units);
-            self.find(&seen, is_cut, &mut places);
+            self.find(&seen, cut_min, &mut places);
             let bare = bare(&seen);
             self.bare.iter().for_each(|form| places.extend(whole_in(&bare, form)));
             rest = decoded(&units);
@@ -103,12 +109,13 @@ impl Mask {
         replaced(text, places)
     }
 
-    /// Adds the location of a secret.
-    fn find(&self, units: &[TextUnit], is_cut: bool, places: &mut Vec<Range<usize>>) {
+    /// Adds the locations of secrets, and of a beginning of at least `cut_min` characters at the
+    /// end.
+    fn find(&self, units: &[TextUnit], cut_min: Option<usize>, places: &mut Vec<Range<usize>>) {
         for form in &self.forms {
             places.extend(whole_in(units, form));
             let same = |units: &[TextUnit]| is_same(units, form);
-            let lengths = (BEGINNING_CHARS_MIN..form.len()).rev().filter(|_| is_cut);
+            let lengths = cut_min.into_iter().flat_map(|min| (min..form.len()).rev());
             let begun = lengths
                 .filter_map(|length| units.get(units.len().checked_sub(length)?..))
                 .find(|units| same(units));
@@ -333,6 +340,8 @@ const FORM_CHARS_MIN: usize = 4;
 const BARE_CHARS_MIN: usize = 12;
 /// Fewer characters of a secret give nothing away, and many texts end in them.
 const BEGINNING_CHARS_MIN: usize = 3;
+/// Fewer characters of a secret at the end of a text may be a word.
+const COINCIDENCE_CHARS_MIN: usize = 6;
 /// Shorter matches may be coincidence.
 const BASE64_CHARS_MIN: usize = 8;
 /// How far the wide forms of ASCII are from the usual ones (Unicode, block FF00).

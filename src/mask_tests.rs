@@ -78,6 +78,17 @@ fn a_secret_that_is_cut_off_leaves_no_half_behind() {
     check("it is abcabc", "it is ***");
 }
 
+#[test]
+fn a_whole_text_that_ends_in_a_word_is_shown() {
+    let mask = Mask::new(["argil_k3y-77", "T0/B0/xyz"]);
+    let check = |text: &str, expected: &str| assert_eq!(mask.received(text), expected);
+    check("cannot find argil", "cannot find argil");
+    check("it was T0", "it was T0");
+    check("it was argil_k3y-77", "it was ***");
+    check("it was argil_k3", "it was ***");
+    check("it was t0%2fb0%2f", "it was ***");
+}
+
 /// One of the ways in which a service repeats a character.
 fn coded(char: char, way: u8) -> String {
     let bytes = char.to_string().into_bytes();
@@ -126,6 +137,7 @@ proptest! {
     ) {
         let mask = Mask::new(&secrets);
         let _ = mask.whole(&text);
+        let _ = mask.received(&text);
         let _ = mask.beginning(&text);
     }
 }

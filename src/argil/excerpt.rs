@@ -8,7 +8,7 @@ use crate::text::sanitize::sanitize_line;
 /// Sanitizes the text of a server: the key becomes `***`, unsafe characters a single blank,
 /// backticks `'`; at most 200 characters.
 pub(super) fn sanitize_excerpt(text: &str, mask: &Mask) -> String {
-    sanitize_line(&mask.beginning(text), QUOTE_LENGTH_MAX).replace('`', "'")
+    sanitize_line(&mask.received(text), QUOTE_LENGTH_MAX).replace('`', "'")
 }
 
 const QUOTE_LENGTH_MAX: usize = 200;

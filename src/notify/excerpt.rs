@@ -7,7 +7,9 @@ use crate::text::sanitize::sanitize_line;
 /// echoed. `None` when it is blank.
 pub(super) fn redacted_excerpt(response: &[u8], hidden: &[String]) -> Option<String> {
     let text = String::from_utf8_lossy(&response[..response.len().min(BYTES_MAX)]);
-    let text = Mask::new(hidden).beginning(&text).into_owned();
+    let mask = Mask::new(hidden);
+    let is_cut = response.len() > BYTES_MAX;
+    let text = if is_cut { mask.beginning(&text) } else { mask.received(&text) };
     Some(sanitize_line(&text, EXCERPT_CHARS_MAX)).filter(|line| !line.is_empty())
 }
 
@@ -25,6 +27,10 @@ mod tests {
             assert_eq!(redacted_excerpt(response, &hidden).as_deref(), expected);
         };
         check(b"no such path: /h/hunter2\n", Some("no such path: /h/***"));
+        check(b"no such hunt", Some("no such hunt"));
+        check(b"no such path: /h/hunter", Some("no such path: /h/***"));
+        let cut = [b" ".repeat(BYTES_MAX - 3), b"hunter".to_vec()].concat();
+        check(&cut, Some("***"));
         check(b"\xff\xfe", Some("\u{fffd}\u{fffd}"));
         check(b" \r\n", None);
         check(&[b'a'; 4096], Some(&format!("{}…", "a".repeat(199))));
