@@ -12,21 +12,20 @@ pub(in crate::notify::format) struct ChatMessage {
     pub(in crate::notify::format) content: Content,
     /// When the change happened.
     pub(in crate::notify::format) window: String,
-    /// The sender, the type and the end of the event's id, by which people recognize repeats.
+    /// The sender, the type and the id of the event, which commands accept.
     pub(in crate::notify::format) footer: String,
-    /// Shortened ids of the avatar and the event; names are not unique.
+    /// The ids of the avatar and the event; names are not unique.
     footer_ids: String,
 }
 
 impl ChatMessage {
     pub(in crate::notify::format) fn of(event: &Event, context: &MessageContext) -> Self {
         let content = render::content(event, context);
-        let short = end(event.id.as_str());
         Self {
             window: content.window.join(" "),
             content,
-            footer: format!("avatar-watch · {} · event …{short}", event.kind),
-            footer_ids: footer_ids(event, short),
+            footer: format!("avatar-watch · {} · event {}", event.kind, event.id),
+            footer_ids: footer_ids(event),
         }
     }
 
@@ -41,24 +40,14 @@ impl ChatMessage {
     }
 }
 
-fn footer_ids(event: &Event, short: &str) -> String {
-    let avatar = event
-        .related_avatar()
-        .map(|id| format!("avatar {} · ", sanitize_line(&beginning(id), SHORT_ID + 1)));
-    format!("{}event …{short}", avatar.unwrap_or_default())
+fn footer_ids(event: &Event) -> String {
+    let avatar =
+        event.related_avatar().map(|id| format!("avatar {} · ", sanitize_line(id, ID_CHARS_MAX)));
+    format!("{}event {}", avatar.unwrap_or_default(), event.id)
 }
 
-/// The beginning of an id, as people compare ids.
-fn beginning(id: &str) -> String {
-    let short: String = id.chars().take(SHORT_ID).collect();
-    if short.len() == id.len() { short } else { format!("{short}…") }
-}
-
-fn end(id: &str) -> &str {
-    id.get(id.len().saturating_sub(SHORT_ID)..).unwrap_or(id)
-}
-
-const SHORT_ID: usize = 8;
+/// The maximum length of an avatar's id.
+const ID_CHARS_MAX: usize = 128;
 
 #[cfg(test)]
 mod tests {
@@ -70,16 +59,12 @@ mod tests {
     fn one_line_says_which_avatar_and_which_event() {
         for event in samples::all() {
             let summary = ChatMessage::of(&event, &MessageContext::PLAIN).summary();
-            let short = &event.id.as_str()[event.id.as_str().len() - 8..];
-            assert!(summary.ends_with(&format!(" · event …{short}")), "{summary}");
+            assert!(summary.ends_with(&format!(" · event {}", event.id)), "{summary}");
             assert!(!summary.contains("this channel") || summary.contains("works"), "{summary}");
             if let Subject::Transition { transition, .. } = &event.subject {
-                let id = &transition.avatar_id.as_str()[..8];
-                assert!(summary.contains(&format!(" · avatar {id}…")), "{summary}");
+                let avatar = format!(" · avatar {} · ", transition.avatar_id);
+                assert!(summary.contains(&avatar), "{summary}");
             }
         }
-        assert_eq!(beginning("a1"), "a1");
-        assert_eq!(beginning("12345678"), "12345678");
-        assert_eq!(beginning("123456789"), "12345678…");
     }
 }
