@@ -36,12 +36,29 @@ pub(in crate::config) fn overdue_after(
     default: OverdueAfter,
 ) -> Option<OverdueAfter> {
     table.or("overdue_after", default, |field| match field.value.as_str() {
-        Some(text) if text.ends_with('x') => match Hundredths::parse(text) {
+        Some(text) if text.ends_with(['x', 'X']) => match Hundredths::parse(text) {
             Some(factor) => Some(OverdueAfter::TimesUsual(factor)),
             None => field.invalid(format!("is `{}`", shown(text)), TIMES_USUAL),
         },
-        _ => Some(wait_or_never(field)?.map_or(OverdueAfter::Never, OverdueAfter::Fixed)),
+        _ => match bare_factor(field) {
+            Some(number) => field.invalid(
+                format!("is `{number}`, which has no unit"),
+                format!("write `{number}x` for {number} times the usual duration, or `{number}h`"),
+            ),
+            None => Some(wait_or_never(field)?.map_or(OverdueAfter::Never, OverdueAfter::Fixed)),
+        },
     })
+}
+
+/// A number without a unit that would be a multiple with an `x`.
+fn bare_factor<'f>(field: &'f Field<'_>) -> Option<&'f str> {
+    let number = match field.value {
+        DeValue::Integer(number) => number.as_str(),
+        DeValue::Float(number) => number.as_str(),
+        DeValue::String(text) => text.trim(),
+        _ => return None,
+    };
+    Hundredths::parse(&format!("{number}x")).map(|_| number)
 }
 
 fn intervals(poll: &Table<'_>) -> Option<PollIntervals> {
@@ -213,6 +230,7 @@ mod tests {
         check("poll.overdue_after = 'never'", "overdue_after = '2h'", hours(2));
         check("", "overdue_after = 'never'", OverdueAfter::Never);
         check("", "overdue_after = '10x'", times(1_000));
+        check("poll.overdue_after = '3X'", "", times(300));
     }
 
     #[test]
@@ -223,6 +241,18 @@ mod tests {
                 format!("config.toml:2: `poll.overdue_after` is `{bad}`\n  help: {TIMES_USUAL}");
             check_added(&format!("poll.overdue_after = '{bad}'"), &problem);
         }
+    }
+
+    #[test]
+    fn a_number_without_a_unit_may_be_meant_as_a_multiple() {
+        for written in ["3", "'3'"] {
+            let problem = "config.toml:2: `poll.overdue_after` is `3`, which has no unit\n  help: \
+                           write `3x` for 3 times the usual duration, or `3h`";
+            check_added(&format!("poll.overdue_after = {written}"), problem);
+        }
+        let problem = "config.toml:2: `poll.overdue_after` is `7200`, which has no unit\n  help: \
+                       write `7200s` or `2h`";
+        check_added("poll.overdue_after = 7200", problem);
     }
 
     #[test]

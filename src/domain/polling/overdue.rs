@@ -33,7 +33,7 @@ impl Hundredths {
     /// Parses a factor from `1.1x` to `100x`, with at most two decimals.
     pub fn parse(text: &str) -> Option<Self> {
         let (whole, decimals) = {
-            let number = text.strip_suffix('x')?;
+            let number = text.strip_suffix(['x', 'X'])?;
             number.split_once('.').unwrap_or((number, "0"))
         };
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
