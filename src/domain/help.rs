@@ -35,6 +35,8 @@ pub(crate) enum HelpTopic<'a> {
     ConfigNotReloaded,
     NoAvatars,
     NoChannels,
+    /// Avatars reach no channel.
+    AvatarsUnreached,
     ChannelFailing(&'a str),
     /// One recipient of a mail channel fails.
     RecipientFailing,
@@ -103,6 +105,7 @@ impl<'a> HelpTopic<'a> {
             Self::ConfigNotReloaded => CONFIG_NOT_RELOADED.to_owned(),
             Self::NoAvatars => NO_AVATARS.to_owned(),
             Self::NoChannels => NO_CHANNELS.to_owned(),
+            Self::AvatarsUnreached => AVATARS_UNREACHED.to_owned(),
             Self::ChannelFailing(name) => format!(
                 "read the reason, check the receiver and the settings of the channel, and test it \
                  with `avatar-watch test {name}`. {KEPT}"
@@ -200,6 +203,9 @@ const CONFIG_NOT_RELOADED: &str = "reload the daemon to apply the change, for ex
 const NO_AVATARS: &str = "add `[[avatars]]` with an `id` to the config, or enable `[discover]`, \
     and reload.";
 const NO_CHANNELS: &str = "add a channel as `[channels.NAME]` to the config, and reload.";
+const AVATARS_UNREACHED: &str = "`avatar-watch status` with the id of one says why: compare the \
+    `only` of the channels with its name, its model and its tags. `channels = []` marks an avatar \
+    that is meant to reach none.";
 const KEPT: &str = "No message is lost: pending deliveries are retried.";
 const RECIPIENT_FAILING: &str = "read the reason, which comes from the mail server. Other \
     recipients of the channel may still get their messages. No message is lost: pending \

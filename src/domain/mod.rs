@@ -23,3 +23,4 @@ pub mod routing;
 pub mod mail;
 pub(crate) mod help;
 pub(crate) mod status_report;
+pub(crate) mod unreached_avatars;

@@ -17,6 +17,7 @@ use crate::domain::polling::poll_failure::FailureKind;
 use crate::domain::time::humanize::humanize;
 use crate::domain::time::time_zone::TimeZone;
 use crate::domain::time::timestamp::Timestamp;
+use crate::domain::unreached_avatars::UnreachedAvatars;
 use crate::text::capitalize::capitalized;
 use crate::text::plural::counted;
 use crate::text::sanitize::sanitize_line;
@@ -63,6 +64,8 @@ pub(crate) struct StatusInputs<'a> {
     pub conditions: Vec<ConditionFacts<'a>>,
     /// The channels; `None` if not requested.
     pub channels: Option<Vec<ChannelFacts<'a>>>,
+    /// The avatars that reach none of the channels.
+    pub unreached: UnreachedAvatars,
     pub failing: Vec<FailingAvatar<'a>>,
     pub unrecognized: Vec<UnrecognizedAvatar<'a>>,
     /// The zone of times in texts.
@@ -173,6 +176,7 @@ pub(crate) fn evaluate(
         let text = "No avatar is watched".to_owned();
         findings.push(found(Severity::Warning, text, HelpTopic::NoAvatars));
     }
+    findings.extend(unreached(&inputs.unreached));
     let subjects = |are_unrecognized: bool| -> BTreeSet<&str> {
         let is_wanted =
             |it: &&ConditionFacts<'_>| (it.kind == UNRECOGNIZED.name()) == are_unrecognized;
@@ -205,6 +209,17 @@ fn by_name(findings: impl Iterator<Item = Finding>) -> Vec<Finding> {
     }
     kinds.iter_mut().for_each(|of_kind| of_kind.sort_by_cached_key(|it| it.text.to_lowercase()));
     kinds.into_iter().flatten().collect()
+}
+
+/// The finding of avatars that reach no channel: often intended, unless none reaches one.
+fn unreached(avatars: &UnreachedAvatars) -> Option<Finding> {
+    let severity = match avatars.others_are_reached || !avatars.is_complete {
+        true => Severity::Notice,
+        false => Severity::Warning,
+    };
+    let avatar = avatars.only().map(str::to_owned);
+    let found = found(severity, avatars.sentence()?, HelpTopic::AvatarsUnreached);
+    Some(Finding { avatar, ..found })
 }
 
 /// The findings about the daemon itself.

@@ -13,7 +13,7 @@ use crate::text::sanitize::is_blank;
 use crate::web::cursor::Cursor;
 use crate::web::delivery_views::{AttemptView, DeliveryView, DeliveryWithAttempts};
 use crate::web::reader_cache::CachedReader;
-use crate::web::routes::{with_only, with_routes};
+use crate::web::routes::{unreached, with_only, with_routes};
 use crate::web::state::{AppState, ConfigView, Now};
 use crate::web::status::{self, DaemonView, Parts, StatusView};
 use crate::web::views::{
@@ -106,6 +106,11 @@ impl<'d> ReadModel<'d> {
             // An unreadable file is reported as the condition `config.rejected`.
             config_readable: true,
             channels: Some(self.channels()?),
+            unreached: unreached(
+                avatars,
+                |id| self.config.avatars.get(id).map(|it| &it.routing),
+                &self.config.routing,
+            ),
             conditions: self.conditions(avatars)?,
             accounts: accounts.map(|name| (name.to_string(), last_success(name))).collect(),
             knows_avatars: true,

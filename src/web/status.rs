@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::domain::status_report::{Severity, StatusInputs, evaluate};
 use crate::domain::time::time_zone::TimeZone;
 use crate::domain::time::timestamp::Timestamp;
+use crate::domain::unreached_avatars::UnreachedAvatars;
 use crate::store::reader::ConditionRow;
 use crate::web::views::{AccountView, AvatarView, ChannelView, ConditionView, FindingView};
 
@@ -62,6 +63,8 @@ pub(crate) struct Parts {
     pub(crate) config_changes: Vec<String>,
     /// The channels; `None` in the status of one avatar.
     pub(crate) channels: Option<Vec<ChannelView>>,
+    /// The avatars that reach none of the channels.
+    pub(crate) unreached: UnreachedAvatars,
     /// The firing conditions of watched subjects.
     pub(crate) conditions: Vec<ConditionView>,
     /// The accounts with the times of their last successful polls.
@@ -98,6 +101,7 @@ impl StatusView {
                 watched: count.then_some(watched.len()),
                 conditions: conditions.iter().map(|it| it.facts(name_of(&it.subject))).collect(),
                 channels: channels.as_ref().map(|it| it.iter().map(ChannelView::facts).collect()),
+                unreached: parts.unreached,
                 failing: watched.iter().filter_map(|it| it.if_failing()).collect(),
                 unrecognized: watched.iter().filter_map(|it| it.if_unrecognized()).collect(),
                 time_zone: parts.time_zone,

@@ -61,7 +61,8 @@ pub(crate) fn check(config: Option<&Path>, args: &CheckArgs) -> Exit {
     let warnings = first(&settings.warnings, Problem::to_string);
     warnings.iter().for_each(|warning| print_error(&format!("warning: {warning}")));
     let built = wiring::build(&settings, None)
-        .and_then(|config| Ok(wiring::obstacles(&config, &wiring::build_background(&settings)?)));
+        .and_then(|config| Ok((config, wiring::build_background(&settings)?)))
+        .map(|(config, background)| wiring::obstacles(&settings, &config, &background));
     match built {
         Ok(missing) => missing.iter().for_each(|it| print_error(&format!("warning: {it}"))),
         Err(error) => return failed(&error, Exit::Problems),

@@ -163,7 +163,6 @@ fn finding_line(finding: &FindingView, now: Timestamp) -> String {
     format!("{severity}: {}{}", sanitize(text), for_long.unwrap_or_default())
 }
 
-/// Which channels get the events of an avatar, and why.
 /// What is known of the duration of its trainings.
 fn training_lines(avatar: &AvatarView) -> Vec<String> {
     let model = avatar.model.as_deref().map(|model| format!(" of {model}")).unwrap_or_default();
@@ -178,6 +177,7 @@ fn training_lines(avatar: &AvatarView) -> Vec<String> {
     lines
 }
 
+/// Which channels get the events of an avatar, and why.
 fn route_lines(avatar: &AvatarView) -> Vec<String> {
     let Some(routes) = &avatar.routes else { return Vec::new() };
     let (yes, no): (Vec<_>, Vec<_>) = routes.iter().partition(|route| route.receives);

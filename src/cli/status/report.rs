@@ -25,11 +25,12 @@ use crate::domain::polling::watch::Watch;
 use crate::domain::status_report::unwritable;
 use crate::domain::time::humanize::humanize;
 use crate::domain::time::timestamp::Timestamp;
+use crate::domain::unreached_avatars::UnreachedAvatars;
 use crate::store::error::StoreError;
 use crate::store::reader::Reader;
 use crate::store::sqlite::lock::DatabaseLock;
 use crate::web::reader_cache::CachedRows;
-use crate::web::routes::{with_only, with_routes};
+use crate::web::routes::{unreached, with_only, with_routes};
 use crate::web::status::{self, DaemonView, Parts, StatusView};
 use crate::web::views::{AvatarContext, AvatarView, ChannelView, TrainingView};
 
@@ -124,6 +125,10 @@ impl StatusReport {
             config_problems: file.problems,
             config_changes: file.changes,
             channels: id.is_none().then(|| channels.collect()),
+            unreached: match id {
+                Some(_) => UnreachedAvatars::default(),
+                None => unreached(&avatars, |id| Some(&configured(id)?.routing), &known.routing),
+            },
             conditions,
             accounts: shown.map(|name| (name.clone(), None)).collect(),
             knows_avatars,

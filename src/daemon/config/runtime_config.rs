@@ -25,6 +25,7 @@ use crate::domain::routing::facts::{AvatarFacts, AvatarRouting};
 use crate::domain::routing::filter::ChannelFilter;
 use crate::domain::routing::subscription::Subscription;
 use crate::domain::routing::tag::Tag;
+use crate::domain::routing::unreached::unreached_event;
 use crate::domain::time::timestamp::Timestamp;
 use crate::notify::content::render;
 use crate::notify::format::standard;
@@ -131,6 +132,7 @@ impl WatchedAvatar {
             channels: self.channels.as_deref(),
             name: self.label.as_deref().or(name),
             model,
+            is_polled: false,
         }
     }
 }
@@ -188,6 +190,24 @@ impl<S, N> RuntimeConfig<S, N> {
             .listed()
             .map(|(id, name, ..)| Some((watched(id).or_else(|| self.discovered(account))?, name)));
         all.collect::<Option<Vec<_>>>().filter(|listed| listed.len() == group.other_count + 1)
+    }
+}
+
+impl<S, N> RuntimeConfig<S, N> {
+    /// Why an event of this kind about an avatar reaches no channel, if an operator should know:
+    /// there are channels, and the avatar is not one that is meant to reach none.
+    pub(in crate::daemon) fn unreached_reason(
+        &self,
+        kind: EventKind,
+        avatar: &AvatarFacts<'_>,
+    ) -> Option<String> {
+        let is_intended = avatar.channels.is_some_and(<[_]>::is_empty);
+        if is_intended || self.channels.is_empty() || !EventKind::DEFAULT.contains(&kind) {
+            return None;
+        }
+        let channels: Vec<_> =
+            self.channels.iter().map(|(name, it)| it.subscription(name)).collect();
+        Some(unreached_event(kind, avatar, &channels))
     }
 }
 

@@ -23,7 +23,6 @@ use crate::domain::account::AccountName;
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::polling::backoff::Backoff;
 use crate::domain::polling::circuit_breaker::BreakerBackoff;
-use crate::domain::routing::facts::AvatarRouting;
 use crate::domain::routing::unreached::{Routed, unreached, without_operator};
 use crate::domain::status_report::NAME_CHARS_MAX;
 use crate::notify::build_error::BuildError;
@@ -89,7 +88,11 @@ pub(crate) fn build_background(settings: &Settings) -> Result<BackgroundConfig, 
 }
 
 /// Describes what keeps parts of the config from working, or their failures from being noticed.
-pub fn obstacles(config: &WiredConfig, background: &BackgroundConfig) -> Vec<String> {
+pub fn obstacles(
+    settings: &Settings,
+    config: &WiredConfig,
+    background: &BackgroundConfig,
+) -> Vec<String> {
     let accounts = config.accounts.iter().filter_map(|(name, account)| {
         let obstacle = account.source.obstacle()?;
         Some(format!("account `{name}` cannot be polled yet: {obstacle}"))
@@ -106,37 +109,32 @@ pub fn obstacles(config: &WiredConfig, background: &BackgroundConfig) -> Vec<Str
         !config.channels.is_empty() && !config.channels.values().any(|channel| channel.operator);
     let no_operator = no_operator.then(|| NO_OPERATOR.to_owned());
     let obstacles = accounts.chain(channels).chain(heartbeat).chain(no_operator);
-    obstacles.chain(unreached_avatars(config)).collect()
+    obstacles.chain(unreached_avatars(settings)).collect()
 }
 
 /// Describes the avatars that reach no channel, with their events or their conditions.
-fn unreached_avatars(config: &WiredConfig) -> Vec<String> {
+fn unreached_avatars(settings: &Settings) -> Vec<String> {
     // Without a channel there is another warning.
-    if config.channels.is_empty() {
+    if settings.channels.is_empty() {
         return Vec::new();
     }
-    let channels: Vec<_> = config.channels.iter().map(|(name, it)| it.subscription(name)).collect();
-    let without_operator = without_operator(routed_avatars(config), &channels);
-    unreached(routed_avatars(config), &channels).into_iter().chain(without_operator).collect()
+    let routings: Vec<_> =
+        settings.channels.iter().map(|(name, it)| (name, it.routing())).collect();
+    let channels: Vec<_> = routings.iter().map(|(name, it)| it.of(name)).collect();
+    let without_operator = without_operator(routed_avatars(settings), &channels);
+    unreached(routed_avatars(settings), &channels).into_iter().chain(without_operator).collect()
 }
 
-/// The configured avatars by id, and those that are discovered in each account.
-fn routed_avatars(config: &WiredConfig) -> impl Iterator<Item = Routed> {
-    let configured: BTreeMap<_, _> = config.avatars.iter().collect();
-    let configured = configured.into_iter().map(|(id, avatar)| {
-        let WatchedAvatar { account, tags, channels, label, .. } = &**avatar;
-        let shown = label.as_ref().map(|label| sanitize_line(label, NAME_CHARS_MAX));
+/// The configured avatars in their order, and those that are discovered in each account.
+fn routed_avatars(settings: &Settings) -> impl Iterator<Item = Routed> {
+    let configured = settings.avatars.iter().map(|avatar| {
+        let (id, name) = (&avatar.id, avatar.name.clone());
+        let shown = name.as_ref().map(|name| sanitize_line(name, NAME_CHARS_MAX));
         let shown = shown.map_or_else(|| format!("`{id}`"), |name| format!("\"{name}\" (`{id}`)"));
-        let (account, tags, channels) = (account.clone(), tags.clone(), channels.clone());
-        let routing = AvatarRouting { account, tags, channels };
-        Routed { label: shown, name: label.clone(), routing }
+        Routed { label: Some(shown), name, routing: settings.routing(avatar) }
     });
-    let discovered = config.discovery.iter().flat_map(|it| &it.routing);
-    let discovered = discovered.map(|(account, routing)| Routed {
-        label: format!("all that are discovered in account `{account}`"),
-        name: None,
-        routing: routing.clone(),
-    });
+    let discovered = settings.discovered_routing().into_values();
+    let discovered = discovered.map(|routing| Routed { label: None, name: None, routing });
     configured.chain(discovered)
 }
 

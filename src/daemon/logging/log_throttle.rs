@@ -21,6 +21,8 @@ use crate::text::plural::counted;
 pub enum Key {
     /// Polling an avatar.
     Avatar(AvatarId),
+    /// The events of an avatar reach no channel.
+    Routing(AvatarId),
     /// Polling several avatars of an account.
     Polling(AccountName),
     /// The key of an account.

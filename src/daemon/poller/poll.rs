@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use tokio::select;
 use tokio_util::sync::CancellationToken;
-use tracing::{Span, debug, info};
+use tracing::{Span, debug, info, warn};
 
 use crate::daemon::config::runtime_config::{RuntimeConfig, WatchedAvatar};
 use crate::daemon::context::{DaemonContext, STORE_RETRY_DELAY};
 use crate::daemon::logging::avatar_label::avatar_label;
 use crate::daemon::logging::log::{log_condition, log_write_recovered};
+use crate::daemon::logging::log_throttle::Key;
 use crate::daemon::poller::failure_log::log_reachability;
 use crate::daemon::ports::{AvatarSource, Clock, Notifier};
 use crate::domain::account::AccountName;
@@ -28,6 +29,7 @@ use crate::domain::polling::observation::Observation;
 use crate::domain::polling::policy::{Origin, Policy};
 use crate::domain::polling::watch::{Decision, Watch};
 use crate::domain::random::RandomBits;
+use crate::domain::routing::facts::AvatarFacts;
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
 use crate::runtime::event_bus::LiveEvent;
@@ -78,6 +80,8 @@ pub struct PendingWrite {
     before: Watch,
     decision: Decision,
     change: ObservationCommit,
+    /// Why no channel gets the event of the transition, if there are channels and none does.
+    unreached: Option<String>,
     /// The span of the poll.
     pub(in crate::daemon) span: Span,
 }
@@ -157,8 +161,13 @@ pub fn evaluate<S, N: Notifier, C: Clock>(
         return Evaluation::Unchanged(Box::new(watch), next_poll_in);
     }
     let change = change(config, input, &decision, now, random);
+    let unreached = change.events.iter().find(|it| !it.has_deliveries());
     Evaluation::Changed(Box::new(PendingWrite {
         watched_avatar: Arc::clone(&input.watched_avatar),
+        unreached: unreached.and_then(|it| {
+            let facts = routing_facts(&input.watched_avatar, &decision.watch);
+            config.unreached_reason(it.event.kind, &facts)
+        }),
         before,
         decision,
         change,
@@ -186,8 +195,11 @@ pub async fn write<C: Clock>(
 ) -> PollResult {
     match context.store.commit(pending.change.clone()).await {
         Ok(()) => {
-            let PendingWrite { watched_avatar, before, decision, change, .. } = *pending;
+            let PendingWrite { watched_avatar, before, decision, change, unreached, .. } = *pending;
             log_change(context, &watched_avatar, &before, &decision);
+            if let Some(reason) = unreached {
+                log_unreached(context, &watched_avatar, &change, &reason);
+            }
             log_write_recovered(context, CHANGES);
             publish(context, &decision, &change);
             let Decision { watch, transition, next_poll_in, .. } = decision;
@@ -262,7 +274,8 @@ pub fn enroll<S, N: Notifier, C: Clock>(
     let change = change(config, input, &decision, context.clock.now(), context.rng.next_bits());
     let watched_avatar = Arc::clone(&input.watched_avatar);
     let span = Span::current();
-    Box::new(PendingWrite { watched_avatar, before: watch, decision, change, span })
+    let unreached = None;
+    Box::new(PendingWrite { watched_avatar, before: watch, decision, change, unreached, span })
 }
 
 fn policy<'a, S, N>(
@@ -298,8 +311,7 @@ fn change<S, N: Notifier>(
     random: RandomBits,
 ) -> ObservationCommit {
     let watched_avatar = &input.watched_avatar;
-    let Watch { name, model, .. } = &decision.watch;
-    let facts = watched_avatar.facts(name.as_deref(), model.as_deref());
+    let facts = routing_facts(watched_avatar, &decision.watch);
     let (events, conditions): (Vec<_>, Vec<_>) =
         decision.events.iter().cloned().partition(is_transition);
     let new_events = (0u64..).zip(events).map(|(number, event)| {
@@ -314,6 +326,12 @@ fn change<S, N: Notifier>(
         discovered: input.discovered.then(|| watched_avatar.account.clone()),
         now,
     }
+}
+
+/// What is known of an avatar for routing.
+fn routing_facts<'a>(watched: &'a WatchedAvatar, watch: &'a Watch) -> AvatarFacts<'a> {
+    let facts = watched.facts(watch.name.as_deref(), watch.model.as_deref());
+    facts.polled(watch.observed.is_some())
 }
 
 fn publish<C>(context: &DaemonContext<C>, decision: &Decision, change: &ObservationCommit) {
@@ -387,6 +405,27 @@ fn log_transition(label: &str, transition: &Transition, kind: Option<EventKind>)
             avatar.id = %id, from_status = %escaped(from), to_status = %to, event,
             "{label}: {} -> {shown}", from.display()
         ),
+    }
+}
+
+/// Logs that an event is recorded and goes nowhere.
+fn log_unreached<C: Clock>(
+    context: &DaemonContext<C>,
+    watched: &WatchedAvatar,
+    change: &ObservationCommit,
+    reason: &str,
+) {
+    let Some(NewEvent { event, .. }) = change.events.iter().find(|it| !it.has_deliveries()) else {
+        return;
+    };
+    let (id, now) = (&change.watch.id, context.clock.monotonic());
+    let key = Key::Routing(id.clone());
+    if let Some(emission) = context.throttle.record(key, "unreached", now) {
+        warn!(
+            avatar.id = %id, event = event.kind.name(), suppressed = emission.suppressed(),
+            "no channel receives {} of {}: {reason}",
+            event.kind.name(), avatar_label(watched, &change.watch)
+        );
     }
 }
 

@@ -77,7 +77,8 @@ impl<C: Clock> Daemon<C> {
     ) -> Result<Self, DaemonError> {
         let config = Arc::new(wiring::build(settings, None)?);
         let background = Arc::new(wiring::build_background(settings)?);
-        wiring::obstacles(&config, &background).iter().for_each(|obstacle| warn!("{obstacle}"));
+        let obstacles = wiring::obstacles(settings, &config, &background);
+        obstacles.iter().for_each(|obstacle| warn!("{obstacle}"));
         // Another daemon with this config also uses the listen address; report the database lock
         // instead.
         if let Ok(Some(pid)) = DatabaseLock::holder(&settings.store_path) {
@@ -165,7 +166,8 @@ impl<C: Clock> Daemon<C> {
             }
         };
         self.web = listener_change.apply(kept, &settings, &self.web_deps);
-        wiring::obstacles(&config, &background).iter().for_each(|obstacle| warn!("{obstacle}"));
+        let obstacles = wiring::obstacles(&settings, &config, &background);
+        obstacles.iter().for_each(|obstacle| warn!("{obstacle}"));
         self.configs.send_replace(config);
         self.background.send_replace(background);
         let changes = diff(&old, &new);

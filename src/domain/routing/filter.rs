@@ -22,7 +22,7 @@ pub struct ChannelFilter {
 }
 
 /// A key of a filter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FilterKey {
     /// `tags`.
     Tags,
@@ -65,27 +65,59 @@ impl ChannelFilter {
 
     /// Why an avatar does not match, whatever a poll shows; `None` when it may match.
     pub fn exclusion(&self, avatar: &AvatarFacts<'_>) -> Option<String> {
+        self.certain_mismatch(avatar).map(|key| self.refusal(key, avatar))
+    }
+
+    /// The first key that an avatar does not match, whatever a poll shows.
+    pub(in crate::domain) fn certain_mismatch(
+        &self,
+        avatar: &AvatarFacts<'_>,
+    ) -> Option<FilterKey> {
         let is_certain = |key: &FilterKey| match key {
             FilterKey::Tags | FilterKey::Accounts => true,
-            FilterKey::Models => avatar.model.is_some(),
-            FilterKey::Names => avatar.name.is_some(),
+            FilterKey::Models => avatar.model.is_some() || avatar.is_polled,
+            FilterKey::Names => avatar.name.is_some() || avatar.is_polled,
         };
-        self.mismatches(avatar).find(is_certain).map(|key| self.refusal(key, avatar))
+        self.mismatches(avatar).find(is_certain)
     }
 
     /// The keys that an avatar does not match. What is not known matches no pattern.
     pub fn mismatches(&self, avatar: &AvatarFacts<'_>) -> impl Iterator<Item = FilterKey> {
-        let is_set = |key: &FilterKey| !self.values(*key).is_empty();
-        let set = FilterKey::ALL.into_iter().filter(is_set);
-        set.filter(|key| self.matching(*key, avatar).is_empty())
+        FilterKey::ALL.into_iter().filter(|key| self.is_set(*key) && !self.matches(*key, avatar))
+    }
+
+    const fn is_set(&self, key: FilterKey) -> bool {
+        match key {
+            FilterKey::Tags => !self.tags.is_empty(),
+            FilterKey::Accounts => !self.accounts.is_empty(),
+            FilterKey::Models => !self.models.is_empty(),
+            FilterKey::Names => !self.names.is_empty(),
+        }
+    }
+
+    fn matches(&self, key: FilterKey, avatar: &AvatarFacts<'_>) -> bool {
+        let is_like = |patterns: &[Pattern], text: Option<&str>| {
+            text.is_some_and(|text| Pattern::any_matches(patterns, text))
+        };
+        match key {
+            FilterKey::Tags => self.tags.iter().any(|tag| avatar.tags.contains(tag)),
+            FilterKey::Accounts => self.accounts.contains(avatar.account),
+            FilterKey::Models => is_like(&self.models, avatar.model),
+            FilterKey::Names => is_like(&self.names, avatar.name),
+        }
     }
 
     /// Why an avatar that does not match `key` is not accepted.
     pub(in crate::domain) fn refusal(&self, key: FilterKey, avatar: &AvatarFacts<'_>) -> String {
         let only = format!("only for {} {}", key.name(), self.values(key).join(", "));
         match (key, avatar.model, avatar.name) {
-            (FilterKey::Models, None, _) => format!("{only}; the model is not known yet"),
-            (FilterKey::Names, _, None) => format!("{only}; the name is not known yet"),
+            (FilterKey::Models, None, _) | (FilterKey::Names, _, None) => {
+                let what = if key == FilterKey::Models { "model" } else { "name" };
+                match avatar.is_polled {
+                    true => format!("{only}; the last response has no {what}"),
+                    false => format!("{only}; the {what} is not known yet"),
+                }
+            }
             _ => only,
         }
     }
@@ -134,7 +166,7 @@ fn matching<'p>(patterns: &'p [Pattern], text: Option<&str>) -> Vec<&'p str> {
 /// As in the config: `tags spanish, latam; accounts studio`.
 impl fmt::Display for ChannelFilter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let set = FilterKey::ALL.into_iter().filter(|key| !self.values(*key).is_empty());
+        let set = FilterKey::ALL.into_iter().filter(|key| self.is_set(*key));
         let text = |key: FilterKey| format!("{} {}", key.name(), self.values(key).join(", "));
         f.write_str(&set.map(text).collect::<Vec<_>>().join("; "))
     }

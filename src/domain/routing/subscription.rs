@@ -4,7 +4,7 @@ use crate::domain::condition::ConditionSubject;
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::routing::facts::AvatarFacts;
-use crate::domain::routing::filter::ChannelFilter;
+use crate::domain::routing::filter::{ChannelFilter, FilterKey};
 
 /// What a channel asks for.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,17 @@ pub struct RouteDecision {
     pub reason: String,
 }
 
+/// Why a channel does not get the events of an avatar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RouteRefusal {
+    /// It gets no events of avatars.
+    NoEvents,
+    /// The avatar names others.
+    NotNamed,
+    /// This key of its `only` does not match.
+    Only(FilterKey),
+}
+
 impl Subscription<'_> {
     /// Whether it gets an event; `avatars` are those that the event is about, none if they are not
     /// known. A condition of several goes to a channel that is for one of them, or may be: the
@@ -79,18 +90,10 @@ impl Subscription<'_> {
 
     /// Whether it gets the events of an avatar, and why.
     pub fn explain(&self, avatar: &AvatarFacts<'_>) -> RouteDecision {
-        let no = |reason: String| RouteDecision { receives: false, reason };
-        if self.events.is_empty() {
-            return no("gets no events of avatars: its `events` is empty".to_owned());
+        if let Some(refusal) = self.refusal(avatar) {
+            return RouteDecision { receives: false, reason: self.reason(refusal, avatar) };
         }
-        let named = avatar.names(self.channel);
-        if named == Some(false) {
-            return no("not among the `channels` of the avatar".to_owned());
-        }
-        if let Some(key) = self.only.mismatches(avatar).next() {
-            return no(self.only.refusal(key, avatar));
-        }
-        let named = named.is_some().then(|| "named by the avatar".to_owned());
+        let named = avatar.names(self.channel).map(|_| "named by the avatar".to_owned());
         let matched = self.only.matched(avatar);
         let reasons: Vec<String> = named.into_iter().chain(matched).collect();
         let reason =
@@ -98,12 +101,35 @@ impl Subscription<'_> {
         RouteDecision { receives: true, reason }
     }
 
-    /// Whether it never gets an event of an avatar, as far as the config says. What only a poll
-    /// shows, such as the model, may still match.
-    pub fn never_receives(&self, avatar: &AvatarFacts<'_>) -> bool {
-        self.events.is_empty()
-            || avatar.names(self.channel) == Some(false)
-            || self.only.exclusion(avatar).is_some()
+    /// Why it does not get the events of an avatar; `None` when it does.
+    pub fn refusal(&self, avatar: &AvatarFacts<'_>) -> Option<RouteRefusal> {
+        let only = || self.only.mismatches(avatar).next().map(RouteRefusal::Only);
+        self.refusal_by_channels(avatar).or_else(only)
+    }
+
+    /// Why it never gets an event of an avatar, as far as the config says. What only a poll shows,
+    /// such as the model, may still match.
+    pub fn certain_refusal(&self, avatar: &AvatarFacts<'_>) -> Option<RouteRefusal> {
+        let only = || self.only.certain_mismatch(avatar).map(RouteRefusal::Only);
+        self.refusal_by_channels(avatar).or_else(only)
+    }
+
+    fn refusal_by_channels(&self, avatar: &AvatarFacts<'_>) -> Option<RouteRefusal> {
+        let is_excluded = avatar.names(self.channel) == Some(false);
+        match (self.events.is_empty(), is_excluded) {
+            (true, _) => Some(RouteRefusal::NoEvents),
+            (false, true) => Some(RouteRefusal::NotNamed),
+            (false, false) => None,
+        }
+    }
+
+    /// A refusal in a few words.
+    pub fn reason(&self, refusal: RouteRefusal, avatar: &AvatarFacts<'_>) -> String {
+        match refusal {
+            RouteRefusal::NoEvents => "gets no events of avatars: its `events` is empty".to_owned(),
+            RouteRefusal::NotNamed => "not among the `channels` of the avatar".to_owned(),
+            RouteRefusal::Only(key) => self.only.refusal(key, avatar),
+        }
     }
 }
 

@@ -45,7 +45,7 @@ fn check(only: &ChannelFilter, facts: &AvatarFacts<'_>, receives: bool, reason: 
     let reason = reason.to_owned();
     assert_eq!(subscription.explain(facts), RouteDecision { receives, reason });
     if receives {
-        assert!(!subscription.never_receives(facts));
+        assert_eq!(subscription.certain_refusal(facts), None);
     }
 }
 
@@ -87,11 +87,14 @@ fn a_model_or_name_matches_when_it_is_known() {
     check(&only, &plain.facts(Some("jane, English"), None), true, "names Jane*");
     let unknown = "only for names Jane*, Joe; the name is not known yet";
     check(&only, &plain.facts(None, None), false, unknown);
+    let absent = "only for names Jane*, Joe; the last response has no name";
+    check(&only, &plain.facts(None, None).polled(true), false, absent);
     let only = ChannelFilter { models: image, ..spanish() };
     assert!(only.exclusion(&plain.facts(None, None)).is_some(), "a poll shows no tag");
     let tagged = avatar(&["latam"], None);
     assert!(only.exclusion(&tagged.facts(None, None)).is_none(), "a poll may show the model");
     assert!(only.exclusion(&tagged.facts(None, Some("x"))).is_some());
+    assert!(only.exclusion(&tagged.facts(None, None).polled(true)).is_some());
 }
 
 #[test]
@@ -145,6 +148,6 @@ fn only_concerns_conditions_of_avatars_and_no_others() {
     assert!(subscription.receives(&condition(failing("mail")), &[]));
     assert!(!subscription.receives(&condition(failing("ops")), &[]));
     let facts = latam.facts(None, None);
-    assert!(subscription.never_receives(&facts), "it gets conditions only");
+    assert_eq!(subscription.certain_refusal(&facts), Some(RouteRefusal::NoEvents));
     assert!(!subscription.explain(&facts).receives);
 }

@@ -17,6 +17,16 @@ pub struct RoutingTable {
 }
 
 impl RoutingTable {
+    /// Whether a channel gets the events of an avatar, and how many channels were asked.
+    pub fn reaches(&self, avatar: &AvatarFacts<'_>) -> (bool, usize) {
+        let mut asked = 0;
+        let is_reached = self.channels.iter().any(|(name, it)| {
+            asked += 1;
+            it.of(name).refusal(avatar).is_none()
+        });
+        (is_reached, asked)
+    }
+
     /// The decision of each channel about an avatar, in the order of their names.
     pub fn explain(&self, avatar: &AvatarFacts<'_>) -> Vec<(&ChannelName, RouteDecision)> {
         let decision = |(name, it): (_, &ChannelRouting)| (name, it.of(name).explain(avatar));

@@ -17,6 +17,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::next_attempt::NextAttempt;
+use crate::domain::status_report::NAME_CHARS_MAX;
 use crate::domain::time::humanize::humanize;
 use crate::domain::time::time_zone::TimeZone;
 use crate::domain::time::timestamp::Timestamp;
@@ -24,7 +25,7 @@ use crate::store::error::StoreError;
 use crate::store::reader::DeliveryFilter;
 use crate::text::capitalize::capitalized;
 use crate::text::plural::counted;
-use crate::text::sanitize::sanitize;
+use crate::text::sanitize::{sanitize, sanitize_line};
 use crate::text::url_segment::encode_segment;
 use crate::web::actions;
 use crate::web::blocking::with_read_model;
@@ -155,6 +156,11 @@ fn outcome_label(outcome: &str) -> &str {
     }
 }
 
+/// A name as commands and the log show it.
+fn one_line(name: &str) -> String {
+    sanitize_line(name, NAME_CHARS_MAX)
+}
+
 /// The parts of a text outside and inside of backticks, in turns.
 fn code_spans(text: &str) -> std::str::Split<'_, char> {
     text.split('`')
@@ -200,6 +206,20 @@ struct AvatarPage {
     transitions: Vec<TransitionView>,
     deliveries: Vec<DeliveryWithAttempts>,
     can_change: bool,
+}
+
+impl AvatarPage {
+    fn why_no_notifications(&self) -> &'static str {
+        let routes = self.avatar.routes.as_deref().unwrap_or_default();
+        if self.transitions.iter().all(|it| it.previous_status.is_none()) {
+            "No notifications yet. The status that is observed first is recorded without one."
+        } else if !routes.is_empty() && !routes.iter().any(|route| route.receives) {
+            "No notifications: no channel gets the events of this avatar."
+        } else {
+            "No notifications: no change was an event for a channel at its time, or the deliveries \
+             are older than keep_deliveries and were removed."
+        }
+    }
 }
 
 #[derive(Template)]
