@@ -154,7 +154,7 @@ async fn custom_headers_are_sent_and_masked() {
     receiver.script([Answer::status(401).body(echo)]);
     let channel = build(spec);
     let outcome = attempt(&channel).await;
-    assert_eq!(outcome.snippet.as_deref(), Some("who is ***? *** says ***, and ***"));
+    assert_eq!(outcome.snippet.as_deref(), Some("who is ***? Basic *** says ***, and ***"));
     let received = receiver.wait_for(1).await;
     assert_eq!(received[0].header("x-team"), "studio 7");
     assert_eq!(received[0].header("authorization"), login);

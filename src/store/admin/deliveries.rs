@@ -233,7 +233,9 @@ fn replay_as_new(
     let body = if content_type == MAIL {
         mail_with_id(&body, (&old, id), (event, fresh))
     } else {
-        replace_all(&body, old.as_str(), event.as_str())
+        // Chats escape the `_` of an id.
+        let digits = |id: &'_ EventId| id.as_str().trim_start_matches("evt_").to_owned();
+        replace_all(&body, &digits(&old), &digits(event))
     };
     connection.execute(
         "INSERT INTO events(id, type, avatar_id, avatar_seq, occurred_at, title, body,
