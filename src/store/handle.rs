@@ -343,7 +343,7 @@ impl Store {
         self.write_health.failure()
     }
 
-    /// Sends a delivery again, as [`DeliveryAdmin::retry`] does in other processes.
+    /// Sends a delivery again, as `DeliveryAdmin::retry` does in other processes.
     pub async fn retry_delivery(
         &self,
         id: DeliveryId,
