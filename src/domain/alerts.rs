@@ -52,8 +52,6 @@ pub struct WaitingChange {
     pub seq: i64,
     /// Its event, if it were published alone.
     pub event: Event,
-    /// Whether its avatar was discovered.
-    pub is_discovered: bool,
 }
 
 /// An event to publish.
@@ -64,24 +62,18 @@ pub struct AlertGroup {
     /// The rows that it covers.
     pub rows: Vec<i64>,
     /// Whether operators are notified. A condition that was resolved before its event was published
-    /// is only recorded, and so is that of an avatar that is no longer watched.
+    /// is only recorded.
     pub is_notified: bool,
 }
 
 /// Groups the waiting changes. Of one avatar, at most the first resolves what was published before,
 /// and only the last can begin what lasts; so what was resolved is published first, and what lasts
 /// at the end.
-pub fn group(
-    changes: Vec<WaitingChange>,
-    is_watched: impl Fn(&WaitingChange) -> bool,
-) -> Vec<AlertGroup> {
-    let (watched, mut unwatched): (Vec<_>, Vec<_>) = changes.into_iter().partition(is_watched);
-    let (mut withdrawn, lasting) = split_withdrawn(watched);
-    withdrawn.append(&mut unwatched);
-    withdrawn.sort_unstable_by_key(|change| change.seq);
+pub fn group(changes: Vec<WaitingChange>) -> Vec<AlertGroup> {
+    let (withdrawn, lasting) = split_withdrawn(changes);
     let is_resolved = |change: &WaitingChange| phase(&change.event) == Some(Phase::Resolved);
     let (resolved, firing): (Vec<_>, Vec<_>) = lasting.into_iter().partition(is_resolved);
-    let withdrawn = withdrawn.into_iter().map(|WaitingChange { seq, event, .. }| AlertGroup {
+    let withdrawn = withdrawn.into_iter().map(|WaitingChange { seq, event }| AlertGroup {
         event,
         rows: vec![seq],
         is_notified: false,
@@ -93,7 +85,7 @@ pub fn group(
 fn merged(changes: Vec<WaitingChange>) -> Vec<AlertGroup> {
     let mut groups: Vec<AlertGroup> = Vec::new();
     let mut places: HashMap<GroupKey, usize> = HashMap::new();
-    for WaitingChange { seq, event, .. } in changes {
+    for WaitingChange { seq, event } in changes {
         let key = GroupKey::of(&event);
         match key.as_ref().and_then(|key| places.get(key)).and_then(|at| groups.get_mut(*at)) {
             Some(group) => {
@@ -226,7 +218,7 @@ mod tests {
             occurred_at: T(seq),
             subject: Subject::Condition(Box::new(condition)),
         };
-        WaitingChange { seq, event, is_discovered: false }
+        WaitingChange { seq, event }
     }
 
     fn summary(changes: Vec<WaitingChange>) -> Vec<(String, Vec<i64>, bool)> {
@@ -234,7 +226,7 @@ mod tests {
             let phase = phase(&group.event).unwrap().name().to_owned();
             (phase, group.rows, group.is_notified)
         };
-        group(changes, |_| true).into_iter().map(text).collect()
+        group(changes).into_iter().map(text).collect()
     }
 
     #[test]
@@ -253,7 +245,7 @@ mod tests {
     fn avatars_of_one_cause_make_one_event_that_lists_the_first_and_counts_all() {
         let changes =
             (1..=50).map(|n| change(n, &format!("a{n}"), Phase::Firing, Some("failed"))).collect();
-        let [only] = group(changes, |_| true).try_into().unwrap();
+        let [only] = group(changes).try_into().unwrap();
         assert_eq!((only.rows.len(), only.is_notified), (50, true));
         assert_eq!(only.event.occurred_at, T(1));
         let Subject::Condition(condition) = &only.event.subject else { panic!() };
@@ -266,10 +258,8 @@ mod tests {
         // It was firing before; resolved, firing, resolved, firing again while all of it waits.
         let changes = [Phase::Resolved, Phase::Firing, Phase::Resolved, Phase::Firing];
         let changes = (1..).zip(changes).map(|(seq, phase)| change(seq, "a", phase, None));
-        let published: Vec<_> = group(changes.collect(), |_| true)
-            .into_iter()
-            .map(|it| (it.rows, it.is_notified))
-            .collect();
+        let published: Vec<_> =
+            group(changes.collect()).into_iter().map(|it| (it.rows, it.is_notified)).collect();
         let expected = [(vec![1], true), (vec![2], false), (vec![3], false), (vec![4], true)];
         assert_eq!(published, expected);
     }
@@ -283,18 +273,6 @@ mod tests {
             groups,
             expected.map(|(phase, rows, is_notified)| (phase.to_owned(), rows, is_notified))
         );
-    }
-
-    #[test]
-    fn what_is_no_longer_watched_is_recorded_but_not_notified() {
-        let changes = ["a", "gone", "b"].into_iter().zip(1..);
-        let changes = changes.map(|(avatar, seq)| change(seq, avatar, Phase::Firing, None));
-        let is_watched = |it: &WaitingChange| avatar(&it.event).unwrap().as_str() != "gone";
-        let published: Vec<_> = group(changes.collect(), is_watched)
-            .into_iter()
-            .map(|it| (it.rows, it.is_notified))
-            .collect();
-        assert_eq!(published, [(vec![2], false), (vec![1, 3], true)]);
     }
 
     #[test]

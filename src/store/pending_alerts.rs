@@ -6,7 +6,7 @@
 
 use rusqlite::{Connection, named_params};
 
-use crate::domain::alerts::{AlertTiming, WaitingChange};
+use crate::domain::alerts::{self, AlertGroup, AlertTiming};
 use crate::domain::condition::{ConditionSubject, LISTED_MAX, Phase};
 use crate::domain::delivery::DeliveryId;
 use crate::domain::delivery::channel_name::ChannelName;
@@ -22,8 +22,8 @@ use crate::store::tables::condition_changes;
 pub struct PendingAlerts {
     pub(crate) channel_changes: Vec<ChannelChange>,
     pub(crate) dead_letters: Vec<NewDeadLetters>,
-    /// The changes of avatars' conditions, of one kind and account each.
-    pub(crate) avatar_changes: Vec<Vec<WaitingChange>>,
+    /// The changes of avatars' conditions, grouped, in the order in which they are published.
+    pub(crate) avatar_changes: Vec<AlertGroup>,
     /// The conditions of each reminder.
     pub(crate) reminders: Vec<Vec<Reminder>>,
 }
@@ -82,7 +82,8 @@ pub(super) fn find(
 ) -> rusqlite::Result<PendingAlerts> {
     let mut avatar_changes = Vec::new();
     for (kind, account) in condition_changes::due(connection, timing, now)? {
-        avatar_changes.push(condition_changes::waiting(connection, &kind, &account)?);
+        avatar_changes
+            .extend(alerts::group(condition_changes::waiting(connection, &kind, &account)?));
     }
     let channels = dead_letter_channels(connection, timing, now)?;
     let letters = channels.iter().map(|(channel, since)| dead_letters(connection, channel, *since));

@@ -159,11 +159,6 @@ impl<S, N> RuntimeConfig<S, N> {
         self.discovery.as_ref().is_some_and(|discovery| discovery.routing.contains_key(account))
     }
 
-    /// Whether an avatar of the account is watched: by the config, or since it was discovered.
-    pub fn watches(&self, id: &AvatarId, account: &AccountName, is_discovered: bool) -> bool {
-        self.avatars.contains_key(id) || (is_discovered && self.discovers(account))
-    }
-
     /// The config of an avatar that only the account's list shows; `None` when discovery is off for
     /// the account.
     pub fn discovered(&self, account: &AccountName) -> Option<WatchedAvatar> {

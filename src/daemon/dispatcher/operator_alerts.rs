@@ -13,7 +13,7 @@ use crate::daemon::context::DaemonContext;
 use crate::daemon::logging::log::{log_condition, log_dead_letters};
 use crate::daemon::ports::{Clock, Notifier};
 use crate::domain::account::AccountName;
-use crate::domain::alerts::{self, AlertGroup, WaitingChange};
+use crate::domain::alerts::{self, AlertGroup};
 use crate::domain::avatar::AvatarId;
 use crate::domain::condition::{AvatarGroup, Condition, ConditionSubject, OutageCause, Phase};
 use crate::domain::delivery::dead_letter::DeadLetter;
@@ -92,11 +92,7 @@ impl<S, N: Notifier> Alerts<'_, S, N> {
             let subject = Subject::DeadLetter(Box::new(group));
             self.add(EventKind::DeliveryExhausted, since.min(self.now), subject, covers);
         }
-        let config = self.config;
-        let groups = avatar_changes
-            .into_iter()
-            .flat_map(|changes| alerts::group(changes, |it| is_watched(config, it)));
-        for AlertGroup { event, rows, is_notified } in groups {
+        for AlertGroup { event, rows, is_notified } in avatar_changes {
             let random = self.random();
             let new_event = if is_notified {
                 self.new_event(event, random)
@@ -175,19 +171,6 @@ fn channel_event(channel_change: ChannelChange, now: Timestamp) -> (EventKind, S
     (kind, Subject::Condition(Box::new(condition)))
 }
 
-/// Whether the avatar of a change is watched now.
-fn is_watched<S, N>(config: &RuntimeConfig<S, N>, change: &WaitingChange) -> bool {
-    let Subject::Condition(condition) = &change.event.subject else { return true };
-    match &condition.subject {
-        ConditionSubject::Avatar { id, account, .. } => {
-            config.watches(id, account, change.is_discovered)
-        }
-        ConditionSubject::Account { .. }
-        | ConditionSubject::Config
-        | ConditionSubject::Channel { .. } => true,
-    }
-}
-
 /// The condition of a reminder, if its subject is watched.
 fn reminder<S, N>(
     config: &RuntimeConfig<S, N>,
@@ -199,7 +182,7 @@ fn reminder<S, N>(
         (Some(account), _) => {
             let id = AvatarId::parse(&subject).ok()?;
             let named = config.avatars.get(&id);
-            if !config.watches(&id, &account, reminder.is_discovered) {
+            if named.is_none() && !(reminder.is_discovered && config.discovers(&account)) {
                 return None;
             }
             ConditionSubject::Avatar {

@@ -67,9 +67,7 @@ pub(in crate::store) fn waiting(
 ) -> rusqlite::Result<Vec<WaitingChange>> {
     let sql =
         "SELECT seq, event_id, phase, cause, avatar_id, name, status, started_at, detected_at,
-                      reason,
-                      EXISTS(SELECT 1 FROM discovered d
-                             WHERE d.avatar_id = condition_changes.avatar_id) AS is_discovered
+                      reason
                FROM condition_changes WHERE kind = ?1 AND account = ?2 ORDER BY seq LIMIT ?3";
     let kinds = EventKind::OPERATIONAL;
     let Some(kind) = kinds.into_iter().find(|it| it.name() == kind) else { return Ok(Vec::new()) };
@@ -95,8 +93,7 @@ pub(in crate::store) fn waiting(
             occurred_at: row.get("detected_at")?,
             subject: Subject::Condition(Box::new(condition)),
         };
-        let is_discovered = row.get("is_discovered")?;
-        Ok(WaitingChange { seq: row.get("seq")?, event, is_discovered })
+        Ok(WaitingChange { seq: row.get("seq")?, event })
     })
 }
 
