@@ -106,6 +106,7 @@ class Daemon:
         self.folder = folder
         self.config = folder / "avatar-watch.toml"
         self.config.write_text(config, encoding="utf-8")
+        self.config.chmod(0o600)
         self.database = folder / "avatar-watch.db"
         self.log = folder / "daemon.log"
         self.extra = extra
