@@ -112,7 +112,7 @@ try {
   });
   await plain.goto(PAGE);
   await plain.locator("#test-ops").click();
-  await plain.getByText("send the token").waitFor();
+  await plain.getByText("log in with any user name").waitFor();
   claim("without the token a click does nothing, and the page gives the reason", true);
 
   // Events that arrive faster than the page can be read again.
