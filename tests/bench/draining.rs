@@ -18,22 +18,24 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use avatar_watch::demo::fake_server::{Request, Response};
-use avatar_watch::domain::account::AccountName;
-use avatar_watch::domain::avatar::AvatarId;
-use avatar_watch::domain::condition::{AvatarGroup, Condition, ConditionSubject, Phase};
+use avatar_watch::domain::avatar::status::Status;
+use avatar_watch::domain::avatar::transition::{Previous, Transition};
+use avatar_watch::domain::avatar::{Avatar, AvatarId};
 use avatar_watch::domain::delivery::channel_name::ChannelName;
 use avatar_watch::domain::delivery::retry_policy::DeliveryPolicy;
 use avatar_watch::domain::delivery::{DeliveryId, RetryState};
 use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::id::EventId;
+use avatar_watch::domain::polling::watch::Watch;
 use avatar_watch::domain::random::RandomBits;
 use avatar_watch::domain::time::timestamp::Timestamp;
 use avatar_watch::notify::format::standard;
-use avatar_watch::store::handle::{NewEvent, Store};
+use avatar_watch::store::handle::{NewEvent, ObservationCommit, Store};
 use avatar_watch::store::tables::channels::ChannelTarget;
 use avatar_watch::store::tables::outbox::NewDelivery;
 use common::{configure, serve};
 use rustix::process::{Pid, Signal};
+use tokio::task::JoinSet;
 
 /// The ids that came, in their order, and when the first and the last did.
 #[derive(Default)]
@@ -91,47 +93,69 @@ async fn fill(folder: &Path) -> HashMap<String, (usize, usize)> {
     let now = Timestamp::from_millis(i64::try_from(millis).unwrap());
     store.register_channels(vec![registered], now).await.unwrap();
     let mut lines = HashMap::new();
-    let mut announcements = Vec::new();
-    for number in 0..MESSAGES {
-        let roll = RandomBits::new(7).derive(number as u64);
-        let avatar = number % AVATARS;
-        let about = ConditionSubject::Avatar {
-            id: AvatarId::parse(&format!("avatar-{avatar}")).unwrap(),
-            name: Some("Jane, English".to_owned()),
-            account: AccountName::default(),
-            status: None,
-            group: AvatarGroup::default(),
-        };
-        let condition =
-            Condition { phase: Phase::Resolved, started_at: now, subject: about, reason: None };
-        let event = Event {
-            id: EventId::mint(now, roll),
-            kind: EventKind::AvatarMissing,
-            occurred_at: now,
-            subject: Subject::Condition(Box::new(condition)),
-        };
-        lines.insert(event.id.to_string(), (avatar, number));
-        let body = standard::render(&event);
-        let delivery = NewDelivery {
-            id: DeliveryId::mint(now, roll),
-            channel: channel.clone(),
-            recipient: String::new(),
-            content_type: standard::CONTENT_TYPE.to_owned(),
-            body: body.clone(),
-            fallback: None,
-            retry_state: RetryState::new(now, &DeliveryPolicy::webhook()),
-        };
-        announcements.push(NewEvent {
-            event,
-            title: "Jane is ready".to_owned(),
-            body,
-            deliveries: vec![delivery],
-        });
+    for round in 0..MESSAGES / AVATARS {
+        let mut commits = JoinSet::new();
+        for avatar in 0..AVATARS {
+            let number = round * AVATARS + avatar;
+            let change = change(&channel, avatar, number, now);
+            lines.insert(change.events[0].event.id.to_string(), (avatar, number));
+            let store = store.clone();
+            commits.spawn(async move { store.commit(change).await.unwrap() });
+        }
+        commits.join_all().await;
     }
-    store.publish(announcements, now).await.unwrap();
     drop(store);
     tokio::task::spawn_blocking(move || writer.join()).await.unwrap();
     lines
+}
+
+/// The message with that number, about a transition of its avatar.
+fn change(
+    channel: &ChannelName,
+    avatar: usize,
+    number: usize,
+    now: Timestamp,
+) -> ObservationCommit {
+    let roll = RandomBits::new(7).derive(number as u64);
+    let id = AvatarId::parse(&format!("avatar-{avatar}")).unwrap();
+    let transition = Transition {
+        avatar_id: id.clone(),
+        sequence: (number / AVATARS) as u64 + 1,
+        previous: Previous::Observed { status: Status::Training, at: now },
+        earlier: None,
+        training: None,
+        status: Status::Idle,
+        detected_at: now,
+        upstream_updated_at: None,
+    };
+    let event = Event {
+        id: EventId::mint(now, roll),
+        kind: EventKind::AvatarReady,
+        occurred_at: now,
+        subject: Subject::Transition {
+            avatar: Box::new(Avatar::new(id.clone(), Status::Idle)),
+            transition: Box::new(transition.clone()),
+        },
+    };
+    let body = standard::render(&event);
+    let delivery = NewDelivery {
+        id: DeliveryId::mint(now, roll),
+        channel: channel.clone(),
+        recipient: String::new(),
+        content_type: standard::CONTENT_TYPE.to_owned(),
+        body: body.clone(),
+        fallback: None,
+        retry_state: RetryState::new(now, &DeliveryPolicy::webhook()),
+    };
+    let title = "Jane: ready".to_owned();
+    ObservationCommit {
+        watch: Watch { sequence: transition.sequence, ..Watch::new(id) },
+        transition: Some(transition),
+        events: vec![NewEvent { event, title, body, deliveries: vec![delivery] }],
+        conditions: Vec::new(),
+        discovered: None,
+        now,
+    }
 }
 
 /// The daemon; under `strace`, which writes into this file, if there is one.
