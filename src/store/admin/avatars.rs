@@ -11,6 +11,7 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::store::admin::deliveries::DeliveryAdmin;
 use crate::store::error::StoreError;
 use crate::store::sqlite::time_limit::TimeClass;
+use crate::store::tables::outbox;
 
 /// What is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,6 +105,8 @@ fn remove(connection: &Connection, id: &AvatarId) -> rusqlite::Result<()> {
     for sql in NO_LONGER_WATCHED.into_iter().chain(HISTORY) {
         connection.execute(sql, [id])?;
     }
+    // Deliveries about others can have waited for one of these.
+    outbox::unblock_all(connection)?;
     let sql = "UPDATE history SET pruned_count = pruned_count + ?1,
                                   pruned_up_to = max(pruned_up_to, coalesce(?2, 0))";
     connection.execute(sql, (count, last)).map(drop)
