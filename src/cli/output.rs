@@ -219,20 +219,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::text::characters::{is_filler, is_unsafe};
+    use crate::text::characters::{hostile_texts, is_filler, is_unsafe};
     use crate::web::http::problem::json_line;
-
-    /// Any text, mostly of invisible characters.
-    fn hostile() -> impl Strategy<Value = String> {
-        let is_hidden = |char: &char| is_unsafe(*char) || is_filler(*char);
-        let hidden: Vec<char> = ('\0'..=char::MAX).filter(is_hidden).collect();
-        let any = prop_oneof![prop::sample::select(hidden), any::<char>()];
-        prop::collection::vec(any, 0..40).prop_map(|chars| chars.into_iter().collect())
-    }
 
     proptest! {
         #[test]
-        fn printed_text_has_no_control_characters(text in hostile()) {
+        fn printed_text_has_no_control_characters(text in hostile_texts()) {
             let printed = lines_of(&text);
             prop_assert!(!printed.contains(|it: char| it != '\n' && is_unsafe(it)), "{printed:?}");
             let json = json_line(&[&text]).unwrap();

@@ -177,7 +177,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::text::characters::{is_filler, is_unsafe};
+    use crate::text::characters::{hostile_texts, is_unsafe};
 
     const COLUMNS: [Column; 4] = [
         Column::cut("name", 12),
@@ -261,18 +261,10 @@ mod tests {
         }
     }
 
-    /// Any text, mostly of invisible characters.
-    fn hostile() -> impl Strategy<Value = String> {
-        let is_hidden = |char: &char| is_unsafe(*char) || is_filler(*char);
-        let hidden: Vec<char> = ('\0'..=char::MAX).filter(is_hidden).collect();
-        let any = prop_oneof![prop::sample::select(hidden), any::<char>()];
-        prop::collection::vec(any, 0..40).prop_map(|chars| chars.into_iter().collect())
-    }
-
     proptest! {
         #[test]
         fn a_table_has_one_line_per_row_for_any_cell(
-            cells in prop::collection::vec(hostile(), 1..6),
+            cells in prop::collection::vec(hostile_texts(), 1..6),
             room in prop::option::of(30_u16..90),
         ) {
             let columns = [Column::cut("name", 8), Column::text("end")];

@@ -44,6 +44,17 @@ pub fn is_filler(char: char) -> bool {
     )
 }
 
+/// Any text, mostly of invisible characters.
+#[cfg(test)]
+pub(crate) fn hostile_texts() -> impl proptest::strategy::Strategy<Value = String> {
+    use proptest::prelude::*;
+
+    let is_hidden = |char: &char| is_unsafe(*char) || is_filler(*char);
+    let hidden: Vec<char> = ('\0'..=char::MAX).filter(is_hidden).collect();
+    let any = prop_oneof![prop::sample::select(hidden), any::<char>()];
+    prop::collection::vec(any, 0..40).prop_map(|chars| chars.into_iter().collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
