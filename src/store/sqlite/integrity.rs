@@ -11,6 +11,7 @@ use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::id::EventId;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::sqlite::statement::{column, rows};
+use crate::store::tables::outbox::WAITS_FOR_NONE;
 
 /// The result of the checks.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -170,7 +171,8 @@ fn names(connection: &Connection) -> rusqlite::Result<Vec<String>> {
 /// Checks that exactly those deliveries that are being sent have an open attempt, and that no other
 /// one waits forever.
 fn attempts(connection: &Connection) -> rusqlite::Result<Vec<String>> {
-    let sql = "SELECT 'delivery `' || id || '` is being sent without an open attempt'
+    let sql = format!(
+        "SELECT 'delivery `' || id || '` is being sent without an open attempt'
                FROM deliveries d WHERE state = 'sending' AND NOT EXISTS(
                  SELECT 1 FROM attempts WHERE delivery_id = d.id AND no = d.attempts
                    AND finished_at IS NULL)
@@ -181,12 +183,9 @@ fn attempts(connection: &Connection) -> rusqlite::Result<Vec<String>> {
                WHERE a.finished_at IS NULL AND NOT (d.state = 'sending' AND d.attempts = a.no)
                UNION ALL
                SELECT 'delivery `' || id || '` waits for none, and is not sent'
-               FROM deliveries d WHERE state IN ('pending','sending') AND blocked = 1
-                 AND NOT EXISTS(SELECT 1 FROM deliveries o
-                   WHERE o.channel_id = d.channel_id AND o.recipient = d.recipient
-                     AND o.ordering_key = d.ordering_key AND o.state IN ('pending','sending')
-                     AND o.seq < d.seq)";
-    column(connection, sql, [])
+               FROM deliveries d WHERE {WAITS_FOR_NONE}"
+    );
+    column(connection, &sql, [])
 }
 
 /// Checks that each watch has the status and sequence of its newest transition.

@@ -283,12 +283,6 @@ pub(in crate::store) fn record_result(
     if retry_state.state.is_final() {
         unblock_next(connection, &result.id)?;
     }
-    if retry_state.state == DeliveryState::Delivered {
-        let sql = "UPDATE channels SET delivered_at = ?2
-                   WHERE id = (SELECT channel_id FROM deliveries WHERE id = ?1)
-                     AND (delivered_at IS NULL OR delivered_at < ?2)";
-        connection.prepare_cached(sql)?.execute((&result.id, result.finished_at))?;
-    }
     if let DeliveryState::Dead { .. } = retry_state.state {
         pending_alerts::suppress(connection, &result.id)?;
     }
@@ -311,13 +305,8 @@ pub(in crate::store) fn unblock_next(
 
 /// Lets all deliveries be sent that wait for none, whatever left them blocked.
 pub(in crate::store) fn unblock_all(connection: &Connection) -> rusqlite::Result<usize> {
-    let sql = "UPDATE deliveries AS d SET blocked = 0
-               WHERE state IN ('pending','sending') AND blocked = 1 AND NOT EXISTS(
-                 SELECT 1 FROM deliveries o
-                 WHERE o.channel_id = d.channel_id AND o.recipient = d.recipient
-                   AND o.ordering_key = d.ordering_key AND o.state IN ('pending','sending')
-                   AND o.seq < d.seq)";
-    connection.prepare_cached(sql)?.execute(())
+    let sql = format!("UPDATE deliveries AS d SET blocked = 0 WHERE {WAITS_FOR_NONE}");
+    connection.prepare_cached(&sql)?.execute(())
 }
 
 /// Updates the health of the channel. An attempt at an old target does not affect it, and ends the
@@ -332,6 +321,11 @@ fn update_channel_health(
         connection
             .prepare_cached(sql)?
             .query_row((&result.id, &result.target), |row| row.try_into())?;
+    if result.retry_state.state == DeliveryState::Delivered {
+        let sql = "UPDATE channels SET delivered_at = ?2
+                   WHERE id = ?1 AND (delivered_at IS NULL OR delivered_at < ?2)";
+        connection.prepare_cached(sql)?.execute((&channel, result.finished_at))?;
+    }
     if has_other_target {
         let sql = "UPDATE deliveries SET next_attempt_at = ?2 WHERE id = ?1 AND state = 'pending'";
         connection.prepare_cached(sql)?.execute((&result.id, result.finished_at))?;
@@ -452,6 +446,14 @@ fn final_reason(retry_state: &RetryState) -> Option<&str> {
         DeliveryState::Pending { .. } | DeliveryState::Sending | DeliveryState::Delivered => None,
     }
 }
+
+/// Whether a delivery `d` is blocked, and no older one of its line is open.
+pub(in crate::store) const WAITS_FOR_NONE: &str = "
+  d.state IN ('pending','sending') AND d.blocked = 1 AND NOT EXISTS(
+    SELECT 1 FROM deliveries o
+    WHERE o.channel_id = d.channel_id AND o.recipient = d.recipient
+      AND o.ordering_key = d.ordering_key AND o.state IN ('pending','sending')
+      AND o.seq < d.seq)";
 
 /// Which deliveries `d` of a channel are claimed, and in which order.
 struct Selection {
