@@ -16,7 +16,7 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::training::TrainingSample;
 use crate::domain::avatar::transition::Transition;
 use crate::domain::delivery::DeliveryId;
-use crate::domain::delivery::channel_name::ChannelName;
+use crate::domain::delivery::attempt_slots::AttemptSlots;
 use crate::domain::event::Event;
 use crate::domain::polling::watch::Watch;
 use crate::domain::random::RandomBits;
@@ -302,7 +302,7 @@ impl Store {
     /// Claims due deliveries for the channels that have capacity.
     pub async fn claim(
         &self,
-        slots: Vec<(ChannelName, usize)>,
+        slots: AttemptSlots,
         timing: AlertTiming,
         now: Timestamp,
     ) -> Result<ClaimResult, StoreError> {
@@ -414,7 +414,7 @@ fn insert_events(
         events::insert(connection, event, title, body)?;
         let key = event.ordering_key();
         for delivery in deliveries {
-            outbox::insert(connection, &event.id, &key, delivery, now)?;
+            outbox::insert(connection, &event.id, &key, body, delivery, now)?;
         }
     }
     Ok(())

@@ -5,7 +5,9 @@ use super::*;
 use crate::domain::avatar::Avatar;
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::transition::Previous;
+use crate::domain::delivery::attempt_slots::{ChannelSlots, ChannelUse};
 use crate::domain::delivery::channel_health::ChannelHealth;
+use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::retry_policy::{DeliveryPolicy, OnUnknown};
 use crate::domain::delivery::{DeliveryId, DeliveryState, Outcome, OutcomeClass, RetryState};
 use crate::domain::event::{EventKind, Subject};
@@ -142,7 +144,11 @@ impl Bench {
     }
 
     async fn claim(&self, channel: &str, room: usize, now: Timestamp) -> ClaimResult {
-        let slots = vec![(ChannelName::parse(channel).unwrap(), room)];
+        let channel = ChannelName::parse(channel).unwrap();
+        let slots = AttemptSlots {
+            channels: vec![ChannelSlots::only(channel, room)],
+            ..AttemptSlots::default()
+        };
         self.store().claim(slots, AlertTiming::default(), now).await.unwrap()
     }
 
@@ -247,6 +253,36 @@ async fn deliveries_of_one_avatar_are_sent_in_order_and_do_not_wait_for_others()
     assert_eq!(again.claimed[0].attempt, 2);
     assert!(bench.settle(&again.claimed[0], OutcomeClass::Delivered, due_at).await);
     assert_eq!(bodies(&bench.claim("ops", 10, due_at).await), ["a 2"]);
+}
+
+#[tokio::test]
+async fn a_body_that_is_that_of_the_event_is_stored_once_and_sent_with_the_same_bytes() {
+    let mut bench = Bench::new().await;
+    let mut change = bench.change("a", 1, &["ops", "mail"]);
+    let standard = change.events[0].body.clone();
+    change.events[0].deliveries[0].body = standard.clone();
+    bench.store().commit(change).await.unwrap();
+    let stored = rusqlite::Connection::open(bench.path()).unwrap();
+    let sql = "SELECT group_concat(channel_id) FROM deliveries WHERE body IS NULL";
+    let stored: String = stored.query_row(sql, (), |row| row.get(0)).unwrap();
+    assert_eq!(stored, "ops");
+    let [ops, mail] = [bench.one("ops", NOW).await, bench.one("mail", NOW).await];
+    assert_eq!((ops.body, mail.body), (standard.clone(), b"a 1".to_vec()));
+    assert_eq!(bench.reader().message(&ops.id).unwrap().unwrap().1, standard);
+}
+
+#[tokio::test]
+async fn channels_share_the_attempts_beyond_the_first_of_each() {
+    let mut bench = Bench::new().await;
+    for avatar in ["a", "b", "c", "d"] {
+        bench.commit(avatar, 1, &["ops", "mail"]).await;
+    }
+    let names = ["mail", "ops"].map(|name| ChannelName::parse(name).unwrap());
+    let uses = names.each_ref().map(|channel| ChannelUse { channel, in_flight: 0, max: 8 });
+    let slots = AttemptSlots::new(4, &uses);
+    let claims = bench.store().claim(slots, AlertTiming::default(), NOW).await.unwrap();
+    let of = |name: &str| claims.claimed.iter().filter(|it| it.channel.as_str() == name).count();
+    assert_eq!((of("mail"), of("ops")), (3, 1));
 }
 
 #[tokio::test]

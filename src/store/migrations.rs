@@ -36,7 +36,9 @@ pub(super) fn reference_schema(schema: i64) -> rusqlite::Result<Connection> {
 ///
 /// `deliveries.manual_attempt` is the number of the attempt that an operator requested last, or
 /// zero; `resent_as` is the delivery that sends a dead letter again; `blocked` is 1 while an older
-/// delivery with the same channel, recipient and ordering key is not finished. `conditions` has the
+/// delivery with the same channel, recipient and ordering key is not finished; `body` is null if it
+/// is that of the event. `events_transition` allows one event of a transition, and any number of
+/// replays. `conditions` has the
 /// firing conditions; `event_id` and `notified_at` are null until the event of the group is
 /// published.
 const FIRST: &str = "
@@ -107,8 +109,8 @@ CREATE TABLE events(
   replay_of   TEXT,
   FOREIGN KEY(avatar_id, avatar_seq) REFERENCES transitions(avatar_id, avatar_seq)
 ) STRICT;
-CREATE UNIQUE INDEX events_transition ON events(avatar_id, avatar_seq) WHERE replay_of IS NULL;
-CREATE INDEX events_avatar ON events(avatar_id, avatar_seq);
+CREATE UNIQUE INDEX events_transition
+  ON events(avatar_id, avatar_seq, iif(replay_of IS NULL, '', id));
 CREATE INDEX events_replay ON events(replay_of) WHERE replay_of IS NOT NULL;
 
 CREATE TABLE channels(
@@ -153,7 +155,7 @@ CREATE TABLE deliveries(
   recipient           TEXT NOT NULL DEFAULT '',
   replay              INTEGER NOT NULL DEFAULT 0,
   content_type        TEXT NOT NULL,
-  body                BLOB NOT NULL,
+  body                BLOB,
   fallback            TEXT,
   state               TEXT NOT NULL
                       CHECK(state IN ('pending','sending','delivered','dead','resent',

@@ -25,6 +25,7 @@ use crate::store::sqlite::open::{self, FileIdentity};
 use crate::store::sqlite::statement::rows;
 use crate::store::sqlite::time_limit::TimeClass;
 use crate::store::tables::channels;
+use crate::store::tables::outbox::BODY;
 use crate::store::tables::recipients::{self, FailingRecipient};
 use crate::store::tables::transitions;
 use crate::store::tables::watches;
@@ -302,7 +303,7 @@ impl Reader {
 
     /// The message of a delivery: its media type and its body.
     pub fn message(&self, id: &DeliveryId) -> Result<Option<(String, Vec<u8>)>, StoreError> {
-        let sql = "SELECT content_type, body FROM deliveries WHERE id = ?1";
+        let sql = &format!("SELECT content_type, {BODY} FROM deliveries WHERE id = ?1");
         Ok(self.rows("reading a message", sql, [id], |row| row.try_into())?.pop())
     }
 

@@ -9,6 +9,7 @@ use rusqlite::Connection;
 
 use crate::domain::alerts::AlertTiming;
 use crate::domain::avatar::AvatarId;
+use crate::domain::delivery::attempt_slots::{AttemptSlots, ChannelSlots};
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
@@ -123,7 +124,8 @@ const WORKS: [(&str, Work); 12] = [
 ];
 
 fn claim(bench: &Bench) {
-    let slots = [(ChannelName::parse("ops").unwrap(), 4)];
+    let channels = vec![ChannelSlots::only(ChannelName::parse("ops").unwrap(), 4)];
+    let slots = AttemptSlots { channels, ..AttemptSlots::default() };
     let timing = AlertTiming::default();
     let claimed = outbox::claim(&bench.writer, &slots, timing, NOW, "boot").unwrap();
     assert_eq!(claimed.claimed.len(), 4);

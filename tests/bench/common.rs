@@ -1,11 +1,22 @@
-//! The two ends of every benchmark: a server on loopback, and a config for the real daemon.
+//! What every benchmark needs: a server on loopback, a config for the real daemon, a bare loop to
+//! compare with, and what a process uses.
+
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    reason = "each benchmark uses a part of it"
+)]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use avatar_watch::demo::fake_server::{self, Request, Response};
+use nix::time::{clock_getcpuclockid, clock_gettime};
+use nix::unistd::Pid;
 use tokio::net::TcpListener;
 
 /// Serves for as long as the runtime lives; its origin, such as `http://127.0.0.1:1234`.
@@ -19,6 +30,17 @@ pub(crate) async fn serve(
     origin
 }
 
+/// What Argil says of an avatar with this status.
+pub(crate) fn avatar(id: &str, status: &str) -> String {
+    format!(
+        r#"{{"id":"{id}","name":"Jane","actorName":"Jane","createdAt":"2026-11-23T11:00:00Z",
+        "updatedAt":"2026-11-23T11:00:00Z","gestures":[{{"label":"wave","slug":"wave",
+        "startFrame":12}}],"status":"{status}","width":1080,"height":1920,"thumbnailUrl":null,
+        "coverImageUrl":null,"extras":{{"order":"17"}},"orientation":"ASPECT_RATIO_9_16",
+        "model":"ARGIL_ATOM"}}"#
+    )
+}
+
 /// Writes a config that the daemon accepts.
 pub(crate) fn configure(folder: &Path, config: &str) -> PathBuf {
     let path = folder.join("avatar-watch.toml");
@@ -26,3 +48,112 @@ pub(crate) fn configure(folder: &Path, config: &str) -> PathBuf {
     fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     path
 }
+
+/// The program that is measured: this build, or the one that `AVATAR_WATCH_PROGRAM` names.
+pub(crate) fn program() -> PathBuf {
+    let other = std::env::var_os("AVATAR_WATCH_PROGRAM");
+    other.map_or_else(|| env!("CARGO_BIN_EXE_avatar-watch").into(), PathBuf::from)
+}
+
+/// The daemon with this config, which logs warnings at most.
+pub(crate) fn start_daemon(config: &Path) -> Child {
+    Command::new(program())
+        .args(["--config", config.to_str().unwrap(), "run", "--log-level", "warn"])
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap()
+}
+
+/// Runs the bare loop, if this process was started for it.
+pub(crate) fn run_bare_loop_if_asked() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(place) = arguments.iter().position(|argument| argument == BARE_LOOP) {
+        let [base_url, avatars, tick_us] = &arguments[place + 1..place + 4] else { panic!() };
+        bare_loop(base_url, avatars.parse().unwrap(), tick_us.parse().unwrap());
+    }
+}
+
+/// A process that asks for each avatar once in an interval, at an even pace.
+pub(crate) fn start_bare_loop(base_url: &str, avatars: usize, interval: Duration) -> Child {
+    let tick = interval.as_micros() / avatars as u128;
+    Command::new(std::env::current_exe().unwrap())
+        .args([BARE_LOOP, base_url, &avatars.to_string(), &tick.to_string()])
+        .spawn()
+        .unwrap()
+}
+
+/// What anyone would write first: one client, one tick after the other, one request a tick, the
+/// body read and dropped.
+fn bare_loop(base_url: &str, avatars: usize, tick_us: u64) -> ! {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let client = reqwest::Client::new();
+        let mut ticks = tokio::time::interval(Duration::from_micros(tick_us));
+        for number in (0..avatars).cycle() {
+            ticks.tick().await;
+            let request =
+                client.get(format!("{base_url}/avatars/avatar-{number}")).header("x-api-key", "k");
+            let answer = request.send().await.unwrap();
+            answer.bytes().await.unwrap();
+        }
+        unreachable!("it asks until it is killed")
+    })
+}
+
+/// What a process has used so far.
+#[derive(Clone, Copy)]
+pub(crate) struct Usage {
+    /// Processor time, in all threads.
+    pub(crate) cpu: Duration,
+    /// Bytes sent towards the disk.
+    pub(crate) written: u64,
+    /// Resident memory now, in KiB.
+    pub(crate) resident_kib: u64,
+}
+
+impl Usage {
+    pub(crate) fn of(process: &Child) -> Self {
+        let pid = process.id();
+        Self {
+            cpu: cpu(pid),
+            written: field(&format!("/proc/{pid}/io"), "write_bytes:"),
+            resident_kib: field(&format!("/proc/{pid}/status"), "VmRSS:"),
+        }
+    }
+
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self { cpu: self.cpu - before.cpu, written: self.written - before.written, ..self }
+    }
+}
+
+/// Unlike the ticks of `/proc/PID/stat`, exact to the nanosecond.
+fn cpu(pid: u32) -> Duration {
+    let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(pid).unwrap())).unwrap();
+    clock_gettime(clock).unwrap().into()
+}
+
+fn field(path: &str, name: &str) -> u64 {
+    let text = fs::read_to_string(path).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Waits for a fact; a benchmark in which it does not come true has failed.
+pub(crate) fn wait_for(what: &str, mut fact: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !fact() {
+        assert!(begun.elapsed() < LIMIT, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The least, the median and the greatest.
+pub(crate) fn spread(figures: impl IntoIterator<Item = f64>) -> (f64, f64, f64) {
+    let mut sorted: Vec<f64> = figures.into_iter().collect();
+    sorted.sort_by(f64::total_cmp);
+    (sorted[0], sorted[sorted.len() / 2], sorted[sorted.len() - 1])
+}
+
+const BARE_LOOP: &str = "--bare-loop";
+const LIMIT: Duration = Duration::from_secs(300);

@@ -27,6 +27,7 @@ use crate::daemon::stats::DaemonStats;
 use crate::daemon::supervision::liveness::Loop;
 use crate::daemon::supervision::shutdown::Shutdown;
 use crate::domain::avatar::AvatarId;
+use crate::domain::delivery::attempt_slots::{AttemptSlots, ChannelUse};
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
@@ -173,22 +174,28 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
         Ok(now.plus(STORE_RETRY_DELAY))
     }
 
-    /// Free slots of each channel, and when the first channel with a minimum interval may be used
+    /// The attempts that may start, and when the first channel with a minimum interval may be used
     /// again.
-    fn slots(&self, now: Monotonic) -> (Vec<(ChannelName, usize)>, Option<Monotonic>) {
-        let mut slots = Vec::with_capacity(self.config.channels.len());
+    fn slots(&self, now: Monotonic) -> (AttemptSlots, Option<Monotonic>) {
+        let uses: Vec<ChannelUse<'_>> = self
+            .config
+            .channels
+            .iter()
+            .map(|(channel, channel_runtime)| ChannelUse {
+                channel,
+                in_flight: self.busy_slots.get(channel).copied().unwrap_or(0),
+                max: channel_runtime.max_concurrency,
+            })
+            .collect();
+        let mut slots = AttemptSlots::new(IN_FLIGHT_MAX, &uses);
         let mut next_available_at: Option<Monotonic> = None;
-        for (name, channel_runtime) in &self.config.channels {
-            let busy = self.busy_slots.get(name).copied().unwrap_or(0);
-            let free = channel_runtime.max_concurrency.saturating_sub(busy);
-            match self.available_at.get(name) {
-                Some(until) if *until > now => {
-                    next_available_at = next_available_at.into_iter().chain([*until]).min();
-                }
-                Some(_) | None if free > 0 => slots.push((name.clone(), free)),
-                Some(_) | None => {}
+        slots.channels.retain(|it| match self.available_at.get(&it.channel) {
+            Some(until) if *until > now => {
+                next_available_at = next_available_at.into_iter().chain([*until]).min();
+                false
             }
-        }
+            Some(_) | None => true,
+        });
         (slots, next_available_at)
     }
 
@@ -260,6 +267,9 @@ impl<S: Send + Sync + 'static, N: Notifier, C: Clock> Dispatcher<S, N, C> {
     }
 }
 
+/// The most attempts in flight over all channels, except that each channel may have one: as many
+/// connections and files as the unit allows, with room for the others.
+const IN_FLIGHT_MAX: usize = 256;
 const DELIVERIES: &str = "deliveries";
 const EVENTS: &str = "operator events";
 /// Maximum time between two claims: the table may change without a wakeup, for example through a

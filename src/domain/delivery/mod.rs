@@ -5,6 +5,7 @@
 //! network failure charge no attempt. A delay is never shorter than requested. Rows, leases and
 //! clocks are elsewhere.
 
+pub mod attempt_slots;
 pub mod retry_policy;
 pub(crate) mod retry_after;
 pub mod channel_health;

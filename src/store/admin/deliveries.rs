@@ -22,7 +22,7 @@ use crate::store::sqlite::lock::DatabaseLock;
 use crate::store::sqlite::open::{self, FileIdentity};
 use crate::store::sqlite::statement::column;
 use crate::store::sqlite::time_limit::TimeClass;
-use crate::store::tables::outbox;
+use crate::store::tables::outbox::{self, BODY};
 
 /// The event id of a delivery that is sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,7 +227,7 @@ fn replay_as_new(
     event: &EventId,
     now: Timestamp,
 ) -> rusqlite::Result<bool> {
-    let sql = "SELECT event_id, content_type, body FROM deliveries WHERE id = ?1";
+    let sql = &format!("SELECT event_id, content_type, {BODY} FROM deliveries WHERE id = ?1");
     let (old, content_type, body): (EventId, String, Vec<u8>) =
         connection.query_row(sql, [id], |row| row.try_into())?;
     let body = if content_type == MAIL {

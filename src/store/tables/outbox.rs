@@ -7,6 +7,7 @@
 use rusqlite::{Connection, Row, named_params};
 
 use crate::domain::alerts::AlertTiming;
+use crate::domain::delivery::attempt_slots::AttemptSlots;
 use crate::domain::delivery::channel_health::ChannelHealth;
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::{DeliveryId, DeliveryState, Outcome, RetryState};
@@ -96,10 +97,12 @@ pub enum RecordedResult {
     Stale,
 }
 
+/// Inserts a delivery; a body that is that of the event is stored with the event only.
 pub(in crate::store) fn insert(
     connection: &Connection,
     event_id: &EventId,
     ordering_key: &OrderingKey,
+    event_body: &[u8],
     new: &NewDelivery,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
@@ -121,7 +124,7 @@ pub(in crate::store) fn insert(
             ":channel": new.channel,
             ":recipient": new.recipient,
             ":type": new.content_type,
-            ":body": new.body,
+            ":body": (new.body != event_body).then_some(&new.body),
             ":fallback": new.fallback,
             ":state": new.retry_state.state.name(),
             ":next": next_attempt_at(&new.retry_state),
@@ -135,7 +138,7 @@ pub(in crate::store) fn insert(
 /// each.
 pub(in crate::store) fn claim(
     connection: &Connection,
-    slots: &[(ChannelName, usize)],
+    slots: &AttemptSlots,
     timing: AlertTiming,
     now: Timestamp,
     boot_id: &str,
@@ -145,16 +148,18 @@ pub(in crate::store) fn claim(
         has_due_alerts: pending_alerts::any_due(connection, timing, now)?,
         ..ClaimResult::default()
     };
-    for (channel, slots) in slots {
+    let mut shared = slots.shared;
+    for slots in &slots.channels {
+        let channel = &slots.channel;
         let health = channels::find(connection, channel)?.unwrap_or_default();
         let Some(ready_at) = health.ready_at() else { continue };
         let before = claims.claimed.len();
         if ready_at <= now {
             let probe_only = health.is_limited_to_probe();
             let limit = match probe_only {
-                false => *slots,
+                false => slots.within(shared),
                 true if has_open_attempt(connection, channel)? => 0,
-                true => 1.min(*slots),
+                true => 1.min(slots.within(shared)),
             };
             let selection = match (health.is_tripped(), probe_only) {
                 (true, _) => PROBE,
@@ -164,7 +169,9 @@ pub(in crate::store) fn claim(
             let claimed = claim_channel(connection, now, channel, selection, limit, boot_id)?;
             claims.claimed.extend(claimed);
         }
-        if claims.claimed.len() - before < *slots {
+        let started = claims.claimed.len() - before;
+        shared = slots.rest(shared, started);
+        if started < slots.most() {
             let next = next_due_at(connection, channel, &health, now)?;
             claims.next_due_at = claims.next_due_at.into_iter().chain(next).min();
         }
@@ -200,8 +207,8 @@ fn claim_channel(
            SELECT d.seq FROM deliveries d
            WHERE d.channel_id = :channel AND d.state = 'pending' AND d.blocked = 0 AND {condition}
            ORDER BY {order} LIMIT :limit)
-         RETURNING id, event_id, channel_id, recipient, ordering_key, content_type, body,
-                   attempts, charged_attempts, free_attempts, unknown_streak, expires_at, seq,
+         RETURNING id, event_id, channel_id, recipient, ordering_key, content_type,
+                   {BODY} AS body, attempts, charged_attempts, free_attempts, unknown_streak, expires_at, seq,
                    due_at_before_probe,
                    (SELECT title FROM events WHERE id = event_id) AS title",
     ))?;
@@ -446,6 +453,10 @@ fn final_reason(retry_state: &RetryState) -> Option<&str> {
         DeliveryState::Pending { .. } | DeliveryState::Sending | DeliveryState::Delivered => None,
     }
 }
+
+/// The body of a row of `deliveries`.
+pub(in crate::store) const BODY: &str =
+    "coalesce(body, (SELECT e.body FROM events e WHERE e.id = event_id))";
 
 /// Whether a delivery `d` is blocked, and no older one of its line is open.
 pub(in crate::store) const WAITS_FOR_NONE: &str = "
