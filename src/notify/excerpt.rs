@@ -6,6 +6,9 @@ use crate::text::sanitize::sanitize_line;
 /// The beginning of a response as one line, without the `hidden` texts, which a receiver may have
 /// echoed. `None` when it is blank.
 pub(super) fn redacted_excerpt(response: &[u8], hidden: &[String]) -> Option<String> {
+    if response.is_empty() {
+        return None;
+    }
     let text = String::from_utf8_lossy(&response[..response.len().min(BYTES_MAX)]);
     let mask = Mask::new(hidden);
     let is_cut = response.len() > BYTES_MAX;

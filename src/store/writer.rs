@@ -254,16 +254,20 @@ fn run_in_savepoint(
     boot_id: &str,
 ) -> Result<(), StoreError> {
     const DOING: &str = "writing a group";
-    transaction.execute_batch("SAVEPOINT job").doing(DOING)?;
+    let execute = |sql: &str| {
+        // Parsed once: a group has hundreds of jobs.
+        transaction.prepare_cached(sql).and_then(|mut it| it.execute(())).map(drop).doing(DOING)
+    };
+    execute("SAVEPOINT job")?;
     let good = job.run(transaction, boot_id);
     if transaction.is_autocommit() {
         // SQLite rolled back the whole transaction, as it does when the disk is full.
         return Err(StoreError::RolledBack(DOING));
     }
     if !good {
-        transaction.execute_batch("ROLLBACK TO job").doing(DOING)?;
+        execute("ROLLBACK TO job")?;
     }
-    transaction.execute_batch("RELEASE job").doing(DOING)
+    execute("RELEASE job")
 }
 
 /// The most jobs in one commit.

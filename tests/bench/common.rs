@@ -1,11 +1,7 @@
 //! What every benchmark needs: a server on loopback, a config for the real daemon, a bare loop to
 //! compare with, and what a process uses.
 
-#![allow(
-    dead_code,
-    clippy::allow_attributes,
-    reason = "each benchmark uses a part of it"
-)]
+#![allow(dead_code, clippy::allow_attributes, reason = "each benchmark uses a part of it")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,8 +1,8 @@
-//! What draining costs: ten thousand messages that wait, a receiver that is up, the real daemon.
+//! What a queue costs: messages that wait, for one channel and many, and a receiver that is down.
 //!
-//! `cargo bench --bench draining` prints messages a second, and checks that every message came
-//! once and in the order of its avatar. Nothing about time is asserted. Where `strace` is
-//! installed, a further round counts how often the daemon made the disk safe.
+//! `cargo bench --bench draining` prints messages a second once the receiver is up, how many of
+//! them share a sync of the disk, and what 100,000 messages cost while it is down. It checks that
+//! every message came once and in the order of its avatar. Nothing about time is asserted.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
@@ -10,14 +10,17 @@
 mod common;
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use avatar_watch::demo::fake_server::{Request, Response};
+use avatar_watch::demo::fake_argil::id_in;
+use avatar_watch::demo::fake_server::{self, Request, Response};
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::avatar::transition::{Previous, Transition};
 use avatar_watch::domain::avatar::{Avatar, AvatarId};
@@ -33,8 +36,9 @@ use avatar_watch::notify::format::standard;
 use avatar_watch::store::handle::{NewEvent, ObservationCommit, Store};
 use avatar_watch::store::tables::channels::ChannelTarget;
 use avatar_watch::store::tables::outbox::NewDelivery;
-use common::{configure, serve};
+use common::{Usage, avatar, configure, program, serve, spread, start_daemon, wait_for};
 use rustix::process::{Pid, Signal};
+use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 /// The ids that came, in their order, and when the first and the last did.
@@ -47,57 +51,145 @@ struct Came {
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    println!("{MESSAGES} messages about {AVATARS} avatars; {ROUNDS} rounds");
-    for round in 1..=ROUNDS + 1 {
-        let counted = round > ROUNDS;
-        let came = Arc::new(Mutex::new(Came::default()));
-        let taken = Arc::clone(&came);
-        let url = runtime.block_on(serve(move |request| take(&taken, request)));
-        let folder = tempfile::tempdir().unwrap();
-        let lines = runtime.block_on(fill(folder.path()));
-        let syncs = folder.path().join("syncs");
-        let started = start(folder.path(), &url, counted.then_some(&syncs));
-        let Some(mut daemon) = started else {
-            println!("no `strace` here, so nothing was counted");
-            return;
-        };
-        let begun = Instant::now();
-        while came.lock().unwrap().ids.len() < MESSAGES {
-            assert!(begun.elapsed() < LIMIT, "only {} came", came.lock().unwrap().ids.len());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        // It ends the daemon too: what strace runs dies with it.
-        rustix::process::kill_process(Pid::from_child(&daemon), Signal::TERM).unwrap();
-        daemon.wait().unwrap();
-        let came = came.lock().unwrap();
-        check_order(&came.ids, &lines);
-        let took = came.last.unwrap() - came.first.unwrap();
-        let rate = MESSAGES as f64 / took.as_secs_f64();
-        if counted {
-            let text = fs::read_to_string(&syncs).unwrap();
-            let syncs = text.lines().filter(|line| line.contains("sync(")).count();
-            let each = MESSAGES as f64 / syncs as f64;
-            println!("under strace: {syncs} times to the disk, once in {each:.1} messages");
-        } else {
-            println!("round {round}: {rate:.0} a second, in order, {took:.1?} in all");
-        }
+    for channels in [1, 8, 100] {
+        let rates: Vec<f64> = (0..ROUNDS).map(|_| drain(&runtime, channels, 10_000)).collect();
+        let (least, median, most) = spread(rates);
+        println!("{channels} channels: {median:.0} ({least:.0} to {most:.0}) a second, in order");
     }
+    count_syncs(&runtime);
+    wait_for_a_receiver(&runtime);
 }
 
-/// A database in which all of it waits; the avatar of each event.
-async fn fill(folder: &Path) -> HashMap<String, (usize, usize)> {
+/// Messages a second, when everything waits as the daemon starts.
+fn drain(runtime: &Runtime, channels: usize, messages: usize) -> f64 {
+    let (came, url) = receiver(runtime);
+    let folder = tempfile::tempdir().unwrap();
+    let lines = runtime.block_on(fill(folder.path(), channels, messages));
+    let mut daemon = start_daemon(&config(folder.path(), &url, channels, ""));
+    wait_for("messages", || came.lock().unwrap().ids.len() >= messages);
+    stop(&mut daemon);
+    came.lock().unwrap().check(&lines)
+}
+
+/// How often the daemon makes the disk safe, where `strace` is installed.
+fn count_syncs(runtime: &Runtime) {
+    const MESSAGES: usize = 10_000;
+    let (came, url) = receiver(runtime);
+    let folder = tempfile::tempdir().unwrap();
+    let lines = runtime.block_on(fill(folder.path(), 1, MESSAGES));
+    let syncs = folder.path().join("syncs");
+    let started = Command::new("strace")
+        .args(["-f", "--seccomp-bpf", "-I2", "-e", "trace=fsync,fdatasync", "-o"])
+        .arg(&syncs)
+        .arg(program())
+        .arg("--config")
+        .arg(config(folder.path(), &url, 1, ""))
+        .args(["run", "--log-level", "warn"])
+        .spawn();
+    let mut daemon = match started {
+        Err(failure) if failure.kind() == ErrorKind::NotFound => {
+            return println!("no `strace` here, so syncs were not counted");
+        }
+        started => started.unwrap(),
+    };
+    wait_for("messages", || came.lock().unwrap().ids.len() >= MESSAGES);
+    // It ends the daemon too: what strace runs dies with it.
+    stop(&mut daemon);
+    came.lock().unwrap().check(&lines);
+    let text = fs::read_to_string(&syncs).unwrap();
+    let syncs = text.lines().filter(|line| line.contains("sync(")).count();
+    println!("{:.1} messages to a sync", MESSAGES as f64 / syncs as f64);
+}
+
+/// What a long queue costs while its receiver is down, and what it costs to start with it.
+fn wait_for_a_receiver(runtime: &Runtime) {
+    const MESSAGES: usize = 100_000;
+    let polls = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&polls);
+    let origin = runtime.block_on(serve(move |request| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Response::new(200, avatar(&id_in(&request.path), "TRAINING"))
+    }));
+    let came: Arc<Mutex<Came>> = Arc::default();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut polled = format!("argil.base_url = \"{origin}/v1\"\n");
+    polled.push_str("poll.training = { min = \"5s\", max = \"5s\" }\n");
+    for avatar in 0..AVATARS {
+        write!(polled, "[[avatars]]\nid = \"polled-{avatar}\"\n").unwrap();
+    }
+    let empty = tempfile::tempdir().unwrap();
+    let url = format!("http://{port}/");
+    let polling = cpu_share(start_daemon(&config(empty.path(), &url, 1, &polled)), &polls);
+    let folder = tempfile::tempdir().unwrap();
+    let lines = runtime.block_on(fill(folder.path(), 1, MESSAGES));
+    let path = config(folder.path(), &url, 1, &polled);
+    let waiting = cpu_share(start_daemon(&path), &polls);
+    let (begun, before) = (Instant::now(), polls.load(Ordering::Relaxed));
+    let mut daemon = start_daemon(&path);
+    wait_for("a poll", || polls.load(Ordering::Relaxed) > before);
+    let first_poll = begun.elapsed();
+    let taken = Arc::clone(&came);
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(port).await.unwrap();
+        let respond = move |request| std::future::ready(take(&taken, &request));
+        tokio::spawn(fake_server::serve(listener, Arc::default(), respond));
+    });
+    wait_for("messages", || came.lock().unwrap().ids.len() >= MESSAGES);
+    stop(&mut daemon);
+    let rate = came.lock().unwrap().check(&lines);
+    println!(
+        "{MESSAGES} wait for a receiver that is down: {:.1} % of a core beyond polling ({:.0} polls a \
+         second, {:.0} without a queue); first poll {first_poll:.1?} after a start; then {rate:.0} a \
+         second, in order",
+        (waiting.0 - polling.0) * 100.0,
+        waiting.1,
+        polling.1,
+    );
+}
+
+/// The share of a core that a daemon uses once it has polled each avatar, and polls a second; then
+/// it is killed.
+fn cpu_share(mut daemon: Child, polls: &AtomicUsize) -> (f64, f64) {
+    let warm = polls.load(Ordering::Relaxed) + 2 * AVATARS;
+    wait_for("polls", || polls.load(Ordering::Relaxed) >= warm);
+    let (before, seen) = (Usage::of(&daemon), polls.load(Ordering::Relaxed));
+    std::thread::sleep(STRETCH);
+    let used = Usage::of(&daemon).since(before).cpu.as_secs_f64();
+    let polled = (polls.load(Ordering::Relaxed) - seen) as f64;
+    daemon.kill().unwrap();
+    daemon.wait().unwrap();
+    (used / STRETCH.as_secs_f64(), polled / STRETCH.as_secs_f64())
+}
+
+fn receiver(runtime: &Runtime) -> (Arc<Mutex<Came>>, String) {
+    let came: Arc<Mutex<Came>> = Arc::default();
+    let taken = Arc::clone(&came);
+    let url = runtime.block_on(serve(move |request| take(&taken, request)));
+    (came, url)
+}
+
+fn stop(daemon: &mut Child) {
+    rustix::process::kill_process(Pid::from_child(daemon), Signal::TERM).unwrap();
+    daemon.wait().unwrap();
+}
+
+/// A database in which all of it waits, in turn for each channel; the line of each event.
+async fn fill(folder: &Path, channels: usize, messages: usize) -> HashMap<String, (usize, usize)> {
     let (store, writer) = Store::open(&folder.join("avatar-watch.db"), "bench".to_owned()).unwrap();
-    let channel = ChannelName::parse("ops").unwrap();
-    let registered = ChannelTarget { name: channel.clone(), fingerprint: "bench".to_owned() };
+    let names: Vec<_> =
+        (0..channels).map(|it| ChannelName::parse(&format!("c{it}")).unwrap()).collect();
+    let registered = names
+        .iter()
+        .map(|name| ChannelTarget { name: name.clone(), fingerprint: "bench".to_owned() });
     let millis = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
     let now = Timestamp::from_millis(i64::try_from(millis).unwrap());
-    store.register_channels(vec![registered], now).await.unwrap();
+    store.register_channels(registered.collect(), now).await.unwrap();
     let mut lines = HashMap::new();
-    for round in 0..MESSAGES / AVATARS {
+    for round in 0..messages / AVATARS {
         let mut commits = JoinSet::new();
         for avatar in 0..AVATARS {
             let number = round * AVATARS + avatar;
-            let change = change(&channel, avatar, number, now);
+            let change = change(&names[avatar % channels], avatar, number, now);
             lines.insert(change.events[0].event.id.to_string(), (avatar, number));
             let store = store.clone();
             commits.spawn(async move { store.commit(change).await.unwrap() });
@@ -158,30 +250,19 @@ fn change(
     }
 }
 
-/// The daemon; under `strace`, which writes into this file, if there is one.
-fn start(folder: &Path, url: &str, syncs: Option<&PathBuf>) -> Option<Child> {
-    let config = format!(
-        "argil.api_key = \"k\"\n[web]\nlisten = \"off\"\n[channels.ops]\ntype = \"webhook\"\n\
-         url = \"{url}\"\nsecret = \"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\"\n"
+fn config(folder: &Path, url: &str, channels: usize, more: &str) -> PathBuf {
+    let mut config = format!(
+        "argil.api_key = \"k\"\nargil.max_requests_per_second = 10000\nweb.listen = \"off\"\n{more}"
     );
-    let path = configure(folder, &config);
-    let daemon = env!("CARGO_BIN_EXE_avatar-watch");
-    let mut command = match syncs {
-        None => Command::new(daemon),
-        Some(file) => {
-            let mut strace = Command::new("strace");
-            strace.args(["-f", "--seccomp-bpf", "-I2", "-e", "trace=fsync,fdatasync", "-o"]);
-            strace.arg(file).arg(daemon);
-            strace
-        }
-    };
-    command
-        .args(["--config", path.to_str().unwrap(), "run", "--log-level", "warn"])
-        .stderr(Stdio::inherit());
-    match command.spawn() {
-        Err(failure) if failure.kind() == ErrorKind::NotFound => None,
-        started => Some(started.unwrap()),
+    for channel in 0..channels {
+        write!(
+            config,
+            "[channels.c{channel}]\ntype = \"webhook\"\nurl = \"{url}\"\n\
+             secret = \"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\"\n"
+        )
+        .unwrap();
     }
+    configure(folder, &config)
 }
 
 fn take(came: &Mutex<Came>, request: &Request) -> Response {
@@ -194,18 +275,20 @@ fn take(came: &Mutex<Came>, request: &Request) -> Response {
     Response::new(204, "")
 }
 
-/// Each came once, and those of one avatar in their order.
-fn check_order(ids: &[String], lines: &HashMap<String, (usize, usize)>) {
-    let mut last: HashMap<usize, usize> = HashMap::new();
-    for id in ids {
-        let (avatar, number) = lines[id];
-        let before = last.insert(avatar, number);
-        assert!(before.is_none_or(|before| before < number), "avatar {avatar}: out of order");
+impl Came {
+    /// Each came once, and those of one avatar in their order; messages a second.
+    fn check(&self, lines: &HashMap<String, (usize, usize)>) -> f64 {
+        let mut last: HashMap<usize, usize> = HashMap::new();
+        for id in &self.ids {
+            let (avatar, number) = lines[id];
+            let before = last.insert(avatar, number);
+            assert!(before.is_none_or(|before| before < number), "avatar {avatar}: out of order");
+        }
+        assert_eq!(self.ids.len(), lines.len());
+        lines.len() as f64 / (self.last.unwrap() - self.first.unwrap()).as_secs_f64()
     }
-    assert_eq!(ids.len(), MESSAGES);
 }
 
-const MESSAGES: usize = 10_000;
 const AVATARS: usize = 1_000;
 const ROUNDS: usize = 3;
-const LIMIT: Duration = Duration::from_secs(120);
+const STRETCH: Duration = Duration::from_secs(20);

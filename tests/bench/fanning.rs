@@ -15,7 +15,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use avatar_watch::demo::fake_argil::id_in;
 use avatar_watch::demo::fake_server::{Request, Response};
@@ -118,8 +118,7 @@ fn respond(world: &World, request: &Request) -> Response {
     }
     if request.method == "POST" {
         let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
-        let at: jiff::Timestamp =
-            body["data"]["transition"]["detected_at"].as_str().unwrap().parse().unwrap();
+        let at: jiff::Timestamp = body["data"]["detected_at"].as_str().unwrap().parse().unwrap();
         let event = request.header("webhook-id").unwrap().to_owned();
         let mut came = world.came.lock().unwrap();
         came.detected_at.push(at.as_millisecond());

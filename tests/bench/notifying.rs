@@ -79,9 +79,8 @@ struct Seen {
 }
 
 fn compare(runtime: &Runtime, avatars: usize) -> Figures {
-    let bare = measure(runtime, avatars, |base_url, _| {
-        start_bare_loop(base_url, avatars, INTERVAL)
-    });
+    let bare =
+        measure(runtime, avatars, |base_url, _| start_bare_loop(base_url, avatars, INTERVAL));
     let daemon = measure(runtime, avatars, |base_url, folder| {
         start_daemon(&configure(folder, &config(base_url, avatars)))
     });

@@ -52,10 +52,7 @@ impl AttemptSlots {
             let slots = ChannelSlots { channel: it.channel.clone(), own, extra };
             (slots.most() > 0).then_some(slots)
         });
-        Self {
-            channels: channels.collect(),
-            shared: shared_total.saturating_sub(shared_in_use),
-        }
+        Self { channels: channels.collect(), shared: shared_total.saturating_sub(shared_in_use) }
     }
 }
 

@@ -299,8 +299,9 @@ impl ChannelHealth {
         self.probe_at = now.plus(random.jitter(wait, PROBE_JITTER));
     }
 
-    /// Holds off the whole channel for the requested delay. A server that defers one recipient
-    /// (`45x` of SMTP) requests nothing for others.
+    /// Holds off the whole channel for the requested delay, and briefly after a local failure,
+    /// which its other messages would have as well. A server that defers one recipient (`45x` of
+    /// SMTP) requests nothing for others.
     fn hold_off(&mut self, outcome: &Outcome, retry_state: &RetryState, now: Timestamp) {
         if let Some(requested) = outcome.retry_after {
             self.not_before = self.not_before.max(now.plus(requested.min(RETRY_AFTER_MAX)));
@@ -311,6 +312,9 @@ impl ChannelHealth {
             && !is_about_one
         {
             self.not_before = self.not_before.max(*next_attempt_at);
+        }
+        if outcome.class == OutcomeClass::Local {
+            self.not_before = self.not_before.max(now.plus(LOCAL_HOLD));
         }
     }
 }
@@ -343,6 +347,8 @@ const DISABLED_AFTER: Duration = Duration::from_hours(5 * 24);
 /// Rejected settings disable the channel after this time, which is longer than a change of a
 /// password takes.
 const MISCONFIGURED_DISABLED_AFTER: Duration = Duration::from_hours(1);
+/// Without a network, a long queue would otherwise keep a core busy with attempts.
+const LOCAL_HOLD: Duration = Duration::from_secs(5);
 /// A proxy is local infrastructure, so its failures are reported sooner.
 const PROXY_REPORTED_AFTER: Duration = Duration::from_secs(5 * 60);
 

@@ -120,6 +120,13 @@ fn what_is_our_fault_or_asked_for_counts_for_nothing_but_is_reported_after_an_ho
 }
 
 #[test]
+fn a_local_failure_holds_the_whole_channel_off_for_some_seconds() {
+    let local = first(ChannelHealth::default(), OutcomeClass::Local, NOW).health;
+    assert_eq!(local.ready_at(), Some(NOW.plus(LOCAL_HOLD)));
+    assert!(!local.is_limited_to_probe());
+}
+
+#[test]
 fn attempts_that_we_did_not_survive_count_from_the_second_on_and_are_reported() {
     let died = |unknown_streak| RetryState { unknown_streak, ..spent(0) };
     let unknown = outcome(OutcomeClass::Unknown);
