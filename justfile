@@ -28,6 +28,10 @@ ci:
 bench:
     cargo bench
 
+# Compare the speed of this code with that of a revision, pair by pair in one run.
+bench-compare REV:
+    tests/bench/compare {{REV}}
+
 # Check the program against programs that others wrote (mail servers, Prism, Chromium, …).
 interop:
     cargo build && tests/interop/run

@@ -45,16 +45,18 @@ pub(crate) fn configure(folder: &Path, config: &str) -> PathBuf {
     path
 }
 
-/// The program that is measured: this build, or the one that `AVATAR_WATCH_PROGRAM` names.
-pub(crate) fn program() -> PathBuf {
-    let other = std::env::var_os("AVATAR_WATCH_PROGRAM");
-    other.map_or_else(|| env!("CARGO_BIN_EXE_avatar-watch").into(), PathBuf::from)
+/// The program of this build.
+pub(crate) const OURS: &str = env!("CARGO_BIN_EXE_avatar-watch");
+
+/// The program that `AVATAR_WATCH_OTHER` names, to be compared with this build in the same run.
+pub(crate) fn other_program() -> Option<String> {
+    std::env::var("AVATAR_WATCH_OTHER").ok()
 }
 
-/// The daemon with this config, which logs warnings at most.
-pub(crate) fn start_daemon(config: &Path) -> Child {
-    Command::new(program())
-        .args(["--config", config.to_str().unwrap(), "run", "--log-level", "warn"])
+/// The daemon with this config, which logs errors at most.
+pub(crate) fn start_daemon(program: &str, config: &Path) -> Child {
+    Command::new(program)
+        .args(["--config", config.to_str().unwrap(), "run", "--log-level", "error"])
         .stderr(Stdio::inherit())
         .spawn()
         .unwrap()
@@ -100,7 +102,7 @@ fn bare_loop(base_url: &str, avatars: usize, tick_us: u64) -> ! {
 /// What a process has used so far.
 #[derive(Clone, Copy)]
 pub(crate) struct Usage {
-    /// Processor time, in all threads.
+    /// Processor time, in all threads, and of the programs that it ran.
     pub(crate) cpu: Duration,
     /// Bytes sent towards the disk.
     pub(crate) written: u64,
@@ -112,7 +114,7 @@ impl Usage {
     pub(crate) fn of(process: &Child) -> Self {
         let pid = process.id();
         Self {
-            cpu: cpu(pid),
+            cpu: cpu(pid) + cpu_of_children(pid),
             written: field(&format!("/proc/{pid}/io"), "write_bytes:"),
             resident_kib: field(&format!("/proc/{pid}/status"), "VmRSS:"),
         }
@@ -127,6 +129,14 @@ impl Usage {
 fn cpu(pid: u32) -> Duration {
     let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(pid).unwrap())).unwrap();
     clock_gettime(clock).unwrap().into()
+}
+
+/// The children that have ended.
+fn cpu_of_children(pid: u32) -> Duration {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+    let ticks: u64 = fields[13].parse::<u64>().unwrap() + fields[14].parse::<u64>().unwrap();
+    Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
 }
 
 fn field(path: &str, name: &str) -> u64 {
@@ -151,5 +161,13 @@ pub(crate) fn spread(figures: impl IntoIterator<Item = f64>) -> (f64, f64, f64) 
     (sorted[0], sorted[sorted.len() / 2], sorted[sorted.len() - 1])
 }
 
+/// A figure of each round as `median (least to greatest)`.
+pub(crate) fn shown(figures: impl IntoIterator<Item = f64>) -> String {
+    let (least, median, most) = spread(figures);
+    format!("{median:.2} ({least:.2} to {most:.2})")
+}
+
+/// `USER_HZ` of every Linux that we build for.
+const TICKS_PER_SECOND: u64 = 100;
 const BARE_LOOP: &str = "--bare-loop";
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(120);

@@ -2,7 +2,8 @@
 //!
 //! `cargo bench --bench draining` prints messages a second once the receiver is up, how many of
 //! them share a sync of the disk, and what 100,000 messages cost while it is down. It checks that
-//! every message came once and in the order of its avatar. Nothing about time is asserted.
+//! every message came once and in the order of its avatar. Nothing about time is asserted. `-- --queue`
+//! measures the receiver that is down only.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
@@ -29,14 +30,14 @@ use avatar_watch::domain::delivery::retry_policy::DeliveryPolicy;
 use avatar_watch::domain::delivery::{DeliveryId, RetryState};
 use avatar_watch::domain::event::{Event, EventKind, Subject};
 use avatar_watch::domain::id::EventId;
-use avatar_watch::domain::polling::watch::Watch;
+use avatar_watch::domain::polling::watch::{LastObserved, Watch};
 use avatar_watch::domain::random::RandomBits;
 use avatar_watch::domain::time::timestamp::Timestamp;
 use avatar_watch::notify::format::standard;
 use avatar_watch::store::handle::{NewEvent, ObservationCommit, Store};
 use avatar_watch::store::tables::channels::ChannelTarget;
 use avatar_watch::store::tables::outbox::NewDelivery;
-use common::{Usage, avatar, configure, program, serve, spread, start_daemon, wait_for};
+use common::{OURS, Usage, avatar, configure, other_program, serve, shown, start_daemon, wait_for};
 use rustix::process::{Pid, Signal};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -50,22 +51,34 @@ struct Came {
 }
 
 fn main() {
+    let only_queue = std::env::args().any(|argument| argument == "--queue");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    for channels in [1, 8, 100] {
-        let rates: Vec<f64> = (0..ROUNDS).map(|_| drain(&runtime, channels, 10_000)).collect();
-        let (least, median, most) = spread(rates);
-        println!("{channels} channels: {median:.0} ({least:.0} to {most:.0}) a second, in order");
+    for channels in [1, 8, 100].into_iter().filter(|_| !only_queue) {
+        let (mut rates, mut pairs) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            let rate = drain(&runtime, OURS, channels, 10_000);
+            rates.push(rate);
+            if let Some(other) = other_program() {
+                pairs.push(rate / drain(&runtime, &other, channels, 10_000));
+            }
+        }
+        println!("draining, {channels} channels: {} messages a second, in order", shown(rates));
+        if !pairs.is_empty() {
+            println!("that is {} times what the other program sends", shown(pairs));
+        }
     }
-    count_syncs(&runtime);
+    if !only_queue {
+        count_syncs(&runtime);
+    }
     wait_for_a_receiver(&runtime);
 }
 
 /// Messages a second, when everything waits as the daemon starts.
-fn drain(runtime: &Runtime, channels: usize, messages: usize) -> f64 {
+fn drain(runtime: &Runtime, program: &str, channels: usize, messages: usize) -> f64 {
     let (came, url) = receiver(runtime);
     let folder = tempfile::tempdir().unwrap();
     let lines = runtime.block_on(fill(folder.path(), channels, messages));
-    let mut daemon = start_daemon(&config(folder.path(), &url, channels, ""));
+    let mut daemon = start_daemon(program, &config(folder.path(), &url, channels, ""));
     wait_for("messages", || came.lock().unwrap().ids.len() >= messages);
     stop(&mut daemon);
     came.lock().unwrap().check(&lines)
@@ -81,7 +94,7 @@ fn count_syncs(runtime: &Runtime) {
     let started = Command::new("strace")
         .args(["-f", "--seccomp-bpf", "-I2", "-e", "trace=fsync,fdatasync", "-o"])
         .arg(&syncs)
-        .arg(program())
+        .arg(OURS)
         .arg("--config")
         .arg(config(folder.path(), &url, 1, ""))
         .args(["run", "--log-level", "warn"])
@@ -93,8 +106,10 @@ fn count_syncs(runtime: &Runtime) {
         started => started.unwrap(),
     };
     wait_for("messages", || came.lock().unwrap().ids.len() >= MESSAGES);
-    // It ends the daemon too: what strace runs dies with it.
-    stop(&mut daemon);
+    let traced = fs::read_to_string(format!("/proc/{0}/task/{0}/children", daemon.id())).unwrap();
+    let traced = Pid::from_raw(traced.split_whitespace().next().unwrap().parse().unwrap());
+    rustix::process::kill_process(traced.unwrap(), Signal::TERM).unwrap();
+    daemon.wait().unwrap();
     came.lock().unwrap().check(&lines);
     let text = fs::read_to_string(&syncs).unwrap();
     let syncs = text.lines().filter(|line| line.contains("sync(")).count();
@@ -104,6 +119,7 @@ fn count_syncs(runtime: &Runtime) {
 /// What a long queue costs while its receiver is down, and what it costs to start with it.
 fn wait_for_a_receiver(runtime: &Runtime) {
     const MESSAGES: usize = 100_000;
+    const CHANNELS: usize = 2;
     let polls = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&polls);
     let origin = runtime.block_on(serve(move |request| {
@@ -119,13 +135,14 @@ fn wait_for_a_receiver(runtime: &Runtime) {
     }
     let empty = tempfile::tempdir().unwrap();
     let url = format!("http://{port}/");
-    let polling = cpu_share(start_daemon(&config(empty.path(), &url, 1, &polled)), &polls);
+    let polling =
+        cpu_share(start_daemon(OURS, &config(empty.path(), &url, CHANNELS, &polled)), &polls);
     let folder = tempfile::tempdir().unwrap();
-    let lines = runtime.block_on(fill(folder.path(), 1, MESSAGES));
-    let path = config(folder.path(), &url, 1, &polled);
-    let waiting = cpu_share(start_daemon(&path), &polls);
+    let lines = runtime.block_on(fill(folder.path(), CHANNELS, MESSAGES));
+    let path = config(folder.path(), &url, CHANNELS, &polled);
+    let waiting = cpu_share(start_daemon(OURS, &path), &polls);
     let (begun, before) = (Instant::now(), polls.load(Ordering::Relaxed));
-    let mut daemon = start_daemon(&path);
+    let mut daemon = start_daemon(OURS, &path);
     wait_for("a poll", || polls.load(Ordering::Relaxed) > before);
     let first_poll = begun.elapsed();
     let taken = Arc::clone(&came);
@@ -138,7 +155,7 @@ fn wait_for_a_receiver(runtime: &Runtime) {
     stop(&mut daemon);
     let rate = came.lock().unwrap().check(&lines);
     println!(
-        "{MESSAGES} wait for a receiver that is down: {:.1} % of a core beyond polling ({:.0} polls a \
+        "{MESSAGES} messages of {CHANNELS} channels wait for a receiver that is down: {:.1} % of a core beyond polling ({:.0} polls a \
          second, {:.0} without a queue); first poll {first_poll:.1?} after a start; then {rate:.0} a \
          second, in order",
         (waiting.0 - polling.0) * 100.0,
@@ -241,7 +258,16 @@ fn change(
     };
     let title = "Jane: ready".to_owned();
     ObservationCommit {
-        watch: Watch { sequence: transition.sequence, ..Watch::new(id) },
+        watch: Watch {
+            observed: Some(LastObserved {
+                status: Status::Idle,
+                since: now,
+                changed_after: None,
+                last_seen_at: now,
+            }),
+            sequence: transition.sequence,
+            ..Watch::new(id)
+        },
         transition: Some(transition),
         events: vec![NewEvent { event, title, body, deliveries: vec![delivery] }],
         conditions: Vec::new(),
@@ -290,5 +316,5 @@ impl Came {
 }
 
 const AVATARS: usize = 1_000;
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 const STRETCH: Duration = Duration::from_secs(20);

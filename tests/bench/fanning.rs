@@ -19,7 +19,7 @@ use std::time::Instant;
 
 use avatar_watch::demo::fake_argil::id_in;
 use avatar_watch::demo::fake_server::{Request, Response};
-use common::{Usage, avatar, configure, serve, start_daemon, wait_for};
+use common::{OURS, Usage, avatar, configure, serve, start_daemon, wait_for};
 use futures_util::FutureExt as _;
 use tokio::runtime::Runtime;
 
@@ -52,7 +52,7 @@ fn measure(runtime: &Runtime, channels: usize, hanging: usize, avatars: usize) {
     let origin = runtime.block_on(serve(move |request| respond(&shown, request)));
     let folder = tempfile::tempdir().unwrap();
     let config = config(&origin, channels, hanging, avatars);
-    let mut daemon = start_daemon(&configure(folder.path(), &config));
+    let mut daemon = start_daemon(OURS, &configure(folder.path(), &config));
     wait_for("baselines", || world.seen.lock().unwrap().len() == avatars);
     let (idle, begun) = (Usage::of(&daemon), Instant::now());
     world.left.store(true, Ordering::SeqCst);

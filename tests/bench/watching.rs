@@ -18,8 +18,8 @@ use std::time::Duration;
 use avatar_watch::demo::fake_argil::id_in;
 use avatar_watch::demo::fake_server::Response;
 use common::{
-    Usage, avatar, configure, run_bare_loop_if_asked, serve, spread, start_bare_loop, start_daemon,
-    wait_for,
+    OURS, Usage, avatar, configure, other_program, run_bare_loop_if_asked, serve, shown,
+    start_bare_loop, start_daemon, wait_for,
 };
 
 fn main() {
@@ -33,30 +33,38 @@ fn main() {
     }));
     let base_url = format!("{origin}/v1");
     println!("{AVATARS} avatars, each polled every {INTERVAL:?}; {ROUNDS} rounds of {STRETCH:?}");
-    let (mut ratios, mut written) = (Vec::new(), 0);
-    for round in 1..=ROUNDS {
+    let other = other_program();
+    let (mut ratios, mut pairs, mut written) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..ROUNDS {
         let bare = measure(start_bare_loop(&base_url, AVATARS, INTERVAL), &polls);
-        let folder = tempfile::tempdir().unwrap();
-        let daemon = measure(start_daemon(&configure(folder.path(), &config(&base_url))), &polls);
-        let (ours, theirs) = (daemon.cpu_us(), bare.cpu_us());
+        let daemon = measure_daemon(OURS, &base_url, &polls);
         println!(
-            "round {round}: daemon {ours:.0} us per poll ({} polls, {} KiB resident, {} bytes \
-             written), bare loop {theirs:.0} us per poll ({} polls, {} KiB): {:.2} times",
-            daemon.polls,
-            daemon.usage.resident_kib,
+            "daemon: {:.0} us of CPU a poll, {:.1} % of a core, {:.1} MiB, {} bytes written; bare \
+             loop: {:.0} us",
+            daemon.cpu_us(),
+            daemon.usage.cpu.as_secs_f64() / STRETCH.as_secs_f64() * 100.0,
+            daemon.usage.resident_kib as f64 / 1024.0,
             daemon.usage.written,
-            bare.polls,
-            bare.usage.resident_kib,
-            ours / theirs,
+            bare.cpu_us(),
         );
-        ratios.push(ours / theirs);
+        ratios.push(daemon.cpu_us() / bare.cpu_us());
         written += daemon.usage.written;
+        if let Some(other) = &other {
+            pairs.push(daemon.cpu_us() / measure_daemon(other, &base_url, &polls).cpu_us());
+        }
     }
-    let (least, median, most) = spread(ratios);
     println!(
-        "{median:.2} ({least:.2} to {most:.2}) times the CPU of a bare loop; {written} bytes \
-         written in all"
+        "watching, {AVATARS} avatars: {} times the CPU of a bare loop; {written} bytes written",
+        shown(ratios)
     );
+    if !pairs.is_empty() {
+        println!("a poll costs {} times what it costs with the other program", shown(pairs));
+    }
+}
+
+fn measure_daemon(program: &str, base_url: &str, polls: &AtomicUsize) -> Stretch {
+    let folder = tempfile::tempdir().unwrap();
+    measure(start_daemon(program, &configure(folder.path(), &config(base_url))), polls)
 }
 
 /// One measured stretch of one program.

@@ -208,8 +208,8 @@ fn claim_channel(
            WHERE d.channel_id = :channel AND d.state = 'pending' AND d.blocked = 0 AND {condition}
            ORDER BY {order} LIMIT :limit)
          RETURNING id, event_id, channel_id, recipient, ordering_key, content_type,
-                   {BODY} AS body, attempts, charged_attempts, free_attempts, unknown_streak, expires_at, seq,
-                   due_at_before_probe,
+                   {BODY} AS body, attempts, charged_attempts, free_attempts, unknown_streak,
+                   expires_at, seq, due_at_before_probe,
                    (SELECT title FROM events WHERE id = event_id) AS title",
     ))?;
     let parameters =
