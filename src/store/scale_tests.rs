@@ -2,6 +2,7 @@
 //! first delivery of an avatar: measured in steps of SQLite's virtual machine.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +14,7 @@ use crate::domain::delivery::attempt_slots::{AttemptSlots, ChannelSlots};
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
+use crate::store::avatar_rows::AvatarRow;
 use crate::store::reader::{DeliveryFilter, Reader, TransitionFilter};
 use crate::store::recovery::{self, CrashRecovery};
 use crate::store::sqlite::{integrity, open};
@@ -176,4 +178,29 @@ fn a_delivery_that_waits_for_none_is_found_and_sent_after_a_start() {
         CrashRecovery { now: NOW, policies: BTreeMap::new(), random: RandomBits::new(1) };
     recovery::recover(&bench.writer, &recovery, "boot").unwrap();
     claim(&bench);
+}
+
+#[test]
+fn one_avatar_and_a_page_of_avatars_cost_the_same_among_many() {
+    let among = |avatars: u32| {
+        let bench = Bench::new(100, 1);
+        let watches = format!(
+            "INSERT INTO watches(avatar_id, status, status_since, last_seen_at)
+             WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < {avatars})
+             SELECT 'w' || x, 'IDLE', x, x FROM n"
+        );
+        bench.writer.execute(&watches, ()).unwrap();
+        bench.steps(|it| {
+            let id = AvatarId::parse("w77").unwrap();
+            assert!(it.reader.recorded_of(&[id]).unwrap()[0].is_some());
+            let mut visited = 0;
+            let visit = |_: AvatarRow<'_>| {
+                visited += 1;
+                if visited == 20 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            it.reader.each_avatar("w2", visit).unwrap();
+            assert_eq!(visited, 20);
+        })
+    };
+    check_similar("a page of avatars", among(100), among(10_000));
 }
