@@ -46,9 +46,11 @@ impl Bench {
                SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < {delivered}) SELECT x FROM n;
              INSERT INTO transitions(avatar_id, avatar_seq, to_status, detected_at, trained_model,
                                      trained_since, trained_until)
-               SELECT 'a' || (x % {avatars}), 1 + x / {avatars}, 'IDLE', x, 'ARGIL_ATOM', x, x FROM n;
+               SELECT 'a' || (x % {avatars}), 1 + x / {avatars}, 'IDLE', x, 'ARGIL_ATOM', x, x
+               FROM n;
              INSERT INTO events(id, type, avatar_id, avatar_seq, occurred_at, body)
-               SELECT 'evt_' || x, 'avatar.ready', 'a' || (x % {avatars}), 1 + x / {avatars}, x, x'7b7d' FROM n;
+               SELECT 'evt_' || x, 'avatar.ready', 'a' || (x % {avatars}), 1 + x / {avatars}, x,
+                      x'7b7d' FROM n;
              INSERT INTO deliveries(id, event_id, ordering_key, channel_id, content_type, body,
                                     state, expires_at, created_at, updated_at)
                SELECT 'dlv_' || x, 'evt_' || x, 'a' || (x % {avatars}), 'ops', 't', x'7b7d',

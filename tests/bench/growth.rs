@@ -3,7 +3,8 @@
 //! second, so that a pause of polling shows.
 //!
 //! `cargo bench --bench growth` prints a table for 10, 1,000, 10,000 and 100,000 avatars;
-//! `-- 10 1000` measures those only, and `AVATAR_WATCH_OTHER=PROGRAM` another build as well. It measures; it asserts nothing about time.
+//! `-- 10 1000` measures those only, and `AVATAR_WATCH_OTHER=PROGRAM` another build as well. It
+//! measures; it asserts nothing about time.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
@@ -248,7 +249,8 @@ fn ask(page: &str, path: &str) -> String {
 fn write_config(folder: &Path, origin: &str, avatars: usize) -> PathBuf {
     let head = format!(
         "[argil]\napi_key = \"k\"\nbase_url = \"{origin}/v1\"\nmax_requests_per_second = 10000\n\
-         [poll]\nsettled = \"1h\"\njitter = 0.0\ntraining = {{ min = \"500ms\", max = \"500ms\" }}\n\
+         [poll]\nsettled = \"1h\"\njitter = 0.0\n\
+         training = {{ min = \"500ms\", max = \"500ms\" }}\n\
          [web]\nlisten = \"127.0.0.1:0\"\n[channels.ops]\ntype = \"webhook\"\n\
          url = \"{origin}/hook\"\nsecret = \"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\"\n"
     );
