@@ -170,7 +170,7 @@ fn partial_of(path: &Path, bytes: &[u8], drop_ins: DropIns, outside: Outside<'_>
     let mut registry = Registry::new(References::default());
     let avatars = registry.read(&root).filter(|_| !bytes.is_empty());
     let dropped = drop_ins.read(&mut registry, outside, &mut Diagnostics::default());
-    let avatars = avatars.zip(dropped).map(|(avatars, dropped)| [avatars, dropped].concat());
+    let avatars = avatars.zip(dropped).map(|(avatars, dropped)| joined(avatars, dropped));
     let accounts = account::names(&root).filter(|_| !bytes.is_empty());
     let channels = root.names("channels").filter(|_| !bytes.is_empty());
     let account_tags = account::tags(&root);
@@ -269,7 +269,7 @@ fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Diagnostics) -> O
         alert_timing: events.alert_timing,
         store_path,
         retention,
-        avatars: [avatars?, more?].concat(),
+        avatars: joined(avatars?, more?),
         discover: discover?,
         channels: channels?,
         web: web?,
@@ -278,6 +278,13 @@ fn settings(root: &Table<'_>, drop_ins: DropIns, dropped: &mut Diagnostics) -> O
     };
     only::warn_of_unknown_tags(root, &known_tags(&settings));
     Some(settings)
+}
+
+/// Those of the config, then those of the drop-ins.
+fn joined(mut avatars: Vec<AvatarSettings>, dropped: Vec<AvatarSettings>) -> Vec<AvatarSettings> {
+    avatars.extend(dropped);
+    avatars.shrink_to_fit();
+    avatars
 }
 
 /// Every tag that an avatar has or, once it is discovered, gets.

@@ -2,7 +2,6 @@
 //! are hidden from `Debug`; all values can be compared, so that a reload can list its changes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,6 +15,7 @@ use crate::domain::account::AccountName;
 use crate::domain::alerts::AlertTiming;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
+use crate::domain::config_origin::ConfigOrigin;
 use crate::domain::delivery::channel_name::{Accepts, ChannelName};
 use crate::domain::delivery::custom_header::CustomHeaderName;
 use crate::domain::delivery::egress_policy::EgressPolicy;
@@ -40,7 +40,6 @@ use crate::domain::time::time_zone::TimeZone;
 use crate::files::program::Program;
 use crate::secret::{CredentialSource, Secret};
 use crate::signing_secret::SigningSecret;
-use crate::text::sanitize::sanitize;
 
 /// All settings of the config.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,17 +141,13 @@ pub(crate) struct AvatarSettings {
     pub(crate) location: ConfigOrigin,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ConfigOrigin {
-    /// The file, as its path was given.
-    pub(crate) file: PathBuf,
-    /// The first line, counted from one.
-    pub(crate) line: usize,
-}
-
-impl fmt::Display for ConfigOrigin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", sanitize(&self.file.to_string_lossy()), self.line)
+impl AvatarSettings {
+    /// Whether it says the same; it may stand elsewhere.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let Self { id, name, tags, channels, assume, account, overdue_after, location: _ } = self;
+        (id, name, tags, channels) == (&other.id, &other.name, &other.tags, &other.channels)
+            && (assume, account) == (&other.assume, &other.account)
+            && *overdue_after == other.overdue_after
     }
 }
 

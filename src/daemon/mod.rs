@@ -6,6 +6,7 @@
 
 pub(crate) mod clock;
 pub mod context;
+mod blocking_work;
 mod publish;
 pub mod stats;
 pub mod ports;

@@ -83,7 +83,7 @@ pub async fn run(options: DemoOptions) -> Result<bool, DemoError> {
     let started_at = SystemClock.monotonic();
     let limit = started_at.plus(Duration::from_secs_f64(LIMIT_S / options.speed) + LIMIT_EXTRA);
     let rng = Rng::from_entropy()?;
-    let mut daemon = Daemon::start(&settings, SystemClock, rng, bus).await?;
+    let mut daemon = Daemon::start(&Arc::new(settings), SystemClock, rng, bus).await?;
     console.page(daemon.listen_address());
     let mut is_stopped = false;
     let elapsed = || SystemClock.monotonic().since(started_at);

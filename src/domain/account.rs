@@ -3,12 +3,13 @@
 //! The account of `[argil]` has a name too, so that every avatar belongs to a named one.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::domain::id::{NAME_LENGTH_MAX, is_name};
 
-/// An account's name: 1 to 64 of `a-z A-Z 0-9 _ -`.
+/// An account's name: 1 to 64 of `a-z A-Z 0-9 _ -`. Clones share the text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AccountName(String);
+pub struct AccountName(Arc<str>);
 
 /// The text is not an account name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -21,12 +22,12 @@ impl AccountName {
 
     /// Parses a name.
     pub fn parse(text: &str) -> Result<Self, AccountNameError> {
-        if is_name(text) { Ok(Self(text.to_owned())) } else { Err(AccountNameError) }
+        if is_name(text) { Ok(Self(text.into())) } else { Err(AccountNameError) }
     }
 
     /// Whether it is the default account.
     pub fn is_default(&self) -> bool {
-        self.0 == Self::DEFAULT
+        *self.0 == *Self::DEFAULT
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -36,7 +37,7 @@ impl AccountName {
 
 impl Default for AccountName {
     fn default() -> Self {
-        Self(Self::DEFAULT.to_owned())
+        Self(Self::DEFAULT.into())
     }
 }
 

@@ -7,6 +7,7 @@
 pub mod avatar;
 pub mod account;
 pub mod condition;
+pub mod config_origin;
 pub mod alerts;
 pub mod id;
 pub mod event;

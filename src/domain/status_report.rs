@@ -59,7 +59,7 @@ pub(crate) struct StatusInputs<'a> {
     /// The changes of the config file that were not reloaded.
     pub config_changes: &'a [String],
     /// The number of watched avatars; `None` if unknown, or with discovery.
-    pub watched: Option<usize>,
+    pub watched: Option<u64>,
     /// The firing conditions of what is watched.
     pub conditions: Vec<ConditionFacts<'a>>,
     /// The channels; `None` if not requested.

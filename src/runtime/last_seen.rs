@@ -15,24 +15,28 @@ pub struct LastSeen(Arc<Mutex<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
-    avatars: HashMap<AvatarId, LastPoll>,
-    next_polls: HashMap<AvatarId, Timestamp>,
+    avatars: HashMap<AvatarId, KnownPolls>,
     accounts: HashMap<AccountName, (Timestamp, Monotonic)>,
 }
 
-/// The last successful poll of an avatar.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LastPoll {
-    /// When it was polled.
-    pub seen_at: Timestamp,
+/// The last successful poll of an avatar, and the next one.
+#[derive(Debug, Default)]
+struct KnownPolls {
+    seen_at: Option<Timestamp>,
+    next_at: Option<Timestamp>,
     /// URL of its picture as the API returned it: untrusted.
-    pub thumbnail: Option<String>,
+    thumbnail: Option<Box<str>>,
 }
 
 impl LastSeen {
-    /// Records a successful poll of an avatar.
-    pub fn record(&self, id: &AvatarId, poll: LastPoll) {
-        self.known().avatars.insert(id.clone(), poll);
+    /// Records a successful poll of an avatar, with the URL of its picture: untrusted.
+    pub fn record(&self, id: &AvatarId, seen_at: Timestamp, thumbnail: Option<&str>) {
+        self.change(id, |polls| {
+            polls.seen_at = Some(seen_at);
+            if polls.thumbnail.as_deref() != thumbnail {
+                polls.thumbnail = thumbnail.map(Box::from);
+            }
+        });
     }
 
     /// Records a successful request with an account.
@@ -40,28 +44,37 @@ impl LastSeen {
         self.known().accounts.insert(account.clone(), (now, monotonic));
     }
 
-    /// The last successful poll of an avatar.
-    pub fn of(&self, id: &AvatarId) -> Option<LastPoll> {
-        self.known().avatars.get(id).cloned()
+    /// When an avatar was last polled successfully.
+    pub fn seen_at(&self, id: &AvatarId) -> Option<Timestamp> {
+        self.known().avatars.get(id)?.seen_at
+    }
+
+    /// The URL of the picture of an avatar at its last successful poll: untrusted.
+    pub fn thumbnail(&self, id: &AvatarId) -> Option<String> {
+        self.known().avatars.get(id)?.thumbnail.as_deref().map(str::to_owned)
     }
 
     /// Records when an avatar is polled next; `None` for never or unknown.
     pub fn set_next_poll(&self, id: &AvatarId, at: Option<Timestamp>) {
-        let mut known = self.known();
-        match at {
-            Some(at) => drop(known.next_polls.insert(id.clone(), at)),
-            None => drop(known.next_polls.remove(id)),
-        }
+        self.change(id, |polls| polls.next_at = at);
     }
 
     /// When an avatar is polled next.
     pub fn next_poll_at(&self, id: &AvatarId) -> Option<Timestamp> {
-        self.known().next_polls.get(id).copied()
+        self.known().avatars.get(id)?.next_at
     }
 
     /// When a request with an account last succeeded.
     pub fn last_success_at(&self, account: &AccountName) -> Option<(Timestamp, Monotonic)> {
         self.known().accounts.get(account).copied()
+    }
+
+    fn change(&self, id: &AvatarId, change: impl FnOnce(&mut KnownPolls)) {
+        let mut known = self.known();
+        match known.avatars.get_mut(id) {
+            Some(polls) => change(polls),
+            None => change(known.avatars.entry(id.clone()).or_default()),
+        }
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

@@ -50,8 +50,8 @@ struct LoopMetrics {
 /// The values of the gauges at the time of a scrape.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MetricsSnapshot {
-    /// The status of each watched avatar; `None` before the first successful poll.
-    pub avatars: Vec<Option<Status>>,
+    /// The numbers of watched avatars by status; `None` before the first successful poll.
+    pub avatars: Vec<(Option<Status>, u64)>,
     /// Watched avatars with a failed last poll.
     pub failing: u64,
     /// The kind of each firing condition.
@@ -261,7 +261,7 @@ impl MetricsSnapshot {
             counts(self.channels.iter().map(|it| (labels("channel", &it.name), value(it))))
         };
         let status = |it: &Option<Status>| it.as_ref().map_or("unknown".to_owned(), status_label);
-        let avatars = self.avatars.iter().map(|it| (labels("status", status(it)), 1));
+        let avatars = self.avatars.iter().map(|(it, count)| (labels("status", status(it)), *count));
         all.register("avatars", "Watched avatars, by last observed status", counts(avatars));
         let help = "Watched avatars with a failed last poll";
         all.register("avatars_unreachable", help, count(self.failing));

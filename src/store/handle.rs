@@ -118,12 +118,7 @@ impl Store {
 
     /// The watches of these avatars; new ones for avatars without a row. Writes nothing.
     pub async fn watches(&self, ids: Vec<AvatarId>) -> Result<Vec<Watch>, StoreError> {
-        self.read("reading the watches", move |connection| {
-            ids.into_iter()
-                .map(|id| Ok(watches::find(connection, &id)?.unwrap_or_else(|| Watch::new(id))))
-                .collect()
-        })
-        .await
+        self.read("reading the watches", move |connection| watches::find_all(connection, ids)).await
     }
 
     /// The avatars that were forgotten.

@@ -65,7 +65,7 @@ CREATE TABLE watches(
   CHECK((status IS NULL) = (last_seen_at IS NULL)),
   CHECK(status_after IS NULL OR status IS NOT NULL),
   CHECK((failure IS NULL) = (failure_since IS NULL))
-) STRICT;
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE transitions(
   seq                   INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -10,6 +10,7 @@ pub mod writer;
 mod write_health;
 pub mod handle;
 pub mod reader;
+pub mod avatar_rows;
 pub mod pagination;
 pub mod retention;
 pub mod pending_alerts;

@@ -16,7 +16,6 @@ use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::recipient_health::masked;
 use crate::domain::id::EventId;
 use crate::domain::ordering_key::OrderingKey;
-use crate::domain::polling::watch::Watch;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::error::{ErrorContext as _, StoreError};
 use crate::store::sqlite::copy::snapshot;
@@ -28,7 +27,6 @@ use crate::store::tables::channels;
 use crate::store::tables::outbox::BODY;
 use crate::store::tables::recipients::{self, FailingRecipient};
 use crate::store::tables::transitions;
-use crate::store::tables::watches;
 
 /// A read-only connection.
 #[derive(Debug)]
@@ -221,30 +219,6 @@ impl Reader {
         self.database.data_version().doing("reading the data version")
     }
 
-    /// All watches but the forgotten ones, by id.
-    pub fn watches(&self) -> Result<Vec<Watch>, StoreError> {
-        let sql = format!(
-            "SELECT {} FROM watches WHERE forgotten_at IS NULL ORDER BY avatar_id",
-            watches::COLUMNS
-        );
-        self.rows("reading the watches", &sql, (), watches::read)
-    }
-
-    /// The watches that were forgotten. They count again for an avatar that is in the config again.
-    pub fn forgotten_watches(&self) -> Result<Vec<Watch>, StoreError> {
-        let sql = format!(
-            "SELECT {} FROM watches WHERE forgotten_at IS NOT NULL ORDER BY avatar_id",
-            watches::COLUMNS
-        );
-        self.rows("reading the forgotten watches", &sql, (), watches::read)
-    }
-
-    /// The names in the API of all avatars with a history, also of forgotten ones.
-    pub fn avatar_names(&self) -> Result<Vec<(AvatarId, Option<String>)>, StoreError> {
-        let sql = "SELECT avatar_id, name FROM watches ORDER BY avatar_id";
-        self.rows("reading the names", sql, (), |row| row.try_into())
-    }
-
     /// The transitions of one avatar, or of all, oldest first; at most `limit`, the newest.
     pub fn transitions(
         &self,
@@ -408,7 +382,7 @@ impl Reader {
         self.read(doing, |connection| rows(connection, sql, parameters, read))
     }
 
-    fn read<T>(
+    pub(super) fn read<T>(
         &self,
         doing: &'static str,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,

@@ -2,6 +2,7 @@
 //! first delivery of an avatar: measured in steps of SQLite's virtual machine.
 
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,6 +14,7 @@ use crate::domain::delivery::attempt_slots::{AttemptSlots, ChannelSlots};
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::random::RandomBits;
 use crate::domain::time::timestamp::Timestamp;
+use crate::store::avatar_rows::AvatarRow;
 use crate::store::reader::{DeliveryFilter, Reader, TransitionFilter};
 use crate::store::recovery::{self, CrashRecovery};
 use crate::store::sqlite::{integrity, open};
@@ -44,9 +46,11 @@ impl Bench {
                SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < {delivered}) SELECT x FROM n;
              INSERT INTO transitions(avatar_id, avatar_seq, to_status, detected_at, trained_model,
                                      trained_since, trained_until)
-               SELECT 'a' || (x % {avatars}), 1 + x / {avatars}, 'IDLE', x, 'ARGIL_ATOM', x, x FROM n;
+               SELECT 'a' || (x % {avatars}), 1 + x / {avatars}, 'IDLE', x, 'ARGIL_ATOM', x, x
+               FROM n;
              INSERT INTO events(id, type, avatar_id, avatar_seq, occurred_at, body)
-               SELECT 'evt_' || x, 'avatar.ready', 'a' || (x % {avatars}), 1 + x / {avatars}, x, x'7b7d' FROM n;
+               SELECT 'evt_' || x, 'avatar.ready', 'a' || (x % {avatars}), 1 + x / {avatars}, x,
+                      x'7b7d' FROM n;
              INSERT INTO deliveries(id, event_id, ordering_key, channel_id, content_type, body,
                                     state, expires_at, created_at, updated_at)
                SELECT 'dlv_' || x, 'evt_' || x, 'a' || (x % {avatars}), 'ops', 't', x'7b7d',
@@ -176,4 +180,29 @@ fn a_delivery_that_waits_for_none_is_found_and_sent_after_a_start() {
         CrashRecovery { now: NOW, policies: BTreeMap::new(), random: RandomBits::new(1) };
     recovery::recover(&bench.writer, &recovery, "boot").unwrap();
     claim(&bench);
+}
+
+#[test]
+fn one_avatar_and_a_page_of_avatars_cost_the_same_among_many() {
+    let among = |avatars: u32| {
+        let bench = Bench::new(100, 1);
+        let watches = format!(
+            "INSERT INTO watches(avatar_id, status, status_since, last_seen_at)
+             WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < {avatars})
+             SELECT 'w' || x, 'IDLE', x, x FROM n"
+        );
+        bench.writer.execute(&watches, ()).unwrap();
+        bench.steps(|it| {
+            let id = AvatarId::parse("w77").unwrap();
+            assert!(it.reader.recorded_of(&[id]).unwrap()[0].is_some());
+            let mut visited = 0;
+            let visit = |_: AvatarRow<'_>| {
+                visited += 1;
+                if visited == 20 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            it.reader.each_avatar("w2", visit).unwrap();
+            assert_eq!(visited, 20);
+        })
+    };
+    check_similar("a page of avatars", among(100), among(10_000));
 }

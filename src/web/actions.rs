@@ -46,10 +46,8 @@ pub(super) async fn poll_now(state: &AppState, id: &str) -> Result<(), ProblemDe
     let shown = sanitize(id);
     let unknown = || ProblemDetails::missing(format!("no watched avatar `{shown}`"));
     let id = AvatarId::parse(id).map_err(|_| unknown())?;
-    let text = id.to_string();
-    let avatars = with_read_model(state, |model| model.avatars()).await?;
-    let watched = avatars.iter().any(|it| it.id == text && it.is_watched());
-    if !watched {
+    let wanted = id.clone();
+    if !with_read_model(state, move |model| model.is_watched(wanted.as_str())).await? {
         return Err(unknown());
     }
     // With a full queue, polls are already requested; this one can be dropped.

@@ -1,21 +1,29 @@
 //! Read model: views of the database and of the last polls, for one response.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
+use crate::domain::polling::watch::Watch;
 use crate::domain::status_report::{LATE_AFTER, unwritable};
 use crate::domain::time::timestamp::Timestamp;
 use crate::runtime::metrics::{ChannelSnapshot, MetricsSnapshot};
+use crate::store::avatar_rows::RecordedAvatar;
 use crate::store::error::StoreError;
 use crate::store::files::location;
 use crate::store::pagination::{History, NumberedTransition};
-use crate::store::reader::{ChannelRow, DeliveryFilter, DeliveryRow};
+use crate::store::reader::{ChannelRow, ConditionRow, DeliveryFilter, DeliveryRow};
 use crate::text::sanitize::is_blank;
+use crate::web::avatar_summary::each_avatar;
+use crate::web::config_view::ConfigView;
 use crate::web::cursor::Cursor;
 use crate::web::delivery_views::{AttemptView, DeliveryView, DeliveryWithAttempts};
 use crate::web::reader_cache::CachedReader;
-use crate::web::routes::{unreached, with_only, with_routes};
-use crate::web::state::{AppState, ConfigView, Now};
-use crate::web::status::{self, DaemonView, Parts, StatusView};
+use crate::web::routes::{with_only, with_routes};
+use crate::web::state::{AppState, Now};
+use crate::web::status::{ConditionScope, DaemonView, Parts, StatusView, WatchedAvatars};
 use crate::web::views::{
     AvatarContext, AvatarView, ChannelView, ConditionView, TrainingView, TransitionView,
 };
@@ -25,8 +33,23 @@ use crate::web::views::{
 pub(super) struct ReadModel<'d> {
     state: &'d AppState,
     reader: &'d CachedReader,
-    config: std::sync::Arc<ConfigView>,
+    config: Arc<ConfigView>,
     now: Now,
+}
+
+/// The views of the avatars that the home page lists, and numbers of all that are watched.
+#[derive(Debug)]
+pub(super) struct AvatarLists {
+    /// In training, the longest first.
+    pub(super) training: Vec<AvatarView>,
+    /// The others by id.
+    pub(super) others: Vec<AvatarView>,
+    /// The number of those not in training.
+    pub(super) others_count: u64,
+    /// The number of those with a failed last poll.
+    pub(super) failing: u64,
+    /// The number of those that failed in training or were refused.
+    pub(super) unusable: u64,
 }
 
 impl<'d> ReadModel<'d> {
@@ -34,8 +57,9 @@ impl<'d> ReadModel<'d> {
         state: &AppState,
         work: impl FnOnce(&ReadModel<'_>) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        state.reader_cache.read(&state.database, |reader| {
-            work(&ReadModel { state, reader, config: state.config(), now: state.now() })
+        let config = state.config();
+        state.reader_cache.read(&state.database, &config, |reader| {
+            work(&ReadModel { state, reader, config: Arc::clone(&config), now: state.now() })
         })
     }
 
@@ -52,47 +76,110 @@ impl<'d> ReadModel<'d> {
         self.config.rules.token.is_some()
     }
 
-    /// All avatars that are or were watched, by id.
-    pub(super) fn avatars(&self) -> Result<Vec<AvatarView>, StoreError> {
-        let rows = self.reader.rows()?;
-        Ok(rows.avatars(self.config.avatars.keys(), |watch| {
-            let configured = self.config.avatars.get(&watch.id);
+    /// At most `limit` avatars that are or were watched, with an id after `after`, by id; only
+    /// those with the status `status`, if it is given.
+    pub(super) fn avatars(
+        &self,
+        after: &str,
+        status: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<AvatarView>, StoreError> {
+        let mut ids = Vec::new();
+        each_avatar(&self.reader.uncached, &self.config, after, |avatar| {
+            let found = avatar.row.and_then(|row| row.status);
+            if status.is_none_or(|status| found == Some(status)) {
+                ids.extend(AvatarId::parse(avatar.id));
+            }
+            if ids.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        self.views_of(&ids)
+    }
+
+    /// The views of these avatars.
+    fn views_of(&self, ids: &[AvatarId]) -> Result<Vec<AvatarView>, StoreError> {
+        let rows = self.reader.view_rows()?;
+        let discovered = self.reader.discovered()?;
+        let recorded = self.reader.uncached.recorded_of(ids)?;
+        let view = |(id, recorded): (&AvatarId, Option<RecordedAvatar>)| {
+            let watch = recorded.map_or_else(|| Watch::new(id.clone()), |it| it.watch);
+            let configured = self.config.avatars.get(id);
             let context = AvatarContext {
                 names: [configured.and_then(|it| it.label.as_ref()), watch.name.as_ref(), None],
                 account: configured.map(|it| &it.routing.account),
                 configured: Some(configured.is_some()),
-                seen_at: self.state.last_seen.of(&watch.id).map(|it| it.seen_at),
-                next_poll_at: self.state.last_seen.next_poll_at(&watch.id),
+                discovered: discovered.get(id),
+                seen_at: self.state.last_seen.seen_at(id),
+                next_poll_at: self.state.last_seen.next_poll_at(id),
             };
-            AvatarView::new(watch, rows, &context, self.now.now)
-        }))
+            AvatarView::new(&watch, rows, &context, self.now.now)
+        };
+        Ok(ids.iter().zip(recorded).map(view).collect())
     }
 
-    /// An avatar that is or was watched, with the channels that it reaches.
+    /// An avatar that is or was watched, with the channels that it reaches. The request may have
+    /// another case than the config or the database.
     pub(super) fn avatar(&self, id: &AvatarId) -> Result<Option<AvatarView>, StoreError> {
-        let found = self.avatars()?.into_iter().find(|avatar| id.matches(&avatar.id));
-        let Some(found) = found else { return Ok(None) };
-        // The request may have another case than the config.
-        let id = AvatarId::parse(&found.id).ok();
-        let configured = id.as_ref().and_then(|id| self.config.avatars.get(id));
-        let avatar = with_routes(found, configured.map(|it| &it.routing), &self.config.routing);
-        let last = id.map(|id| self.reader.uncached.last_training(&id)).transpose()?.flatten();
+        let Some(id) = self.spelling(id)? else { return Ok(None) };
+        let Some(found) = self.views_of(std::slice::from_ref(&id))?.pop() else { return Ok(None) };
+        let configured = self.config.avatars.get(&id);
+        let avatar = with_routes(found, configured.map(|it| &*it.routing), &self.config.routing);
+        let last = self.reader.uncached.last_training(&id)?;
         Ok(Some(AvatarView { last_training: last.as_ref().map(TrainingView::from), ..avatar }))
+    }
+
+    /// Whether the avatar with that id is watched.
+    pub(super) fn is_watched(&self, id: &str) -> Result<bool, StoreError> {
+        let is_configured = self.config.avatars.contains_key(id);
+        Ok(is_configured || self.reader.discovered()?.contains_key(id))
+    }
+
+    /// How an avatar is spelled that is in the config, or in the database and not forgotten.
+    fn spelling(&self, id: &AvatarId) -> Result<Option<AvatarId>, StoreError> {
+        if self.config.avatars.contains_key(id) || self.is_recorded(id)? {
+            return Ok(Some(id.clone()));
+        }
+        if let Some(configured) = self.config.avatars.keys().find(|it| id.matches(it.as_str())) {
+            return Ok(Some(configured.clone()));
+        }
+        let Some(id) = self.reader.uncached.spelling(id)? else { return Ok(None) };
+        Ok(self.is_recorded(&id)?.then_some(id))
+    }
+
+    fn is_recorded(&self, id: &AvatarId) -> Result<bool, StoreError> {
+        let recorded = self.reader.uncached.recorded_of(std::slice::from_ref(id))?;
+        Ok(recorded.into_iter().flatten().any(|it| !it.is_forgotten))
     }
 
     /// The `https` URL of an avatar's picture, if a poll since the start returned one.
     pub(super) fn thumbnail(&self, id: &AvatarId) -> Option<String> {
-        let thumbnail = self.state.last_seen.of(id)?.thumbnail?;
+        let thumbnail = self.state.last_seen.thumbnail(id)?;
         let url = url::Url::parse(&thumbnail).ok()?;
         (url.scheme() == "https" && url.has_host()).then(|| url.to_string())
     }
 
-    pub(super) fn status(&self) -> Result<StatusView, StoreError> {
-        self.status_of(&self.avatars()?)
+    /// What the home page lists.
+    pub(super) fn lists(&self) -> Result<AvatarLists, StoreError> {
+        let summary = self.reader.summary(&self.config)?;
+        Ok(AvatarLists {
+            training: self.views_of(&summary.training)?,
+            others: self.views_of(&summary.others)?,
+            others_count: summary.watched() - summary.with_status(&[Status::Training]),
+            failing: summary.failing.len() as u64,
+            unusable: summary.with_status(&[Status::TrainingFailed, Status::Refused]),
+        })
     }
 
-    /// The same, for avatars that were already read.
-    pub(super) fn status_of(&self, avatars: &[AvatarView]) -> Result<StatusView, StoreError> {
+    pub(super) fn status(&self) -> Result<StatusView, StoreError> {
+        let summary = self.reader.summary(&self.config)?;
+        let notable: BTreeSet<&AvatarId> =
+            summary.failing.iter().chain(&summary.unrecognized).collect();
+        let notable: Vec<AvatarId> = notable.into_iter().cloned().collect();
+        let notable = self.views_of(&notable)?;
+        let watched = WatchedAvatars {
+            count: summary.watched(),
+            in_training: summary.with_status(&[Status::Training]),
+            notable: notable.iter().collect(),
+        };
         let loops = (self.state.progress)(self.now.monotonic);
         let last_success = |name| self.state.last_seen.last_success_at(name).map(|(at, _)| at);
         let accounts = self.config.accounts.iter();
@@ -106,18 +193,14 @@ impl<'d> ReadModel<'d> {
             // An unreadable file is reported as the condition `config.rejected`.
             config_readable: true,
             channels: Some(self.channels()?),
-            unreached: unreached(
-                avatars,
-                |id| self.config.avatars.get(id).map(|it| &it.routing),
-                &self.config.routing,
-            ),
-            conditions: self.conditions(avatars)?,
+            unreached: summary.unreached.clone(),
+            conditions: self.condition_views()?,
             accounts: accounts.map(|name| (name.to_string(), last_success(name))).collect(),
             knows_avatars: true,
             discovers: self.config.discovers,
             ..Parts::default()
         };
-        Ok(StatusView::new(parts, avatars, LATE_AFTER, self.now.now))
+        Ok(StatusView::new(parts, watched, LATE_AFTER, self.now.now))
     }
 
     /// Whether a channel is notified when polling or a channel fails.
@@ -127,7 +210,6 @@ impl<'d> ReadModel<'d> {
 
     /// All channels that were ever registered, by name.
     pub(super) fn channels(&self) -> Result<Vec<ChannelView>, StoreError> {
-        let rows = &self.reader.rows()?.channels;
         let view = |row: &ChannelRow| {
             let only = self.config.routing.channels.get(&row.name).map(|it| &it.only);
             with_only(
@@ -135,14 +217,34 @@ impl<'d> ReadModel<'d> {
                 only,
             )
         };
-        Ok(rows.iter().map(view).collect())
+        Ok(self.reader.channels()?.iter().map(view).collect())
     }
 
     /// The active conditions of watched subjects.
-    fn conditions(&self, avatars: &[AvatarView]) -> Result<Vec<ConditionView>, StoreError> {
-        let (rows, discovers) = (&self.reader.rows()?.conditions, self.config.discovers);
+    fn conditions(&self) -> Result<Vec<&'d ConditionRow>, StoreError> {
+        let summary = self.reader.summary(&self.config)?;
+        let discovered = self.reader.discovered()?;
         let accounts: Vec<String> = self.config.accounts.iter().map(ToString::to_string).collect();
-        Ok(status::conditions(rows, avatars, Some(&accounts), true, discovers))
+        let scope = ConditionScope {
+            accounts: Some(&accounts),
+            knows_avatars: true,
+            discovers: self.config.discovers,
+            is_used: &|account| summary.accounts.iter().any(|it| it.as_str() == account),
+            is_watched: &|id| self.config.avatars.contains_key(id) || discovered.contains_key(id),
+        };
+        Ok(self.reader.conditions()?.iter().filter(|row| scope.includes(row)).collect())
+    }
+
+    /// The same, with the names of the avatars.
+    fn condition_views(&self) -> Result<Vec<ConditionView>, StoreError> {
+        let conditions = self.conditions()?;
+        let names =
+            self.names(conditions.iter().filter_map(|it| AvatarId::parse(&it.subject).ok()))?;
+        let view = |row: &&ConditionRow| {
+            let name = names.get(row.subject.as_str()).cloned();
+            ConditionView { name, ..ConditionView::from(*row) }
+        };
+        Ok(conditions.iter().map(view).collect())
     }
 
     /// The newest transitions of an avatar, or of all.
@@ -191,42 +293,57 @@ impl<'d> ReadModel<'d> {
         filter: &DeliveryFilter,
         before: Option<&str>,
     ) -> Result<Vec<DeliveryView>, StoreError> {
-        let rows = self.reader.uncached.deliveries_before(filter, before)?;
-        rows.iter().map(|row| self.delivery_view(row)).collect()
+        self.delivery_views(&self.reader.uncached.deliveries_before(filter, before)?)
     }
 
     pub(super) fn delivery(&self, id: &str) -> Result<Option<DeliveryWithAttempts>, StoreError> {
-        let Some(row) = self.reader.uncached.delivery(id)? else { return Ok(None) };
-        Ok(Some(self.with_attempts(&row)?))
+        let row = self.reader.uncached.delivery(id)?;
+        Ok(self.with_attempts(row.as_slice())?.pop())
     }
 
-    fn with_attempts(&self, row: &DeliveryRow) -> Result<DeliveryWithAttempts, StoreError> {
-        let attempts = self.reader.uncached.attempts(&row.id)?;
-        let attempt_log = attempts.iter().map(AttemptView::from).collect();
-        let delivery = self.delivery_view(row)?;
-        Ok(DeliveryWithAttempts { delivery, attempt_log, message: None })
+    fn with_attempts(&self, rows: &[DeliveryRow]) -> Result<Vec<DeliveryWithAttempts>, StoreError> {
+        let with_attempts = |(row, delivery): (&DeliveryRow, DeliveryView)| {
+            let attempts = self.reader.uncached.attempts(&row.id)?;
+            let attempt_log = attempts.iter().map(AttemptView::from).collect();
+            Ok(DeliveryWithAttempts { delivery, attempt_log, message: None })
+        };
+        rows.iter().zip(self.delivery_views(rows)?).map(with_attempts).collect()
     }
 
     fn views(&self, rows: &[NumberedTransition]) -> Result<Vec<TransitionView>, StoreError> {
+        let names = self.names(rows.iter().map(|(_, transition)| transition.avatar_id.clone()))?;
         let view = |(seq, transition): &NumberedTransition| {
-            let name = self.name(&transition.avatar_id)?;
-            Ok(TransitionView::new(*seq, transition, name))
+            let name = names.get(&transition.avatar_id).map(String::as_str);
+            TransitionView::new(*seq, transition, name)
         };
-        rows.iter().map(view).collect()
+        Ok(rows.iter().map(view).collect())
     }
 
-    fn delivery_view(&self, row: &DeliveryRow) -> Result<DeliveryView, StoreError> {
-        let avatar = row.ordering_key.avatar_id();
-        let name = avatar.map(|id| self.name(id)).transpose()?.flatten();
-        Ok(DeliveryView::new(row, name, &self.reader.rows()?.channels, self.now.now))
+    fn delivery_views(&self, rows: &[DeliveryRow]) -> Result<Vec<DeliveryView>, StoreError> {
+        let channels = self.reader.channels()?;
+        let avatars = rows.iter().filter_map(|row| row.ordering_key.avatar_id());
+        let names = self.names(avatars.cloned())?;
+        let view = |row: &DeliveryRow| {
+            let name = row.ordering_key.avatar_id().and_then(|id| names.get(id));
+            DeliveryView::new(row, name.map(String::as_str), channels, self.now.now)
+        };
+        Ok(rows.iter().map(view).collect())
     }
 
-    /// The name of an avatar: that in the config, else that in the API.
-    fn name(&self, id: &AvatarId) -> Result<Option<&str>, StoreError> {
-        let configured = self.config.avatars.get(id).and_then(|it| it.label.as_deref());
-        let watch = self.reader.rows()?.watch(id);
-        let names = [configured, watch.and_then(|watch| watch.name.as_deref())];
-        Ok(names.into_iter().flatten().find(|name| !is_blank(name)))
+    /// The names of avatars that have one: that in the config, else that in the API.
+    fn names(
+        &self,
+        ids: impl Iterator<Item = AvatarId>,
+    ) -> Result<BTreeMap<AvatarId, String>, StoreError> {
+        let ids: Vec<AvatarId> = ids.collect::<BTreeSet<_>>().into_iter().collect();
+        let recorded = self.reader.uncached.recorded_of(&ids)?;
+        let name = |(id, recorded): (AvatarId, Option<RecordedAvatar>)| {
+            let configured = self.config.avatars.get(&id).and_then(|it| it.label.clone());
+            let names = [configured, recorded.and_then(|it| it.watch.name)];
+            let name = names.into_iter().flatten().find(|name| !is_blank(name));
+            Some((id, name?))
+        };
+        Ok(ids.into_iter().zip(recorded).filter_map(name).collect())
     }
 
     /// The newest deliveries about an avatar, each with its attempts.
@@ -240,18 +357,16 @@ impl<'d> ReadModel<'d> {
             limit: Some(limit),
             ..DeliveryFilter::default()
         };
-        let rows = self.reader.uncached.deliveries_before(&filter, None)?;
-        rows.iter().map(|row| self.with_attempts(row)).collect()
+        self.with_attempts(&self.reader.uncached.deliveries_before(&filter, None)?)
     }
 
     /// The gauges of `/metrics`.
     pub(super) fn metrics_snapshot(&self) -> Result<MetricsSnapshot, StoreError> {
         let Now { now, monotonic, .. } = self.now;
-        let views = self.avatars()?;
-        let watched: Vec<&AvatarView> = views.iter().filter(|it| it.is_watched()).collect();
-        let statuses = watched.iter().map(|it| it.status.as_deref().map(Status::from_name));
-        let conditions = self.conditions(&views)?.into_iter().map(|it| it.kind);
-        let channels = self.reader.rows()?.channels.iter().map(|row| ChannelSnapshot {
+        let summary = self.reader.summary(&self.config)?;
+        let status = |name: &Option<String>| name.as_deref().map(Status::from_name);
+        let conditions = self.conditions()?.into_iter().map(|it| it.kind.clone());
+        let channels = self.reader.channels()?.iter().map(|row| ChannelSnapshot {
             state: row.health.state,
             undelivered: row.undelivered,
             dead_letters: row.dead_letters,
@@ -265,8 +380,8 @@ impl<'d> ReadModel<'d> {
         });
         let loops = (self.state.progress)(monotonic);
         Ok(MetricsSnapshot {
-            avatars: statuses.collect(),
-            failing: watched.iter().filter(|it| it.failure.is_some()).count() as u64,
+            avatars: summary.statuses.iter().map(|(name, count)| (status(name), *count)).collect(),
+            failing: summary.failing.len() as u64,
             conditions: conditions.collect(),
             channels: channels.collect(),
             account_ages: accounts.collect(),

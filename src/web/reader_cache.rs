@@ -1,49 +1,44 @@
 //! Reader cache: keeps the database connection open between responses, with the rows read last.
 //!
-//! Invariant: cached rows are used only while the file is the same and unchanged (`PRAGMA
-//! data_version`), so many clients cause one read of the tables per change. With 1,000 avatars
-//! and 3,000 deliveries a page costs 2.0 ms of CPU time with the cache, 5.7 ms without.
+//! Invariant: cached rows are used only while the file and the config are the same and unchanged
+//! (`PRAGMA data_version`), so many clients cause one read of the tables per change. Rows of single
+//! avatars are not cached: there may be many.
 
 use std::cell::OnceCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
-use crate::domain::avatar::training::UsualDuration;
-use crate::domain::polling::watch::Watch;
 use crate::store::error::StoreError;
-use crate::store::reader::{ChannelRow, ConditionRow, DeliveryCounts, Reader};
+use crate::store::reader::{ChannelRow, ConditionRow, Reader};
+use crate::web::avatar_summary::AvatarSummary;
+use crate::web::config_view::ConfigView;
+use crate::web::view_rows::ViewRows;
 
 /// The cache; clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct ReaderCache(Arc<Mutex<Option<CachedReader>>>);
 
-/// A reader and the rows that it read last.
+/// A reader and what it read last.
 #[derive(Debug)]
 pub(crate) struct CachedReader {
     /// For rows that are not cached.
     pub(crate) uncached: Reader,
     version: i64,
-    rows: OnceCell<CachedRows>,
+    config: Weak<ConfigView>,
+    rows: CachedRows,
 }
 
-/// The rows that the status consists of.
-#[derive(Debug)]
-pub(crate) struct CachedRows {
-    pub(crate) watches: BTreeMap<AvatarId, Watch>,
-    /// Those that were forgotten.
-    forgotten: BTreeMap<AvatarId, Watch>,
-    /// The discovered avatars with their accounts.
-    pub(crate) discovered: BTreeMap<AvatarId, AccountName>,
-    /// Numbers of deliveries by avatar.
-    pub(crate) counts: BTreeMap<AvatarId, DeliveryCounts>,
-    /// The median duration of a training by model.
-    pub(crate) usual_training: HashMap<Option<String>, Option<UsualDuration>>,
-    /// All channels that were ever registered.
-    pub(crate) channels: Vec<ChannelRow>,
-    pub(crate) conditions: Vec<ConditionRow>,
+/// What was read, each when it was first needed.
+#[derive(Debug, Default)]
+struct CachedRows {
+    discovered: OnceCell<BTreeMap<AvatarId, AccountName>>,
+    summary: OnceCell<AvatarSummary>,
+    view_rows: OnceCell<ViewRows>,
+    channels: OnceCell<Vec<ChannelRow>>,
+    conditions: OnceCell<Vec<ConditionRow>>,
 }
 
 impl ReaderCache {
@@ -51,22 +46,26 @@ impl ReaderCache {
     pub(crate) fn read<T>(
         &self,
         database: &Path,
+        config: &Arc<ConfigView>,
         work: impl FnOnce(&CachedReader) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut cache = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let cached = cache.take().filter(|cached| cached.uncached.is_current());
-        let CachedReader { uncached, version: before, rows } = match cached {
+        let config = Arc::downgrade(config);
+        let mut cached = match cached {
             Some(cached) => cached,
             None => CachedReader {
                 uncached: Reader::open(database)?,
                 version: 0,
-                rows: OnceCell::new(),
+                config: Weak::new(),
+                rows: CachedRows::default(),
             },
         };
         // The version is read before the rows, so that rows written in between are read next time.
-        let version = uncached.data_version()?;
-        let rows = if version == before { rows } else { OnceCell::new() };
-        let cached = CachedReader { uncached, version, rows };
+        let version = cached.uncached.data_version()?;
+        if version != cached.version || !Weak::ptr_eq(&config, &cached.config) {
+            cached = CachedReader { version, config, rows: CachedRows::default(), ..cached };
+        }
         let result = work(&cached)?;
         *cache = Some(cached);
         Ok(result)
@@ -74,63 +73,42 @@ impl ReaderCache {
 }
 
 impl CachedReader {
-    /// The rows, from the cache if they are current.
-    pub(crate) fn rows(&self) -> Result<&CachedRows, StoreError> {
-        if let Some(rows) = self.rows.get() {
-            return Ok(rows);
-        }
-        let rows = CachedRows::read(&self.uncached)?;
-        Ok(self.rows.get_or_init(|| rows))
+    /// The discovered avatars with their accounts.
+    pub(crate) fn discovered(&self) -> Result<&BTreeMap<AvatarId, AccountName>, StoreError> {
+        kept(&self.rows.discovered, || self.uncached.discovered())
+    }
+
+    /// The summary of the avatars that are watched with the config that this was called with.
+    pub(super) fn summary(&self, config: &ConfigView) -> Result<&AvatarSummary, StoreError> {
+        let read = || AvatarSummary::read(&self.uncached, config, self.discovered()?);
+        kept(&self.rows.summary, read)
+    }
+
+    pub(crate) fn view_rows(&self) -> Result<&ViewRows, StoreError> {
+        kept(&self.rows.view_rows, || ViewRows::read(&self.uncached))
+    }
+
+    /// All channels that were ever registered.
+    pub(crate) fn channels(&self) -> Result<&[ChannelRow], StoreError> {
+        kept(&self.rows.channels, || self.uncached.channels()).map(Vec::as_slice)
+    }
+
+    pub(crate) fn conditions(&self) -> Result<&[ConditionRow], StoreError> {
+        kept(&self.rows.conditions, || self.uncached.conditions()).map(Vec::as_slice)
     }
 }
 
-impl CachedRows {
-    /// Reads the rows.
-    pub(crate) fn read(reader: &Reader) -> Result<Self, StoreError> {
-        let watches = reader.watches()?.into_iter().map(|watch| (watch.id.clone(), watch));
-        let samples = reader.training_samples(SAMPLES_MAX)?.into_iter();
-        let forgotten = reader.forgotten_watches()?.into_iter();
-        Ok(Self {
-            watches: watches.collect(),
-            forgotten: forgotten.map(|watch| (watch.id.clone(), watch)).collect(),
-            discovered: reader.discovered()?,
-            counts: reader.delivery_counts()?,
-            usual_training: samples
-                .map(|(model, samples)| (model, UsualDuration::of(&samples)))
-                .collect(),
-            channels: reader.channels()?,
-            conditions: reader.conditions()?,
-        })
+/// The kept value, read if there is none yet.
+fn kept<T>(
+    cell: &OnceCell<T>,
+    read: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<&T, StoreError> {
+    if let Some(kept) = cell.get() {
+        return Ok(kept);
     }
-
-    /// The row of an avatar that is known or in the config.
-    pub(crate) fn watch(&self, id: &AvatarId) -> Option<&Watch> {
-        self.watches.get(id).or_else(|| self.forgotten.get(id))
-    }
-
-    pub(crate) fn is_forgotten(&self, id: &AvatarId) -> bool {
-        self.forgotten.contains_key(id)
-    }
-
-    /// Views of all avatars, by id: of those with a row, and of those of `configured` without one.
-    /// A forgotten row counts for those of `configured` only.
-    pub(crate) fn avatars<'i, T>(
-        &self,
-        configured: impl Iterator<Item = &'i AvatarId>,
-        view: impl Fn(&Watch) -> T,
-    ) -> Vec<T> {
-        let unwritten = configured.filter(|id| !self.watches.contains_key(id));
-        let or_new =
-            |id: &AvatarId| self.watch(id).cloned().unwrap_or_else(|| Watch::new(id.clone()));
-        let unwritten: BTreeMap<&AvatarId, Watch> = unwritten.map(|id| (id, or_new(id))).collect();
-        let all: BTreeMap<&AvatarId, &Watch> =
-            self.watches.iter().chain(unwritten.iter().map(|(id, watch)| (*id, watch))).collect();
-        all.into_values().map(view).collect()
-    }
+    let value = read()?;
+    Ok(cell.get_or_init(|| value))
 }
-
-/// The maximum of past trainings per model for the median.
-const SAMPLES_MAX: usize = 64;
 
 #[cfg(test)]
 mod tests {
@@ -147,11 +125,15 @@ mod tests {
     }
 
     /// Checks whether the rows are cached, and the channels in them.
-    fn check(cache: &ReaderCache, database: &Path, expected: (bool, &[&str])) {
+    fn check(
+        (cache, config): (&ReaderCache, &Arc<ConfigView>),
+        database: &Path,
+        expected: (bool, &[&str]),
+    ) {
         let (was_read, channels) = cache
-            .read(database, |cached| {
-                let was_read = cached.rows.get().is_some();
-                let names = cached.rows()?.channels.iter().map(|it| it.name.to_string());
+            .read(database, config, |cached| {
+                let was_read = cached.rows.channels.get().is_some();
+                let names = cached.channels()?.iter().map(|it| it.name.to_string());
                 Ok((was_read, names.collect::<Vec<_>>()))
             })
             .unwrap();
@@ -160,17 +142,20 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn rows_are_cached_until_the_database_changes_or_is_replaced() {
+    async fn rows_are_cached_until_the_database_or_the_config_changes_or_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let [one, two] = ["one.db", "two.db"].map(|name| folder.path().join(name));
         let (first, _writer) = Store::open(&one, "test".to_owned()).unwrap();
         let (second, other_writer) = Store::open(&two, "test".to_owned()).unwrap();
         let cache = ReaderCache::default();
-        check(&cache, &one, (false, &[]));
-        check(&cache, &one, (true, &[]));
+        let configs = [Arc::default(), Arc::default()];
+        let [with_config, with_other] = configs.each_ref().map(|config| (&cache, config));
+        check(with_config, &one, (false, &[]));
+        check(with_config, &one, (true, &[]));
         register(&first, "a").await;
-        check(&cache, &one, (false, &["a"]));
-        check(&cache, &one, (true, &["a"]));
+        check(with_config, &one, (false, &["a"]));
+        check(with_config, &one, (true, &["a"]));
+        check(with_other, &one, (false, &["a"]));
         register(&second, "b").await;
         drop(second);
         tokio::task::spawn_blocking(move || other_writer.join()).await.unwrap();
@@ -180,8 +165,11 @@ mod tests {
             path.push(suffix);
             drop(std::fs::remove_file(path));
         }
-        check(&cache, &one, (false, &["b"]));
+        check(with_config, &one, (false, &["b"]));
         std::fs::remove_file(&one).unwrap();
-        assert!(matches!(cache.read(&one, |_| Ok(())), Err(StoreError::NotFound { .. })));
+        assert!(matches!(
+            cache.read(&one, &configs[0], |_| Ok(())),
+            Err(StoreError::NotFound { .. })
+        ));
     }
 }

@@ -1,7 +1,6 @@
 //! Which channels get the events of an avatar, and why; which avatars a channel is for.
 
 use crate::domain::account::AccountName;
-use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::routing::facts::{AvatarFacts, AvatarRouting};
 use crate::domain::routing::filter::ChannelFilter;
@@ -29,35 +28,58 @@ pub(crate) fn with_routes(
     AvatarView { routes, ..avatar }
 }
 
-/// The polled avatars that reach none of the channels. One with an empty list of `channels` is
-/// meant to, and does not count.
+/// The polled avatars that reach none of the channels.
 pub(crate) fn unreached<'c>(
     avatars: &[AvatarView],
-    configured: impl Fn(&AvatarId) -> Option<&'c AvatarRouting>,
+    configured: impl Fn(&str) -> Option<&'c AvatarRouting>,
     table: &RoutingTable,
 ) -> UnreachedAvatars {
-    let mut found = UnreachedAvatars::default();
-    let mut asked = 0;
-    let polled = avatars.iter().filter(|avatar| avatar.is_watched() && avatar.status.is_some());
-    for avatar in polled.filter(|_| !table.channels.is_empty()) {
-        let configured = AvatarId::parse(&avatar.id).ok().and_then(|id| configured(&id));
-        let Some(routing) = routing_of(avatar, configured, table) else { continue };
-        if routing.channels.as_ref().is_some_and(Vec::is_empty) {
-            continue;
-        }
-        if asked > CHECKS_MAX {
-            found.is_complete = false;
-            break;
-        }
-        let (is_reached, count) = table.reaches(&facts(avatar, routing));
-        asked += count;
-        if is_reached {
-            found.others_are_reached = true;
-        } else {
-            found.add(&avatar.id, avatar.name.as_deref());
+    let mut search = UnreachedSearch::new(table);
+    for avatar in avatars.iter().filter(|it| it.is_watched() && it.status.is_some()) {
+        if let Some(routing) = routing_of(avatar, configured(&avatar.id), table) {
+            search.check(&avatar.id, avatar.name.as_deref(), avatar.model.as_deref(), routing);
         }
     }
-    found
+    search.found
+}
+
+/// Searches the polled avatars that reach none of the channels.
+pub(super) struct UnreachedSearch<'t> {
+    table: &'t RoutingTable,
+    asked: usize,
+    pub(super) found: UnreachedAvatars,
+}
+
+impl<'t> UnreachedSearch<'t> {
+    pub(super) fn new(table: &'t RoutingTable) -> Self {
+        Self { table, asked: 0, found: UnreachedAvatars::default() }
+    }
+
+    /// Checks one avatar. One with an empty list of `channels` is meant to reach none, and does not
+    /// count.
+    pub(super) fn check(
+        &mut self,
+        id: &str,
+        name: Option<&str>,
+        model: Option<&str>,
+        routing: &AvatarRouting,
+    ) {
+        let is_intended = routing.channels.as_ref().is_some_and(Vec::is_empty);
+        if is_intended || self.table.channels.is_empty() {
+            return;
+        }
+        if self.asked > CHECKS_MAX {
+            self.found.is_complete = false;
+            return;
+        }
+        let (is_reached, count) = self.table.reaches(&routing.facts(name, model).polled(true));
+        self.asked += count;
+        if is_reached {
+            self.found.others_are_reached = true;
+        } else {
+            self.found.add(id, name);
+        }
+    }
 }
 
 fn routing_of<'r>(

@@ -3,7 +3,6 @@
 //! The server reads the database with its own connections and passes three requests on: poll an
 //! avatar, test a channel, retry a delivery.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -13,13 +12,10 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot, watch};
 
-use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::DeliveryId;
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::random::RandomBits;
-use crate::domain::routing::facts::AvatarRouting;
-use crate::domain::routing::table::RoutingTable;
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
 use crate::runtime::event_bus::EventBus;
@@ -27,7 +23,7 @@ use crate::runtime::last_seen::LastSeen;
 use crate::runtime::metrics::{Dropped, Metrics};
 use crate::store::admin::deliveries::AdminResult;
 use crate::store::error::StoreError;
-use crate::web::http::auth::AccessPolicy;
+use crate::web::config_view::ConfigView;
 use crate::web::reader_cache::ReaderCache;
 
 /// The state; clones share it.
@@ -83,38 +79,6 @@ pub struct Now {
     pub monotonic: Monotonic,
     /// Random bits.
     pub random: RandomBits,
-}
-
-/// The part of the active config that the web server shows or uses.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ConfigView {
-    /// The accounts.
-    pub accounts: Vec<AccountName>,
-    /// Whether `[discover]` is enabled.
-    pub discovers: bool,
-    /// The configured avatars.
-    pub avatars: BTreeMap<AvatarId, AvatarConfig>,
-    /// The channels and their kinds, such as `webhook, standard`.
-    pub channels: BTreeMap<ChannelName, String>,
-    /// Whether one of them is notified when polling or a channel fails.
-    pub has_operator: bool,
-    /// How events are routed.
-    pub routing: RoutingTable,
-    /// Whether pages embed pictures instead of linking to them.
-    pub thumbnails: bool,
-    /// The path below which a proxy serves the page: empty, or like `/argil`.
-    pub path_prefix: String,
-    /// The access rules.
-    pub rules: AccessPolicy,
-}
-
-/// A configured avatar.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AvatarConfig {
-    /// `name` of the config.
-    pub label: Option<String>,
-    /// The account to poll it with, and what else routing knows of it.
-    pub routing: AvatarRouting,
 }
 
 /// The progress of a loop.

@@ -1,6 +1,5 @@
 //! Status view: the summary that the page, the API and `avatar-watch status` share.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -53,6 +52,28 @@ pub(crate) struct DaemonView {
     pub(crate) not_ready_reason: Option<String>,
 }
 
+/// The watched avatars, as far as a status needs them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct WatchedAvatars<'a> {
+    pub(crate) count: u64,
+    pub(crate) in_training: u64,
+    /// At least those with a failed last poll, or with a status that this version does not know.
+    pub(crate) notable: Vec<&'a AvatarView>,
+}
+
+impl<'a> WatchedAvatars<'a> {
+    /// Those of some avatars that are watched.
+    pub(crate) fn among(avatars: &'a [AvatarView]) -> Self {
+        let watched: Vec<_> = avatars.iter().filter(|avatar| avatar.is_watched()).collect();
+        let is_training = |it: &&&AvatarView| it.status.as_deref() == Some("TRAINING");
+        Self {
+            count: watched.len() as u64,
+            in_training: watched.iter().filter(is_training).count() as u64,
+            notable: watched,
+        }
+    }
+}
+
 /// The input of a status, besides the avatars.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Parts {
@@ -63,6 +84,8 @@ pub(crate) struct Parts {
     pub(crate) config_changes: Vec<String>,
     /// The channels; `None` in the status of one avatar.
     pub(crate) channels: Option<Vec<ChannelView>>,
+    /// The deliveries in flight and the dead letters without `channels`.
+    pub(crate) deliveries: (u64, u64),
     /// The avatars that reach none of the channels.
     pub(crate) unreached: UnreachedAvatars,
     /// The firing conditions of watched subjects.
@@ -80,16 +103,12 @@ impl StatusView {
     /// Evaluates everything at `now`; a delivery is late when it is older than `late_after`.
     pub(crate) fn new(
         parts: Parts,
-        avatars: &[AvatarView],
+        watched: WatchedAvatars<'_>,
         late_after: Duration,
         now: Timestamp,
     ) -> Self {
         let (channels, conditions) = (&parts.channels, &parts.conditions);
-        let watched: Vec<&AvatarView> = avatars.iter().filter(|it| it.is_watched()).collect();
-        let names: HashMap<&str, Option<&str>> =
-            avatars.iter().map(|it| (it.id.as_str(), it.name.as_deref())).collect();
-        let name_of = |id: &str| names.get(id).copied().flatten();
-        let count = parts.knows_avatars && !parts.discovers && channels.is_some();
+        let is_counted = parts.knows_avatars && !parts.discovers && channels.is_some();
         let findings = evaluate(
             &StatusInputs {
                 running: parts.daemon.running,
@@ -98,12 +117,16 @@ impl StatusView {
                 config_readable: parts.config_readable && parts.knows_avatars,
                 config_problems: &parts.config_problems,
                 config_changes: &parts.config_changes,
-                watched: count.then_some(watched.len()),
-                conditions: conditions.iter().map(|it| it.facts(name_of(&it.subject))).collect(),
+                watched: is_counted.then_some(watched.count),
+                conditions: conditions.iter().map(ConditionView::facts).collect(),
                 channels: channels.as_ref().map(|it| it.iter().map(ChannelView::facts).collect()),
                 unreached: parts.unreached,
-                failing: watched.iter().filter_map(|it| it.if_failing()).collect(),
-                unrecognized: watched.iter().filter_map(|it| it.if_unrecognized()).collect(),
+                failing: watched.notable.iter().filter_map(|it| it.if_failing()).collect(),
+                unrecognized: watched
+                    .notable
+                    .iter()
+                    .filter_map(|it| it.if_unrecognized())
+                    .collect(),
                 time_zone: parts.time_zone,
             },
             late_after,
@@ -121,12 +144,8 @@ impl StatusView {
         });
         let (in_flight, dead_letters) = match channels {
             Some(all) => all.iter().map(|it| (it.in_flight, it.dead_letters)).fold((0, 0), sum),
-            None => {
-                let counts = avatars.iter();
-                counts.map(|it| (it.deliveries_in_flight, it.dead_letters)).fold((0, 0), sum)
-            }
+            None => parts.deliveries,
         };
-        let is_training = |it: &&&AvatarView| it.status.as_deref() == Some("TRAINING");
         Self {
             version: env!("CARGO_PKG_VERSION"),
             now: now.to_string(),
@@ -137,8 +156,8 @@ impl StatusView {
             config_readable: parts.config_readable,
             config_problems: parts.config_problems,
             config_changes: parts.config_changes,
-            avatars_watched: watched.len() as u64,
-            avatars_training: watched.iter().filter(is_training).count() as u64,
+            avatars_watched: watched.count,
+            avatars_training: watched.in_training,
             deliveries_in_flight: in_flight,
             dead_letters,
             oldest_in_flight_at: channels
@@ -168,26 +187,31 @@ impl StatusView {
     }
 }
 
-/// The firing conditions of watched subjects; others may be outdated. Conditions are kept when
-/// `accounts` or the avatars are not known.
-pub(crate) fn conditions(
-    rows: &[ConditionRow],
-    avatars: &[AvatarView],
-    accounts: Option<&[String]>,
-    knows_avatars: bool,
-    discovers: bool,
-) -> Vec<ConditionView> {
-    let watched = avatars.iter().filter(|it| it.is_watched());
-    let holds = |row: &&ConditionRow| match row.subject.split_once(' ') {
-        Some(("account", name)) => {
-            let exists = accounts.is_none_or(|all| all.iter().any(|it| it == name));
-            let is_used = watched.clone().any(|it| it.account.as_deref() == Some(name));
-            exists && (is_used || discovers || !knows_avatars)
+/// Which conditions are those of watched subjects; others may be outdated. Conditions are kept when
+/// the accounts or the avatars are not known.
+pub(crate) struct ConditionScope<'a> {
+    pub(crate) accounts: Option<&'a [String]>,
+    pub(crate) knows_avatars: bool,
+    /// Whether `[discover]` is enabled.
+    pub(crate) discovers: bool,
+    /// Whether a watched avatar is polled with that account.
+    pub(crate) is_used: &'a dyn Fn(&str) -> bool,
+    /// Whether the avatar with that id is watched.
+    pub(crate) is_watched: &'a dyn Fn(&str) -> bool,
+}
+
+impl ConditionScope<'_> {
+    pub(crate) fn includes(&self, condition: &ConditionRow) -> bool {
+        let subject = condition.subject.as_str();
+        match subject.split_once(' ') {
+            Some(("account", name)) => {
+                let exists = self.accounts.is_none_or(|all| all.iter().any(|it| it == name));
+                exists && (self.discovers || !self.knows_avatars || (self.is_used)(name))
+            }
+            Some(_) => true,
+            None => !self.knows_avatars || (self.is_watched)(subject),
         }
-        Some(_) => true,
-        None => !knows_avatars || watched.clone().any(|avatar| avatar.id == row.subject),
-    };
-    rows.iter().filter(holds).map(ConditionView::from).collect()
+    }
 }
 
 const WATCHING_WORKS: &str = "Watching works";

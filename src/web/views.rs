@@ -19,8 +19,8 @@ use crate::domain::time::timestamp::Timestamp;
 use crate::store::reader::{ChannelRow, ConditionRow};
 use crate::store::tables::recipients::FailingRecipient;
 use crate::text::sanitize::is_blank;
-use crate::web::reader_cache::CachedRows;
 use crate::web::route_view::RouteView;
+use crate::web::view_rows::ViewRows;
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct AvatarView {
@@ -68,6 +68,8 @@ pub(crate) struct AvatarContext<'a> {
     pub(crate) account: Option<&'a AccountName>,
     /// Whether the active config contains the avatar; `None` if the config cannot be read.
     pub(crate) configured: Option<bool>,
+    /// The account in which it was discovered.
+    pub(crate) discovered: Option<&'a AccountName>,
     /// When this process last polled it successfully.
     pub(crate) seen_at: Option<Timestamp>,
     pub(crate) next_poll_at: Option<Timestamp>,
@@ -193,6 +195,9 @@ pub(crate) struct ConditionView {
     /// The cause of an account condition.
     pub(crate) cause: Option<String>,
     pub(crate) reason: Option<String>,
+    /// The name of the avatar.
+    #[serde(skip)]
+    pub(crate) name: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -222,11 +227,11 @@ pub(crate) struct FindingView {
 impl AvatarView {
     pub(crate) fn new(
         watch: &Watch,
-        rows: &CachedRows,
+        rows: &ViewRows,
         context: &AvatarContext<'_>,
         now: Timestamp,
     ) -> Self {
-        let discovered = rows.discovered.get(&watch.id);
+        let discovered = context.discovered;
         let usual = rows.usual_training.get(&watch.model).copied().flatten();
         let counts = rows.counts.get(&watch.id).copied().unwrap_or_default();
         let name = context.names.iter().flatten().find(|name| !is_blank(name));
@@ -374,12 +379,12 @@ impl ChannelView {
 }
 
 impl ConditionView {
-    /// The input for the status report; `name` is that of the avatar.
-    pub(crate) fn facts<'a>(&'a self, name: Option<&'a str>) -> ConditionFacts<'a> {
+    /// The input for the status report.
+    pub(crate) fn facts(&self) -> ConditionFacts<'_> {
         ConditionFacts {
             kind: &self.kind,
             subject: &self.subject,
-            name,
+            name: self.name.as_deref(),
             since: parse(Some(&self.since)),
             cause: self.cause.as_deref(),
             reason: self.reason.as_deref(),
@@ -408,6 +413,7 @@ impl From<&ConditionRow> for ConditionView {
             since: row.since.to_string(),
             cause: row.cause.clone(),
             reason: row.reason.clone(),
+            name: None,
         }
     }
 }

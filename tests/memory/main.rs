@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use avatar_watch::argil::client::{ApiClientSpec, Client};
 use avatar_watch::config::config_file_trust::ConfigFile;
 use avatar_watch::config::environment::Environment;
 use avatar_watch::config::file;
+use avatar_watch::daemon::config::wiring;
 use avatar_watch::domain::avatar::AvatarId;
 use avatar_watch::domain::delivery::channel_name::{Accepts, ChannelName};
 use avatar_watch::domain::delivery::template_tree::TemplateTree;
@@ -54,6 +56,8 @@ const KEPT_LIMIT: usize = 16 * MIB;
 /// The author of the config is trusted, and the library makes a tree of all of it: together
 /// with the rest it stays below what the unit allows (`MemoryMax`).
 const CONFIG_LIMIT: usize = 112 * MIB;
+/// What an avatar of the config may take, in bytes.
+const AVATAR_LIMIT: usize = 500;
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
 #[test]
@@ -161,7 +165,29 @@ fn what_is_thrown_away_takes_no_memory() {
     }
     let operators = format!("{{{{ {}1 }}}}", "- ".repeat(4000));
     check("template: operators", LIMIT, template(&operators));
-    println!("{table}");
+    let kept = kept_avatar();
+    assert!(kept < AVATAR_LIMIT, "an avatar of the config takes {kept} bytes");
+    println!("{table}{kept:>9} bytes of {AVATAR_LIMIT:>4}  an avatar of the config");
+}
+
+/// The bytes that an avatar of the config takes while the daemon runs: in the settings and in what
+/// is built of them.
+fn kept_avatar() -> usize {
+    const AVATARS: usize = 10_000;
+    let mut text = "argil.api_key = 'k'\nargil.base_url = 'http://127.0.0.1:9/v1'\n".to_owned();
+    for number in 0..AVATARS {
+        writeln!(text, "[[avatars]]\nid = '{number:08}-0d44-4b50-8888-8dd25736052a'").unwrap();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("config.toml");
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    let before = MEMORY.current_usage();
+    let settings = file::load(&ConfigFile::named(&path), &Environment::default()).unwrap();
+    let built = wiring::build(&settings, None).unwrap();
+    let kept = MEMORY.current_usage() - before;
+    drop((settings, built));
+    kept / AVATARS
 }
 
 /// What an answer is.

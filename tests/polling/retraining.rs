@@ -3,12 +3,14 @@
 //! poll falls into it.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use avatar_watch::daemon::rng::Rng;
 use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::avatar::{Avatar, AvatarId};
+use avatar_watch::domain::config_origin::ConfigOrigin;
 use avatar_watch::domain::event::EventKind;
 use avatar_watch::domain::polling::interval::{PollIntervals, SettledIntervals};
 use avatar_watch::domain::polling::observation::Observation;
@@ -89,7 +91,8 @@ fn retrain(
     let begins_at = outcome_at.plus(begins_after);
     let ends_at = begins_at.plus(duration);
     let observe = |watch: Watch, status, now| {
-        let policy = Policy { location: Some("config"), ..Policy::new(intervals, &account, now) };
+        let location = ConfigOrigin { file: Path::new("config").into(), line: 1 };
+        let policy = Policy { location: Some(&location), ..Policy::new(intervals, &account, now) };
         let avatar = Avatar::new(watch.id.clone(), status);
         watch.observe(Observation::Seen(Box::new(avatar)), now, &policy, rng.next_bits())
     };

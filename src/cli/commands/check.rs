@@ -99,7 +99,7 @@ fn diff(settings: &Settings) -> Exit {
     };
     let old = active.as_deref().and_then(ConfigSnapshot::from_text);
     changes(active.is_some(), old.as_ref(), settings).iter().for_each(|text| line(text));
-    match old.and_then(|old| emptied(&old, &ConfigSnapshot::of(settings))) {
+    match old.and_then(|old| emptied(&old, settings)) {
         Some(what) => {
             print_error(&format!("avatar-watch: a reload would reject this config: {what}"));
             Exit::Problems
@@ -359,7 +359,7 @@ mod tests {
 
     #[test]
     fn a_diff_lists_what_a_reload_would_change() {
-        let kept = ConfigSnapshot::of(&settings(CONFIG)).to_text();
+        let kept = ConfigSnapshot::text_of(&settings(CONFIG));
         let check = |kept: Option<&str>, text: &str, expected: &[&str]| {
             let old = kept.and_then(ConfigSnapshot::from_text);
             let mut lines = changes(kept.is_some(), old.as_ref(), &settings(text));

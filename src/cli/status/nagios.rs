@@ -99,7 +99,7 @@ mod tests {
     use crate::cli::avatar_names::AvatarNames;
     use crate::domain::polling::poll_failure::FailureKind;
     use crate::domain::status_report::LATE_AFTER;
-    use crate::web::status::{DaemonView, Parts};
+    use crate::web::status::{DaemonView, Parts, WatchedAvatars};
     use crate::web::views::{AvatarView, ChannelView, ConditionView, FailureView};
 
     /// The time of the checks.
@@ -119,7 +119,7 @@ mod tests {
             let now = Timestamp::parse_rfc3339(NOW).unwrap();
             let Self { parts, avatars } = self;
             let knows_avatars = parts.knows_avatars;
-            let status = StatusView::new(parts, &avatars, LATE_AFTER, now);
+            let status = StatusView::new(parts, WatchedAvatars::among(&avatars), LATE_AFTER, now);
             let view = StatusReport {
                 status: StatusView { avatars: Some(avatars), ..status },
                 has_active_config: true,
@@ -201,6 +201,7 @@ mod tests {
             since: NOW.to_owned(),
             cause: cause.map(ToOwned::to_owned),
             reason: Some("it said a|b\nc".to_owned()),
+            name: None,
         }
     }
 

@@ -18,6 +18,7 @@ use crate::config::environment::Environment;
 use crate::config::error::{ConfigError, Problem};
 use crate::config::file::{PartialConfig, RegisteredAvatar};
 use crate::daemon::config::load_config;
+use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::polling::interval::PollIntervals;
@@ -26,13 +27,14 @@ use crate::domain::status_report::unwritable;
 use crate::domain::time::humanize::humanize;
 use crate::domain::time::timestamp::Timestamp;
 use crate::domain::unreached_avatars::UnreachedAvatars;
+use crate::store::avatar_rows::RecordedAvatar;
 use crate::store::error::StoreError;
-use crate::store::reader::Reader;
+use crate::store::reader::{ChannelRow, ConditionRow, Reader};
 use crate::store::sqlite::lock::DatabaseLock;
-use crate::web::reader_cache::CachedRows;
 use crate::web::routes::{unreached, with_only, with_routes};
-use crate::web::status::{self, DaemonView, Parts, StatusView};
-use crate::web::views::{AvatarContext, AvatarView, ChannelView, TrainingView};
+use crate::web::status::{ConditionScope, DaemonView, Parts, StatusView, WatchedAvatars};
+use crate::web::view_rows::ViewRows;
+use crate::web::views::{AvatarContext, AvatarView, ChannelView, ConditionView, TrainingView};
 
 #[derive(Debug)]
 pub(crate) struct StatusReport {
@@ -64,7 +66,7 @@ impl StatusReport {
         let read = |reader: &Reader| {
             let names = AvatarNames::read(found, reader)?;
             let last = id.map(|id| reader.last_training(id)).transpose()?.flatten();
-            Ok((names, reader.active_config()?, CachedRows::read(reader)?, last))
+            Ok((names, reader.active_config()?, StatusRows::read(reader)?, last))
         };
         let (names, snapshot, rows, last_training) = Reader::snapshot(&found.database, read)?;
         let snapshot = snapshot.as_deref().and_then(ConfigSnapshot::from_text);
@@ -85,14 +87,25 @@ impl StatusReport {
             rows.avatars(named, |watch| avatar_view(watch, known, in_file(&watch.id), &rows, now));
         let (accounts, knows_avatars) = (known.accounts.as_deref(), known.avatars.is_some());
         let wanted = |subject: &str| id.is_none_or(|id| id.matches(subject));
-        let mut conditions = status::conditions(
-            &rows.conditions,
-            &avatars,
-            accounts,
-            knows_avatars,
-            known.discovers,
-        );
-        conditions.retain(|condition| wanted(&condition.subject));
+        let conditions = {
+            let all = || avatars.iter().filter(|avatar| avatar.is_watched());
+            let used: BTreeSet<&str> = all().filter_map(|it| it.account.as_deref()).collect();
+            let watched: BTreeSet<&str> = all().map(|avatar| avatar.id.as_str()).collect();
+            let scope = ConditionScope {
+                accounts,
+                knows_avatars,
+                discovers: known.discovers,
+                is_used: &|account| used.contains(account),
+                is_watched: &|id| watched.contains(id),
+            };
+            let included = rows.conditions.iter().filter(|row| scope.includes(row));
+            let view = |row: &ConditionRow| {
+                let id = AvatarId::parse(&row.subject).ok();
+                let name = id.and_then(|id| names.name(&id).map(str::to_owned));
+                ConditionView { name, ..ConditionView::from(row) }
+            };
+            included.filter(|row| wanted(&row.subject)).map(view).collect()
+        };
         avatars.retain(|avatar| wanted(&avatar.id));
         if id.is_some() {
             let routed = |avatar: AvatarView| {
@@ -109,7 +122,10 @@ impl StatusReport {
             with_only(ChannelView::new(row, kinds.get(&row.name), now), only)
         });
         let shown = accounts.unwrap_or_default().iter().filter(|_| id.is_none());
+        let routing_of = |id: &str| Some(&known.avatars.as_ref()?.get(id)?.routing);
+        let counts = avatars.iter().map(|it| (it.deliveries_in_flight, it.dead_letters));
         let parts = Parts {
+            deliveries: counts.fold((0, 0), |sum, it| (sum.0 + it.0, sum.1 + it.1)),
             daemon: DaemonView {
                 running: holder.is_some(),
                 pid: holder.flatten(),
@@ -127,7 +143,7 @@ impl StatusReport {
             channels: id.is_none().then(|| channels.collect()),
             unreached: match id {
                 Some(_) => UnreachedAvatars::default(),
-                None => unreached(&avatars, |id| Some(&configured(id)?.routing), &known.routing),
+                None => unreached(&avatars, routing_of, &known.routing),
             },
             conditions,
             accounts: shown.map(|name| (name.clone(), None)).collect(),
@@ -135,7 +151,7 @@ impl StatusReport {
             discovers: known.discovers,
             time_zone: time.zone(),
         };
-        let status = StatusView::new(parts, &avatars, late_after, now);
+        let status = StatusView::new(parts, WatchedAvatars::among(&avatars), late_after, now);
         let file_ids = found.partial.avatars.iter().flat_map(BTreeMap::keys);
         let awaiting = file_ids.filter(|id| configured(id).is_none());
         Ok(Self {
@@ -154,6 +170,48 @@ impl StatusReport {
 
     pub(crate) fn avatars(&self) -> &[AvatarView] {
         self.status.avatars.as_deref().unwrap_or_default()
+    }
+}
+
+/// The rows that the report consists of.
+struct StatusRows {
+    avatars: BTreeMap<AvatarId, RecordedAvatar>,
+    discovered: BTreeMap<AvatarId, AccountName>,
+    view_rows: ViewRows,
+    channels: Vec<ChannelRow>,
+    conditions: Vec<ConditionRow>,
+}
+
+impl StatusRows {
+    fn read(reader: &Reader) -> Result<Self, StoreError> {
+        let avatars = reader.recorded_avatars()?.into_iter();
+        Ok(Self {
+            avatars: avatars.map(|it| (it.watch.id.clone(), it)).collect(),
+            discovered: reader.discovered()?,
+            view_rows: ViewRows::read(reader)?,
+            channels: reader.channels()?,
+            conditions: reader.conditions()?,
+        })
+    }
+
+    fn is_forgotten(&self, id: &AvatarId) -> bool {
+        self.avatars.get(id).is_some_and(|it| it.is_forgotten)
+    }
+
+    /// Views of all avatars, by id: of those with a row, and of those of `configured` without one.
+    /// A forgotten row counts for those of `configured` only.
+    fn avatars<'i>(
+        &'i self,
+        configured: impl Iterator<Item = &'i AvatarId>,
+        view: impl Fn(&Watch) -> AvatarView,
+    ) -> Vec<AvatarView> {
+        let recorded = self.avatars.iter().filter(|(_, it)| !it.is_forgotten).map(|(id, _)| id);
+        let ids: BTreeSet<&AvatarId> = recorded.chain(configured).collect();
+        let of = |id: &AvatarId| match self.avatars.get(id) {
+            Some(recorded) => view(&recorded.watch),
+            None => view(&Watch::new(id.clone())),
+        };
+        ids.into_iter().map(of).collect()
     }
 }
 
@@ -216,7 +274,7 @@ fn avatar_view(
     watch: &Watch,
     known: &PartialConfig,
     in_file: Option<&RegisteredAvatar>,
-    rows: &CachedRows,
+    rows: &StatusRows,
     now: Timestamp,
 ) -> AvatarView {
     let avatars = known.avatars.as_ref();
@@ -229,8 +287,9 @@ fn avatar_view(
         ],
         account: configured.map(|it| &it.routing.account),
         configured: avatars.map(|_| configured.is_some()),
+        discovered: rows.discovered.get(&watch.id),
         seen_at: None,
         next_poll_at: None,
     };
-    AvatarView::new(watch, rows, &context, now)
+    AvatarView::new(watch, &rows.view_rows, &context, now)
 }

@@ -11,17 +11,37 @@ use crate::config::settings::Settings;
 use crate::domain::account::AccountName;
 use crate::domain::avatar::AvatarId;
 
+/// Whether a config has any avatars, given or discovered, and any channels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Extent {
+    watches: bool,
+    has_channels: bool,
+}
+
+impl From<&ConfigSnapshot> for Extent {
+    fn from(it: &ConfigSnapshot) -> Self {
+        Self {
+            watches: it.named("avatars").next().is_some() || it.sections.contains_key("discover"),
+            has_channels: it.named("channels").next().is_some(),
+        }
+    }
+}
+
+impl From<&Settings> for Extent {
+    fn from(it: &Settings) -> Self {
+        let watches = !it.avatars.is_empty() || it.discover.is_some();
+        Self { watches, has_channels: !it.channels.is_empty() }
+    }
+}
+
 /// Why a reload from `old` to `new` is refused, if it is: it would remove everything, as half-saved
 /// files do.
-pub(crate) fn emptied(old: &ConfigSnapshot, new: &ConfigSnapshot) -> Option<&'static str> {
-    let watches = |it: &ConfigSnapshot| {
-        it.named("avatars").next().is_some() || it.sections.contains_key("discover")
-    };
-    let has_channels = |it: &ConfigSnapshot| it.named("channels").next().is_some();
-    if watches(old) && !watches(new) {
+pub(crate) fn emptied(old: impl Into<Extent>, new: impl Into<Extent>) -> Option<&'static str> {
+    let (old, new) = (old.into(), new.into());
+    if old.watches && !new.watches {
         return Some(NO_AVATARS);
     }
-    (has_channels(old) && !has_channels(new)).then_some(NO_CHANNELS)
+    (old.has_channels && !new.has_channels).then_some(NO_CHANNELS)
 }
 
 /// The partial config with the active values instead of those of the file. `store_path` and
@@ -59,7 +79,8 @@ fn listen_address(keys: &Keys) -> Option<SocketAddr> {
 /// What a reload would change, one line each; its refusal comes first. Secrets are not compared.
 pub(crate) fn unreloaded(active: &ConfigSnapshot, settings: &Settings) -> Vec<String> {
     let new = ConfigSnapshot::of(settings);
-    let refused = emptied(active, &new).map(|emptied| format!("a reload is refused: {emptied}"));
+    let refused =
+        emptied(active, settings).map(|emptied| format!("a reload is refused: {emptied}"));
     let changes = diff(active, &new).into_iter().filter_map(without_paths);
     refused.into_iter().chain(changes.map(|change| change.to_string())).collect()
 }
@@ -108,7 +129,7 @@ mod tests {
 
     fn snapshot(text: &str) -> ConfigSnapshot {
         // As it is kept and read again.
-        ConfigSnapshot::from_text(&ConfigSnapshot::of(&settings(text)).to_text()).unwrap()
+        ConfigSnapshot::from_text(&ConfigSnapshot::text_of(&settings(text))).unwrap()
     }
 
     #[test]

@@ -87,7 +87,7 @@ mod tests {
              only = { tags = ['spanish'], accounts = 'argil', models = ['*, \"x\"', 'B'], \
              names = ['Jane, *'] }\n",
         );
-        let kept = ConfigSnapshot::of(&settings).to_text();
+        let kept = ConfigSnapshot::text_of(&settings);
         let active = ConfigSnapshot::from_text(&kept).unwrap();
         let found = active::partial(&PartialConfig::default(), &active);
         let channels = settings.channels.iter().map(|(name, it)| {

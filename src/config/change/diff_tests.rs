@@ -38,7 +38,8 @@ fn changes(replacements: &[(&str, &str)]) -> Vec<ConfigChange> {
 }
 
 fn difference(old: &Settings, new: &Settings) -> Vec<ConfigChange> {
-    diff(&ConfigSnapshot::with_secrets(old), &ConfigSnapshot::with_secrets(new))
+    let [old, new] = ConfigSnapshot::pair(old, new);
+    diff(&old, &new)
 }
 
 fn settings(replacements: &[(&str, &str)]) -> Settings {

@@ -3,7 +3,7 @@
 //! In memory it has salted hashes of the secrets; what is kept has no secret and nothing made of
 //! one: no key, password, signing secret, webhook URL, header, proxy, token or certificate.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
@@ -52,60 +52,26 @@ impl ConfigSnapshot {
 
     /// What the settings say, but for their secrets.
     pub(crate) fn of(settings: &Settings) -> Self {
-        let mut snapshot = Self::with_secrets(settings);
-        snapshot.sections.values_mut().for_each(|keys| keys.retain(|_, text| !is_hidden(text)));
-        snapshot
+        without_secrets(sections_of(settings, |_| true)).collect()
     }
 
-    /// What the settings say, with the hashes of their secrets: for a comparison in memory.
-    pub(crate) fn with_secrets(settings: &Settings) -> Self {
-        let Settings {
-            path: _,
-            accounts,
-            strategy,
-            intervals,
-            infer_unseen_training,
-            time_zone,
-            alert_timing,
-            store_path,
-            retention,
-            avatars,
-            discover,
-            channels,
-            web,
-            heartbeat,
-            warnings: _,
-        } = settings;
-        let avatars: BTreeMap<&AvatarId, &AvatarSettings> =
-            avatars.iter().map(|it| (&it.id, it)).collect();
-        let named = [("accounts", json!(accounts)), ("avatars", json!(avatars))];
-        let named = named.into_iter().chain([("channels", json!(channels))]);
-        let named = named.flat_map(|(table, value)| sections(table, value));
-        let single = json!({
-            "poll": { "strategy": strategy, "": intervals },
-            "events": {
-                "infer_unseen_training": infer_unseen_training,
-                "time_zone": time_zone.name(),
-                "group_window": humantime::format_duration(alert_timing.group_window).to_string(),
-                "remind_after": duration_or(alert_timing.remind_after, "never"),
-            },
-            "store": {
-                "path": store_path.display().to_string(),
-                "keep_transitions": age(retention.transitions),
-                "keep_deliveries": age(retention.deliveries),
-            },
-            "web": web,
-            "heartbeat": heartbeat,
-            "discover": discover,
-        });
-        let sections = named.chain(entries(single)).filter(|(_, value)| !value.is_null());
-        sections.map(|(section, value)| (section, keys(value))).collect()
+    /// What two settings say, with the hashes of their secrets: for a comparison in memory. Without
+    /// the avatars that are the same in both.
+    pub(crate) fn pair(old: &Settings, new: &Settings) -> [Self; 2] {
+        let known: HashMap<&AvatarId, &AvatarSettings> =
+            old.avatars.iter().map(|avatar| (&avatar.id, avatar)).collect();
+        let is_known = |it: &&AvatarSettings| known.get(&it.id).is_some_and(|old| old.is_like(it));
+        let same: HashSet<&AvatarId> =
+            new.avatars.iter().filter(is_known).map(|avatar| &avatar.id).collect();
+        [old, new].map(|it| sections_of(it, |avatar| !same.contains(&avatar.id)).collect())
     }
 
-    /// The text to keep: one JSON object.
-    pub(crate) fn to_text(&self) -> String {
+    /// The text to keep of the settings: one JSON object. It is written section by section, since
+    /// there may be many avatars.
+    pub(crate) fn text_of(settings: &Settings) -> String {
         // A map of texts is always JSON.
-        serde_json::to_string(self).unwrap_or_default()
+        serde_json::to_string(&KeptSettings { version: VERSION, sections: settings })
+            .unwrap_or_default()
     }
 
     /// Takes a text that was kept; `None` when another version wrote it, or it is none at all.
@@ -127,6 +93,18 @@ impl FromIterator<(String, Keys)> for ConfigSnapshot {
     fn from_iter<I: IntoIterator<Item = (String, Keys)>>(sections: I) -> Self {
         Self { version: VERSION, sections: sections.into_iter().collect() }
     }
+}
+
+/// Settings as the text of a [`ConfigSnapshot`].
+#[derive(Serialize)]
+struct KeptSettings<'s> {
+    version: u32,
+    #[serde(serialize_with = "kept_sections")]
+    sections: &'s Settings,
+}
+
+fn kept_sections<S: Serializer>(settings: &Settings, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_map(without_secrets(sections_of(settings, |_| true)))
 }
 
 impl Serialize for SmtpLogin {
@@ -161,6 +139,62 @@ impl Serialize for FormatSettings {
         }
         .serialize(to)
     }
+}
+
+/// The sections of the settings, with the hashes of their secrets, and with those avatars.
+fn sections_of<'s>(
+    settings: &'s Settings,
+    is_wanted: impl Fn(&AvatarSettings) -> bool + 's,
+) -> impl Iterator<Item = (String, Keys)> + 's {
+    let Settings {
+        path: _,
+        accounts,
+        strategy,
+        intervals,
+        infer_unseen_training,
+        time_zone,
+        alert_timing,
+        store_path,
+        retention,
+        avatars,
+        discover,
+        channels,
+        web,
+        heartbeat,
+        warnings: _,
+    } = settings;
+    let named = [("accounts", json!(accounts)), ("channels", json!(channels))];
+    let named = named.into_iter().flat_map(|(table, value)| sections(table, value));
+    let single = json!({
+        "poll": { "strategy": strategy, "": intervals },
+        "events": {
+            "infer_unseen_training": infer_unseen_training,
+            "time_zone": time_zone.name(),
+            "group_window": humantime::format_duration(alert_timing.group_window).to_string(),
+            "remind_after": duration_or(alert_timing.remind_after, "never"),
+        },
+        "store": {
+            "path": store_path.display().to_string(),
+            "keep_transitions": age(retention.transitions),
+            "keep_deliveries": age(retention.deliveries),
+        },
+        "web": web,
+        "heartbeat": heartbeat,
+        "discover": discover,
+    });
+    let avatars = avatars.iter().filter(move |avatar| is_wanted(avatar));
+    let avatars = avatars.map(|avatar| (format!("avatars.{}", avatar.id), keys(json!(avatar))));
+    let others = named.chain(entries(single)).filter(|(_, value)| !value.is_null());
+    others.map(|(section, value)| (section, keys(value))).chain(avatars)
+}
+
+fn without_secrets(
+    sections: impl Iterator<Item = (String, Keys)>,
+) -> impl Iterator<Item = (String, Keys)> {
+    sections.map(|(section, mut keys)| {
+        keys.retain(|_, text| !is_hidden(text));
+        (section, keys)
+    })
 }
 
 /// The entries of a table of sections, each by the name of its section.

@@ -36,18 +36,18 @@ to = ["c@example.com", "b@example.com"]
 smtp = { host = "localhost", tls = "none", username = "u", password = "CANARY" }
 "#;
 
-fn full() -> ConfigSnapshot {
+fn full() -> Settings {
     let text = FULL.replace(
         "\"a2\"",
         "\"a2\"\nname = \"Jane\\n{\"\nchannels = [\"ops\"]\nassume = \"TRAINING\"\n\
          account = \"studio\"\noverdue_after = \"never\"",
     );
-    ConfigSnapshot::of(&read_with(&text, &[]).unwrap())
+    read_with(&text, &[]).unwrap()
 }
 
 #[test]
 fn no_secret_is_in_a_snapshot() {
-    let text = full().to_text();
+    let text = ConfigSnapshot::text_of(&full());
     for secret in [
         "CANARY",
         "whsec_",
@@ -60,10 +60,12 @@ fn no_secret_is_in_a_snapshot() {
     ] {
         assert!(!text.contains(secret), "`{secret}` is in {text}");
     }
-    let in_memory = ConfigSnapshot::with_secrets(&read_with(FULL, &[]).unwrap());
+    let none = read_with("argil.api_key = 'key'", &[]).unwrap();
+    let in_memory = ConfigSnapshot::pair(&none, &read_with(FULL, &[]).unwrap());
     let hashed = format!("{in_memory:?}");
     assert!(!hashed.contains("CANARY") && !hashed.contains("C2FVs"), "a secret is in {hashed}");
-    let channel = &full().sections[&"channels.ops".to_owned()];
+    let snapshot = ConfigSnapshot::of(&full());
+    let channel = &snapshot.sections["channels.ops"];
     let keys: Vec<&str> = channel.keys().map(String::as_str).collect();
     let expected = [
         "accepts",
@@ -82,7 +84,7 @@ fn no_secret_is_in_a_snapshot() {
 
 #[test]
 fn a_snapshot_says_what_the_settings_say() {
-    let snapshot = full();
+    let snapshot = ConfigSnapshot::of(&full());
     let check = |section: &str, expected: &[(&str, &str)]| {
         let keys = &snapshot.sections[section];
         for (key, value) in expected {
@@ -105,11 +107,25 @@ fn a_snapshot_says_what_the_settings_say() {
 
 #[test]
 fn a_snapshot_is_kept_as_text_and_taken_back_whole_or_not_at_all() {
-    let text = full().to_text();
-    assert_eq!(ConfigSnapshot::from_text(&text), Some(full()));
+    let text = ConfigSnapshot::text_of(&full());
+    assert_eq!(ConfigSnapshot::from_text(&text), Some(ConfigSnapshot::of(&full())));
     let another = text.replace("\"version\":2", "\"version\":1");
     for refused in ["", "{}", "[]", &text[1..], &another] {
         assert_ne!(refused, text);
         assert_eq!(ConfigSnapshot::from_text(refused), None, "for {refused}");
     }
+}
+
+#[test]
+fn avatars_that_are_the_same_in_both_settings_take_no_part_in_a_comparison() {
+    let read = |text: &str| read_with(&FULL.replace("id = \"a2\"", text), &[]).unwrap();
+    let (old, new) = (read("id = \"a2\""), read("\nid = \"a2\"\nname = \"Jane\""));
+    let avatars = |snapshot: &ConfigSnapshot| {
+        snapshot.named("avatars").map(|(id, _)| id.to_owned()).collect::<Vec<_>>()
+    };
+    let [before, after] = ConfigSnapshot::pair(&old, &new);
+    assert_eq!((avatars(&before), avatars(&after)), (vec!["a2".to_owned()], vec!["a2".to_owned()]));
+    // The lines of the file do not count.
+    let [before, after] = ConfigSnapshot::pair(&old, &read("\n\nid = \"a2\""));
+    assert!(avatars(&before).is_empty() && avatars(&after).is_empty());
 }

@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use toml::de::DeTable;
 
@@ -22,6 +23,8 @@ use crate::files::trust::Trust;
 pub(in crate::config) struct Document<'a> {
     /// The file, as its path was given.
     pub(in crate::config) path: &'a Path,
+    /// The same, shared by everything that was read from it.
+    pub(in crate::config) file: Arc<Path>,
     pub(in crate::config) text: &'a str,
     pub(in crate::config) visibility: FileAccess,
     pub(in crate::config) outside: Outside<'a>,
@@ -87,6 +90,7 @@ impl<'a> Document<'a> {
     ) -> Self {
         Self {
             path,
+            file: path.into(),
             text,
             visibility,
             outside,

@@ -66,6 +66,12 @@ impl<'r> References<'r> {
         }
     }
 
+    /// The same name, with the text that all avatars of the account share.
+    pub(in crate::config) fn shared(&self, account: AccountName) -> AccountName {
+        let known = self.account_tags.get_key_value(&account);
+        known.map(|(name, _)| name.clone()).unwrap_or(account)
+    }
+
     pub(in crate::config) fn all_accounts(&self) -> Vec<AccountName> {
         let names = self.accounts.iter().flatten();
         names.filter_map(|name| AccountName::parse(name).ok()).collect()

@@ -1,6 +1,7 @@
 //! `[[avatars]]`: the avatars to watch, each with the channels to notify.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use toml::de::DeValue;
 
@@ -10,21 +11,22 @@ use crate::config::parse::references::References;
 use crate::config::parse::tags;
 use crate::config::schema::keys::AVATAR;
 use crate::config::sections::poll;
-use crate::config::settings::{AvatarSettings, ConfigOrigin};
+use crate::config::settings::AvatarSettings;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
+use crate::domain::config_origin::ConfigOrigin;
 use crate::domain::routing::facts::AvatarRouting;
 
 /// The avatars that were read from all files: no id twice.
 #[derive(Debug)]
 pub(in crate::config) struct Registry<'n> {
     names: References<'n>,
-    seen: BTreeMap<String, ConfigOrigin>,
+    seen: HashMap<String, ConfigOrigin>,
 }
 
 impl<'n> Registry<'n> {
     pub(in crate::config) fn new(names: References<'n>) -> Self {
-        Self { names, seen: BTreeMap::new() }
+        Self { names, seen: HashMap::new() }
     }
 
     pub(in crate::config) fn read(&mut self, root: &Table<'_>) -> Option<Vec<AvatarSettings>> {
@@ -61,12 +63,14 @@ impl<'n> Registry<'n> {
         let name = table.optional("name", |field| field.text().map(str::to_owned));
         let tags = tags::tags(&table);
         let channels = table.optional("channels", |field| self.names.channels(field));
-        let documented = Status::DOCUMENTED.map(|name| (name, Status::from_name(name)));
-        let assume = table.optional("assume", |field| field.one_of(&documented));
+        let assume = table.optional("assume", |field| {
+            field.one_of(&Status::DOCUMENTED.map(|name| (name, Status::from_name(name))))
+        });
         let account = match table.field("account") {
             Some(field) => self.names.account(&field),
             None => self.names.default_account(&table),
         };
+        let account = account.map(|account| self.names.shared(account));
         let overdue_after = poll::overdue_after(&table, self.names.overdue_after);
         let avatar = AvatarSettings {
             id: id?,
@@ -111,7 +115,7 @@ impl<'n> Registry<'n> {
         let folded = id.as_str().to_ascii_lowercase();
         if let Some(first) = self.seen.get(&folded) {
             let place = match first {
-                ConfigOrigin { file, line } if file == field.reader.path => {
+                ConfigOrigin { file, line } if **file == *field.reader.path => {
                     format!("in line {line}")
                 }
                 elsewhere => format!("in `{elsewhere}`"),
@@ -128,5 +132,5 @@ impl<'n> Registry<'n> {
 
 fn origin(field: &Field<'_>) -> ConfigOrigin {
     let start = field.place.span.as_ref().map_or(0, |span| span.start);
-    ConfigOrigin { file: field.reader.path.to_owned(), line: field.reader.line(start) }
+    ConfigOrigin { file: Arc::clone(&field.reader.file), line: field.reader.line(start) }
 }

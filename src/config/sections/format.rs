@@ -4,12 +4,14 @@
 //! problems.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use toml::de::DeValue;
 use url::Url;
 
 use crate::config::parse::field::{Field, Table};
-use crate::config::settings::{ConfigOrigin, FormatSettings, TemplateSettings};
+use crate::config::settings::{FormatSettings, TemplateSettings};
+use crate::domain::config_origin::ConfigOrigin;
 use crate::domain::delivery::template_tree::{TemplateTree, element, member};
 
 /// Reads the format; `by_type` is the one that `type` names.
@@ -50,7 +52,7 @@ pub(in crate::config) fn read(table: &Table<'_>, by_type: Option<Name>) -> Optio
             let content_type = table.or("content_type", JSON.to_owned(), content_type);
             let help = "write the body as a table, like `template = { text = \"{{ title }}\" }`";
             let (tree, lines) = table.required("template", help, template)?;
-            let file = table.reader.path.to_owned();
+            let file = Arc::clone(&table.reader.file);
             let place = ConfigOrigin { file, line: lines.get("").copied().unwrap_or_default() };
             let content_type = content_type?;
             FormatSettings::Template(TemplateSettings {

@@ -3,8 +3,11 @@
 //!
 //! While the store cannot write, the daemon continues; pending writes are kept here and retried.
 
+use std::sync::Arc;
+
 use crate::config::change::snapshot::ConfigSnapshot;
 use crate::config::settings::Settings;
+use crate::daemon::blocking_work::on_blocking_thread;
 use crate::daemon::config::wiring::WiredConfig;
 use crate::daemon::context::DaemonContext;
 use crate::daemon::error::DaemonError;
@@ -43,7 +46,7 @@ impl<C: Clock> ConfigStatus<C> {
     pub(in crate::daemon) async fn on_applied(
         &mut self,
         config: &WiredConfig,
-        settings: &Settings,
+        settings: &Arc<Settings>,
     ) -> Result<(), DaemonError> {
         self.save_active(settings).await?;
         self.reason = None;
@@ -79,7 +82,7 @@ impl<C: Clock> ConfigStatus<C> {
     pub(in crate::daemon) async fn retry(
         &mut self,
         config: &WiredConfig,
-        settings: &Settings,
+        settings: &Arc<Settings>,
     ) -> Result<(), DaemonError> {
         if self.unsaved_active {
             self.save_active(settings).await?;
@@ -93,9 +96,10 @@ impl<C: Clock> ConfigStatus<C> {
         }
     }
 
-    async fn save_active(&mut self, settings: &Settings) -> Result<(), DaemonError> {
-        let saved =
-            self.context.store.save_active_config(ConfigSnapshot::of(settings).to_text()).await;
+    async fn save_active(&mut self, settings: &Arc<Settings>) -> Result<(), DaemonError> {
+        let settings = Arc::clone(settings);
+        let text = on_blocking_thread(move || ConfigSnapshot::text_of(&settings)).await;
+        let saved = self.context.store.save_active_config(text).await;
         self.unsaved_active = saved.is_err();
         tolerate_busy(&self.context, saved)
     }

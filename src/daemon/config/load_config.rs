@@ -37,7 +37,7 @@ fn problems(channel: &ChannelSettings) -> Vec<Problem> {
     let events: Vec<_> =
         samples::all().into_iter().filter(|event| is_notified(event.kind)).collect();
     let problem = |fault: TemplateError| Problem {
-        file: settings.location.file.clone(),
+        file: settings.location.file.to_path_buf(),
         line: Some(settings.lines.get(&fault.path).copied().unwrap_or(settings.location.line)),
         key: format!("channels.{}.template{}", channel.name, fault.path),
         message: fault.message,

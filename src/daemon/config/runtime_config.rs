@@ -12,6 +12,7 @@ use crate::domain::alerts::AlertTiming;
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::status::Status;
 use crate::domain::condition::ConditionSubject;
+use crate::domain::config_origin::ConfigOrigin;
 use crate::domain::delivery::RetryState;
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::delivery::retry_policy::DeliveryPolicy;
@@ -95,7 +96,7 @@ pub struct WatchedAvatar {
     /// When a training is overdue.
     pub overdue_after: OverdueAfter,
     /// Its location in the config, for messages; `None` for a discovered avatar.
-    pub location: Option<String>,
+    pub location: Option<ConfigOrigin>,
 }
 
 /// Runtime of a channel.

@@ -52,7 +52,7 @@ pub fn build(
             assume: avatar.assume.clone(),
             account: avatar.account.clone(),
             overdue_after: avatar.overdue_after,
-            location: Some(format!("`{}`", avatar.location)),
+            location: Some(avatar.location.clone()),
         };
         (avatar.id.clone(), Arc::new(watched_avatar))
     });

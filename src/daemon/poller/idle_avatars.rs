@@ -16,7 +16,8 @@ use crate::domain::time::monotonic::Monotonic;
 /// The avatars that no task works on.
 #[derive(Debug, Default)]
 pub(in crate::daemon) struct IdleAvatars {
-    watches: HashMap<AvatarId, Watch>,
+    /// In boxes: a map with room for more would have that room for whole watches.
+    watches: HashMap<AvatarId, Box<Watch>>,
     pending_writes: HashMap<AvatarId, Box<PendingWrite>>,
     schedule: Schedule,
     training: usize,
@@ -46,7 +47,7 @@ impl IdleAvatars {
         }
         self.remove_watch(&id);
         self.count(&watch, usize::wrapping_add);
-        self.watches.insert(id, watch);
+        self.watches.insert(id, Box::new(watch));
     }
 
     /// Adds an avatar with an observation to write again `wait` after `now`.
@@ -68,7 +69,7 @@ impl IdleAvatars {
             self.remove_watch(id);
             return Some(DueAvatar::Write(pending));
         }
-        self.watches.get(id).map(DueAvatar::Poll)
+        self.watches.get(id).map(|watch| DueAvatar::Poll(watch))
     }
 
     /// Removes an avatar for a task and returns its watch.
@@ -91,7 +92,7 @@ impl IdleAvatars {
 
     /// The watch of an avatar, if it is idle and has no pending write.
     pub(in crate::daemon) fn get(&self, id: &AvatarId) -> Option<&Watch> {
-        self.watches.get(id).filter(|_| !self.pending_writes.contains_key(id))
+        self.watches.get(id).filter(|_| !self.pending_writes.contains_key(id)).map(Box::as_ref)
     }
 
     /// Whether no task works on the avatar, with a pending write or without.
@@ -106,7 +107,7 @@ impl IdleAvatars {
 
     /// The watches of all idle avatars.
     pub(in crate::daemon) fn watches(&self) -> impl Iterator<Item = &Watch> {
-        self.watches.values()
+        self.watches.values().map(Box::as_ref)
     }
 
     /// When an avatar is due.
@@ -145,7 +146,7 @@ impl IdleAvatars {
     }
 
     fn remove_watch(&mut self, id: &AvatarId) -> Option<Watch> {
-        let watch = self.watches.remove(id)?;
+        let watch = *self.watches.remove(id)?;
         self.count(&watch, usize::wrapping_sub);
         Some(watch)
     }

@@ -33,7 +33,6 @@ use crate::domain::routing::facts::AvatarFacts;
 use crate::domain::time::monotonic::Monotonic;
 use crate::domain::time::timestamp::Timestamp;
 use crate::runtime::event_bus::LiveEvent;
-use crate::runtime::last_seen::LastPoll;
 use crate::store::error::StoreError;
 use crate::store::handle::{NewEvent, ObservationCommit};
 
@@ -149,8 +148,7 @@ pub fn evaluate<S, N: Notifier, C: Clock>(
     let random = context.rng.next_bits();
     log_observation(&input.watched_avatar, &watch, &observation);
     if let Observation::Seen(avatar) = &observation {
-        let thumbnail = avatar.thumbnail_url.clone();
-        context.last_seen.record(&watch.id, LastPoll { seen_at: asked_at, thumbnail });
+        context.last_seen.record(&watch.id, asked_at, avatar.thumbnail_url.as_deref());
     }
     let reason = observation.reason().map(str::to_owned);
     let before = watch.clone();
@@ -295,7 +293,7 @@ fn policy<'a, S, N>(
         },
         label: watched_avatar.label.as_deref(),
         account: &watched_avatar.account,
-        location: watched_avatar.location.as_deref(),
+        location: watched_avatar.location.as_ref(),
         overdue_after: watched_avatar.overdue_after,
         account_last_success_at: input.account_last_success_at,
         forecast: input.forecast.as_deref(),

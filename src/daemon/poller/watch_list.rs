@@ -16,6 +16,7 @@ use crate::domain::time::timestamp::Timestamp;
 #[derive(Debug, Default)]
 pub(in crate::daemon) struct WatchList {
     avatars: HashMap<AvatarId, Arc<WatchedAvatar>>,
+    /// Those with an id that is not in lower case.
     by_normalized_id: HashMap<String, AvatarId>,
     /// Avatars discovered since the start; they may not be stored yet.
     discovered: HashMap<AvatarId, AccountName>,
@@ -27,14 +28,15 @@ impl WatchList {
         &mut self,
         avatars: HashMap<AvatarId, Arc<WatchedAvatar>>,
     ) -> HashMap<AvatarId, Arc<WatchedAvatar>> {
-        self.by_normalized_id = avatars.keys().map(|id| (normalized_id(id), id.clone())).collect();
-        std::mem::replace(&mut self.avatars, avatars)
+        let before = std::mem::replace(&mut self.avatars, avatars);
+        self.by_normalized_id = self.avatars.keys().filter_map(Self::if_mixed_case).collect();
+        before
     }
 
     /// Adds a discovered avatar.
     pub(in crate::daemon) fn discover(&mut self, id: &AvatarId, avatar: &Arc<WatchedAvatar>) {
         self.avatars.insert(id.clone(), Arc::clone(avatar));
-        self.by_normalized_id.insert(normalized_id(id), id.clone());
+        self.by_normalized_id.extend(Self::if_mixed_case(id));
         self.discovered.insert(id.clone(), avatar.account.clone());
     }
 
@@ -74,7 +76,14 @@ impl WatchList {
 
     /// The watched id that equals `id` except for case.
     pub(in crate::daemon) fn resolve(&self, id: &AvatarId) -> Option<&AvatarId> {
-        self.by_normalized_id.get(&normalized_id(id))
+        let normalized = normalized_id(id);
+        let found = self.avatars.get_key_value(normalized.as_str()).map(|(id, _)| id);
+        found.or_else(|| self.by_normalized_id.get(&normalized))
+    }
+
+    fn if_mixed_case(id: &AvatarId) -> Option<(String, AvatarId)> {
+        let normalized = normalized_id(id);
+        (normalized != id.as_str()).then(|| (normalized, id.clone()))
     }
 
     /// Avatars of an account that were discovered since the start.

@@ -19,6 +19,7 @@ use crate::config::error::{ConfigError, Problem, first};
 use crate::config::settings::Settings;
 use crate::daemon::background::systemd;
 use crate::daemon::background::watchdog;
+use crate::daemon::blocking_work::on_blocking_thread;
 use crate::daemon::clock::SystemClock;
 use crate::daemon::config::load_config;
 use crate::daemon::error::DaemonError;
@@ -56,7 +57,7 @@ pub(crate) async fn serve(config: &ConfigFile) -> Result<(), ServiceError> {
     let system = |doing| move |source| DaemonError::System { doing, source };
     let mut signals = Signals::take().map_err(system("installing signal handlers"))?;
     systemd::start().map_err(system("starting a thread"))?;
-    let settings = load_config::load(config, &Environment::from_process())?;
+    let settings = Arc::new(load_config::load(config, &Environment::from_process())?);
     let rng = Rng::from_entropy().map_err(system("reading entropy"))?;
     log_warnings(&settings.warnings);
     blocked_name_servers::log_forbidden();
@@ -138,7 +139,7 @@ async fn until_stopped(
 /// Starts the daemon; returns it with whether a stop was requested meanwhile. Returns `None` when
 /// it was and opening the database takes long; every write is atomic.
 async fn start(
-    settings: &Settings,
+    settings: &Arc<Settings>,
     rng: Rng,
     signals: &mut Signals,
 ) -> Result<Option<(Daemon<SystemClock>, bool)>, DaemonError> {
@@ -280,7 +281,9 @@ async fn try_reload(
     config: &ConfigFile,
     daemon: &mut Daemon<SystemClock>,
 ) -> Result<Vec<ConfigChange>, ServiceError> {
-    let new = load_config::load(config, &Environment::from_process())?;
+    let file = config.clone();
+    let load = move || load_config::load(&file, &Environment::from_process());
+    let new = on_blocking_thread(load).await?;
     let warnings = new.warnings.clone();
     // An unchanged file still resets the circuit breakers.
     let changes = daemon.reload(new).await?;

@@ -21,6 +21,7 @@ use crate::daemon::background::config::BackgroundConfig;
 use crate::daemon::background::heartbeat;
 use crate::daemon::background::retention;
 use crate::daemon::background::start_check;
+use crate::daemon::blocking_work::on_blocking_thread;
 use crate::daemon::config::config_status::ConfigStatus;
 use crate::daemon::config::wiring::{self, WiredConfig};
 use crate::daemon::context::DaemonContext;
@@ -55,7 +56,7 @@ type Loops = JoinSet<(&'static str, Result<(), StoreError>)>;
 pub struct Daemon<C: Clock> {
     context: DaemonContext<C>,
     writer: Writer,
-    settings: Settings,
+    settings: Arc<Settings>,
     configs: watch::Sender<Arc<WiredConfig>>,
     background: watch::Sender<Arc<BackgroundConfig>>,
     shutdown: Shutdown,
@@ -70,7 +71,7 @@ impl<C: Clock> Daemon<C> {
     /// Opens the store and starts the loops. Attempts that an earlier process left open are
     /// recovered first.
     pub async fn start(
-        settings: &Settings,
+        settings: &Arc<Settings>,
         clock: C,
         rng: Rng,
         events: EventBus,
@@ -117,7 +118,7 @@ impl<C: Clock> Daemon<C> {
             config_status: ConfigStatus::new(context.clone(), rejected_since),
             context,
             writer,
-            settings: settings.clone(),
+            settings: Arc::clone(settings),
             configs,
             background,
             shutdown,
@@ -137,13 +138,12 @@ impl<C: Clock> Daemon<C> {
         if settings.store_path != self.settings.store_path {
             return Err(DaemonError::StoreMoved);
         }
-        let [old, new] = [&self.settings, &settings].map(ConfigSnapshot::with_secrets);
-        if let Some(what) = emptied(&old, &new) {
+        if let Some(what) = emptied(&*self.settings, &settings) {
             return Err(DaemonError::ConfigEmptied(what));
         }
-        let before = Arc::clone(&self.configs.borrow());
-        let config = Arc::new(wiring::build(&settings, Some((&self.settings, &before)))?);
-        let background = Arc::new(wiring::build_background(&settings)?);
+        let (old, before) = (Arc::clone(&self.settings), Arc::clone(&self.configs.borrow()));
+        let built = on_blocking_thread(move || BuiltConfig::of(settings, &old, &before)).await?;
+        let BuiltConfig { settings, config, background, obstacles, changes } = built;
         let old_address = self.listen_address();
         let listener_change = match ListenerChange::plan(self.web.as_ref(), &settings.web)? {
             ListenerChange::Rebind(listen) => self.rebind_web(listen).await?,
@@ -166,11 +166,9 @@ impl<C: Clock> Daemon<C> {
             }
         };
         self.web = listener_change.apply(kept, &settings, &self.web_deps);
-        let obstacles = wiring::obstacles(&settings, &config, &background);
         obstacles.iter().for_each(|obstacle| warn!("{obstacle}"));
         self.configs.send_replace(config);
         self.background.send_replace(background);
-        let changes = diff(&old, &new);
         self.settings = settings;
         if let Some(web_listener) = replaced {
             web_listener.close().await;
@@ -315,6 +313,26 @@ impl<C: Clock> Daemon<C> {
         drop((context, configs, web_deps, config_status));
         close(writer).await;
         result
+    }
+}
+
+/// What is built of new settings before any of it is applied.
+struct BuiltConfig {
+    settings: Arc<Settings>,
+    config: Arc<WiredConfig>,
+    background: Arc<BackgroundConfig>,
+    obstacles: Vec<String>,
+    changes: Vec<ConfigChange>,
+}
+
+impl BuiltConfig {
+    fn of(settings: Settings, old: &Settings, before: &WiredConfig) -> Result<Self, DaemonError> {
+        let config = Arc::new(wiring::build(&settings, Some((old, before)))?);
+        let background = Arc::new(wiring::build_background(&settings)?);
+        let obstacles = wiring::obstacles(&settings, &config, &background);
+        let [old, new] = ConfigSnapshot::pair(old, &settings);
+        let changes = diff(&old, &new);
+        Ok(Self { settings: Arc::new(settings), config, background, obstacles, changes })
     }
 }
 

@@ -4,6 +4,7 @@
 //! nothing. If the default address is in use, the daemon starts without a status page and logs
 //! that.
 
+use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -22,20 +23,20 @@ use crate::daemon::ports::Clock;
 use crate::daemon::stats::DaemonStats;
 use crate::domain::avatar::AvatarId;
 use crate::domain::public_url::PublicUrl;
+use crate::domain::routing::facts::AvatarRouting;
 use crate::domain::routing::table::RoutingTable;
 use crate::domain::time::monotonic::Monotonic;
 use crate::runtime::metrics::Dropped;
 use crate::secret::Secret;
 use crate::store::admin::deliveries::RetryAs;
 use crate::telemetry::output_queue::{self, OutputQueue};
+use crate::web::config_view::{AvatarConfig, ConfigView};
 use crate::web::endpoints::hints::{self, Hints, TASKS_MAX};
 use crate::web::http::auth::AccessPolicy;
 use crate::web::http::router;
 use crate::web::http::server::{self, ServerLimits};
 use crate::web::reader_cache::ReaderCache;
-use crate::web::state::{
-    AppState, AvatarConfig, ConfigView, LoopState, Now, READERS_MAX, RetryResult, TestRequest,
-};
+use crate::web::state::{AppState, LoopState, Now, READERS_MAX, RetryResult, TestRequest};
 
 /// Dependencies of the web server that a reload does not change.
 #[derive(Clone, Debug)]
@@ -236,10 +237,19 @@ fn parts(stats: &DaemonStats, now: Monotonic) -> Vec<LoopState> {
 
 fn config_view(settings: &Settings) -> ConfigView {
     let web = &settings.web;
+    // Most avatars have the same routing.
+    let mut routings: HashSet<Arc<AvatarRouting>> = HashSet::new();
+    let mut shared = |routing: AvatarRouting| match routings.get(&routing) {
+        Some(known) => Arc::clone(known),
+        None => {
+            let routing = Arc::new(routing);
+            routings.insert(Arc::clone(&routing));
+            routing
+        }
+    };
     let avatars = settings.avatars.iter().map(|avatar| {
-        let avatar_config =
-            AvatarConfig { label: avatar.name.clone(), routing: settings.routing(avatar) };
-        (avatar.id.clone(), avatar_config)
+        let routing = shared(settings.routing(avatar));
+        (avatar.id.clone(), AvatarConfig { label: avatar.name.clone(), routing })
     });
     ConfigView {
         accounts: settings.accounts.keys().cloned().collect(),

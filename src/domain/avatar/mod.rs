@@ -8,14 +8,17 @@ pub mod status;
 pub mod transition;
 pub mod training;
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::domain::avatar::status::Status;
 
-/// The id of an avatar: 1 to 128 visible ASCII characters, and safe as one path segment.
+/// The id of an avatar: 1 to 128 visible ASCII characters, and safe as one path segment. Clones
+/// share the text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct AvatarId(String);
+pub struct AvatarId(Arc<str>);
 
 /// Why a text is not an avatar id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -41,7 +44,7 @@ impl AvatarId {
             return fault("`.` and `..` are not avatar ids");
         }
         let is_uuid = uuid::Uuid::try_parse(text).is_ok() && text.len() == UUID_LENGTH;
-        Ok(Self(if is_uuid { text.to_ascii_lowercase() } else { text.to_owned() }))
+        Ok(Self(if is_uuid { text.to_ascii_lowercase().into() } else { text.into() }))
     }
 
     /// The id as text.
@@ -53,6 +56,13 @@ impl AvatarId {
     /// (RFC 9562, section 4).
     pub fn matches(&self, other: &str) -> bool {
         self.0.eq_ignore_ascii_case(other)
+    }
+}
+
+/// Ids are compared as their texts, so that a map can be searched with a text.
+impl Borrow<str> for AvatarId {
+    fn borrow(&self) -> &str {
+        &self.0
     }
 }
 

@@ -1,12 +1,13 @@
 //! The name of a channel, as set in the config.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::domain::id::{NAME_LENGTH_MAX, is_name};
 
-/// A channel's name: 1 to 64 of `a-z A-Z 0-9 _ -`.
+/// A channel's name: 1 to 64 of `a-z A-Z 0-9 _ -`. Clones share the text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ChannelName(String);
+pub struct ChannelName(Arc<str>);
 
 /// The text is not a channel name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,7 +17,7 @@ pub struct ChannelNameError;
 impl ChannelName {
     /// Parses a name.
     pub fn parse(text: &str) -> Result<Self, ChannelNameError> {
-        if is_name(text) { Ok(Self(text.to_owned())) } else { Err(ChannelNameError) }
+        if is_name(text) { Ok(Self(text.into())) } else { Err(ChannelNameError) }
     }
 
     /// The name as text.

@@ -9,14 +9,19 @@ use std::time::Duration;
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::training::UsualDuration;
 use crate::domain::condition::Phase;
+use crate::domain::config_origin::ConfigOrigin;
 use crate::domain::event::EventKind;
 use crate::domain::polling::overdue::OverdueAfter;
 use crate::domain::polling::poll_failure::{CONFIRMED_AFTER, FailureKind, FailureStreak};
 use crate::domain::time::timestamp::Timestamp;
 
+/// The conditions of an avatar. Most avatars have none, and then they take no memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ActiveConditions(Option<Box<FiringConditions>>);
+
 /// The firing conditions of an avatar, each with its start.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ActiveConditions {
+pub struct FiringConditions {
     /// There is no such avatar.
     pub missing: Option<Timestamp>,
     /// It cannot be polled, while others can.
@@ -57,12 +62,28 @@ pub struct FailureContext<'a> {
     /// Whether the avatar was ever observed.
     pub was_seen: bool,
     /// Its location in the config, for people.
-    pub location: Option<&'a str>,
+    pub location: Option<&'a ConfigOrigin>,
     /// When the key last showed any avatar.
     pub account_last_success_at: Option<Timestamp>,
 }
 
+impl From<FiringConditions> for ActiveConditions {
+    fn from(firing: FiringConditions) -> Self {
+        Self((firing != FiringConditions::default()).then(|| Box::new(firing)))
+    }
+}
+
 impl ActiveConditions {
+    /// Changes the firing conditions.
+    pub fn change<T>(&mut self, change: impl FnOnce(&mut FiringConditions) -> T) -> T {
+        let mut firing = self.0.take().map(|firing| *firing).unwrap_or_default();
+        let changed = change(&mut firing);
+        *self = firing.into();
+        changed
+    }
+}
+
+impl FiringConditions {
     /// The condition that starts because of that failure, if any.
     pub fn on_failure(
         &mut self,
@@ -76,7 +97,7 @@ impl ActiveConditions {
         if kind == FailureKind::Missing && self.missing.is_none() {
             if !was_seen {
                 // Most likely the config is wrong, so waiting is useless.
-                let location = location.map(|it| format!(" in {it}")).unwrap_or_default();
+                let location = location.map(|it| format!(" in `{it}`")).unwrap_or_default();
                 let reason =
                     format!("{reason}; the avatar was never observed: check the id{location}");
                 self.missing = Some(since);

@@ -3,6 +3,7 @@
 use crate::domain::account::AccountName;
 use crate::domain::avatar::status::Status;
 use crate::domain::avatar::training::UsualDuration;
+use crate::domain::config_origin::ConfigOrigin;
 use crate::domain::polling::forecast::Forecast;
 use crate::domain::polling::interval::PollIntervals;
 use crate::domain::polling::overdue::OverdueAfter;
@@ -24,7 +25,7 @@ pub struct Policy<'a> {
     /// Its account.
     pub account: &'a AccountName,
     /// Its location in the config, for people.
-    pub location: Option<&'a str>,
+    pub location: Option<&'a ConfigOrigin>,
     /// When a training is overdue.
     pub overdue_after: OverdueAfter,
     /// The usual duration of a training of its model, if known.

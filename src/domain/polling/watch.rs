@@ -17,7 +17,7 @@ use crate::domain::condition::{AvatarGroup, Condition, ConditionSubject, Phase};
 use crate::domain::event::{Event, EventKind, Subject};
 use crate::domain::id::EventId;
 use crate::domain::polling::avatar_conditions::{
-    ActiveConditions, ConditionChange, FailureContext,
+    ActiveConditions, ConditionChange, FailureContext, FiringConditions,
 };
 use crate::domain::polling::observation::{Denial, Observation, PollError};
 use crate::domain::polling::policy::{Origin, Policy};
@@ -211,19 +211,18 @@ impl Watch {
             self.model.clone_from(&avatar.model);
         }
         let next_poll_in = self.next_delay(&observed, context);
-        let resolved: Vec<ConditionChange> = self.conditions.on_success().collect();
+        let resolved: Vec<ConditionChange> =
+            self.conditions.change(FiringConditions::on_success).collect();
         let training_since = self.open_since(&observed);
         let mut conditions_after: Vec<ConditionChange> = self
             .conditions
-            .overdue(training_since, now, policy.overdue_after, policy.usual)
+            .change(|it| it.overdue(training_since, now, policy.overdue_after, policy.usual))
             .into_iter()
             .collect();
         let changed = transition.is_some();
-        conditions_after.extend(self.conditions.unrecognized(
-            &observed.status,
-            observed.since,
-            changed,
-        ));
+        conditions_after.extend(
+            self.conditions.change(|it| it.unrecognized(&observed.status, observed.since, changed)),
+        );
         self.observed = Some(observed);
         let mut events: Vec<Event> =
             resolved.into_iter().map(|change| self.condition_event(change, context)).collect();
@@ -377,7 +376,7 @@ impl Watch {
             location: context.policy.location,
             account_last_success_at: context.policy.account_last_success_at,
         };
-        let change = self.conditions.on_failure(failure, context.now);
+        let change = self.conditions.change(|it| it.on_failure(failure, context.now));
         let events: Vec<Event> =
             change.map(|change| self.condition_event(change, context)).into_iter().collect();
         let begins = !same && self.streak.polls >= polls_min;

@@ -1,9 +1,11 @@
+use std::path::Path;
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::domain::account::AccountName;
+use crate::domain::config_origin::ConfigOrigin;
 use crate::domain::polling::backoff::Backoff;
 use crate::domain::polling::interval::PollIntervals;
 use crate::domain::polling::interval::{SettledIntervals, SettledStep, TrainingInterval};
@@ -360,6 +362,10 @@ proptest! {
     }
 }
 
+fn in_config() -> ConfigOrigin {
+    ConfigOrigin { file: Path::new("avatar-watch.toml").into(), line: 3 }
+}
+
 /// Polls 15 s apart for 10 min after an outcome, then an hour apart.
 fn decay() -> PollIntervals {
     let step = SettledStep { every: Duration::from_secs(15), lasts: Duration::from_secs(10 * 60) };
@@ -371,7 +377,7 @@ fn see_decaying(
     watch: Watch,
     avatar: Observation,
     seconds: i64,
-    location: Option<&str>,
+    location: Option<&ConfigOrigin>,
 ) -> Decision {
     let intervals = decay();
     watch.observe(avatar, at(seconds), &Policy { location, ..policy(&intervals) }, HALF)
@@ -383,7 +389,8 @@ fn next_s(decision: &Decision) -> Option<u64> {
 
 #[test]
 fn polls_are_frequent_after_an_outcome_and_then_rare() {
-    for location in [Some("avatar-watch.toml:3"), None] {
+    let named = in_config();
+    for location in [Some(&named), None] {
         let watch = see_decaying(Watch::new(id()), seen("TRAINING"), 0, location).watch;
         let decision = see_decaying(watch, seen("REFUSED"), 10, location);
         assert_eq!(next_s(&decision), Some(15), "{location:?}");
@@ -396,13 +403,15 @@ fn polls_are_frequent_after_an_outcome_and_then_rare() {
 
 #[test]
 fn a_named_avatar_counts_as_settled_when_it_is_first_seen_and_a_discovered_one_long_ago() {
+    let named = in_config();
     let first = |location| see_decaying(Watch::new(id()), seen("IDLE"), 0, location);
-    assert_eq!(next_s(&first(Some("avatar-watch.toml:3"))), Some(15));
+    assert_eq!(next_s(&first(Some(&named))), Some(15));
     assert_eq!(next_s(&first(None)), Some(3_600));
 }
 
 #[test]
 fn another_updated_at_makes_polls_frequent_again_and_is_not_recorded() {
+    let named = in_config();
     let updated = |text: Option<&str>| match seen("IDLE") {
         Observation::Seen(avatar) => {
             let updated_at = text.map(str::to_owned);
@@ -410,17 +419,17 @@ fn another_updated_at_makes_polls_frequent_again_and_is_not_recorded() {
         }
         other => other,
     };
-    let watch = see_decaying(Watch::new(id()), updated(Some("1")), 0, Some("x")).watch;
-    let decision = see_decaying(watch, updated(Some("1")), 5_000, Some("x"));
+    let watch = see_decaying(Watch::new(id()), updated(Some("1")), 0, Some(&named)).watch;
+    let decision = see_decaying(watch, updated(Some("1")), 5_000, Some(&named));
     assert_eq!(next_s(&decision), Some(3_600));
-    let decision = see_decaying(decision.watch, updated(Some("2")), 8_000, Some("x"));
+    let decision = see_decaying(decision.watch, updated(Some("2")), 8_000, Some(&named));
     assert_eq!(next_s(&decision), Some(15));
     assert!(!decision.changed && decision.events.is_empty() && decision.transition.is_none());
-    let decision = see_decaying(decision.watch, updated(Some("2")), 8_599, Some("x"));
+    let decision = see_decaying(decision.watch, updated(Some("2")), 8_599, Some(&named));
     assert_eq!(next_s(&decision), Some(15));
-    let decision = see_decaying(decision.watch, updated(Some("2")), 8_600, Some("x"));
+    let decision = see_decaying(decision.watch, updated(Some("2")), 8_600, Some(&named));
     assert_eq!(next_s(&decision), Some(3_600));
-    let decision = see_decaying(decision.watch, updated(None), 9_000, Some("x"));
+    let decision = see_decaying(decision.watch, updated(None), 9_000, Some(&named));
     assert_eq!(next_s(&decision), Some(3_600), "a missing value is no change");
 }
 

@@ -7,7 +7,7 @@ use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::routing::tag::Tag;
 
 /// What the config says of an avatar.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct AvatarRouting {
     /// Its account.
     pub account: AccountName,

@@ -1,25 +1,73 @@
 //! Rows of `watches`: the last known state of each avatar.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension as _, Row, named_params};
 
 use crate::domain::avatar::AvatarId;
 use crate::domain::avatar::open_training::OpenTraining;
 use crate::domain::avatar::training::TrainingStart;
 use crate::domain::avatar::transition::Earlier;
-use crate::domain::polling::avatar_conditions::ActiveConditions;
-use crate::domain::polling::poll_failure::{FailureStreak, PollFailure};
+use crate::domain::event::EventKind;
+use crate::domain::polling::avatar_conditions::FiringConditions;
+use crate::domain::polling::poll_failure::PollFailure;
 use crate::domain::polling::watch::{LastObserved, Watch};
 use crate::domain::time::timestamp::Timestamp;
-use crate::store::sqlite::statement::column;
+use crate::store::sqlite::statement::{column, rows};
 
-pub(in crate::store) fn find(
+/// The watches of these avatars in their order; new ones for avatars without a row.
+pub(in crate::store) fn find_all(
     connection: &Connection,
-    id: &AvatarId,
-) -> rusqlite::Result<Option<Watch>> {
-    connection
-        .prepare_cached(&format!("SELECT {COLUMNS} FROM watches WHERE avatar_id = ?1"))?
-        .query_row([id], read)
-        .optional()
+    ids: Vec<AvatarId>,
+) -> rusqlite::Result<Vec<Watch>> {
+    let mut conditions = conditions(connection)?;
+    let sql = format!("SELECT {COLUMNS} FROM watches WHERE avatar_id = ?1");
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut find = |id: AvatarId| {
+        let conditions = conditions.remove(id.as_str()).unwrap_or_default().into();
+        let found = statement.query_row([&id], read_unconditional).optional()?;
+        let found = found.unwrap_or_else(|| Watch::new(id.clone()));
+        // With the id of the caller, so that there is one copy of its text.
+        Ok(Watch { id, conditions, ..found })
+    };
+    ids.into_iter().map(&mut find).collect()
+}
+
+/// All watches but the forgotten ones, by id.
+pub(in crate::store) fn all(connection: &Connection) -> rusqlite::Result<Vec<Watch>> {
+    let mut conditions = conditions(connection)?;
+    let sql =
+        format!("SELECT {COLUMNS} FROM watches WHERE forgotten_at IS NULL ORDER BY avatar_id");
+    rows(connection, &sql, [], |row| {
+        let watch = read_unconditional(row)?;
+        let conditions = conditions.remove(watch.id.as_str()).unwrap_or_default().into();
+        Ok(Watch { conditions, ..watch })
+    })
+}
+
+/// The conditions of each avatar that has any.
+fn conditions(connection: &Connection) -> rusqlite::Result<HashMap<String, FiringConditions>> {
+    let mut found: HashMap<String, FiringConditions> = HashMap::new();
+    let sql = "SELECT subject, kind, since FROM conditions WHERE kind LIKE 'avatar.%'";
+    let firing: Vec<(String, String, Timestamp)> = rows(connection, sql, [], |row| row.try_into())?;
+    for (id, kind, since) in firing {
+        let of_avatar = found.entry(id).or_default();
+        let kinds = [
+            (EventKind::AvatarMissing, &mut of_avatar.missing),
+            (EventKind::AvatarUnreachable, &mut of_avatar.unreachable),
+            (EventKind::AvatarTrainingOverdue, &mut of_avatar.overdue),
+            (EventKind::AvatarStatusUnrecognized, &mut of_avatar.unrecognized),
+        ];
+        if let Some((_, firing)) = kinds.into_iter().find(|(it, _)| it.name() == kind) {
+            *firing = Some(since);
+        }
+    }
+    let sql = "SELECT avatar_id, status FROM unrecognized ORDER BY reported_at, status";
+    let reported: Vec<(String, String)> = rows(connection, sql, [], |row| row.try_into())?;
+    for (id, status) in reported {
+        found.entry(id).or_default().reported_statuses.push(status);
+    }
+    Ok(found)
 }
 
 pub(in crate::store) fn save(connection: &Connection, watch: &Watch) -> rusqlite::Result<()> {
@@ -121,12 +169,12 @@ pub(in crate::store) fn next_poll_at(
         .map(Option::flatten)
 }
 
-/// Reads a row that starts with [`COLUMNS`].
-pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Watch> {
+/// Reads a row that starts with [`COLUMNS`], without the conditions.
+pub(in crate::store) fn read_unconditional(row: &Row<'_>) -> rusqlite::Result<Watch> {
     let status: Option<_> = row.get(2)?;
     let observed = match status {
         Some(status) => {
-            let (since, last_seen_at, changed_after) = (row.get(3)?, row.get(4)?, row.get(18)?);
+            let (since, last_seen_at, changed_after) = (row.get(3)?, row.get(4)?, row.get(13)?);
             Some(LastObserved { status, since, changed_after, last_seen_at })
         }
         None => None,
@@ -139,51 +187,31 @@ pub(in crate::store) fn read(row: &Row<'_>) -> rusqlite::Result<Watch> {
         }
         None => None,
     };
-    let training: Option<Earlier> = row.get(15)?;
-    let open = match training {
+    let training: Option<Earlier> = row.get(10)?;
+    let open_training = match training {
         Some(Earlier::Observed) => {
-            let start = TrainingStart { after: row.get(19)?, before: row.get(16)? };
-            Some(OpenTraining::Observed { start, last_seen_at: row.get(17)? })
+            let start = TrainingStart { after: row.get(14)?, before: row.get(11)? };
+            Some(OpenTraining::Observed { start, last_seen_at: row.get(12)? })
         }
         Some(Earlier::Assumed) => Some(OpenTraining::Assumed),
         None => None,
     };
-    let statuses: String = row.get(14)?;
     let sequence: i64 = row.get(5)?;
     Ok(Watch {
-        updated_at: None,
-        touched_at: None,
-        transition_updated_at: row.get(20)?,
-        retrained_at: None,
-        id: row.get(0)?,
         name: row.get(1)?,
         model: row.get(9)?,
         observed,
-        open_training: open,
+        open_training,
         sequence: u64::try_from(sequence).unwrap_or(0),
         failure,
-        streak: FailureStreak::default(),
-        conditions: ActiveConditions {
-            missing: row.get(10)?,
-            unreachable: row.get(11)?,
-            overdue: row.get(12)?,
-            unrecognized: row.get(13)?,
-            // SQLite created the value.
-            reported_statuses: serde_json::from_str(&statuses).unwrap_or_default(),
-        },
+        transition_updated_at: row.get(15)?,
+        ..Watch::new(row.get(0)?)
     })
 }
 
-/// The columns of a watch, in the order of [`read`].
+/// The columns of a watch without its conditions, in the order of [`read_unconditional`].
 pub(in crate::store) const COLUMNS: &str = "\
     avatar_id, name, status, status_since, last_seen_at, sequence, \
     failure, failure_since, failure_reason, model, \
-    (SELECT since FROM conditions WHERE kind = 'avatar.missing' AND subject = avatar_id), \
-    (SELECT since FROM conditions WHERE kind = 'avatar.unreachable' AND subject = avatar_id), \
-    (SELECT since FROM conditions WHERE kind = 'avatar.training_overdue' AND subject = avatar_id), \
-    (SELECT since FROM conditions WHERE kind = 'avatar.status_unrecognized' \
-       AND subject = avatar_id), \
-    (SELECT json_group_array(u.status ORDER BY u.reported_at, u.status) FROM unrecognized u \
-       WHERE u.avatar_id = watches.avatar_id), \
     training, training_since, training_seen_at, status_after, training_after, \
     status_updated_at";

@@ -97,12 +97,10 @@ async fn avatars(State(state): State<AppState>, uri: Uri) -> ApiResult {
     let query = Query::parse_strict(&uri, &["limit", "after", "status"])?;
     let limit = query.limit()?;
     let (after, status) = (query.text("after"), query.text("status"));
-    let matches = move |avatar: &AvatarView| {
-        status.as_ref().is_none_or(|status| avatar.status.as_ref() == Some(status))
-            && after.as_ref().is_none_or(|after| avatar.id.as_str() > after.as_str())
-    };
-    let mut avatars = with_read_model(&state, |model| model.avatars()).await?;
-    avatars.retain(matches);
+    let avatars = with_read_model(&state, move |model| {
+        model.avatars(after.as_deref().unwrap_or_default(), status.as_deref(), limit as usize + 1)
+    })
+    .await?;
     let (avatars, more) = cut(avatars, limit);
     let next = avatars.last().filter(|_| more).map(|last| last.id.clone());
     Ok(json(StatusCode::OK, &Avatars { avatars, next }))

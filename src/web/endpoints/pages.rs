@@ -3,8 +3,6 @@
 //! The templates escape all text from outside. Pages load no foreign resources, except pictures of
 //! avatars if the config enables them.
 
-use std::collections::HashMap;
-
 use askama::Template;
 use axum::Router;
 use axum::extract::{Path, State};
@@ -33,7 +31,7 @@ use crate::web::delivery_views::{DeliveryView, DeliveryWithAttempts};
 use crate::web::endpoints::api::STATES;
 use crate::web::http::problem::{ProblemDetails, add_challenge};
 use crate::web::http::query::{PathSegment, Query, cut};
-use crate::web::read_model::ReadModel;
+use crate::web::read_model::{AvatarLists, ReadModel};
 use crate::web::state::{AppState, TestResult};
 use crate::web::status::StatusView;
 use crate::web::timeline::{StatusChange, Timeline, WIDTH};
@@ -183,13 +181,10 @@ struct HomePage {
     /// The worst problem.
     title: String,
     problems: u64,
-    training: Vec<AvatarView>,
-    failing: u64,
-    /// Avatars that failed in training or were refused.
-    unusable: usize,
-    others: Vec<AvatarView>,
-    more: usize,
-    finished: Vec<(TransitionView, String)>,
+    lists: AvatarLists,
+    more_training: u64,
+    more_others: u64,
+    finished: Vec<TransitionView>,
     dead_letters: Vec<DeliveryView>,
     has_operator: bool,
     can_change: bool,
@@ -260,34 +255,15 @@ async fn home(State(state): State<AppState>) -> Response {
 }
 
 fn home_page(model: &ReadModel<'_>) -> Result<HomePage, StoreError> {
-    let mut avatars = model.avatars()?;
-    let names: HashMap<String, String> = avatars
-        .iter()
-        .map(|it| (it.id.clone(), it.name.clone().unwrap_or_else(|| it.id.clone())))
-        .collect();
-    let name = |id: &str| names.get(id).cloned().unwrap_or_else(|| id.to_owned());
-    let finished: Vec<_> = model
+    let finished = model
         .transitions(None, None, FINISHED_AMONG)?
         .into_iter()
         .filter(|it| it.previous_status.is_some())
         .filter(|it| Status::from_name(&it.status).is_settled())
         .take(FINISHED_MAX)
-        .map(|it| {
-            let name = name(&it.avatar_id);
-            (it, name)
-        })
         .collect();
-    let status = model.status_of(&avatars)?;
-    avatars.retain(AvatarView::is_watched);
-    let failing = avatars.iter().filter(|avatar| avatar.failure.is_some()).count() as u64;
-    let is_unusable =
-        |it: &&AvatarView| matches!(it.status.as_deref(), Some("TRAINING_FAILED" | "REFUSED"));
-    let unusable = avatars.iter().filter(is_unusable).count();
-    let (mut training, mut others): (Vec<_>, Vec<_>) =
-        avatars.into_iter().partition(|avatar| avatar.training_seconds.is_some());
-    training.sort_by_key(|avatar| std::cmp::Reverse(avatar.training_seconds));
-    let more = others.len().saturating_sub(OTHERS_MAX);
-    others.truncate(OTHERS_MAX);
+    let status = model.status()?;
+    let lists = model.lists()?;
     let filter = DeliveryFilter {
         state: Some("dead".to_owned()),
         limit: Some(DEAD_LETTERS_MAX),
@@ -299,13 +275,11 @@ fn home_page(model: &ReadModel<'_>) -> Result<HomePage, StoreError> {
         relative: RelativeTime { now: model.now() },
         title: status.title().to_owned(),
         problems: status.problems(),
+        more_training: status.avatars_training.saturating_sub(lists.training.len() as u64),
+        more_others: lists.others_count.saturating_sub(lists.others.len() as u64),
         status,
         has_operator: model.has_operator(),
-        failing,
-        unusable,
-        training,
-        others,
-        more,
+        lists,
         finished,
         dead_letters,
         can_change: model.can_change(),
@@ -469,8 +443,6 @@ const ICON: &str = include_str!("../assets/icon.svg");
 /// The newest transitions in which the recently finished avatars are searched.
 const FINISHED_AMONG: u32 = 200;
 const FINISHED_MAX: usize = 20;
-/// Avatars not in training on the home page.
-const OTHERS_MAX: usize = 200;
 const DEAD_LETTERS_MAX: u32 = 20;
 const TRANSITIONS_MAX: u32 = 200;
 const DELIVERIES_MAX: u32 = 50;

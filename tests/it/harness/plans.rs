@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use avatar_watch::domain::account::AccountName;
 use avatar_watch::domain::alerts::AlertTiming;
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::avatar::{Avatar, AvatarId};
+use avatar_watch::domain::config_origin::ConfigOrigin;
 use avatar_watch::domain::delivery::channel_name::ChannelName;
 use avatar_watch::domain::delivery::retry_policy::DeliveryPolicy;
 use avatar_watch::domain::event::EventKind;
@@ -72,7 +74,7 @@ pub(crate) fn with_avatar<S, N>(
     avatar: &str,
     assume: Option<Status>,
 ) -> RuntimeConfig<S, N> {
-    let location = Some("avatars".to_owned());
+    let location = Some(ConfigOrigin { file: Path::new("avatars").into(), line: 1 });
     let overdue_after = OverdueAfter::Never;
     let registration =
         WatchedAvatar { assume, location, overdue_after, ..WatchedAvatar::default() };

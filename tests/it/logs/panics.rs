@@ -48,7 +48,8 @@ async fn a_panic_of_a_loop_ends_the_daemon() {
     let (clock, breaks) = (ManualClock::new(), Arc::<AtomicBool>::default());
     let brittle = Brittle(clock.clone(), Arc::clone(&breaks));
     let feed = EventBus::default();
-    let mut daemon = Daemon::start(&settings, brittle, Rng::seeded(1), feed).await.unwrap();
+    let mut daemon =
+        Daemon::start(&Arc::new(settings), brittle, Rng::seeded(1), feed).await.unwrap();
     breaks.store(true, Ordering::Relaxed);
     // Sleeping tasks wake up, read the time, and panic.
     clock.advance(std::time::Duration::from_hours(2));

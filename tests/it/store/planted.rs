@@ -188,9 +188,9 @@ fn make_endless(database: &Path, name: &str) {
 
 /// Makes reading the schema endless, by repeating the index of a primary key.
 fn make_schema_endless(database: &Path) {
-    const INDEX: &str = "sqlite_autoindex_watches_1";
+    const INDEX: &str = "sqlite_autoindex_channels_1";
     let (size, root, mut bytes) = file(database, INDEX);
-    let texts = ["index", INDEX, "watches"];
+    let texts = ["index", INDEX, "channels"];
     let types = texts.iter().map(|text| u8::try_from(13 + 2 * text.len()).unwrap());
     // <https://www.sqlite.org/fileformat2.html#record_format>: a small number, and NULL.
     let record: Vec<u8> = std::iter::once(6).chain(types).chain([1, 0]).collect();

@@ -19,12 +19,13 @@ use avatar_watch::secret::Secret;
 use avatar_watch::store::error::StoreError;
 use avatar_watch::store::handle::Store;
 use avatar_watch::store::writer::Writer;
+use avatar_watch::web::config_view::ConfigView;
 use avatar_watch::web::endpoints::hints::{self, Hints, TASKS_MAX};
 use avatar_watch::web::http::auth::AccessPolicy;
 use avatar_watch::web::http::router;
 use avatar_watch::web::http::server::{self, ServerLimits};
 use avatar_watch::web::reader_cache::ReaderCache;
-use avatar_watch::web::state::{AppState, ConfigView, Now, READERS_MAX};
+use avatar_watch::web::state::{AppState, Now, READERS_MAX};
 use tokio::sync::{Semaphore, mpsc, watch};
 
 /// A server state with a database of its own.
