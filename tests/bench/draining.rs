@@ -2,8 +2,8 @@
 //!
 //! `cargo bench --bench draining` prints messages a second once the receiver is up, how many of
 //! them share a sync of the disk, and what 100,000 messages cost while it is down. It checks that
-//! every message came once and in the order of its avatar. Nothing about time is asserted. `-- --queue`
-//! measures the receiver that is down only.
+//! every message came once and in the order of its avatar. Nothing about time is asserted.
+//! `-- --queue` measures the receiver that is down only.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
@@ -155,9 +155,9 @@ fn wait_for_a_receiver(runtime: &Runtime) {
     stop(&mut daemon);
     let rate = came.lock().unwrap().check(&lines);
     println!(
-        "{MESSAGES} messages of {CHANNELS} channels wait for a receiver that is down: {:.1} % of a core beyond polling ({:.0} polls a \
-         second, {:.0} without a queue); first poll {first_poll:.1?} after a start; then {rate:.0} a \
-         second, in order",
+        "{MESSAGES} messages of {CHANNELS} channels wait for a receiver that is down: {:.1} % of \
+         a core beyond polling ({:.0} polls a second, {:.0} without a queue); first poll \
+         {first_poll:.1?} after a start; then {rate:.0} a second, in order",
         (waiting.0 - polling.0) * 100.0,
         waiting.1,
         polling.1,

@@ -1,5 +1,5 @@
-//! What many channels cost: avatars that all leave TRAINING at once, each notified to every channel,
-//! some of which may hang.
+//! What many channels cost: avatars that all leave TRAINING at once, each notified to every
+//! channel, some of which may hang.
 //!
 //! `cargo bench --bench fanning` prints for 1, 10 and 100 channels how soon all changes are
 //! recorded and delivered, and the most memory and descriptors; then the same for one channel among
@@ -74,8 +74,8 @@ fn measure(runtime: &Runtime, channels: usize, hanging: usize, avatars: usize) {
     let recorded = came.detected_at.iter().max().unwrap() - came.detected_at.iter().min().unwrap();
     println!(
         "{avatars} avatars, {channels} channels, {hanging} more that hang: recorded within \
-         {recorded} ms, delivered in {took:.1?} ({:.0} a second), {:.2} ms of CPU a message, {} to {} \
-         MiB, {files} files",
+         {recorded} ms, delivered in {took:.1?} ({:.0} a second), {:.2} ms of CPU a message, {} to \
+         {} MiB, {files} files",
         expected as f64 / took.as_secs_f64(),
         used.cpu.as_secs_f64() * 1e3 / expected as f64,
         idle.resident_kib / 1024,

@@ -3,9 +3,9 @@
 //!
 //! Each avatar is polled every 5 s for 75 s and leaves TRAINING once within the first 50 s, so that
 //! N avatars are N notified transitions. `cargo bench --bench notifying` prints CPU, memory, bytes
-//! written and latency for 10, 100, 1,000 and 10,000 avatars, of five rounds each; `-- 100 1000` measures
-//! those only, `-- --rounds 1` once. A shell script does the same for up to 100 avatars. It
-//! measures; it asserts only that the daemon notifies each transition once.
+//! written and latency for 10, 100, 1,000 and 10,000 avatars, of five rounds each;
+//! `-- 100 1000` measures those only, `-- --rounds 1` once. A shell script does the same for up to
+//! 100 avatars. It measures; it asserts only that the daemon notifies each transition once.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
@@ -56,8 +56,8 @@ fn main() {
         }
         let of = |figure: fn(&Figures) -> f64| shown(rounds_of.iter().map(figure));
         println!(
-            "notifying, {avatars} avatars: {} times the CPU of a bare loop; a transition {} ms of CPU \
-             and {} KiB written; latency p50 {}, p99 {} ms; {} MiB",
+            "notifying, {avatars} avatars: {} times the CPU of a bare loop; a transition {} ms of \
+             CPU and {} KiB written; latency p50 {}, p99 {} ms; {} MiB",
             of(|it| it.ratio),
             of(|it| it.transition_ms),
             of(|it| it.transition_kib),
@@ -72,10 +72,10 @@ fn main() {
             let script = measure(&runtime, avatars, |base_url, folder| {
                 start_script(base_url, folder, avatars)
             });
-            let told = script.seen.iter().filter(|it| !it.notified_at.is_empty()).count();
+            let notified = script.seen.iter().filter(|it| !it.notified_at.is_empty()).count();
             println!(
-                "a shell script: {:.0} times the CPU of the daemon, {:.0} % of its polls, {told} of \
-                 {avatars} notified",
+                "a shell script: {:.0} times the CPU of the daemon, {:.0} % of its polls, \
+                 {notified} of {avatars} notified",
                 script.whole.cpu.as_secs_f64() / rounds_of[0].cpu_s,
                 (script.busy_polls + script.rest_polls) as f64 / rounds_of[0].polls as f64 * 100.0,
             );

@@ -1,6 +1,8 @@
-//! How fast all avatars are seen for the first time, and how fast a change of all of them at once is
-//! recorded. `cargo bench --bench sweeping` prints both as avatars a second, for 10,000, 30,000 and
-//! 100,000 avatars; `-- 10000` measures that only. The figures should not depend on the number.
+//! How fast all avatars are seen for the first time, and how fast a change of all of them at once
+//! is recorded.
+//!
+//! `cargo bench --bench sweeping` prints both as avatars a second, for 10,000, 30,000 and 100,000
+//! avatars; `-- 10000` measures that only. The figures should not depend on the number.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]

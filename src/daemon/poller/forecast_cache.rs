@@ -16,8 +16,6 @@ pub struct ForecastCache {
     forecasts: HashMap<Option<String>, Option<Arc<Forecast>>>,
     usual: HashMap<Option<String>, Option<UsualDuration>>,
     interval: Option<TrainingInterval>,
-    /// Samples that the forecast of their model does not contain yet.
-    pending: HashMap<Option<String>, usize>,
 }
 
 impl ForecastCache {
@@ -26,8 +24,7 @@ impl ForecastCache {
         Self { samples, ..Self::default() }
     }
 
-    /// Adds the sample of the training that ended with a transition, if any. The forecast of many
-    /// samples learns from several at once.
+    /// Adds the sample of the training that ended with a transition, if any.
     pub fn add(&mut self, transition: &Transition) {
         let Some(training) = &transition.training else { return };
         let Some(sample) = training.sample(&transition.status) else { return };
@@ -36,13 +33,8 @@ impl ForecastCache {
             samples.remove(0);
         }
         samples.push(sample);
+        self.forecasts.remove(&training.model);
         self.usual.remove(&training.model);
-        let pending = self.pending.entry(training.model.clone()).or_default();
-        *pending += 1;
-        if *pending > samples.len() / LEARNS_FROM_PART {
-            *pending = 0;
-            self.forecasts.remove(&training.model);
-        }
     }
 
     /// Forecast for trainings of a model; `None` if there are too few samples.
@@ -73,8 +65,5 @@ impl ForecastCache {
     }
 }
 
-/// A forecast is computed again after this part of its samples is new: a few change little, and
-/// fitting costs as much as many polls.
-const LEARNS_FROM_PART: usize = 16;
 /// Samples kept per model: enough for a stable forecast, few enough to follow a change.
 pub const SAMPLES_MAX: usize = 64;
