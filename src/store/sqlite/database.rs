@@ -5,7 +5,6 @@
 //! limit, except for work that takes long.
 
 use std::cell::Cell;
-use std::fs;
 use std::mem;
 use std::path::{Path, PathBuf};
 
@@ -17,8 +16,9 @@ use crate::store::files::ownership::{FsUserGuard, Owner};
 use crate::store::files::permissions;
 use crate::store::migrations::newest;
 use crate::store::sqlite::application_id::{self, Identity, schema_version};
+use crate::store::sqlite::copy::flush::CopyFlush;
 use crate::store::sqlite::schema_check;
-use crate::store::sqlite::time_limit::{self, TimeClass, TimeLimit, TimeLimits};
+use crate::store::sqlite::time_limit::{TimeClass, TimeLimit, TimeLimits};
 
 #[derive(Debug)]
 pub(in crate::store) struct Database {
@@ -161,9 +161,9 @@ impl Database {
         path: &str,
         bytes_max: u64,
     ) -> rusqlite::Result<()> {
-        let copy = PathBuf::from(path);
-        let is_too_large = move || fs::metadata(&copy).is_ok_and(|it| it.len() > bytes_max);
-        self.connection.progress_handler(time_limit::STEPS, Some(is_too_large))?;
+        let mut flush = CopyFlush::new(PathBuf::from(path));
+        let is_too_large = move || flush.advance() > bytes_max;
+        self.connection.progress_handler(COPY_STEPS, Some(is_too_large))?;
         self.execute_without_switch("VACUUM INTO ?1", [path])
     }
 
@@ -213,6 +213,9 @@ impl Drop for Database {
 }
 
 const OPENING: &str = "opening the database";
+/// Steps of SQLite's virtual machine in which a copy grows by less than a megabyte, with the usual
+/// messages.
+const COPY_STEPS: i32 = 1_000;
 
 #[cfg(test)]
 impl Database {
