@@ -20,7 +20,7 @@ use crate::domain::delivery::attempt_slots::AttemptSlots;
 use crate::domain::event::Event;
 use crate::domain::polling::watch::Watch;
 use crate::domain::random::RandomBits;
-use crate::domain::retention::Cutoffs;
+use crate::domain::retention::{Cutoffs, StepSize};
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::admin::deliveries::{self, AdminResult, RetryAs};
 use crate::store::error::{StoreError, disk};
@@ -329,9 +329,14 @@ impl Store {
     }
 
     /// Removes some old rows; the next step starts at the returned position.
-    pub async fn prune(&self, cutoffs: Cutoffs, cursor: PruneCursor) -> Result<Pruned, StoreError> {
+    pub async fn prune(
+        &self,
+        cutoffs: Cutoffs,
+        cursor: PruneCursor,
+        size: StepSize,
+    ) -> Result<Pruned, StoreError> {
         self.send("removing old rows", Kind::Prune, move |connection, _| {
-            retention::step(connection, cutoffs, cursor, retention::ROWS_MAX)
+            retention::step(connection, cutoffs, cursor, size.rows())
         })
         .await
     }
