@@ -20,7 +20,7 @@ use crate::domain::delivery::attempt_slots::AttemptSlots;
 use crate::domain::event::Event;
 use crate::domain::polling::watch::Watch;
 use crate::domain::random::RandomBits;
-use crate::domain::retention::Cutoffs;
+use crate::domain::retention::{Cutoffs, StepSize};
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::admin::deliveries::{self, AdminResult, RetryAs};
 use crate::store::error::{StoreError, disk};
@@ -205,12 +205,20 @@ impl Store {
         .await
     }
 
-    /// Saves when avatars were last seen with an unchanged status, and when they are due.
-    pub async fn save_poll_times(&self, checkpoints: Vec<Checkpoint>) -> Result<(), StoreError> {
-        self.write("recording when avatars were polled", move |connection, _| {
-            checkpoints.iter().try_for_each(|checkpoint| watches::note(connection, checkpoint))
-        })
-        .await
+    /// Saves when avatars were last seen with an unchanged status, and when they are due. Not all
+    /// in one write, for which the changes of other avatars would wait.
+    pub async fn save_poll_times(
+        &self,
+        mut checkpoints: Vec<Checkpoint>,
+    ) -> Result<(), StoreError> {
+        while !checkpoints.is_empty() {
+            let some = checkpoints.split_off(checkpoints.len().saturating_sub(CHECKPOINTS_MAX));
+            self.write("recording when avatars were polled", move |connection, _| {
+                some.iter().try_for_each(|checkpoint| watches::note(connection, checkpoint))
+            })
+            .await?;
+        }
+        Ok(())
     }
 
     /// When the next polls of these avatars were due at the last checkpoint.
@@ -321,9 +329,14 @@ impl Store {
     }
 
     /// Removes some old rows; the next step starts at the returned position.
-    pub async fn prune(&self, cutoffs: Cutoffs, cursor: PruneCursor) -> Result<Pruned, StoreError> {
+    pub async fn prune(
+        &self,
+        cutoffs: Cutoffs,
+        cursor: PruneCursor,
+        size: StepSize,
+    ) -> Result<Pruned, StoreError> {
         self.send("removing old rows", Kind::Prune, move |connection, _| {
-            retention::step(connection, cutoffs, cursor, retention::ROWS_MAX)
+            retention::step(connection, cutoffs, cursor, size.rows())
         })
         .await
     }
@@ -414,6 +427,9 @@ fn insert_events(
     }
     Ok(())
 }
+
+/// The most rows that are updated at once, which takes the writer a few milliseconds.
+const CHECKPOINTS_MAX: usize = 500;
 
 #[cfg(test)]
 #[path = "handle_tests.rs"]

@@ -69,6 +69,13 @@ impl Bench {
         Reader::open(&self.path()).unwrap()
     }
 
+    /// The number of commits in the log: their last frames have the size of the database
+    /// (<https://www.sqlite.org/fileformat2.html#the_write_ahead_log>).
+    fn commits(&self) -> usize {
+        let log = fs::read(self.folder.path().join("a.db-wal")).unwrap();
+        log[32..].chunks(24 + 4096).filter(|frame| frame[4..8] != [0; 4]).count()
+    }
+
     fn random(&mut self) -> RandomBits {
         self.rolls += 1;
         RandomBits::new(self.rolls)
@@ -461,6 +468,21 @@ async fn the_last_seen_time_never_moves_back() {
     bench.store().save_poll_times(vec![seen(late), seen(NOW)]).await.unwrap();
     let watch = bench.store().watches(vec![id]).await.unwrap().remove(0);
     assert_eq!(watch.observed.unwrap().last_seen_at, late);
+}
+
+#[tokio::test]
+async fn the_poll_times_of_many_avatars_are_saved_in_several_writes() {
+    let bench = Bench::new().await;
+    let many = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1200)
+                INSERT INTO watches(avatar_id) SELECT 'a' || x FROM n";
+    Connection::open(bench.path()).unwrap().execute(many, ()).unwrap();
+    let ids: Vec<_> = (1..=1200).map(|n| AvatarId::parse(&format!("a{n}")).unwrap()).collect();
+    let before = bench.commits();
+    let checkpoint = |id| Checkpoint { id, last_seen_at: None, next_poll_at: Some(NOW) };
+    let checkpoints = ids.iter().cloned().map(checkpoint).collect();
+    bench.store().save_poll_times(checkpoints).await.unwrap();
+    assert_eq!(bench.commits() - before, 3);
+    assert_eq!(bench.store().next_polls(ids).await.unwrap().len(), 1200);
 }
 
 #[tokio::test]

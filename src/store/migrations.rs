@@ -222,6 +222,7 @@ CREATE TABLE conditions(
   PRIMARY KEY(kind, subject),
   CHECK((event_id IS NULL) = (notified_at IS NULL))
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX conditions_event ON conditions(event_id) WHERE event_id IS NOT NULL;
 
 CREATE TABLE condition_changes(
   seq         INTEGER PRIMARY KEY AUTOINCREMENT,

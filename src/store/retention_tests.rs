@@ -6,9 +6,13 @@ use crate::domain::avatar::status::Status;
 use crate::domain::avatar::transition::{Previous, Transition};
 use crate::domain::retention::Retention;
 use crate::store::migrations::reference_schema;
+use crate::store::sqlite::clean_shutdown;
+use crate::store::sqlite::open;
+use crate::store::sqlite::statement::column;
 use crate::store::tables::transitions;
 
 const DAY_MS: i64 = 86_400_000;
+const ROWS: usize = 500;
 const NOW: Timestamp = Timestamp::from_millis(1000 * DAY_MS);
 
 /// A random number generator with a seed.
@@ -249,11 +253,11 @@ fn the_rows_of_a_step_are_limited() {
     while let Some(at) = cursor {
         let before = db.total_changes();
         let transaction = db.transaction().unwrap();
-        let pruned = step(&transaction, cutoffs, at, ROWS_MAX).unwrap();
+        let pruned = step(&transaction, cutoffs, at, ROWS).unwrap();
         transaction.commit().unwrap();
-        assert!(pruned.rows() <= ROWS_MAX);
+        assert!(pruned.rows() <= ROWS);
         // The row of the history counts the removed transitions.
-        assert!(db.total_changes() - before <= ROWS_MAX as u64 + 1);
+        assert!(db.total_changes() - before <= ROWS as u64 + 1);
         (total, cursor, steps) = (total.and(pruned), pruned.next, steps + 1);
     }
     assert_eq!(total.rows(), 10_000 * 10 + 1 + 400 * 4 - 1, "all but the newest transition");
@@ -267,6 +271,24 @@ fn the_rows_of_a_step_are_limited() {
 }
 
 #[test]
+fn each_statement_and_each_check_of_references_uses_an_index() {
+    let db = empty();
+    for sql in [
+        super::EVENTS,
+        REMOVE_ATTEMPTS,
+        REMOVE_DELIVERIES,
+        REMOVE_EVENTS,
+        super::TRANSITIONS,
+        REMOVE_TRANSITIONS,
+    ] {
+        let mut explained = db.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+        let plan: Vec<String> = explained.raw_query().mapped(|row| row.get(3)).flatten().collect();
+        let scans = plan.iter().filter(|it| it.contains("SCAN") && !it.contains("VIRTUAL TABLE"));
+        assert!(scans.count() == 0 && !plan.is_empty(), "{sql}: {plan:#?}");
+    }
+}
+
+#[test]
 fn a_run_without_old_rows_writes_nothing_and_reads_few_rows() {
     let db = empty();
     for n in 0..2_000 {
@@ -275,8 +297,8 @@ fn a_run_without_old_rows_writes_nothing_and_reads_few_rows() {
     }
     let before = db.total_changes();
     let cutoffs = Cutoffs { transitions_before: Some(NOW), deliveries_before: Some(NOW) };
-    let first = step(&db, cutoffs, PruneCursor::default(), ROWS_MAX).unwrap();
-    let second = step(&db, cutoffs, first.next.unwrap(), ROWS_MAX).unwrap();
+    let first = step(&db, cutoffs, PruneCursor::default(), ROWS).unwrap();
+    let second = step(&db, cutoffs, first.next.unwrap(), ROWS).unwrap();
     assert_eq!((second.next, first.rows() + second.rows()), (None, 0));
     assert_eq!(db.total_changes(), before);
 }
@@ -316,5 +338,53 @@ fn a_dead_letter_replayed_under_a_new_id_is_removed_with_the_replay() {
     // The dead letter to `y` keeps the first event, and the link from that to `x` the second one.
     assert_eq!(events(), ["evt_1", "evt_2"].map(str::to_owned).into());
     db.execute("UPDATE deliveries SET state = 'cancelled' WHERE id = 'dlv_y'", []).unwrap();
-    assert_eq!(events(), [].into());
+    assert_eq!(events(), ["evt_2".to_owned()].into());
+    assert_eq!(events(), [].into(), "by the next run");
+}
+
+#[test]
+fn a_run_gives_the_space_back_but_for_some_pages() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.db");
+    drop(open::open_for_writing(&path).unwrap());
+    let mut db = Connection::open(&path).unwrap();
+    db.execute_batch("INSERT INTO channels(id, target_fp) VALUES('x', ''), ('y', '')").unwrap();
+    let transaction = db.transaction().unwrap();
+    for n in 0..20_000 {
+        let (event, delivery) = (format!("evt_{n}"), format!("dlv_{n}"));
+        insert_transition(&transaction, "a", n + 1, 1);
+        insert_event(&transaction, &event, Some(("a", n + 1)), 1);
+        let row = (delivery.as_str(), event.as_str(), "x", 0);
+        insert_delivery(&transaction, row, ("delivered", false), 1, 1);
+    }
+    transaction.execute("UPDATE events SET body = zeroblob(500)", ()).unwrap();
+    transaction.commit().unwrap();
+    let number = |db: &Connection, pragma: &str| -> usize {
+        db.pragma_query_value(None, pragma, |row| row.get(0)).unwrap()
+    };
+    let truncate = "PRAGMA wal_checkpoint(TRUNCATE)";
+    let bytes = |db: &Connection| {
+        db.query_row(truncate, [], |_| Ok(())).unwrap();
+        std::fs::metadata(&path).unwrap().len()
+    };
+    let (bytes_before, pages_before) = (bytes(&db), number(&db, "page_count"));
+    let cutoffs = Cutoffs { transitions_before: Some(NOW), deliveries_before: Some(NOW) };
+    let (mut cursor, mut free_max) = (Some(PruneCursor::default()), 0);
+    while let Some(at) = cursor {
+        let before = number(&db, "page_count");
+        let transaction = db.transaction().unwrap();
+        cursor = step(&transaction, cutoffs, at, ROWS).unwrap().next;
+        transaction.commit().unwrap();
+        let pages = number(&db, "page_count");
+        assert!(before - pages <= ROWS / ROWS_PER_PAGE_RELEASED, "a step is short");
+        free_max = free_max.max(number(&db, "freelist_count"));
+    }
+    assert!(pages_before > 10 * FREE_PAGES_MIN, "{pages_before}");
+    let (pages, free) = (number(&db, "page_count"), number(&db, "freelist_count"));
+    assert_eq!(free, FREE_PAGES_MIN, "kept for new rows");
+    assert!(free_max <= pages_before / FREE_PAGES_PART, "they do not pile up: {free_max}");
+    assert!(pages < pages_before / 5, "{pages} of {pages_before}");
+    assert!(bytes(&db) < bytes_before / 5);
+    check_whole(&db, 0);
+    assert_eq!(clean_shutdown::quick_check_of_pages(&db).unwrap(), None);
 }

@@ -13,10 +13,12 @@ use crate::domain::avatar::AvatarId;
 use crate::domain::delivery::attempt_slots::{AttemptSlots, ChannelSlots};
 use crate::domain::delivery::channel_name::ChannelName;
 use crate::domain::random::RandomBits;
+use crate::domain::retention::Cutoffs;
 use crate::domain::time::timestamp::Timestamp;
 use crate::store::avatar_rows::AvatarRow;
 use crate::store::reader::{DeliveryFilter, Reader, TransitionFilter};
 use crate::store::recovery::{self, CrashRecovery};
+use crate::store::retention::{self, PruneCursor};
 use crate::store::sqlite::{integrity, open};
 use crate::store::tables::channels::{self, ChannelTarget};
 use crate::store::tables::outbox;
@@ -99,7 +101,7 @@ impl Bench {
 type Work = fn(&Bench);
 
 /// What a daemon, the page and the commands do most.
-const WORKS: [(&str, Work); 12] = [
+const WORKS: [(&str, Work); 13] = [
     ("channels", |it| drop(it.reader.channels().unwrap())),
     ("counts by avatar", |it| drop(it.reader.delivery_counts().unwrap())),
     ("newest deliveries", |it| deliveries(it, DeliveryFilter::default())),
@@ -125,7 +127,15 @@ const WORKS: [(&str, Work); 12] = [
         recovery::reschedule_after_clock_step(&it.writer, NOW).unwrap();
     }),
     ("a claim", claim),
+    ("a step of the retention", prune),
 ];
+
+fn prune(bench: &Bench) {
+    let all = Some(NOW);
+    let cutoffs = Cutoffs { deliveries_before: all, transitions_before: all };
+    let pruned = retention::step(&bench.writer, cutoffs, PruneCursor::default(), 100).unwrap();
+    assert_eq!(pruned.rows(), 100);
+}
 
 fn claim(bench: &Bench) {
     let channels = vec![ChannelSlots::only(ChannelName::parse("ops").unwrap(), 4)];

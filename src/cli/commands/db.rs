@@ -3,6 +3,7 @@
 use std::io::Read as _;
 use std::path::Path;
 
+use rustix::process::{getpriority_process, setpriority_process};
 use serde::Serialize;
 
 use crate::cli::args::admin::{DatabaseArgs, DbAction, DbArgs};
@@ -65,6 +66,9 @@ pub(crate) fn db(config: Option<&Path>, args: &DbArgs) -> Exit {
     };
     let found = find_and_warn(config, named);
     let at = found.database.as_path();
+    if matches!(args.action, DbAction::Backup { .. } | DbAction::Verify { .. }) {
+        lower_priority();
+    }
     let done = match &args.action {
         DbAction::Backup { path, keep, database } => backup(at, path, *keep, database),
         DbAction::Verify { json, .. } => verify(at, *json),
@@ -81,6 +85,16 @@ pub(crate) fn db(config: Option<&Path>, args: &DbArgs) -> Exit {
         error => print_store_error(&error),
     })
 }
+
+/// A daemon on this machine comes first, also on a busy one. As `Nice=` of the unit.
+fn lower_priority() {
+    if let Ok(..NICE) = getpriority_process(None) {
+        // Without it the command is no worse.
+        let _ = setpriority_process(None, NICE);
+    }
+}
+
+const NICE: i32 = 10;
 
 fn backup(
     database: &Path,

@@ -14,6 +14,7 @@ use crate::daemon::background::config::BackgroundConfig;
 use crate::daemon::context::DaemonContext;
 use crate::daemon::ports::Clock;
 use crate::daemon::supervision::shutdown::Shutdown;
+use crate::domain::retention::StepSize;
 use crate::domain::time::monotonic::Monotonic;
 use crate::store::error::{Recovery, StoreError};
 use crate::store::retention::{PruneCursor, Pruned};
@@ -26,6 +27,7 @@ pub(crate) async fn run<C: Clock>(
 ) -> Result<(), StoreError> {
     let mut retention = configs.borrow_and_update().retention;
     let mut next_at = clock.monotonic().plus(FIRST_AFTER);
+    let mut size = StepSize::default();
     loop {
         select! {
             biased;
@@ -46,7 +48,10 @@ pub(crate) async fn run<C: Clock>(
         }
         let mut removed = Pruned { next: Some(PruneCursor::default()), ..Pruned::default() };
         while let Some(cursor) = removed.next {
-            match store.prune(cutoffs, cursor).await {
+            let begun = clock.monotonic();
+            let step = store.prune(cutoffs, cursor, size).await;
+            size = size.after(clock.monotonic().since(begun));
+            match step {
                 Ok(pruned) => removed = removed.and(pruned),
                 Err(failure) if failure.next_step() == Recovery::Retry => {
                     warn!("retention pass stopped: {failure}");
@@ -87,4 +92,4 @@ fn log_pruned(removed: Pruned) {
 const FIRST_AFTER: Duration = Duration::from_mins(5);
 const PASS_EVERY: Duration = Duration::from_hours(1);
 /// Pause between two steps, for other users of the writer.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(40);

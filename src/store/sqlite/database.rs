@@ -5,7 +5,6 @@
 //! limit, except for work that takes long.
 
 use std::cell::Cell;
-use std::fs;
 use std::mem;
 use std::path::{Path, PathBuf};
 
@@ -17,8 +16,9 @@ use crate::store::files::ownership::{FsUserGuard, Owner};
 use crate::store::files::permissions;
 use crate::store::migrations::newest;
 use crate::store::sqlite::application_id::{self, Identity, schema_version};
+use crate::store::sqlite::copy::flush::CopyFlush;
 use crate::store::sqlite::schema_check;
-use crate::store::sqlite::time_limit::{self, TimeClass, TimeLimit, TimeLimits};
+use crate::store::sqlite::time_limit::{TimeClass, TimeLimit, TimeLimits};
 
 #[derive(Debug)]
 pub(in crate::store) struct Database {
@@ -155,15 +155,21 @@ impl Database {
     }
 
     /// Copies the database into the empty file at `path`, unless the copy becomes larger than
-    /// `bytes_max`: damaged pages can form a cycle.
+    /// `bytes_max`: damaged pages can form a cycle. The retention can release pages of the copy.
     pub(in crate::store) fn copy_into(
         mut self,
         path: &str,
         bytes_max: u64,
     ) -> rusqlite::Result<()> {
-        let copy = PathBuf::from(path);
-        let is_too_large = move || fs::metadata(&copy).is_ok_and(|it| it.len() > bytes_max);
-        self.connection.progress_handler(time_limit::STEPS, Some(is_too_large))?;
+        let mut flush = CopyFlush::new(PathBuf::from(path));
+        let is_too_large = move || flush.advance() > bytes_max;
+        self.connection.progress_handler(COPY_STEPS, Some(is_too_large))?;
+        let mode: i64 =
+            self.connection.pragma_query_value(None, "auto_vacuum", |row| row.get(0))?;
+        if mode != AUTO_VACUUM_INCREMENTAL {
+            // Of the copy: that of an existing file does not change.
+            self.connection.pragma_update(None, "auto_vacuum", AUTO_VACUUM_INCREMENTAL)?;
+        }
         self.execute_without_switch("VACUUM INTO ?1", [path])
     }
 
@@ -213,6 +219,12 @@ impl Drop for Database {
 }
 
 const OPENING: &str = "opening the database";
+/// The mode of `PRAGMA auto_vacuum` in which the retention can release pages
+/// (<https://www.sqlite.org/pragma.html#pragma_auto_vacuum>).
+pub(in crate::store) const AUTO_VACUUM_INCREMENTAL: i64 = 2;
+/// Steps of SQLite's virtual machine in which a copy grows by less than a megabyte, with the usual
+/// messages.
+const COPY_STEPS: i32 = 1_000;
 
 #[cfg(test)]
 impl Database {

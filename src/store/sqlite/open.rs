@@ -20,7 +20,7 @@ use crate::store::migrations::{APPLICATION_ID, MIGRATIONS};
 use crate::store::sqlite::application_id;
 use crate::store::sqlite::clean_shutdown::{self, StartCheck};
 use crate::store::sqlite::connection;
-use crate::store::sqlite::database::Database;
+use crate::store::sqlite::database::{AUTO_VACUUM_INCREMENTAL, Database};
 use crate::store::sqlite::schema_check;
 
 /// Opens the database for writing: creates it if it does not exist, checks it if the last run did
@@ -33,6 +33,12 @@ pub(in crate::store) fn open_for_writing(
     create_private(path)?;
     let mut connection = connection::open(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     let found = application_id::identify(&mut connection, path)?.schema;
+    if found == 0 {
+        // Possible before the first table only; the retention releases pages.
+        connection
+            .pragma_update(None, "auto_vacuum", AUTO_VACUUM_INCREMENTAL)
+            .map_err(|source| damaged(path, "setting up", source))?;
+    }
     connection
         // The database belongs to avatar-watch, and so does its log.
         .set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)
@@ -208,10 +214,14 @@ mod tests {
         let (database, _) = open_for_writing(&path).unwrap();
         let connection = database.raw();
         assert_eq!(pragma::<String>(connection, "journal_mode"), "wal");
-        // Full; on; in memory; the first version.
-        for (name, expected) in
-            [("synchronous", 2), ("foreign_keys", 1), ("temp_store", 2), ("user_version", 1)]
-        {
+        // Full; on; in memory; the first version; incremental.
+        for (name, expected) in [
+            ("synchronous", 2),
+            ("foreign_keys", 1),
+            ("temp_store", 2),
+            ("user_version", 1),
+            ("auto_vacuum", 2),
+        ] {
             assert_eq!(pragma::<i64>(connection, name), expected, "{name}");
         }
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();

@@ -159,7 +159,7 @@ const NEVER: u64 = u64::MAX;
 /// Longer than this program usually holds a lock.
 const LOCK_TIMEOUT_MIN: Duration = Duration::from_millis(500);
 /// Steps of SQLite's virtual machine between two checks, usually less than a millisecond.
-pub(in crate::store) const STEPS: i32 = 10_000;
+const STEPS: i32 = 10_000;
 
 #[cfg(test)]
 mod tests {

@@ -23,6 +23,7 @@ use crate::store::files::ownership::FsUserGuard;
 use crate::store::files::permissions;
 use crate::store::files::temp_copy;
 use crate::store::sqlite::connection;
+use crate::store::sqlite::copy::flush;
 use crate::store::sqlite::copy::snapshot;
 use crate::store::sqlite::database::Database;
 use crate::store::sqlite::integrity::IntegrityReport;
@@ -120,8 +121,8 @@ fn copy_from(
             let file = elsewhere.path().join("copy.db");
             vacuum_into(source, database, &file)?;
             let report = verify(&file)?;
-            let mut file = File::open(&file).map_err(disk("reading", &file))?;
-            io::copy(&mut file, &mut copy.as_file()).map_err(disk("writing", copy.path()))?;
+            let file = File::open(&file).map_err(disk("reading", &file))?;
+            flush::copy_file(&file, &copy).map_err(disk("writing", copy.path()))?;
             report
         }
     };

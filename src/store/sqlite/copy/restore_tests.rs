@@ -121,3 +121,21 @@ async fn a_restore_without_a_database_creates_one() {
     let restored = done(home.restore());
     assert_eq!((restored.kept, home.active_config("a.db")), (None, None));
 }
+
+#[tokio::test]
+async fn the_restored_copy_of_an_older_file_can_release_pages() {
+    let home = Home::new().await;
+    let mode = |name: &str| -> i64 {
+        let connection = Connection::open(home.path(name)).unwrap();
+        connection.pragma_query_value(None, "auto_vacuum", |row| row.get(0)).unwrap()
+    };
+    assert_eq!((mode("a.db"), mode("backup.db")), (2, 2));
+    let older = Connection::open(home.path("a.db")).unwrap();
+    older.execute_batch("PRAGMA journal_mode = DELETE; PRAGMA auto_vacuum = NONE; VACUUM").unwrap();
+    drop(older);
+    fs::remove_file(home.path("backup.db")).unwrap();
+    backup::to_file(&home.path("a.db"), &home.path("backup.db")).unwrap();
+    assert_eq!((mode("a.db"), mode("backup.db")), (0, 2));
+    done(home.restore());
+    assert_eq!(mode("a.db"), 2);
+}
