@@ -32,6 +32,7 @@ use crate::store::pending_alerts::{self, Covers, PendingAlerts};
 use crate::store::recovery::{self, CrashRecovery};
 use crate::store::retention::{self, PruneCursor, Pruned};
 use crate::store::sqlite::application_id;
+use crate::store::sqlite::checkpointer::Checkpointer;
 use crate::store::sqlite::lock::DatabaseLock;
 use crate::store::sqlite::open::{self, FileIdentity};
 use crate::store::sqlite::time_limit::TimeLimit;
@@ -44,7 +45,7 @@ use crate::store::tables::outbox::{self, AttemptResult, ClaimResult, NewDelivery
 use crate::store::tables::transitions;
 use crate::store::tables::watches::{self, Checkpoint};
 use crate::store::write_health::WriteHealth;
-use crate::store::writer::{Job, Kind, Writer, job_with_reply};
+use crate::store::writer::{Job, Kind, OpenFiles, Writer, job_with_reply};
 
 /// The changes of one observation, written in one transaction.
 #[derive(Clone, Debug)]
@@ -111,7 +112,9 @@ impl Store {
         drop(fs_user);
         let write_health = WriteHealth::default();
         let limit = database.limit.clone();
-        let (jobs, writer) = Writer::start(database, file, lock, boot_id, check, &write_health)
+        let checkpointer = Some(Checkpointer::start(path)?);
+        let files = OpenFiles { checkpointer, database, file, lock };
+        let (jobs, writer) = Writer::start(files, boot_id, check, &write_health)
             .map_err(disk("starting the writer of", path))?;
         Ok((Self { jobs, write_health, limit }, writer))
     }

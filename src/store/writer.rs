@@ -12,12 +12,23 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::store::error::{ErrorContext as _, Recovery, StoreError};
+use crate::store::sqlite::checkpointer::Checkpointer;
 use crate::store::sqlite::clean_shutdown::{self, StartCheck};
 use crate::store::sqlite::database::Database;
 use crate::store::sqlite::lock::DatabaseLock;
 use crate::store::sqlite::open::FileIdentity;
 use crate::store::sqlite::time_limit::TimeClass;
 use crate::store::write_health::WriteHealth;
+
+/// What the writer has open. The fields are closed in this order.
+#[derive(Debug)]
+pub(super) struct OpenFiles {
+    /// `None` leaves checkpoints to the commits.
+    pub(super) checkpointer: Option<Checkpointer>,
+    pub(super) database: Database,
+    pub(super) file: FileIdentity,
+    pub(super) lock: DatabaseLock,
+}
 
 /// The thread of the writer, to be joined at the end.
 #[derive(Debug)]
@@ -30,12 +41,9 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Starts the thread with an open database; it ends when the last sender of jobs is dropped,
-    /// and releases `lock`.
+    /// Starts the thread; it ends when the last sender of jobs is dropped, and releases the lock.
     pub(super) fn start(
-        database: Database,
-        file: FileIdentity,
-        lock: DatabaseLock,
+        files: OpenFiles,
         boot_id: String,
         check: StartCheck,
         write_health: &WriteHealth,
@@ -45,9 +53,7 @@ impl Writer {
         let is_checked = Arc::new(AtomicBool::new(check != StartCheck::TimedOut));
         let checked = Arc::clone(&is_checked);
         let thread = std::thread::Builder::new().name("store".to_owned()).spawn(move || {
-            let mut lock = lock;
-            run(database, &file, &mut lock, waiting, &boot_id, &write_health, &checked);
-            drop(lock);
+            run(files, waiting, &boot_id, &write_health, &checked);
         })?;
         Ok((jobs, Self { thread, check, is_checked }))
     }
@@ -152,14 +158,13 @@ where
 
 /// Runs the queued jobs, a group at a time, until the last sender is dropped.
 fn run(
-    mut database: Database,
-    file: &FileIdentity,
-    lock: &mut DatabaseLock,
+    mut files: OpenFiles,
     mut waiting: mpsc::Receiver<Box<dyn Job>>,
     boot_id: &str,
     write_health: &WriteHealth,
     is_checked: &AtomicBool,
 ) {
+    let OpenFiles { checkpointer, database, file, lock } = &mut files;
     let mut group = Vec::with_capacity(GROUP_MAX);
     let mut ended_cleanly = true;
     // After a failed write, only a changed row proves that writing works again: a group that
@@ -168,7 +173,7 @@ fn run(
     while waiting.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
         let mut reads: Vec<_> = group.extract_if(.., |job| job.kind() == Kind::Read).collect();
         let before = database.total_changes();
-        let written = file.check().and_then(|()| write_group(&mut database, &mut group, boot_id));
+        let written = file.check().and_then(|()| write_group(database, &mut group, boot_id));
         ended_cleanly &= !group.iter().any(|job| job.failed_for_good());
         match written {
             Ok(()) => {
@@ -179,6 +184,9 @@ fn run(
                     lock.record_write_failure(None);
                 }
                 group.iter_mut().for_each(|job| job.reply_committed());
+                if let Some(checkpointer) = checkpointer.as_ref().filter(|_| changed_row) {
+                    checkpointer.after_commit(database);
+                }
             }
             Err(error) => {
                 ended_cleanly &= error.next_step() == Recovery::Retry;
@@ -190,7 +198,7 @@ fn run(
             }
         }
         group.clear();
-        let read = file.check().and_then(|()| read_group(&database, &mut reads, boot_id));
+        let read = file.check().and_then(|()| read_group(database, &mut reads, boot_id));
         ended_cleanly &= !reads.iter().any(|job| job.failed_for_good());
         match read {
             Ok(()) => reads.iter_mut().for_each(|job| job.reply_committed()),
@@ -200,9 +208,10 @@ fn run(
             }
         }
     }
+    *checkpointer = None;
     if ended_cleanly && is_checked.load(Ordering::Relaxed) {
         // When this fails, the next start makes an unnecessary check.
-        drop(clean_shutdown::set_ended_cleanly(&mut database, true));
+        drop(clean_shutdown::set_ended_cleanly(database, true));
     }
     // Checkpoints the log, so that a copy of the file alone is complete. When this fails, the next
     // start does it.
@@ -313,10 +322,11 @@ mod tests {
             let file = FileIdentity::at(path).unwrap();
             let write_health = WriteHealth::default();
             let (jobs, waiting) = mpsc::channel(JOBS_WAITING_MAX);
-            let (flag, mut lock) = (write_health.clone(), DatabaseLock::acquire(path).unwrap());
+            let (flag, lock) = (write_health.clone(), DatabaseLock::acquire(path).unwrap());
+            let files = OpenFiles { checkpointer: None, database, file, lock };
             let thread = std::thread::spawn(move || {
                 let is_true = AtomicBool::new(true);
-                run(database, &file, &mut lock, waiting, "boot", &flag, &is_true);
+                run(files, waiting, "boot", &flag, &is_true);
             });
             Self { jobs, write_health, thread }
         }
@@ -396,8 +406,9 @@ mod tests {
         drop(jobs);
         let file = FileIdentity::at(&path).unwrap();
         let is_true = AtomicBool::new(true);
-        let (mut lock, health) = (DatabaseLock::acquire(&path).unwrap(), WriteHealth::default());
-        run(database, &file, &mut lock, waiting, "boot", &health, &is_true);
+        let (lock, health) = (DatabaseLock::acquire(&path).unwrap(), WriteHealth::default());
+        let files = OpenFiles { checkpointer: None, database, file, lock };
+        run(files, waiting, "boot", &health, &is_true);
         let written = written.try_recv().unwrap();
         assert!(matches!(written, Err(StoreError::NoSpace { .. })), "{written:?}");
         read.try_recv().unwrap().unwrap();

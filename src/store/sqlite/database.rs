@@ -121,6 +121,13 @@ impl Database {
         Ok(done)
     }
 
+    /// The pages of the log that are not in the database file yet; copies none.
+    pub(in crate::store) fn log_pages_to_copy(&self) -> rusqlite::Result<i64> {
+        self.connection
+            .prepare_cached("PRAGMA wal_checkpoint(NOOP)")?
+            .query_row((), |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?))
+    }
+
     /// Runs a statement outside of a transaction, such as a checkpoint. It must not name a table.
     pub(in crate::store) fn execute(
         &self,

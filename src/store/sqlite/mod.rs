@@ -1,6 +1,7 @@
 //! SQLite: connections, transactions, the lock file, the checks of schema and rows, backup and
 //! restore. The content of the tables belongs to `store::tables`.
 
+pub(in crate::store) mod checkpointer;
 pub mod connection;
 pub mod database;
 pub mod open;

@@ -46,6 +46,7 @@ pub(in crate::store) fn open_for_writing(
         .and_then(|()| connection.pragma_update(None, "synchronous", "FULL"))
         .and_then(|()| connection.pragma_update(None, "foreign_keys", true))
         .and_then(|()| connection.pragma_update(None, "journal_size_limit", JOURNAL_SIZE_MAX))
+        .and_then(|()| connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES_MAX))
         .map_err(|source| damaged(path, "setting up", source))?;
     let is_clean = found == 0
         || clean_shutdown::ended_cleanly(&connection)
@@ -192,6 +193,9 @@ fn migrate(
 }
 
 const PRIVATE_MODE: u32 = 0o600;
+/// At this many pages, SQLite copies the log into the database file within a commit. The
+/// `checkpointer` does it earlier.
+pub(in crate::store) const LOG_PAGES_MAX: i64 = 4000;
 /// Bytes that the write-ahead log keeps after a checkpoint.
 const JOURNAL_SIZE_MAX: i64 = 8 << 20;
 

@@ -22,6 +22,8 @@ pub(crate) struct Bench {
 pub(crate) struct Running {
     child: Child,
     log: PathBuf,
+    /// The bytes that the log had when it started.
+    log_before: usize,
 }
 
 impl Bench {
@@ -116,14 +118,15 @@ impl Bench {
     pub(crate) fn start_by(&self, mut command: Command) -> Running {
         let log = self.path("daemon.log");
         let out = File::options().create(true).append(true).open(&log).unwrap();
+        let log_before = usize::try_from(out.metadata().unwrap().len()).unwrap();
         let child = command.stdout(Stdio::null()).stderr(out).spawn().unwrap();
-        Running { child, log }
+        Running { child, log, log_before }
     }
 
     /// Starts the daemon by that command, with its log going there.
     pub(crate) fn start_into(&self, mut command: Command, log: Stdio) -> Running {
         let child = command.stderr(log).spawn().unwrap();
-        Running { child, log: self.path("no.log") }
+        Running { child, log: self.path("no.log"), log_before: 0 }
     }
 
     /// Every delivery, as the command lists them.
@@ -172,7 +175,7 @@ impl Running {
         fields[11..13].iter().map(|ticks| ticks.parse::<u64>().unwrap()).sum()
     }
 
-    /// Everything it has logged.
+    /// Everything that it and earlier daemons with this log have logged.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
@@ -206,9 +209,11 @@ impl Running {
         address.unwrap().parse().unwrap()
     }
 
-    /// Waits until it has logged this.
+    /// Waits until it has logged this; an earlier daemon may have logged it, too.
     pub(crate) fn wait_for_log(&self, text: &str) {
-        wait_until(&format!("`{text}` in the log"), || self.log().contains(text));
+        wait_until(&format!("`{text}` in the log"), || {
+            self.log().get(self.log_before..).is_some_and(|log| log.contains(text))
+        });
     }
 
     /// Sends a signal.
