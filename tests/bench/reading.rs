@@ -96,14 +96,19 @@ fn measure(program: &str, past: &Path, base_url: &str, world: &World) -> f64 {
         std::thread::sleep(STRETCH);
         world.moves.store(false, Ordering::SeqCst);
         let after = daemon.dwell();
+        // Before the first delivery there are no buckets.
+        let before: Vec<f64> = match before.is_empty() {
+            true => vec![0.0; after.len()],
+            false => before.into_iter().map(|(_, count)| count).collect(),
+        };
         reading.store(false, Ordering::SeqCst);
         let read: u64 = crowd.into_iter().map(|reader| reader.join().unwrap()).sum();
-        let notified = after.last().unwrap().1 - before.last().unwrap().1;
+        let notified = after.last().unwrap().1 - before.last().unwrap();
         let within = |share: f64| {
             let bound = before
                 .iter()
                 .zip(&after)
-                .find(|(before, after)| after.1 - before.1 >= notified * share);
+                .find(|(before, after)| after.1 - **before >= notified * share);
             bound.map_or_else(|| "no bound".to_owned(), |(_, (bound, _))| format!("{bound} s"))
         };
         println!(
