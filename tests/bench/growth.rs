@@ -3,13 +3,15 @@
 //! second, so that a pause of polling shows.
 //!
 //! `cargo bench --bench growth` prints a table for 10, 1,000, 10,000 and 100,000 avatars;
-//! `-- 10 1000` measures those only, and `AVATAR_WATCH_OTHER=PROGRAM` another build as well. It
-//! measures; it asserts nothing about time.
+//! `-- 10 1000` measures those only, and `AVATAR_WATCH_OTHER=PROGRAM` another build as well.
+//! `-- --history` prints one for 10,000 avatars with a past of none, 100,000 and 1,000,000
+//! transitions. It measures; it asserts nothing about time.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up has failed")]
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
 
 mod common;
+mod history;
 
 use std::fmt::Write as _;
 use std::fs;
@@ -28,23 +30,31 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
 
 fn main() {
-    let numbers = std::env::args().skip(1).filter(|it| it != "--bench");
-    let mut sizes: Vec<usize> = numbers.map(|it| it.parse().unwrap()).collect();
-    if sizes.is_empty() {
-        sizes = vec![10, 1000, 10_000, 100_000];
+    let numbers = std::env::args().skip(1).filter(|it| !it.starts_with("--"));
+    let mut sizes: Vec<Size> = numbers.map(|it| Size(it.parse().unwrap(), 0)).collect();
+    if std::env::args().any(|argument| argument == "--history") {
+        sizes = [0, 100_000, 1_000_000].map(|transitions| Size(10_000, transitions)).to_vec();
+    } else if sizes.is_empty() {
+        sizes = [10, 1000, 10_000, 100_000].map(|avatars| Size(avatars, 0)).to_vec();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     print_table(&runtime, OURS, &sizes);
     other_program().iter().for_each(|program| print_table(&runtime, program, &sizes));
 }
 
-fn print_table(runtime: &Runtime, program: &str, sizes: &[usize]) {
+/// Avatars, and transitions in the past with three deliveries each.
+#[derive(Clone, Copy)]
+struct Size(usize, usize);
+
+fn print_table(runtime: &Runtime, program: &str, sizes: &[Size]) {
     println!("{program}:");
-    let measure = |avatars: &usize| measure(runtime, program, *avatars);
-    let columns: Vec<_> = sizes.iter().map(measure).collect();
-    let mut head = format!("{:<44}", "avatars");
-    sizes.iter().for_each(|avatars| write!(head, "{avatars:>18}").unwrap());
-    println!("{head}");
+    let columns: Vec<_> = sizes.iter().map(|size| measure(runtime, program, *size)).collect();
+    let mut heads = [format!("{:<44}", "avatars"), format!("{:<44}", "transitions in the past")];
+    for Size(avatars, transitions) in sizes {
+        write!(heads[0], "{avatars:>18}").unwrap();
+        write!(heads[1], "{transitions:>18}").unwrap();
+    }
+    heads.iter().for_each(|head| println!("{head}"));
     for (row, (title, _)) in columns[0].iter().enumerate() {
         let mut line = format!("{title:<44}");
         columns.iter().for_each(|column| write!(line, "{:>18}", column[row].1).unwrap());
@@ -58,19 +68,26 @@ type Figures = Vec<(&'static str, String)>;
 /// When the fake Argil was asked for an avatar: all times, since the start of the daemon.
 type Polls = Arc<Mutex<Vec<Instant>>>;
 
-fn measure(runtime: &Runtime, program: &str, avatars: usize) -> Figures {
+fn measure(runtime: &Runtime, program: &str, Size(avatars, transitions): Size) -> Figures {
     let polls = Polls::default();
     let asked = Arc::clone(&polls);
     let respond = move |request: &Request| {
+        if request.method == "POST" {
+            return Response::new(204, "");
+        }
         asked.lock().unwrap().push(Instant::now());
         let id = id_in(&request.path);
-        let number: usize = id.split('-').next().unwrap().parse().unwrap();
+        let number: usize = id.split('-').nth(1).unwrap().parse().unwrap();
         let is_training = number.is_multiple_of(10) && number < 10 * TRAINING_MAX;
         Response::new(200, avatar(&id, if is_training { "TRAINING" } else { "IDLE" }))
     };
     let origin = runtime.block_on(serve(respond));
     let folder = tempfile::tempdir().unwrap();
     let config = write_config(folder.path(), &origin, avatars);
+    if transitions > 0 {
+        let database = folder.path().join("avatar-watch.db");
+        history::generate(&database, avatars, ID_END, transitions, 3);
+    }
     let mut figures = Figures::new();
     let mut time = |title, arguments: &[&str]| {
         figures.push((title, milliseconds(run(program, &config, arguments))));
@@ -92,6 +109,9 @@ fn measure(runtime: &Runtime, program: &str, avatars: usize) -> Figures {
         ("/metrics", "`/metrics` after a write: time, CPU", "again"),
         ("/", "`/` after a write: time, CPU", "again"),
         ("/api/v1/status", "`/api/v1/status` after a write: time, CPU", "again"),
+        ("/deliveries", "`/deliveries` after a write: time, CPU", "again"),
+        ("/api/v1/channels", "`/api/v1/channels` after a write: time, CPU", "again"),
+        ("/api/v1/transitions", "`/api/v1/transitions` after a write: time, CPU", "again"),
     ] {
         figures.push((after_write, daemon.cost(page, Some(folder.path()))));
         figures.push((again, daemon.cost(page, None)));
@@ -109,7 +129,9 @@ fn measure(runtime: &Runtime, program: &str, avatars: usize) -> Figures {
     time("`status --check`", &["status", "--check"]);
     time("`channels`", &["channels"]);
     time("`history`", &["history"]);
+    time("`history ID`", &["history", &id]);
     time("`deliveries`", &["deliveries"]);
+    time("`deliveries --state pending`", &["deliveries", "--state", "pending"]);
     for (title, pause, resident) in [
         ("reload", "longest time without a poll", "resident, reloaded once"),
         ("reload again", "longest time without a poll", "resident, reloaded twice"),
@@ -125,6 +147,15 @@ fn measure(runtime: &Runtime, program: &str, avatars: usize) -> Figures {
     let begun = Instant::now();
     daemon.stop();
     figures.push(("stop", milliseconds(begun.elapsed())));
+    for title in ["start again, to first poll", "start after kill -9, to first poll"] {
+        let before = polls.lock().unwrap().len();
+        let begun = Instant::now();
+        let daemon = Daemon::start(program, &config, folder.path());
+        wait_for("a poll", || polls.lock().unwrap().len() > before);
+        let first = polls.lock().unwrap()[before];
+        figures.push((title, milliseconds(first.duration_since(begun))));
+        daemon.kill();
+    }
     figures
 }
 
@@ -200,6 +231,11 @@ impl Daemon {
         begun.elapsed()
     }
 
+    fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     fn stop(mut self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
         assert!(self.child.wait().unwrap().success());
@@ -266,8 +302,10 @@ fn write_config(folder: &Path, origin: &str, avatars: usize) -> PathBuf {
 
 /// As long as the ids of Argil.
 fn id(number: usize) -> String {
-    format!("{number:08}-0d44-4b50-8888-8dd25736052a")
+    format!("avatar-{number}{ID_END}")
 }
+
+const ID_END: &str = "-0d44-4b50-8888-8dd25736052a";
 
 /// The avatars in training.
 const TRAINING_MAX: usize = 100;

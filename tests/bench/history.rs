@@ -13,10 +13,11 @@ use rusqlite::Connection;
 /// Creates a database in which `avatars` had so many transitions, evenly over the last half year,
 /// each of which was delivered to so many channels (`c0`, `c1`, …) at the first attempt, with the
 /// body of its event. The avatars are `avatar-0`, `avatar-1`, …; half of the transitions end a
-/// training.
+/// training. `id_end` follows the number in each id.
 pub(crate) fn generate(
     path: &Path,
     avatars: usize,
+    id_end: &str,
     transitions: usize,
     deliveries_per_transition: usize,
 ) {
@@ -51,7 +52,7 @@ pub(crate) fn generate(
                  INSERT INTO transitions(avatar_id, avatar_seq, from_status, to_status,
                      last_seen_previous_at, detected_at, trained_model, trained_since,
                      trained_until)
-                   SELECT 'avatar-' || (x % {avatars}), 1 + x / {avatars},
+                   SELECT 'avatar-' || (x % {avatars}) || '{id_end}', 1 + x / {avatars},
                      iif(x / {avatars} % 2, 'TRAINING', 'IDLE'),
                      iif(x / {avatars} % 2, 'IDLE', 'TRAINING'), at - 2000, at,
                      iif(x / {avatars} % 2, 'ARGIL_ATOM', NULL),
@@ -60,7 +61,7 @@ pub(crate) fn generate(
                  INSERT INTO events(id, type, avatar_id, avatar_seq, occurred_at, title, body)
                    SELECT printf('evt_%012x%020x', at, x),
                      iif(x / {avatars} % 2, 'avatar.ready', 'avatar.status_changed'),
-                     'avatar-' || (x % {avatars}), 1 + x / {avatars}, at, 'Jane is ready',
+                     'avatar-' || (x % {avatars}) || '{id_end}', 1 + x / {avatars}, at, 'Jane is ready',
                      CAST(printf('{BODY}', x) AS BLOB) FROM n;"
             ))
             .unwrap();
@@ -71,7 +72,7 @@ pub(crate) fn generate(
                          state, attempts, charged_attempts, expires_at, last_class, last_code,
                          reported, created_at, updated_at)
                        SELECT printf('dlv_%012x{channel:04x}%016x', at, x),
-                         printf('evt_%012x%020x', at, x), 'avatar-' || (x % {avatars}),
+                         printf('evt_%012x%020x', at, x), 'avatar-' || (x % {avatars}) || '{id_end}',
                          'c{channel}', 'application/json', 'delivered', 1, 1, at + 259200000,
                          'delivered', 204, 1, at, at + 100 FROM n;
                      INSERT INTO attempts(delivery_id, no, trigger, started_at, finished_at,

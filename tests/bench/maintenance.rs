@@ -85,7 +85,7 @@ impl Setup {
     fn new(transitions: usize, deliveries: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let setup = Self { config: folder.path().join("avatar-watch.toml"), folder };
-        history::generate(&setup.database(), AVATARS, transitions, deliveries);
+        history::generate(&setup.database(), AVATARS, "", transitions, deliveries);
         setup.configure("http://127.0.0.1:9", "forever");
         setup
     }
