@@ -61,7 +61,8 @@ pub(crate) fn generate(
                  INSERT INTO events(id, type, avatar_id, avatar_seq, occurred_at, title, body)
                    SELECT printf('evt_%012x%020x', at, x),
                      iif(x / {avatars} % 2, 'avatar.ready', 'avatar.status_changed'),
-                     'avatar-' || (x % {avatars}) || '{id_end}', 1 + x / {avatars}, at, 'Jane is ready',
+                     'avatar-' || (x % {avatars}) || '{id_end}', 1 + x / {avatars}, at,
+                     'Jane is ready',
                      CAST(printf('{BODY}', x) AS BLOB) FROM n;"
             ))
             .unwrap();
@@ -72,7 +73,8 @@ pub(crate) fn generate(
                          state, attempts, charged_attempts, expires_at, last_class, last_code,
                          reported, created_at, updated_at)
                        SELECT printf('dlv_%012x{channel:04x}%016x', at, x),
-                         printf('evt_%012x%020x', at, x), 'avatar-' || (x % {avatars}) || '{id_end}',
+                         printf('evt_%012x%020x', at, x),
+                         'avatar-' || (x % {avatars}) || '{id_end}',
                          'c{channel}', 'application/json', 'delivered', 1, 1, at + 259200000,
                          'delivered', 204, 1, at, at + 100 FROM n;
                      INSERT INTO attempts(delivery_id, no, trigger, started_at, finished_at,
