@@ -77,6 +77,17 @@ fn insert_delivery(
     }
 }
 
+/// Old transitions of one avatar, each with an event and a delivery that had so many attempts.
+fn insert_past(db: &Connection, transitions: i64, attempts: i64) {
+    for n in 0..transitions {
+        let (event, delivery) = (format!("evt_{n}"), format!("dlv_{n}"));
+        insert_transition(db, "a", n + 1, 1);
+        insert_event(db, &event, Some(("a", n + 1)), 1);
+        let row = (delivery.as_str(), event.as_str(), "x", 0);
+        insert_delivery(db, row, ("delivered", false), 1, attempts);
+    }
+}
+
 fn empty() -> Connection {
     let db = reference_schema(1).unwrap();
     db.pragma_update(None, "foreign_keys", true).unwrap();
@@ -230,13 +241,7 @@ fn a_run_removes_exactly_the_old_rows_wherever_it_is_killed() {
 fn the_rows_of_a_step_are_limited() {
     let mut db = empty();
     let transaction = db.transaction().unwrap();
-    for n in 0..10_000 {
-        let (event, delivery) = (format!("evt_{n}"), format!("dlv_{n}"));
-        insert_transition(&transaction, "a", n + 1, 1);
-        insert_event(&transaction, &event, Some(("a", n + 1)), 1);
-        let row = (delivery.as_str(), event.as_str(), "x", 0);
-        insert_delivery(&transaction, row, ("delivered", false), 1, 7);
-    }
+    insert_past(&transaction, 10_000, 7);
     // One event that is larger than a step.
     insert_event(&transaction, "evt_large", None, 1);
     for replay in 0..400 {
@@ -350,13 +355,7 @@ fn a_run_gives_the_space_back_but_for_some_pages() {
     let mut db = Connection::open(&path).unwrap();
     db.execute_batch("INSERT INTO channels(id, target_fp) VALUES('x', ''), ('y', '')").unwrap();
     let transaction = db.transaction().unwrap();
-    for n in 0..20_000 {
-        let (event, delivery) = (format!("evt_{n}"), format!("dlv_{n}"));
-        insert_transition(&transaction, "a", n + 1, 1);
-        insert_event(&transaction, &event, Some(("a", n + 1)), 1);
-        let row = (delivery.as_str(), event.as_str(), "x", 0);
-        insert_delivery(&transaction, row, ("delivered", false), 1, 1);
-    }
+    insert_past(&transaction, 20_000, 1);
     transaction.execute("UPDATE events SET body = zeroblob(500)", ()).unwrap();
     transaction.commit().unwrap();
     let number = |db: &Connection, pragma: &str| -> usize {

@@ -8,12 +8,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use avatar_watch::demo::fake_argil::id_in;
 use avatar_watch::demo::fake_server::{self, Request, Response};
 use nix::time::{clock_getcpuclockid, clock_gettime};
 use nix::unistd::Pid;
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 
 /// Serves for as long as the runtime lives; its origin, such as `http://127.0.0.1:1234`.
 pub(crate) async fn serve(
@@ -34,6 +37,35 @@ pub(crate) fn avatar(id: &str, status: &str) -> String {
         "startFrame":12}}],"status":"{status}","width":1080,"height":1920,"thumbnailUrl":null,
         "coverImageUrl":null,"extras":{{"order":"17"}},"orientation":"ASPECT_RATIO_9_16",
         "model":"ARGIL_ATOM"}}"#
+    )
+}
+
+/// Serves avatars with this status; the base URL of the API, and how often it was asked.
+pub(crate) fn serve_avatars(runtime: &Runtime, status: &'static str) -> (String, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let origin = runtime.block_on(serve(move |request| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Response::new(200, avatar(&id_in(&request.path), status))
+    }));
+    (format!("{origin}/v1"), asked)
+}
+
+/// `avatar-0`, `avatar-1`, … in a config.
+pub(crate) fn avatar_entries(count: usize) -> String {
+    (0..count).map(|number| format!("[[avatars]]\nid = \"avatar-{number}\"\n")).collect()
+}
+
+/// The number in such an id.
+pub(crate) fn avatar_number(id: &str) -> usize {
+    id.strip_prefix("avatar-").unwrap().parse().unwrap()
+}
+
+/// A webhook in a config.
+pub(crate) fn webhook(name: &str, url: &str) -> String {
+    format!(
+        "[channels.{name}]\ntype = \"webhook\"\nurl = \"{url}\"\n\
+         secret = \"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\"\n"
     )
 }
 
@@ -60,6 +92,13 @@ pub(crate) fn start_daemon(program: &str, config: &Path) -> Child {
         .stderr(Stdio::inherit())
         .spawn()
         .unwrap()
+}
+
+/// Lets the daemon end in order.
+pub(crate) fn stop(mut daemon: Child) {
+    let pid = rustix::process::Pid::from_child(&daemon);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(daemon.wait().unwrap().success());
 }
 
 /// Runs the bare loop, if this process was started for it.
@@ -154,16 +193,17 @@ pub(crate) fn wait_for(what: &str, mut fact: impl FnMut() -> bool) {
     }
 }
 
-/// The least, the median and the greatest.
-pub(crate) fn spread(figures: impl IntoIterator<Item = f64>) -> (f64, f64, f64) {
-    let mut sorted: Vec<f64> = figures.into_iter().collect();
+/// The figure that so many of a hundred do not exceed.
+pub(crate) fn percentile(figures: &[f64], percent: usize) -> f64 {
+    let mut sorted = figures.to_vec();
     sorted.sort_by(f64::total_cmp);
-    (sorted[0], sorted[sorted.len() / 2], sorted[sorted.len() - 1])
+    sorted[(sorted.len() * percent).div_ceil(100).max(1) - 1]
 }
 
 /// A figure of each round as `median (least to greatest)`.
 pub(crate) fn shown(figures: impl IntoIterator<Item = f64>) -> String {
-    let (least, median, most) = spread(figures);
+    let figures: Vec<f64> = figures.into_iter().collect();
+    let [median, least, most] = [50, 0, 100].map(|percent| percentile(&figures, percent));
     format!("{median:.2} ({least:.2} to {most:.2})")
 }
 

@@ -11,7 +11,6 @@
 mod common;
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -20,7 +19,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use avatar_watch::demo::fake_argil::id_in;
 use avatar_watch::demo::fake_server::{self, Request, Response};
 use avatar_watch::domain::avatar::status::Status;
 use avatar_watch::domain::avatar::transition::{Previous, Transition};
@@ -37,7 +35,10 @@ use avatar_watch::notify::format::standard;
 use avatar_watch::store::handle::{NewEvent, ObservationCommit, Store};
 use avatar_watch::store::tables::channels::ChannelTarget;
 use avatar_watch::store::tables::outbox::NewDelivery;
-use common::{OURS, Usage, avatar, configure, other_program, serve, shown, start_daemon, wait_for};
+use common::{
+    OURS, Usage, avatar_entries, configure, other_program, serve, serve_avatars, shown,
+    start_daemon, stop, wait_for, webhook,
+};
 use rustix::process::{Pid, Signal};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
@@ -78,9 +79,9 @@ fn drain(runtime: &Runtime, program: &str, channels: usize, messages: usize) -> 
     let (came, url) = receiver(runtime);
     let folder = tempfile::tempdir().unwrap();
     let lines = runtime.block_on(fill(folder.path(), channels, messages));
-    let mut daemon = start_daemon(program, &config(folder.path(), &url, channels, ""));
+    let daemon = start_daemon(program, &config(folder.path(), &url, channels, ""));
     wait_for("messages", || came.lock().unwrap().ids.len() >= messages);
-    stop(&mut daemon);
+    stop(daemon);
     came.lock().unwrap().check(&lines)
 }
 
@@ -120,19 +121,14 @@ fn count_syncs(runtime: &Runtime) {
 fn wait_for_a_receiver(runtime: &Runtime) {
     const MESSAGES: usize = 100_000;
     const CHANNELS: usize = 2;
-    let polls = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&polls);
-    let origin = runtime.block_on(serve(move |request| {
-        counted.fetch_add(1, Ordering::Relaxed);
-        Response::new(200, avatar(&id_in(&request.path), "TRAINING"))
-    }));
+    let (base_url, polls) = serve_avatars(runtime, "TRAINING");
     let came: Arc<Mutex<Came>> = Arc::default();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut polled = format!("argil.base_url = \"{origin}/v1\"\n");
-    polled.push_str("poll.training = { min = \"5s\", max = \"5s\" }\n");
-    for avatar in 0..AVATARS {
-        write!(polled, "[[avatars]]\nid = \"polled-{avatar}\"\n").unwrap();
-    }
+    let polled = format!(
+        "argil.base_url = \"{base_url}\"\npoll.training = {{ min = \"5s\", max = \"5s\" }}\n{}",
+        // Not those of the messages: their polls would add transitions.
+        avatar_entries(AVATARS).replace("avatar-", "polled-")
+    );
     let empty = tempfile::tempdir().unwrap();
     let url = format!("http://{port}/");
     let polling =
@@ -142,7 +138,7 @@ fn wait_for_a_receiver(runtime: &Runtime) {
     let path = config(folder.path(), &url, CHANNELS, &polled);
     let waiting = cpu_share(start_daemon(OURS, &path), &polls);
     let (begun, before) = (Instant::now(), polls.load(Ordering::Relaxed));
-    let mut daemon = start_daemon(OURS, &path);
+    let daemon = start_daemon(OURS, &path);
     wait_for("a poll", || polls.load(Ordering::Relaxed) > before);
     let first_poll = begun.elapsed();
     let taken = Arc::clone(&came);
@@ -152,7 +148,7 @@ fn wait_for_a_receiver(runtime: &Runtime) {
         tokio::spawn(fake_server::serve(listener, Arc::default(), respond));
     });
     wait_for("messages", || came.lock().unwrap().ids.len() >= MESSAGES);
-    stop(&mut daemon);
+    stop(daemon);
     let rate = came.lock().unwrap().check(&lines);
     println!(
         "{MESSAGES} messages of {CHANNELS} channels wait for a receiver that is down: {:.1} % of \
@@ -183,11 +179,6 @@ fn receiver(runtime: &Runtime) -> (Arc<Mutex<Came>>, String) {
     let taken = Arc::clone(&came);
     let url = runtime.block_on(serve(move |request| take(&taken, request)));
     (came, url)
-}
-
-fn stop(daemon: &mut Child) {
-    rustix::process::kill_process(Pid::from_child(daemon), Signal::TERM).unwrap();
-    daemon.wait().unwrap();
 }
 
 /// A database in which all of it waits, in turn for each channel; the line of each event.
@@ -281,12 +272,7 @@ fn config(folder: &Path, url: &str, channels: usize, more: &str) -> PathBuf {
         "argil.api_key = \"k\"\nargil.max_requests_per_second = 10000\nweb.listen = \"off\"\n{more}"
     );
     for channel in 0..channels {
-        write!(
-            config,
-            "[channels.c{channel}]\ntype = \"webhook\"\nurl = \"{url}\"\n\
-             secret = \"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\"\n"
-        )
-        .unwrap();
+        config.push_str(&webhook(&format!("c{channel}"), url));
     }
     configure(folder, &config)
 }

@@ -11,7 +11,6 @@
 mod common;
 
 use std::collections::{BTreeMap, HashSet};
-use std::fmt::Write as _;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -19,7 +18,9 @@ use std::time::Instant;
 
 use avatar_watch::demo::fake_argil::id_in;
 use avatar_watch::demo::fake_server::{Request, Response};
-use common::{OURS, Usage, avatar, configure, serve, start_daemon, wait_for};
+use common::{
+    OURS, Usage, avatar, avatar_entries, configure, serve, start_daemon, wait_for, webhook,
+};
 use futures_util::FutureExt as _;
 use tokio::runtime::Runtime;
 
@@ -90,18 +91,11 @@ fn config(origin: &str, channels: usize, hanging: usize, avatars: usize) -> Stri
     );
     for (kind, count) in [("hang", hanging), ("hook", channels)] {
         for number in 0..count {
-            write!(
-                config,
-                "[channels.{kind}-{number:03}]\ntype = \"webhook\"\n\
-                 url = \"{origin}/{kind}/{number}\"\n\
-                 secret = \"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\"\n"
-            )
-            .unwrap();
+            let url = format!("{origin}/{kind}/{number}");
+            config.push_str(&webhook(&format!("{kind}-{number:03}"), &url));
         }
     }
-    for number in 0..avatars {
-        write!(config, "[[avatars]]\nid = \"avatar-{number}\"\n").unwrap();
-    }
+    config.push_str(&avatar_entries(avatars));
     config
 }
 

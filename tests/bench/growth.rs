@@ -11,20 +11,20 @@
 #![expect(clippy::print_stdout, reason = "figures are what it is for")]
 
 mod common;
+mod daemon;
 mod history;
 
 use std::fmt::Write as _;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use avatar_watch::demo::fake_argil::id_in;
 use avatar_watch::demo::fake_server::{Request, Response};
 use common::{OURS, Usage, avatar, configure, other_program, serve, wait_for};
+use daemon::Daemon;
 use rusqlite::Connection;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::runtime::Runtime;
@@ -99,7 +99,7 @@ fn measure(runtime: &Runtime, program: &str, Size(avatars, transitions): Size) -
     let first = polls.lock().unwrap()[0];
     figures.push(("start to first poll", milliseconds(first.duration_since(begun))));
     wait_for("all polls", || {
-        daemon.number("avatar_watch_avatars{status=\"IDLE\"}") + TRAINING_MAX >= avatars
+        daemon.number("avatar_watch_avatars{status=\"IDLE\"}") as usize + TRAINING_MAX >= avatars
     });
     figures.push(("start to all polled", milliseconds(begun.elapsed())));
     // What the metrics read is gone with another write.
@@ -159,42 +159,7 @@ fn measure(runtime: &Runtime, program: &str, Size(avatars, transitions): Size) -
     figures
 }
 
-struct Daemon {
-    child: Child,
-    log: PathBuf,
-    page: String,
-}
-
 impl Daemon {
-    fn start(program: &str, config: &Path, folder: &Path) -> Self {
-        let log = folder.join("log");
-        let child = Command::new(program)
-            .args(["--config", config.to_str().unwrap(), "run", "--log-level", "info"])
-            .stderr(fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        let mut daemon = Self { child, log, page: String::new() };
-        wait_for("a page", || {
-            let text = daemon.logged();
-            let rest = text.split_once("status page at `http://").map(|(_, rest)| rest);
-            let page = rest.and_then(|rest| rest.split_once('/')).map(|(page, _)| page);
-            daemon.page = page.unwrap_or_default().to_owned();
-            page.is_some()
-        });
-        daemon
-    }
-
-    fn logged(&self) -> String {
-        fs::read_to_string(&self.log).unwrap()
-    }
-
-    /// One of the metrics; zero before it is there.
-    fn number(&self, name: &str) -> usize {
-        let metrics = ask(&self.page, "/metrics");
-        let found = metrics.lines().find_map(|line| line.strip_prefix(name));
-        found.map_or(0, |value| value.trim().parse().unwrap())
-    }
-
     fn resident(&self) -> String {
         format!("{:.1} MiB", Usage::of(&self.child).resident_kib as f64 / 1024.0)
     }
@@ -207,7 +172,7 @@ impl Daemon {
             written.iter().for_each(|folder| write_anything(folder));
             let before = Usage::of(&self.child);
             let begun = Instant::now();
-            assert!(ask(&self.page, page).starts_with("HTTP/1.1 200"));
+            assert!(self.ask(page).starts_with("HTTP/1.1 200"));
             times.push(begun.elapsed());
             cpu += Usage::of(&self.child).since(before).cpu;
         }
@@ -234,11 +199,6 @@ impl Daemon {
     fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-    }
-
-    fn stop(mut self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-        assert!(self.child.wait().unwrap().success());
     }
 }
 
@@ -270,15 +230,6 @@ fn run(program: &str, config: &Path, arguments: &[&str]) -> Duration {
 
 fn milliseconds(time: Duration) -> String {
     format!("{:.1} ms", time.as_secs_f64() * 1e3)
-}
-
-fn ask(page: &str, path: &str) -> String {
-    let mut stream = TcpStream::connect(page).unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {page}\r\nconnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).unwrap();
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).unwrap();
-    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// The config, with most of the avatars in drop-ins: a file may have 1 MiB.

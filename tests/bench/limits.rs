@@ -6,27 +6,19 @@
 
 mod common;
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use avatar_watch::demo::fake_argil::id_in;
-use avatar_watch::demo::fake_server::Response;
-use common::{avatar, run_bare_loop_if_asked, serve, shown, start_bare_loop, wait_for};
+use common::{run_bare_loop_if_asked, serve_avatars, shown, start_bare_loop, wait_for};
 use rusqlite::Connection;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 fn main() {
     run_bare_loop_if_asked();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let asked = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&asked);
-    let origin = runtime.block_on(serve(move |request| {
-        counted.fetch_add(1, Ordering::Relaxed);
-        Response::new(200, avatar(&id_in(&request.path), "TRAINING"))
-    }));
+    let (base_url, asked) = serve_avatars(&runtime, "TRAINING");
     let requests = (0..ROUNDS).map(|_| {
         // An interval of a microsecond: as fast as it can, one request after the other.
-        let mut bare = start_bare_loop(&format!("{origin}/v1"), 1, Duration::from_micros(1));
+        let mut bare = start_bare_loop(&base_url, 1, Duration::from_micros(1));
         let before = asked.load(Ordering::Relaxed);
         wait_for("requests", || asked.load(Ordering::Relaxed) > before + 100);
         let (before, begun) = (asked.load(Ordering::Relaxed), Instant::now());

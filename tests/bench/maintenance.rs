@@ -13,7 +13,6 @@ mod common;
 mod history;
 
 use std::collections::VecDeque;
-use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -22,7 +21,10 @@ use std::time::{Duration, Instant};
 
 use avatar_watch::demo::fake_argil::id_in;
 use avatar_watch::demo::fake_server::{Request, Response};
-use common::{OURS, Usage, avatar, configure, other_program, serve};
+use common::{
+    OURS, Usage, avatar, avatar_entries, avatar_number, configure, other_program, percentile,
+    serve, stop, webhook,
+};
 use rusqlite::Connection;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -56,14 +58,13 @@ fn main() {
     let shown = Arc::clone(&world);
     let origin = runtime.block_on(serve(move |request| respond(&shown, request)));
     large.configure(&origin, "forever");
-    let mut daemon = large.start();
+    let daemon = large.start();
     world.wait_until_busy();
     world.report("alone", || std::thread::sleep(AT_LEAST));
     world.report("during db backup", || large.repeat(["db", "backup"]));
     world.report("during db verify", || large.repeat(["db", "verify"]));
     world.report("during the retention", || large.retain(&daemon, &origin));
-    kill_process(Pid::from_child(&daemon), Signal::TERM).unwrap();
-    assert!(daemon.wait().unwrap().success());
+    stop(daemon);
     println!("after a stop: {:.0} MB", megabytes(&large.database()));
     assert!(large.run(["db", "verify"]).is_success, "it is intact");
 }
@@ -99,18 +100,16 @@ impl Setup {
     }
 
     fn configure(&self, origin: &str, keep: &str) {
-        let mut config = format!(
+        let config = format!(
             "[argil]\napi_key = \"k\"\nbase_url = \"{origin}/v1\"\n\
              max_requests_per_second = 10000\n\
              [poll]\nsettled = \"{INTERVAL_MS}ms\"\njitter = 0.5\n\
              training = {{ min = \"{INTERVAL_MS}ms\", max = \"{INTERVAL_MS}ms\" }}\n\
              [store]\nkeep_transitions = \"{keep}\"\nkeep_deliveries = \"{keep}\"\n\
-             [web]\nlisten = \"off\"\n[channels.ops]\ntype = \"webhook\"\nurl = \"{origin}/hook\"\n\
-             secret = \"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\"\n"
+             [web]\nlisten = \"off\"\n{}{}",
+            webhook("ops", &format!("{origin}/hook")),
+            avatar_entries(AVATARS)
         );
-        for number in 0..AVATARS {
-            write!(config, "[[avatars]]\nid = \"avatar-{number}\"\n").unwrap();
-        }
         configure(self.folder.path(), &config);
     }
 
@@ -235,16 +234,14 @@ impl World {
         self.0.lock().unwrap().latencies_ms.clear();
         let begun = Instant::now();
         work();
-        let mut sorted = std::mem::take(&mut self.0.lock().unwrap().latencies_ms);
-        sorted.sort_by(f64::total_cmp);
-        let at = |percent: usize| sorted[(sorted.len() * percent).div_ceil(100) - 1];
+        let latencies = std::mem::take(&mut self.0.lock().unwrap().latencies_ms);
         println!(
             "{what} ({:.0?}): {} webhooks, p50 {:.1}, p99 {:.1}, max {:.1} ms",
             begun.elapsed(),
-            sorted.len(),
-            at(50),
-            at(99),
-            at(100)
+            latencies.len(),
+            percentile(&latencies, 50),
+            percentile(&latencies, 99),
+            percentile(&latencies, 100)
         );
     }
 }
@@ -255,7 +252,7 @@ fn respond(world: &World, request: &Request) -> Response {
     let mut seen = world.0.lock().unwrap();
     if request.method == "POST" {
         let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
-        let number = number(body["data"]["avatar"]["id"].as_str().unwrap());
+        let number = avatar_number(body["data"]["avatar"]["id"].as_str().unwrap());
         // In the order of their transitions.
         if let Some(ready_at) = seen.avatars[number].ready_at.pop_front() {
             seen.latencies_ms.push(now.duration_since(ready_at).as_secs_f64() * 1e3);
@@ -263,17 +260,13 @@ fn respond(world: &World, request: &Request) -> Response {
         return Response::new(204, "");
     }
     let id = id_in(&request.path);
-    let avatar_seen = &mut seen.avatars[number(&id)];
+    let avatar_seen = &mut seen.avatars[avatar_number(&id)];
     avatar_seen.polls += 1;
     let is_ready = avatar_seen.polls.is_multiple_of(2);
     if is_ready {
         avatar_seen.ready_at.push_back(now);
     }
     Response::new(200, avatar(&id, if is_ready { "IDLE" } else { "TRAINING" }))
-}
-
-fn number(id: &str) -> usize {
-    id.strip_prefix("avatar-").unwrap().parse().unwrap()
 }
 
 const AVATARS: usize = 100;

@@ -12,7 +12,6 @@
 
 mod common;
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
@@ -21,8 +20,8 @@ use std::time::{Duration, Instant};
 use avatar_watch::demo::fake_argil::id_in;
 use avatar_watch::demo::fake_server::{Request, Response};
 use common::{
-    OURS, Usage, avatar, configure, other_program, run_bare_loop_if_asked, serve, shown,
-    start_bare_loop, start_daemon,
+    OURS, Usage, avatar, avatar_entries, avatar_number, configure, other_program, percentile,
+    run_bare_loop_if_asked, serve, shown, start_bare_loop, start_daemon, webhook,
 };
 use tokio::runtime::Runtime;
 
@@ -96,9 +95,7 @@ struct Figures {
 
 impl Figures {
     fn of(daemon: &Measured, bare: &Measured) -> Self {
-        let mut latencies: Vec<f64> = daemon.seen.iter().map(latency_ms).collect();
-        latencies.sort_by(f64::total_cmp);
-        let part = |hundredths: usize| latencies[(latencies.len() * hundredths).div_ceil(100) - 1];
+        let latencies: Vec<f64> = daemon.seen.iter().map(latency_ms).collect();
         // What polls cost is known from the rest of the time, in which nothing changes.
         let poll_s = daemon.rest.cpu.as_secs_f64() / daemon.rest_polls as f64;
         let busy_s = daemon.busy.cpu.as_secs_f64() - poll_s * daemon.busy_polls as f64;
@@ -109,8 +106,8 @@ impl Figures {
             ratio: daemon.whole.cpu.as_secs_f64() / bare.whole.cpu.as_secs_f64(),
             transition_ms: busy_s * 1e3 / avatars,
             transition_kib: daemon.busy.written as f64 / 1024.0 / avatars,
-            p50_ms: part(50),
-            p99_ms: part(99),
+            p50_ms: percentile(&latencies, 50),
+            p99_ms: percentile(&latencies, 99),
             resident_mib: daemon.whole.resident_kib as f64 / 1024.0,
         }
     }
@@ -221,17 +218,13 @@ fn measure(
 fn config(base_url: &str, avatars: usize) -> String {
     let pace = format!("{}s", INTERVAL.as_secs());
     let origin = base_url.trim_end_matches("/v1");
-    let mut config = format!(
+    format!(
         "[argil]\napi_key = \"k\"\nbase_url = \"{base_url}\"\nmax_requests_per_second = 10000\n\
-         [poll]\nsettled = \"{pace}\"\n\
-         training = {{ min = \"{pace}\", max = \"{pace}\" }}\n\
-         [web]\nlisten = \"off\"\n[channels.ops]\ntype = \"webhook\"\nurl = \"{origin}/hook\"\n\
-         secret = \"whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD\"\n"
-    );
-    for number in 0..avatars {
-        write!(config, "[[avatars]]\nid = \"avatar-{number}\"\n").unwrap();
-    }
-    config
+         [poll]\nsettled = \"{pace}\"\ntraining = {{ min = \"{pace}\", max = \"{pace}\" }}\n\
+         [web]\nlisten = \"off\"\n{}{}",
+        webhook("ops", &format!("{origin}/hook")),
+        avatar_entries(avatars)
+    )
 }
 
 /// The fake Argil and the receiver.
@@ -241,23 +234,20 @@ fn respond(world: &World, request: &Request) -> Response {
     if request.method == "POST" {
         let body: serde_json::Value = serde_json::from_slice(&request.body).unwrap();
         let id = body["data"]["avatar"]["id"].as_str().unwrap();
-        avatars[number(id)].notified_at.push(now);
+        avatars[avatar_number(id)].notified_at.push(now);
         return Response::new(204, "");
     }
     let id = id_in(&request.path);
     let count = avatars.len();
-    let seen = &mut avatars[number(&id)];
-    let leaves_after = FIRST_LEAVES_AFTER + LEAVING.mul_f64(number(&id) as f64 / count as f64);
+    let seen = &mut avatars[avatar_number(&id)];
+    let leaves_after =
+        FIRST_LEAVES_AFTER + LEAVING.mul_f64(avatar_number(&id) as f64 / count as f64);
     let left = world.begun.elapsed() >= leaves_after && seen.polls > 0;
     seen.polls += 1;
     if left {
         seen.left_at.get_or_insert(now);
     }
     Response::new(200, avatar(&id, if left { "IDLE" } else { "TRAINING" }))
-}
-
-fn number(id: &str) -> usize {
-    id.strip_prefix("avatar-").unwrap().parse().unwrap()
 }
 
 const INTERVAL: Duration = Duration::from_secs(5);

@@ -9,7 +9,6 @@
 
 mod common;
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,7 +16,7 @@ use std::time::Instant;
 
 use avatar_watch::demo::fake_argil::id_in;
 use avatar_watch::demo::fake_server::Response;
-use common::{OURS, Usage, avatar, configure, serve, start_daemon, wait_for};
+use common::{OURS, Usage, avatar, avatar_entries, configure, serve, start_daemon, wait_for};
 use rusqlite::{Connection, OpenFlags};
 use tokio::runtime::Runtime;
 
@@ -41,13 +40,11 @@ fn measure(runtime: &Runtime, avatars: usize) {
         Response::new(200, avatar(&id_in(&request.path), status))
     }));
     let folder = tempfile::tempdir().unwrap();
-    let mut config = format!(
+    let config = format!(
         "[argil]\napi_key = \"k\"\nbase_url = \"{origin}/v1\"\nmax_requests_per_second = 10000\n\
-         [poll]\ntraining = {{ min = \"10s\", max = \"10s\" }}\n[web]\nlisten = \"off\"\n"
+         [poll]\ntraining = {{ min = \"10s\", max = \"10s\" }}\n[web]\nlisten = \"off\"\n{}",
+        avatar_entries(avatars)
     );
-    for number in 0..avatars {
-        write!(config, "[[avatars]]\nid = \"avatar-{number}\"\n").unwrap();
-    }
     let path = configure(folder.path(), &config);
     let mut daemon = start_daemon(OURS, &path);
     wait_for("a poll", || first.lock().unwrap().is_some());

@@ -9,29 +9,19 @@
 
 mod common;
 
-use std::fmt::Write as _;
 use std::process::Child;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use avatar_watch::demo::fake_argil::id_in;
-use avatar_watch::demo::fake_server::Response;
 use common::{
-    OURS, Usage, avatar, configure, other_program, run_bare_loop_if_asked, serve, shown,
-    start_bare_loop, start_daemon, wait_for,
+    OURS, Usage, avatar_entries, configure, other_program, run_bare_loop_if_asked, serve_avatars,
+    shown, start_bare_loop, start_daemon, wait_for,
 };
 
 fn main() {
     run_bare_loop_if_asked();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let polls = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&polls);
-    let origin = runtime.block_on(serve(move |request| {
-        counted.fetch_add(1, Ordering::Relaxed);
-        Response::new(200, avatar(&id_in(&request.path), "TRAINING"))
-    }));
-    let base_url = format!("{origin}/v1");
+    let (base_url, polls) = serve_avatars(&runtime, "TRAINING");
     println!("{AVATARS} avatars, each polled every {INTERVAL:?}; {ROUNDS} rounds of {STRETCH:?}");
     let other = other_program();
     let (mut ratios, mut pairs, mut written) = (Vec::new(), Vec::new(), 0);
@@ -94,14 +84,11 @@ fn measure(mut process: Child, polls: &AtomicUsize) -> Stretch {
 
 fn config(base_url: &str) -> String {
     let pace = format!("{}ms", INTERVAL.as_millis());
-    let mut config = format!(
+    format!(
         "[argil]\napi_key = \"k\"\nbase_url = \"{base_url}\"\nmax_requests_per_second = 10000\n\
-         [poll]\ntraining = {{ min = \"{pace}\", max = \"{pace}\" }}\n"
-    );
-    for number in 0..AVATARS {
-        write!(config, "[[avatars]]\nid = \"avatar-{number}\"\n").unwrap();
-    }
-    config
+         [poll]\ntraining = {{ min = \"{pace}\", max = \"{pace}\" }}\n{}",
+        avatar_entries(AVATARS)
+    )
 }
 
 const AVATARS: usize = 1000;

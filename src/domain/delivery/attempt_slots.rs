@@ -45,9 +45,8 @@ impl AttemptSlots {
         let channels = uses.iter().filter_map(|it| {
             let own = usize::from(it.in_flight == 0);
             // An equal part for each channel with attempts in flight, this one included.
-            let part = (shared_total / (busy + own).max(1)).max(1);
-            let most = it.max.min(1 + part);
-            let extra = most.saturating_sub(it.in_flight + own);
+            let part = (shared_total / (busy + own)).max(1);
+            let extra = it.max.min(1 + part).saturating_sub(it.in_flight + own);
             let own = own.min(it.max);
             let slots = ChannelSlots { channel: it.channel.clone(), own, extra };
             (slots.most() > 0).then_some(slots)
@@ -58,6 +57,7 @@ impl AttemptSlots {
 
 impl ChannelSlots {
     /// Slots for a single channel.
+    #[cfg(test)]
     pub const fn only(channel: ChannelName, most: usize) -> Self {
         Self { channel, own: most, extra: 0 }
     }
